@@ -1,0 +1,44 @@
+# make demo   sets up and runs the whole pipeline on a small generated dataset; look at demo/index.html
+# make test   sets up and passes lint, types, a short benchmark and the tests
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := $(shell find csrc cmake build_support -type f) CMakeLists.txt pyproject.toml constraints.txt
+
+.PHONY: venv demo test lint types bench pytest format clean
+
+venv: $(VENV)/.installed
+
+# An editable install, so that `import flowkit` finds the compiled extension from the source folder too.
+$(VENV)/.installed: $(SOURCES)
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'flowkit needs Python 3.11 or newer: make PYTHON=python3.12 ...')"
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --editable ".[train,ray,demo,dev]"
+	touch $@
+
+demo: venv
+	$(BIN)/flowkit demo demo
+
+test: lint types bench pytest
+
+lint: venv
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inl')
+
+types: venv
+	$(BIN)/mypy
+
+bench: venv
+	$(BIN)/python -m benchmarks --short --check
+
+pytest: venv
+	$(BIN)/python -m pytest -q
+
+format: venv
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/clang-format -i $$(find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inl')
+
+clean:
+	rm -rf $(VENV) build demo

@@ -1,0 +1,50 @@
+# Sets FLOWKIT_NVCC to the CUDA compiler to use, or FLOWKIT_NVCC_MISSING to why there is none.
+#
+# Looked for in this order: CMAKE_CUDA_COMPILER, CUDACXX, CUDA_HOME, PATH, /usr/local/cuda, and the nvcc wheels beside the Python that
+# builds (site-packages/nvidia/cu13). FLOWKIT_NVCC_ROOT is set for the wheels.
+
+set(FLOWKIT_NVCC "")
+set(FLOWKIT_NVCC_ROOT "")
+set(FLOWKIT_NVCC_MISSING "no nvcc found")
+
+if(FLOWKIT_CUDA STREQUAL "off")
+  set(FLOWKIT_NVCC_MISSING "switched off")
+  return()
+endif()
+
+execute_process(
+  COMMAND "${Python_EXECUTABLE}" -c "import nvidia, os; print(os.pathsep.join(nvidia.__path__))"
+  OUTPUT_VARIABLE flowkit_wheels
+  OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+string(REPLACE ":" ";" flowkit_wheels "${flowkit_wheels}")
+list(TRANSFORM flowkit_wheels APPEND "/cu13/bin")
+
+# A compiler path cached by an earlier build may be gone.
+if(CMAKE_CUDA_COMPILER AND NOT EXISTS "${CMAKE_CUDA_COMPILER}")
+  unset(CMAKE_CUDA_COMPILER CACHE)
+  unset(CMAKE_CUDA_COMPILER)
+endif()
+
+if(CMAKE_CUDA_COMPILER)
+  set(FLOWKIT_NVCC "${CMAKE_CUDA_COMPILER}")
+elseif(DEFINED ENV{CUDACXX})
+  set(FLOWKIT_NVCC "$ENV{CUDACXX}")
+else()
+  find_program(flowkit_nvcc_path nvcc HINTS "$ENV{CUDA_HOME}/bin" NO_CACHE)
+  if(NOT flowkit_nvcc_path)
+    find_program(flowkit_nvcc_path nvcc PATHS /usr/local/cuda/bin ${flowkit_wheels} NO_DEFAULT_PATH NO_CACHE)
+  endif()
+  if(flowkit_nvcc_path)
+    set(FLOWKIT_NVCC "${flowkit_nvcc_path}")
+  endif()
+endif()
+
+if(FLOWKIT_NVCC MATCHES "/nvidia/cu13/bin/nvcc$")
+  cmake_path(GET FLOWKIT_NVCC PARENT_PATH flowkit_nvcc_bin)
+  cmake_path(GET flowkit_nvcc_bin PARENT_PATH FLOWKIT_NVCC_ROOT)
+endif()
+
+if(FLOWKIT_CUDA STREQUAL "on" AND NOT FLOWKIT_NVCC)
+  message(FATAL_ERROR "FLOWKIT_CUDA=on, but ${FLOWKIT_NVCC_MISSING}: set CUDACXX or CUDA_HOME, or build with FLOWKIT_NVCC=wheels in the "
+                      "environment to take nvcc from the package registry")
+endif()

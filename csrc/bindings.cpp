@@ -1,0 +1,206 @@
+// The Python face of csrc: converts arguments, releases the interpreter, calls. flowkit/flow.py and flowkit/strain.py
+// check every argument before it comes here.
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <cstdlib>
+#include <map>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+#include "cpu/dispatch.h"
+#include "cpu/parallel.h"
+#include "cpu/strain.h"
+#include "cpu/tvl1.h"
+#if defined(FLOWKIT_WITH_CUDA)
+#include "cuda/device.h"
+#include "cuda/strain.h"
+#endif
+
+namespace py = pybind11;
+
+namespace flowkit {
+namespace {
+
+using Floats = py::array_t<float, py::array::c_style>;
+
+template <class E>
+E choice(const py::dict& params, const char* name, const std::map<std::string, E>& known) {
+  return known.at(params[name].cast<std::string>());
+}
+
+TVL1Params params_from(const py::dict& d) {
+  const auto number = [&](const char* name) { return d[name].cast<double>(); };
+  const auto whole = [&](const char* name) { return d[name].cast<int>(); };
+  const std::map<std::string, Kernel> kernel = {{"linear", Kernel::linear}, {"cubic", Kernel::cubic}};
+  TVL1Params p;
+  p.tau = number("tau");
+  p.lambda = number("lambda_");
+  p.theta = number("theta");
+  p.epsilon = number("epsilon");
+  p.stop_rule = choice<StopRule>(d, "stop_rule", {{"every", StopRule::every}, {"cadenced", StopRule::cadenced}});
+  p.levels = whole("levels");
+  p.scale = number("scale");
+  p.depth = choice<Depth>(d, "depth", {{"side", Depth::side}, {"diagonal", Depth::diagonal}});
+  p.min_side = whole("min_side");
+  p.warps = whole("warps");
+  p.outer_iterations = whole("outer_iterations");
+  p.inner_iterations = whole("inner_iterations");
+  p.median = whole("median");
+  p.cubic = number("cubic");
+  p.border = choice<Border>(
+      d, "border",
+      {{"zero", Border::zero}, {"clamp", Border::clamp}, {"off", Border::off}, {"off-taps", Border::off_taps}});
+  p.five_point_derivative = choice<bool>(d, "derivative", {{"central3", false}, {"central5", true}});
+  p.gradient_floor = number("gradient_floor");
+  p.stretch = d["stretch"].cast<bool>();
+  p.smoothing = number("smoothing");
+  p.pyramid_blur = number("pyramid_blur");
+  p.pyramid_kernel = choice<Kernel>(d, "pyramid_kernel", kernel);
+  p.grid = choice<Alignment>(d, "grid", {{"centre", Alignment::centre}, {"corner", Alignment::corner}});
+  p.upsampling = choice<Kernel>(d, "upsampling", kernel);
+  p.upsampling_exact = d["upsampling_exact"].cast<bool>();
+  return p;
+}
+
+Pixel pixel_of(const py::array& frames) {
+  if (frames.dtype().kind() == 'f' && frames.itemsize() == 4) return Pixel::f32;
+  if (frames.dtype().kind() == 'u' && frames.itemsize() == 1) return Pixel::u8;
+  if (frames.dtype().kind() == 'u' && frames.itemsize() == 2) return Pixel::u16;
+  throw std::invalid_argument("frames must be uint8, uint16 or float32");
+}
+
+// frames: (n, h, w) with any strides.
+struct FrameBatch {
+  const char* data;
+  py::ssize_t pair_bytes, row_bytes, column_bytes;
+  Pixel pixel;
+
+  explicit FrameBatch(const py::array& a)
+      : data(static_cast<const char*>(a.data())),
+        pair_bytes(a.strides(0)),
+        row_bytes(a.strides(1)),
+        column_bytes(a.strides(2)),
+        pixel(pixel_of(a)) {}
+  FrameView operator[](std::size_t i) const {
+    return {data + static_cast<py::ssize_t>(i) * pair_bytes, row_bytes, column_bytes, pixel};
+  }
+};
+
+py::tuple tvl1_flow(const py::array& frames0, const py::array& frames1, const py::dict& params, double lo, double hi,
+                    const std::optional<Floats>& initial_flow, int threads) {
+  const TVL1Params p = params_from(params);
+  const FrameBatch batch0(frames0), batch1(frames1);
+  const py::ssize_t n = frames0.shape(0), height = frames0.shape(1), width = frames0.shape(2);
+  const ValueRange range = {static_cast<float>(lo), static_cast<float>(255.0 / (hi - lo))};
+  Floats flow({n, py::ssize_t{2}, height, width});
+  py::array_t<int32_t> iterations(n);
+  float* flow_data = flow.mutable_data();
+  int32_t* iterations_data = iterations.mutable_data();
+  const float* initial = initial_flow ? initial_flow->data() : nullptr;
+  const std::size_t stride = static_cast<std::size_t>(2 * height * width);
+  const Size size = {static_cast<int>(width), static_cast<int>(height)};
+  {
+    py::gil_scoped_release release;
+    const KernelTable& table = kernels();
+    for_each(static_cast<std::size_t>(n), threads, [&] {
+      return [&, solver = std::make_unique<TVL1Solver>(size, p, table)](std::size_t i) {
+        const float* start = initial ? initial + i * stride : nullptr;
+        iterations_data[i] = solver->solve(batch0[i], batch1[i], range, start, flow_data + i * stride);
+      };
+    });
+  }
+  return py::make_tuple(flow, iterations);
+}
+
+// flow: (n, 2, h, w).
+template <class PerFlow>
+Floats each_flow(const Floats& flow, py::ssize_t channels, int threads, const PerFlow& per_flow) {
+  const py::ssize_t n = flow.shape(0), height = flow.shape(2), width = flow.shape(3);
+  const std::vector<py::ssize_t> shape =
+      channels == 1 ? std::vector<py::ssize_t>{n, height, width} : std::vector<py::ssize_t>{n, channels, height, width};
+  Floats out(shape);
+  float* target = out.mutable_data();
+  const float* source = flow.data();
+  const std::size_t area = static_cast<std::size_t>(height * width);
+  {
+    py::gil_scoped_release release;
+    for_each(static_cast<std::size_t>(n), threads, [&] {
+      return [&](std::size_t i) {
+        const FlowView view = {source + i * 2 * area, static_cast<int>(width), static_cast<int>(height)};
+        per_flow(view, target + i * channels * area);
+      };
+    });
+  }
+  return out;
+}
+
+Floats strain_tensor_batch(const Floats& flow, int threads) { return each_flow(flow, 3, threads, strain_tensor); }
+
+Floats strain_magnitude_batch(const Floats& flow, const std::string& variant, int threads) {
+  const std::map<std::string, void (*)(const FlowView&, float*)> variants = {
+      {"standard", strain_magnitude}, {"meb", strain_magnitude_meb}, {"softnet", strain_magnitude_softnet}};
+  return each_flow(flow, 1, threads, variants.at(variant));
+}
+
+// (devices as (name, compute capability, memory in bytes), why there are none)
+py::tuple cuda_device_list() {
+  py::list devices;
+#if defined(FLOWKIT_WITH_CUDA)
+  const Devices found = cuda_devices();
+  for (const DeviceInfo& d : found.devices)
+    devices.append(py::make_tuple(d.name, std::to_string(d.major) + "." + std::to_string(d.minor), d.memory_bytes));
+  return py::make_tuple(devices, found.problem);
+#else
+  return py::make_tuple(devices, "flowkit was built without CUDA");
+#endif
+}
+
+Floats strain_tensor_on_gpu(const Floats& flow) {
+#if defined(FLOWKIT_WITH_CUDA)
+  Floats out({flow.shape(0), py::ssize_t{3}, flow.shape(2), flow.shape(3)});
+  float* target = out.mutable_data();
+  py::gil_scoped_release release;
+  strain_tensor_cuda(flow.data(), static_cast<std::size_t>(flow.shape(0)), static_cast<int>(flow.shape(2)),
+                     static_cast<int>(flow.shape(3)), target);
+  return out;
+#else
+  (void)flow;
+  throw std::runtime_error("flowkit was built without CUDA");
+#endif
+}
+
+}  // namespace
+}  // namespace flowkit
+
+PYBIND11_MODULE(_core, m) {
+  using namespace flowkit;
+  m.doc() =
+      "The compiled part of flowkit. Private: call it through flowkit.tvl1_flow, flowkit.strain_tensor and so on.";
+  m.attr("version") = FLOWKIT_VERSION;
+#if defined(FLOWKIT_WITH_CUDA)
+  m.attr("cuda_build") = py::make_tuple(FLOWKIT_CUDA_VERSION, FLOWKIT_CUDA_ARCHITECTURES);
+#else
+  m.attr("cuda_build") = py::none();
+#endif
+  m.def("simd_levels", &simd_levels);
+  m.def("set_simd", &set_simd, py::arg("name"));
+  m.def("simd_level", [] { return std::string(kernels().level); });
+  m.def(
+      "pyramid_sizes",
+      [](int height, int width, const py::dict& params) {
+        std::vector<std::pair<int, int>> sizes;
+        for (const Size& s : pyramid_sizes({width, height}, params_from(params))) sizes.emplace_back(s.height, s.width);
+        return sizes;
+      },
+      py::arg("height"), py::arg("width"), py::arg("params"));
+  m.def("tvl1_flow", &tvl1_flow, py::arg("frames0"), py::arg("frames1"), py::arg("params"), py::arg("lo"),
+        py::arg("hi"), py::arg("initial_flow"), py::arg("threads"));
+  m.def("strain_tensor", &strain_tensor_batch, py::arg("flow"), py::arg("threads"));
+  m.def("strain_magnitude", &strain_magnitude_batch, py::arg("flow"), py::arg("variant"), py::arg("threads"));
+  m.def("cuda_devices", &cuda_device_list);
+  m.def("strain_tensor_cuda", &strain_tensor_on_gpu, py::arg("flow"));
+  if (const char* level = std::getenv("FLOWKIT_SIMD")) set_simd(level);
+}

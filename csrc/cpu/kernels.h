@@ -1,0 +1,85 @@
+// The CPU kernels of TV-L1, one table a SIMD level. kernels.cpp compiles the same files for each level; dispatch.h
+// chooses. Kernels work on rows of padded planes (see Planes in tvl1.h) and never allocate.
+#pragma once
+
+#include "../resample.h"
+#include "../tvl1_math.h"
+#include "../view.h"
+
+namespace flowkit {
+
+// Planes have this many pixels of padding in front of each row, and at least two behind, so that whole vectors may be
+// read and written anywhere a row has pixels, and x - 1, x + 1 need no test.
+constexpr int kRowPadding = 16;
+
+constexpr std::ptrdiff_t padded_stride(int width) {
+  return kRowPadding + (width + 2 + kRowPadding - 1) / kRowPadding * kRowPadding;
+}
+
+// The planes of the iteration on one level. The padding in front of the rows of pu_x and pv_x is zero.
+struct IterationPlanes {
+  float *u, *v;
+  float *pu_x, *pu_y, *pv_x, *pv_y;
+  const float *gx, *gy, *rho_c, *square;
+  const float* zero_row;
+};
+
+// I1 with its derivatives, interleaved as (I1, dI1/dx, dI1/dy, 0) and framed by kFrame pixels of border on each side.
+struct WarpSource {
+  const float* texels;
+  std::ptrdiff_t stride;  // in texels
+  static constexpr int kFrame = 4;
+};
+
+// The data term is on where x_min <= x <= x_max and y_min <= y <= y_max for the sample point (x, y).
+struct DataBounds {
+  float x_min, x_max, y_min, y_max;
+};
+
+struct WarpPlanes {
+  const float *u, *v, *frame0;
+  float *gx, *gy, *rho_c, *square;
+  // Rows of scratch: the weights of the taps in x and in y, and the first texel, of each sample of one row.
+  float* x_weights[4];
+  float* y_weights[4];
+  int32_t* first_texel;
+};
+
+// The taps of a resampling along one axis of n outputs: tap k of output i is input[index[k * n + i]]. Two taps (linear)
+// have one fraction each, weight[i]; four taps (cubic) have weights weight[k * n + i].
+struct AxisTaps {
+  int n;
+  int taps;
+  const int32_t* index;
+  const float* weight;
+};
+
+struct KernelTable {
+  const char* level;
+
+  // Runs `count` iterations; errors[i] gets the sum over the pixels of the squared change of (u, v) in the i-th.
+  void (*iterate)(const Grid&, const IterationPlanes&, const StepSizes&, int count, double* errors);
+
+  // Samples I1 at (x + u, y + v) and linearises it there.
+  void (*warp)(const Grid&, const WarpSource&, const WarpPlanes&, const DataBounds&, float cubic);
+
+  // The median over size x size pixels (3 or 5) with replicated borders. Writes into the padding of `in`.
+  void (*median)(const Grid&, float* in, float* out, int size);
+
+  // Derivatives of `image` (3 or 5 points) and the image itself into the interior of the warp source, then its border:
+  // zeros or the nearest pixel.
+  void (*prepare_warp)(const Grid&, const float* image, float* texels, std::ptrdiff_t texel_stride, bool five_point,
+                       bool zero_border);
+
+  // Resamples rows then columns and multiplies by `gain`. `scratch` holds input height x output width, in the output's
+  // stride.
+  void (*resample)(const Grid& in_grid, const float* in, const Grid& out_grid, float* out, const AxisTaps& x_taps,
+                   const AxisTaps& y_taps, float gain, float* scratch);
+
+  // Convolves rows and columns with a symmetric kernel weight[0..radius], borders replicated. `out` may be `in`.
+  void (*blur)(const Grid&, const float* in, float* out, const float* weight, int radius, float* scratch, float* row);
+};
+
+constexpr int kMostIterationsAtOnce = 8;
+
+}  // namespace flowkit

@@ -1,0 +1,14 @@
+// Everything that is compiled once a SIMD level, and the table that offers it.
+#include "../kernels.h"
+#include "../simd.h"
+#include "iterate.inl"
+#include "median.inl"
+#include "resample.inl"
+#include "warp.inl"
+
+namespace flowkit::FLOWKIT_SIMD {
+
+extern const KernelTable kernels;
+const KernelTable kernels = {FLOWKIT_SIMD_NAME, iterate, warp, median, prepare_warp, resample, blur};
+
+}  // namespace flowkit::FLOWKIT_SIMD

@@ -1,0 +1,105 @@
+// One vector type a SIMD level. A kernel file defines FLOWKIT_LANES (4, 8 or 16) and FLOWKIT_SIMD (the level's
+// namespace) under a target pragma, and includes this. No standard header may come after the pragma: its inline
+// functions would be compiled for that level and could be linked into code that runs on every machine.
+#pragma once
+
+#include "../view.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+#include <math.h>
+
+namespace flowkit::FLOWKIT_SIMD {
+
+constexpr int kLanes = FLOWKIT_LANES;
+
+typedef float Vec __attribute__((vector_size(4 * FLOWKIT_LANES)));
+typedef double VecDouble __attribute__((vector_size(8 * FLOWKIT_LANES)));
+typedef int32_t VecInt __attribute__((vector_size(4 * FLOWKIT_LANES)));
+
+FLOWKIT_HD Vec load(const float* at) {
+  Vec value;
+  __builtin_memcpy(&value, at, sizeof value);
+  return value;
+}
+
+FLOWKIT_HD void store(float* at, Vec value) { __builtin_memcpy(at, &value, sizeof value); }
+FLOWKIT_HD void store(int32_t* at, VecInt value) { __builtin_memcpy(at, &value, sizeof value); }
+FLOWKIT_HD Vec broadcast(float value) { return Vec{} + value; }
+
+// The lane numbers 0, 1, 2 ...
+FLOWKIT_HD Vec iota() {
+  Vec value;
+  for (int i = 0; i < kLanes; ++i) value[i] = static_cast<float>(i);
+  return value;
+}
+
+// 1 in the first n lanes, 0 behind.
+FLOWKIT_HD Vec first_lanes(int n) { return iota() < static_cast<float>(n) ? broadcast(1.0f) : Vec{}; }
+
+FLOWKIT_HD double sum(VecDouble value) {
+  double total = 0.0;
+  for (int i = 0; i < kLanes; ++i) total += value[i];
+  return total;
+}
+
+}  // namespace flowkit::FLOWKIT_SIMD
+
+// What the arithmetic headers ask of a vector type, beside their overloads for float.
+namespace flowkit {
+
+using FLOWKIT_SIMD::Vec;
+using FLOWKIT_SIMD::VecDouble;
+using FLOWKIT_SIMD::VecInt;
+
+FLOWKIT_HD Vec select(VecInt condition, Vec a, Vec b) { return condition ? a : b; }
+
+// fused: a * b + c, rounded once (twice, the first time in double, where the machine has no such instruction).
+#if FLOWKIT_LANES == 16
+FLOWKIT_HD Vec minimum(Vec a, Vec b) { return _mm512_min_ps(a, b); }
+FLOWKIT_HD Vec maximum(Vec a, Vec b) { return _mm512_max_ps(a, b); }
+FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+FLOWKIT_HD __m256 length_half(__m256 x, __m256 y) {
+  const __m512d wide_x = _mm512_cvtps_pd(x), wide_y = _mm512_cvtps_pd(y);
+  return _mm512_cvtpd_ps(_mm512_sqrt_pd(wide_x * wide_x + wide_y * wide_y));
+}
+FLOWKIT_HD Vec length(Vec x, Vec y) {
+  const __m256 low = length_half(_mm512_castps512_ps256(x), _mm512_castps512_ps256(y));
+  const __m256 high = length_half(_mm512_extractf32x8_ps(x, 1), _mm512_extractf32x8_ps(y, 1));
+  return _mm512_insertf32x8(_mm512_castps256_ps512(low), high, 1);
+}
+#elif FLOWKIT_LANES == 8
+FLOWKIT_HD Vec minimum(Vec a, Vec b) { return _mm256_min_ps(a, b); }
+FLOWKIT_HD Vec maximum(Vec a, Vec b) { return _mm256_max_ps(a, b); }
+FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+FLOWKIT_HD __m128 length_half(__m128 x, __m128 y) {
+  const __m256d wide_x = _mm256_cvtps_pd(x), wide_y = _mm256_cvtps_pd(y);
+  return _mm256_cvtpd_ps(_mm256_sqrt_pd(wide_x * wide_x + wide_y * wide_y));
+}
+FLOWKIT_HD Vec length(Vec x, Vec y) {
+  const __m128 low = length_half(_mm256_castps256_ps128(x), _mm256_castps256_ps128(y));
+  const __m128 high = length_half(_mm256_extractf128_ps(x, 1), _mm256_extractf128_ps(y, 1));
+  return _mm256_set_m128(high, low);
+}
+#else
+FLOWKIT_HD Vec minimum(Vec a, Vec b) { return a < b ? a : b; }
+FLOWKIT_HD Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
+FLOWKIT_HD VecDouble widen(Vec a) { return __builtin_convertvector(a, VecDouble); }
+FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) { return __builtin_convertvector(widen(a) * widen(b) + widen(c), Vec); }
+FLOWKIT_HD Vec length(Vec x, Vec y) {
+  VecDouble square = widen(x) * widen(x) + widen(y) * widen(y);
+  for (int i = 0; i < FLOWKIT_LANES; ++i) square[i] = __builtin_sqrt(square[i]);
+  return __builtin_convertvector(square, Vec);
+}
+#endif
+
+// Four floats at every level: one pixel's channels.
+typedef float Texel __attribute__((vector_size(16)));
+#if FLOWKIT_LANES == 4
+FLOWKIT_HD Texel fused_texel(Texel a, Texel b, Texel c) { return fused(a, b, c); }
+#else
+FLOWKIT_HD Texel fused_texel(Texel a, Texel b, Texel c) { return _mm_fmadd_ps(a, b, c); }
+#endif
+
+}  // namespace flowkit

@@ -1,0 +1,310 @@
+#include "tvl1.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <utility>
+
+#include "stop_test.h"
+#include "taps.h"
+
+namespace flowkit {
+
+namespace {
+
+int scaled_side(int side, double scale) { return static_cast<int>(std::lrint(side * scale)); }
+
+Grid grid_of(Size size) { return {size.width, size.height, padded_stride(size.width)}; }
+
+template <class T>
+void convert(const FrameView& frame, const Grid& g, ValueRange range, float* out) {
+  for (int y = 0; y < g.height; ++y) {
+    const char* row = static_cast<const char*>(frame.data) + y * frame.row_bytes;
+    for (int x = 0; x < g.width; ++x) {
+      T value;
+      std::memcpy(&value, row + x * frame.column_bytes, sizeof value);
+      out[y * g.stride + x] = (static_cast<float>(value) - range.lo) * range.gain;
+    }
+  }
+}
+
+void convert(const FrameView& frame, const Grid& g, ValueRange range, float* out) {
+  switch (frame.pixel) {
+    case Pixel::u8: return convert<std::uint8_t>(frame, g, range, out);
+    case Pixel::u16: return convert<std::uint16_t>(frame, g, range, out);
+    case Pixel::f32: return convert<float>(frame, g, range, out);
+  }
+}
+
+// Both images to 0..255 by their joint extremes.
+void stretch(const Grid& g, float* image0, float* image1) {
+  float low = std::numeric_limits<float>::max(), high = std::numeric_limits<float>::lowest();
+  const auto each = [&](auto&& visit) {
+    for (float* image : {image0, image1})
+      for (int y = 0; y < g.height; ++y)
+        for (int x = 0; x < g.width; ++x) visit(image[y * g.stride + x]);
+  };
+  each([&](float& value) {
+    low = std::min(low, value);
+    high = std::max(high, value);
+  });
+  if (!(high > low)) return;
+  const float gain = 255.0f / (high - low);
+  each([&](float& value) { value = (value - low) * gain; });
+}
+
+DataBounds data_bounds(Border border, const Grid& g) {
+  const float far = std::numeric_limits<float>::infinity();
+  switch (border) {
+    case Border::off: return {0.0f, g.width - 1.0f, 0.0f, g.height - 1.0f};
+    case Border::off_taps:
+      return {1.0f, std::nextafter(g.width - 2.0f, 0.0f), 1.0f, std::nextafter(g.height - 2.0f, 0.0f)};
+    default: return {-far, far, -far, far};
+  }
+}
+
+}  // namespace
+
+std::vector<Size> pyramid_sizes(Size full, const TVL1Params& p) {
+  int most = p.levels;
+  if (p.depth == Depth::diagonal) {
+    const double octaves = std::log(std::hypot(full.width, full.height) / p.min_side) / std::log(1.0 / p.scale);
+    most = std::min(most, std::max(1, 1 + static_cast<int>(std::floor(octaves))));
+  }
+  std::vector<Size> sizes = {full};
+  while (static_cast<int>(sizes.size()) < most) {
+    const Size next = {scaled_side(sizes.back().width, p.scale), scaled_side(sizes.back().height, p.scale)};
+    const int side = std::min(next.width, next.height);
+    if (side < (p.depth == Depth::side ? p.min_side : 3)) break;
+    sizes.push_back(next);
+  }
+  return sizes;
+}
+
+struct TVL1Solver::Level {
+  Size size;
+  Grid grid;
+  float* frame0;
+  float* frame1;
+  // To this level from the next finer one, and to it from the next coarser one.
+  ResampleTaps down_x, down_y, up_x, up_y;
+  float up_gain_u = 1.0f, up_gain_v = 1.0f;
+};
+
+// All memory of a solver: cut from one block, every plane in the geometry of the level it serves at the moment.
+struct TVL1Solver::Planes {
+  static constexpr std::size_t kAlign = 64;
+  // Planes begin a few cache lines apart from a multiple of 4 KiB, or the same pixel of all of them would fall into one
+  // cache set.
+  static constexpr std::size_t kSkew = 5 * kAlign / sizeof(float);
+
+  explicit Planes(std::size_t floats)
+      : floats(floats), block(static_cast<float*>(::operator new(floats * sizeof(float), std::align_val_t(kAlign)))) {
+    std::memset(block, 0, floats * sizeof(float));
+  }
+  ~Planes() { ::operator delete(block, std::align_val_t(kAlign)); }
+
+  static std::size_t padded(std::size_t count) { return (count + kSkew + 15) / 16 * 16; }
+  static std::size_t plane_floats(const Grid& g) { return padded(kRowPadding + g.stride * g.height + kRowPadding); }
+  static std::size_t texel_stride(const Grid& g) { return g.width + 2 * WarpSource::kFrame; }
+  static std::size_t texel_floats(const Grid& g) {
+    return padded(4 * texel_stride(g) * (g.height + 2 * WarpSource::kFrame) + kRowPadding);
+  }
+  static std::size_t row_floats(const Grid& g) { return padded(g.stride + 2 * kMostRadius + 2 * kRowPadding); }
+  static constexpr int kMostRadius = 256;
+  static constexpr int kRows = 10;
+
+  float* take(std::size_t count) {
+    float* at = block + used;
+    used += count;
+    return at;
+  }
+  float* take_plane(const Grid& g) { return take(plane_floats(g)) + kRowPadding; }
+
+  std::size_t floats;
+  float* block;
+  std::size_t used = 0;
+
+  float *u, *v, *pu_x, *pu_y, *pv_x, *pv_y, *gx, *gy, *rho_c, *square, *spare;
+  float *zero_row, *x_weights[4], *y_weights[4];
+  int32_t* first_texel;
+  float* texels;
+  std::vector<float> smoothing, reduction;
+};
+
+TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& kernels)
+    : params_(params), kernels_(kernels) {
+  const std::vector<Size> sizes = pyramid_sizes(size, params);
+  const Grid full = grid_of(size);
+  std::size_t floats =
+      11 * Planes::plane_floats(full) + Planes::texel_floats(full) + Planes::kRows * Planes::row_floats(full);
+  for (const Size& s : sizes) floats += 2 * Planes::plane_floats(grid_of(s));
+  planes_ = std::make_unique<Planes>(floats);
+  Planes& p = *planes_;
+  for (float** plane : {&p.u, &p.v, &p.pu_x, &p.pu_y, &p.pv_x, &p.pv_y, &p.gx, &p.gy, &p.rho_c, &p.square, &p.spare})
+    *plane = p.take_plane(full);
+  const auto take_row = [&] { return p.take(Planes::row_floats(full)) + kRowPadding; };
+  p.zero_row = take_row();
+  for (float*& row : p.x_weights) row = take_row();
+  for (float*& row : p.y_weights) row = take_row();
+  p.first_texel = reinterpret_cast<int32_t*>(take_row());
+  p.texels = p.take(Planes::texel_floats(full));
+  p.smoothing = gaussian_taps(params.smoothing);
+  p.reduction = gaussian_taps(params.pyramid_blur * std::sqrt(1.0 / (params.scale * params.scale) - 1.0));
+
+  const double nominal = 1.0 / params.scale;
+  for (std::size_t s = 0; s < sizes.size(); ++s) {
+    Level level;
+    level.size = sizes[s];
+    level.grid = grid_of(sizes[s]);
+    level.frame0 = p.take_plane(level.grid);
+    level.frame1 = p.take_plane(level.grid);
+    if (s > 0) {
+      level.down_x = ResampleTaps(sizes[s - 1].width, sizes[s].width, nominal, params.grid, params.pyramid_kernel);
+      level.down_y = ResampleTaps(sizes[s - 1].height, sizes[s].height, nominal, params.grid, params.pyramid_kernel);
+    }
+    if (s + 1 < sizes.size()) {
+      const Size from = sizes[s + 1], to = sizes[s];
+      const double ratio_x = static_cast<double>(from.width) / to.width,
+                   ratio_y = static_cast<double>(from.height) / to.height;
+      level.up_x = ResampleTaps(from.width, to.width, ratio_x, params.grid, params.upsampling);
+      level.up_y = ResampleTaps(from.height, to.height, ratio_y, params.grid, params.upsampling);
+      level.up_gain_u = static_cast<float>(params.upsampling_exact ? 1.0 / ratio_x : nominal);
+      level.up_gain_v = static_cast<float>(params.upsampling_exact ? 1.0 / ratio_y : nominal);
+    }
+    levels_.push_back(std::move(level));
+  }
+}
+
+TVL1Solver::~TVL1Solver() = default;
+
+void TVL1Solver::load_frames(const FrameView& frame0, const FrameView& frame1, ValueRange range) {
+  const Level& full = levels_.front();
+  convert(frame0, full.grid, range, full.frame0);
+  convert(frame1, full.grid, range, full.frame1);
+  if (params_.stretch) stretch(full.grid, full.frame0, full.frame1);
+  if (planes_->smoothing.empty()) return;
+  const int radius = static_cast<int>(planes_->smoothing.size()) - 1;
+  for (float* image : {full.frame0, full.frame1})
+    kernels_.blur(full.grid, image, image, planes_->smoothing.data(), radius, planes_->spare, planes_->x_weights[0]);
+}
+
+// The planes of the iteration are idle while the pyramid is built and serve as scratch.
+void TVL1Solver::build_pyramid() {
+  Planes& p = *planes_;
+  for (std::size_t s = 1; s < levels_.size(); ++s) {
+    const Level &fine = levels_[s - 1], &coarse = levels_[s];
+    for (const auto& [from, to] : {std::pair(fine.frame0, coarse.frame0), std::pair(fine.frame1, coarse.frame1)}) {
+      const float* source = from;
+      if (!p.reduction.empty()) {
+        const int radius = static_cast<int>(p.reduction.size()) - 1;
+        kernels_.blur(fine.grid, from, p.gx, p.reduction.data(), radius, p.spare, p.x_weights[0]);
+        source = p.gx;
+      }
+      kernels_.resample(fine.grid, source, coarse.grid, to, coarse.down_x.view(), coarse.down_y.view(), 1.0f, p.spare);
+    }
+  }
+}
+
+void TVL1Solver::start_coarsest(const float* initial_flow) {
+  Planes& p = *planes_;
+  const Grid full = levels_.front().grid;
+  const std::size_t area = static_cast<std::size_t>(full.width) * full.height;
+  float** flow[2] = {&p.u, &p.v};
+  for (int component = 0; component < 2; ++component) {
+    float* plane = *flow[component];
+    if (!initial_flow) {
+      std::memset(plane - kRowPadding, 0, Planes::plane_floats(full) * sizeof(float));
+      continue;
+    }
+    for (int y = 0; y < full.height; ++y)
+      std::memcpy(plane + y * full.stride, initial_flow + component * area + static_cast<std::size_t>(y) * full.width,
+                  full.width * sizeof(float));
+    const float gain = static_cast<float>(params_.scale);
+    for (std::size_t s = 1; s < levels_.size(); ++s) {
+      const Level &fine = levels_[s - 1], &coarse = levels_[s];
+      const ResampleTaps x(fine.size.width, coarse.size.width, 1.0 / params_.scale, params_.grid, Kernel::linear);
+      const ResampleTaps y(fine.size.height, coarse.size.height, 1.0 / params_.scale, params_.grid, Kernel::linear);
+      kernels_.resample(fine.grid, *flow[component], coarse.grid, p.gx, x.view(), y.view(), gain, p.spare);
+      std::swap(*flow[component], p.gx);
+    }
+  }
+}
+
+void TVL1Solver::upsample_flow(std::size_t to) {
+  Planes& p = *planes_;
+  const Level &fine = levels_[to], &coarse = levels_[to + 1];
+  kernels_.resample(coarse.grid, p.u, fine.grid, p.gx, fine.up_x.view(), fine.up_y.view(), fine.up_gain_u, p.spare);
+  kernels_.resample(coarse.grid, p.v, fine.grid, p.gy, fine.up_x.view(), fine.up_y.view(), fine.up_gain_v, p.spare);
+  std::swap(p.u, p.gx);
+  std::swap(p.v, p.gy);
+}
+
+int TVL1Solver::iterate_warp(std::size_t s) {
+  Planes& p = *planes_;
+  const Level& level = levels_[s];
+  const StepSizes steps = {static_cast<float>(params_.theta), static_cast<float>(params_.lambda * params_.theta),
+                           static_cast<float>(params_.tau / params_.theta), static_cast<float>(params_.gradient_floor)};
+  StopTest stop(params_, level.size);
+  const int at_once = stop.never() ? kMostIterationsAtOnce : 1;
+  double errors[kMostIterationsAtOnce];
+  int total = 0;
+  for (int outer = 0; outer < params_.outer_iterations; ++outer) {
+    if (params_.median > 0)
+      for (float** plane : {&p.u, &p.v}) {
+        kernels_.median(level.grid, *plane, p.spare, params_.median);
+        std::swap(*plane, p.spare);
+      }
+    const IterationPlanes planes = {p.u,  p.v,  p.pu_x,  p.pu_y,   p.pv_x,    p.pv_y,
+                                    p.gx, p.gy, p.rho_c, p.square, p.zero_row};
+    for (int inner = 0; inner < params_.inner_iterations;) {
+      const int count = std::min(at_once, params_.inner_iterations - inner);
+      kernels_.iterate(level.grid, planes, steps, count, errors);
+      inner += count;
+      total += count;
+      if (stop.done(errors[count - 1])) return total;
+    }
+  }
+  return total;
+}
+
+int TVL1Solver::solve_level(std::size_t s) {
+  Planes& p = *planes_;
+  const Level& level = levels_[s];
+  const std::size_t plane_bytes = Planes::plane_floats(level.grid) * sizeof(float);
+  for (float* dual : {p.pu_x, p.pu_y, p.pv_x, p.pv_y}) std::memset(dual - kRowPadding, 0, plane_bytes);
+  const std::ptrdiff_t texel_stride = Planes::texel_stride(level.grid);
+  kernels_.prepare_warp(level.grid, level.frame1, p.texels, texel_stride, params_.five_point_derivative,
+                        params_.border == Border::zero);
+  const DataBounds bounds = data_bounds(params_.border, level.grid);
+  int iterations = 0;
+  for (int warp = 0; warp < params_.warps; ++warp) {
+    WarpPlanes planes = {p.u, p.v, level.frame0, p.gx, p.gy, p.rho_c, p.square, {}, {}, p.first_texel};
+    std::copy_n(p.x_weights, 4, planes.x_weights);
+    std::copy_n(p.y_weights, 4, planes.y_weights);
+    kernels_.warp(level.grid, {p.texels, texel_stride}, planes, bounds, static_cast<float>(params_.cubic));
+    iterations += iterate_warp(s);
+  }
+  return iterations;
+}
+
+int TVL1Solver::solve(const FrameView& frame0, const FrameView& frame1, ValueRange range, const float* initial_flow,
+                      float* flow) {
+  load_frames(frame0, frame1, range);
+  build_pyramid();
+  start_coarsest(initial_flow);
+  int iterations = solve_level(levels_.size() - 1);
+  for (std::size_t s = levels_.size() - 1; s-- > 0;) {
+    upsample_flow(s);
+    iterations += solve_level(s);
+  }
+  const Grid g = levels_.front().grid;
+  for (const float* plane : {planes_->u, planes_->v})
+    for (int y = 0; y < g.height; ++y, flow += g.width)
+      std::memcpy(flow, plane + y * g.stride, g.width * sizeof(float));
+  return iterations;
+}
+
+}  // namespace flowkit

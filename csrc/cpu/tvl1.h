@@ -1,0 +1,73 @@
+// TV-L1 optical flow on the CPU: one solver object a thread and image size. docs/algorithm.md is the specification.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "../resample.h"
+#include "../tvl1_math.h"
+#include "../view.h"
+#include "kernels.h"
+
+namespace flowkit {
+
+enum class Border { zero, clamp, off, off_taps };
+enum class StopRule { every, cadenced };
+enum class Depth { side, diagonal };
+
+// The fields of flowkit.types.TVL1Params, checked there.
+struct TVL1Params {
+  double tau, lambda, theta, epsilon;
+  StopRule stop_rule;
+  int levels;
+  double scale;
+  Depth depth;
+  int min_side, warps, outer_iterations, inner_iterations, median;
+  double cubic;
+  Border border;
+  bool five_point_derivative;
+  double gradient_floor;
+  bool stretch;
+  double smoothing, pyramid_blur;
+  Kernel pyramid_kernel;
+  Alignment grid;
+  Kernel upsampling;
+  bool upsampling_exact;
+};
+
+struct Size {
+  int width, height;
+};
+
+// The sizes of the pyramid's levels, full resolution first.
+std::vector<Size> pyramid_sizes(Size full, const TVL1Params& params);
+
+class TVL1Solver {
+ public:
+  TVL1Solver(Size size, const TVL1Params& params, const KernelTable& kernels);
+  ~TVL1Solver();
+  TVL1Solver(const TVL1Solver&) = delete;
+  TVL1Solver& operator=(const TVL1Solver&) = delete;
+
+  // flow: (2, h, w) contiguous, px. initial_flow: the same, or null for zero. Returns the iterations that ran, over all
+  // levels and warps. The result depends on the arguments alone, not on earlier calls.
+  int solve(const FrameView& frame0, const FrameView& frame1, ValueRange range, const float* initial_flow, float* flow);
+
+ private:
+  struct Level;
+  struct Planes;
+
+  void load_frames(const FrameView& frame0, const FrameView& frame1, ValueRange range);
+  void build_pyramid();
+  void start_coarsest(const float* initial_flow);
+  void upsample_flow(std::size_t to);
+  int solve_level(std::size_t level);
+  int iterate_warp(std::size_t level);
+
+  TVL1Params params_;
+  const KernelTable& kernels_;
+  std::vector<Level> levels_;
+  std::unique_ptr<Planes> planes_;
+};
+
+}  // namespace flowkit

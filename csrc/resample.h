@@ -1,0 +1,37 @@
+// Where samples are taken and how they are weighted, for host and device. docs/algorithm.md, "Pyramid" and "One level".
+#pragma once
+
+#include "view.h"
+
+namespace flowkit {
+
+enum class Alignment { centre, corner };
+enum class Kernel { linear, cubic };
+
+constexpr float kCatmullRom = -0.5f;
+
+// The source coordinate of output sample i, for a step of `ratio` source samples an output sample.
+FLOWKIT_HD double source_coordinate(int i, double ratio, Alignment alignment) {
+  return alignment == Alignment::centre ? (i + 0.5) * ratio - 0.5 : i * ratio;
+}
+
+// The weights of the taps at floor - 1 .. floor + 2 for the cubic kernel with parameter a, at fraction t. R. Keys,
+// Cubic Convolution Interpolation for Digital Image Processing, 1981; factored and rounded as cv2.remap does.
+template <class T>
+struct CubicWeights {
+  T w[4];
+};
+
+// `fused(x, y, z)` is x * y + z with one rounding.
+template <class T, class Fused>
+FLOWKIT_HD CubicWeights<T> cubic_weights(T t, float a, Fused fused) {
+  const T s = 1.0f - t;
+  const T square = t * t;
+  const T one = T{} + 1.0f;
+  const T w0 = a * (t * (s * s));
+  const T w3 = a * (s * square);
+  const T w1 = fused(fused(T{} + (a + 2.0f), t, T{} - (a + 3.0f)), square, one);
+  return {{w0, w1, ((one - w0) - w1) - w3, w3}};
+}
+
+}  // namespace flowkit

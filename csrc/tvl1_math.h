@@ -1,0 +1,84 @@
+// The arithmetic of one TV-L1 iteration at one pixel, the only place where it stands.
+//
+// C. Zach, T. Pock, H. Bischof: A Duality Based Approach for Realtime TV-L1 Optical Flow, DAGM 2007;
+// J. Sanchez, E. Meinhardt-Llopis, G. Facciolo: TV-L1 Optical Flow Estimation, IPOL 2013. docs/algorithm.md has the
+// equations in order.
+//
+// Every operation is one IEEE single-precision operation in the order written: nothing is contracted, reassociated or
+// approximated. So every SIMD level and the GPU can give the same bits, and preset `opencv` those of OpenCV. That
+// matters: with zero taps at the border the scheme amplifies a difference in the last bit to 0.01 px
+// (docs/algorithm.md, "Rounding").
+//
+// T is float, or a SIMD vector of floats, one pixel a lane. A vector type brings its own `select` and `length`,
+// declared before this header is included.
+#pragma once
+
+#include "view.h"
+
+#if !defined(__CUDACC__)
+#include <math.h>
+#endif
+
+namespace flowkit {
+
+FLOWKIT_HD float select(bool condition, float a, float b) { return condition ? a : b; }
+
+// sqrt(x^2 + y^2), rounded once.
+FLOWKIT_HD float length(float x, float y) {
+  const double wide_x = x, wide_y = y;
+  return static_cast<float>(sqrt(wide_x * wide_x + wide_y * wide_y));
+}
+
+// The constants of the iteration, derived from tau, lambda and theta.
+struct StepSizes {
+  float theta;
+  float data_limit;      // lambda * theta
+  float dual_step;       // tau / theta
+  float gradient_floor;  // squared gradients up to this are not divided by
+};
+
+// I1 linearised around the flow of the last warp: rho(u, v) = rho_c + gx u + gy v. All four are 0 where the data term
+// is off.
+template <class T>
+struct Linearised {
+  T gx, gy, rho_c;
+  T square;  // gx^2 + gy^2
+};
+
+template <class T>
+struct Vector2 {
+  T x, y;
+};
+
+// TH: the change of (u, v) along the gradient that lowers the data term, at most lambda theta |g| (Zach et al., eq.
+// 15).
+template <class T>
+FLOWKIT_HD Vector2<T> data_step(const Linearised<T>& at, T u, T v, const StepSizes& s) {
+  const T rho = at.rho_c + (at.gx * u + at.gy * v);
+  const T limit = s.data_limit * at.square;
+  const T most = T{} + s.data_limit;
+  const T to_zero = select(at.square > s.gradient_floor, -rho / at.square, T{});
+  const T amount = select(rho < -limit, most, select(rho > limit, -most, to_zero));
+  return {amount * at.gx, amount * at.gy};
+}
+
+// div p, with p zero outside the image: the negative adjoint of the forward difference.
+template <class T>
+FLOWKIT_HD T divergence(T px, T px_left, T py, T py_above) {
+  return (px - px_left) + (py - py_above);
+}
+
+// The same in the first column, where OpenCV adds in another order.
+template <class T>
+FLOWKIT_HD T divergence_first_column(T px, T py, T py_above) {
+  return (px + py) - py_above;
+}
+
+// p = (p + step grad) / (1 + step |grad|).
+template <class T>
+FLOWKIT_HD Vector2<T> dual_step(Vector2<T> p, Vector2<T> grad, float step) {
+  const T norm = 1.0f + step * length(grad.x, grad.y);
+  return {(p.x + step * grad.x) / norm, (p.y + step * grad.y) / norm};
+}
+
+}  // namespace flowkit

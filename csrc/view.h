@@ -1,0 +1,38 @@
+// Plain views on memory that somebody else owns: what kernels take and give. No view allocates or checks.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#if defined(__CUDACC__)
+#define FLOWKIT_HD __host__ __device__ __forceinline__
+#else
+#define FLOWKIT_HD inline __attribute__((always_inline))
+#endif
+
+namespace flowkit {
+
+enum class Pixel { u8, u16, f32 };
+
+// A grey image as a caller holds it: any strides, also negative ones; strides in bytes.
+struct FrameView {
+  const void* data;
+  std::ptrdiff_t row_bytes;
+  std::ptrdiff_t column_bytes;
+  Pixel pixel;
+};
+
+// Grey values (x - lo) * gain lie on 0..255.
+struct ValueRange {
+  float lo;
+  float gain;
+};
+
+// The geometry of a level's planes. Pixel (x, y) of a plane is plane[y * stride + x].
+struct Grid {
+  int width;
+  int height;
+  std::ptrdiff_t stride;
+};
+
+}  // namespace flowkit

@@ -1,0 +1,21 @@
+"""flowkit: TV-L1 optical flow and optical strain for facial micro-expressions.
+
+flow = flowkit.tvl1_flow(frames0, frames1)          # (n, 2, h, w) float32, pixels, +u right, +v down
+strain = flowkit.strain_magnitude(flow)             # (n, h, w)
+cube = flowkit.motion_cube(frames0, frames1)        # (n, 3, h, w): u, v, strain magnitude
+"""
+
+from flowkit.cube import motion_cube
+from flowkit.flow import tvl1_flow
+from flowkit.strain import strain_magnitude, strain_tensor
+from flowkit.types import PRESETS, FlowkitError, TVL1Params
+
+__all__ = [
+    "PRESETS",
+    "FlowkitError",
+    "TVL1Params",
+    "motion_cube",
+    "strain_magnitude",
+    "strain_tensor",
+    "tvl1_flow",
+]

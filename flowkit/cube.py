@@ -1,0 +1,77 @@
+"""The motion cube, what a shard stores of a pair: flow and strain magnitude, raw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from flowkit.flow import tvl1_flow
+from flowkit.strain import StrainVariant, strain_magnitude
+from flowkit.types import TVL1Params
+
+
+@overload
+def motion_cube(
+    frames0: ArrayLike,
+    frames1: ArrayLike,
+    *,
+    preset: str = ...,
+    params: TVL1Params | Mapping[str, Any] | None = ...,
+    device: str = ...,
+    threads: int | None = ...,
+    value_range: tuple[float, float] | None = ...,
+    variant: StrainVariant = ...,
+    return_iterations: Literal[False] = ...,
+) -> NDArray[np.float32]: ...
+@overload
+def motion_cube(
+    frames0: ArrayLike,
+    frames1: ArrayLike,
+    *,
+    preset: str = ...,
+    params: TVL1Params | Mapping[str, Any] | None = ...,
+    device: str = ...,
+    threads: int | None = ...,
+    value_range: tuple[float, float] | None = ...,
+    variant: StrainVariant = ...,
+    return_iterations: Literal[True],
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]: ...
+def motion_cube(
+    frames0: ArrayLike,
+    frames1: ArrayLike,
+    *,
+    preset: str = "micro",
+    params: TVL1Params | Mapping[str, Any] | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    value_range: tuple[float, float] | None = None,
+    variant: StrainVariant = "standard",
+    return_iterations: bool = False,
+) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """(u, v, strain magnitude) of frame pairs, unnormalised.
+
+    Args: as `flowkit.tvl1_flow`; `variant` as `flowkit.strain_magnitude`.
+
+    Returns:
+        (n, 3, h, w) float32, or (3, h, w) for a single pair: u and v in px, strain without unit. With
+        `return_iterations` also the iterations each pair ran, (n,) int32.
+
+    Raises:
+        InputError (a ValueError): as `tvl1_flow` and `strain_magnitude`.
+    """
+    flow, iterations = tvl1_flow(
+        frames0,
+        frames1,
+        preset=preset,
+        params=params,
+        device=device,
+        threads=threads,
+        value_range=value_range,
+        return_iterations=True,
+    )
+    strain = strain_magnitude(flow, variant, threads=threads)
+    cube = np.concatenate([flow, strain[..., None, :, :]], axis=-3)
+    return (cube, iterations) if return_iterations else cube

@@ -1,0 +1,81 @@
+"""What this machine can do for flowkit: the build, the processor, GPUs, codecs, optional packages."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import platform
+
+from flowkit import _core
+
+OPTIONAL = {
+    "ray": "engine `ray`: pip install 'flowkit-mer[ray]'",
+    "torch": "the trainer: pip install 'flowkit-mer[train]'",
+    "timm": "the trainer: pip install 'flowkit-mer[train]'",
+    "cupy": "arrays on the GPU: pip install 'flowkit-mer[gpu]'",
+    "skimage": "the demo: pip install 'flowkit-mer[demo]'",
+}
+REQUIRED = ("numpy", "pyarrow", "opencv-contrib-python-headless", "av", "simplejpeg")
+
+
+def report() -> list[tuple[str, str]]:
+    """(what, what was found) in the order to print; absent parts say what they are for and how to get them."""
+    return [
+        ("flowkit", f"{_core.version}, Python {platform.python_version()}, {platform.platform()}"),
+        ("processor", f"{_cpu_count()} CPUs for this process"),
+        ("SIMD", f"{_core.simd_level()} in use; this machine runs {', '.join(_core.simd_levels())}"),
+        ("CUDA build", _cuda_build()),
+        ("GPU", _gpus()),
+        ("OpenCV CUDA", _opencv_cuda()),
+        *((name, _version(name)) for name in REQUIRED),
+        ("video codecs", _video_codecs()),
+        *((name, _optional(name, purpose)) for name, purpose in OPTIONAL.items()),
+    ]
+
+
+def _cpu_count() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cuda_build() -> str:
+    if _core.cuda_build is None:
+        return "no: this extension was compiled without nvcc (the CPU solver is complete without it)"
+    version, architectures = _core.cuda_build
+    return f"yes: nvcc {version} for sm {architectures} (strain only; TV-L1 runs on the CPU in this version)"
+
+
+def _gpus() -> str:
+    devices, problem = _core.cuda_devices()
+    if not devices:
+        return f"none usable: {problem}"
+    return "; ".join(f"{name}, sm_{cc.replace('.', '')}, {memory / 2**30:.0f} GiB" for name, cc, memory in devices)
+
+
+def _opencv_cuda() -> str:
+    import cv2
+
+    cuda = getattr(cv2, "cuda", None)
+    count = cuda.getCudaEnabledDeviceCount() if cuda is not None else 0
+    return f"{count} devices" if count else "no: this OpenCV was built without CUDA, or finds no device"
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "from another distribution" if distribution.startswith("opencv") else "missing"
+
+
+def _video_codecs() -> str:
+    import av
+
+    found = [name for name in ("h264", "hevc", "mpeg4", "mjpeg", "vp9", "av1") if name in av.codecs_available]
+    return ", ".join(found)
+
+
+def _optional(module: str, purpose: str) -> str:
+    if importlib.util.find_spec(module) is None:
+        return f"not installed; for {purpose}"
+    names = importlib.metadata.packages_distributions().get(module, [module])
+    return ", ".join(sorted({importlib.metadata.version(name) for name in names}))

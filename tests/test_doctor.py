@@ -1,0 +1,29 @@
+"""flowkit.doctor: it tells what is there, and why what is missing is missing."""
+
+from __future__ import annotations
+
+import importlib.metadata
+
+from flowkit import _core, doctor
+
+
+def test_report_names_the_build_the_machine_and_the_packages() -> None:
+    found = dict(doctor.report())
+    assert found["flowkit"].startswith(importlib.metadata.version("flowkit-mer"))
+    assert _core.simd_level() in found["SIMD"]
+    assert found["pyarrow"] == importlib.metadata.version("pyarrow")
+    assert "h264" in found["video codecs"]
+
+
+def test_a_missing_gpu_has_a_reason() -> None:
+    devices, problem = _core.cuda_devices()
+    found = dict(doctor.report())["GPU"]
+    if devices:
+        assert devices[0][0] in found
+    else:
+        assert problem
+        assert problem in found
+
+
+def test_an_absent_package_says_what_it_is_for() -> None:
+    assert "pip install" in doctor._optional("no_such_module", "the trainer: pip install 'flowkit-mer[train]'")
