@@ -31,20 +31,34 @@ void each_pixel(const FlowView& flow, const Visit& visit) {
     for (int x = 0; x < flow.width; ++x) visit(x, y, i++);
 }
 
+// visit(i, strain) for every pixel i. Inside a row nothing depends on x, so the compiler makes vectors of it.
+template <class Visit>
+void each_strain(const FlowView& flow, const Visit& visit) {
+  const std::ptrdiff_t area = static_cast<std::ptrdiff_t>(flow.width) * flow.height;
+  for (int y = 0; y < flow.height; ++y) {
+    const std::ptrdiff_t row = static_cast<std::ptrdiff_t>(y) * flow.width;
+    const float* u = flow.data + row;
+    const float* v = u + area;
+    const Axis down = axis_at(y, flow.height, flow.width);
+    visit(row, strain_at(flow, 0, y));
+    for (int x = 1; x < flow.width - 1; ++x) visit(row + x, strain_at(u + x, v + x, {-1, 1, 0.5f}, down));
+    visit(row + flow.width - 1, strain_at(flow, flow.width - 1, y));
+  }
+}
+
 }  // namespace
 
-void strain_tensor(const FlowView& flow, float* out) {
+void strain_tensor(const FlowView& flow, float* __restrict out) {
   const std::ptrdiff_t area = static_cast<std::ptrdiff_t>(flow.width) * flow.height;
-  each_pixel(flow, [&](int x, int y, std::ptrdiff_t i) {
-    const Strain e = strain_at(flow, x, y);
+  each_strain(flow, [=](std::ptrdiff_t i, const Strain& e) {
     out[i] = e.exx;
     out[area + i] = e.eyy;
     out[2 * area + i] = e.exy;
   });
 }
 
-void strain_magnitude(const FlowView& flow, float* out) {
-  each_pixel(flow, [&](int x, int y, std::ptrdiff_t i) { out[i] = magnitude(strain_at(flow, x, y)); });
+void strain_magnitude(const FlowView& flow, float* __restrict out) {
+  each_strain(flow, [=](std::ptrdiff_t i, const Strain& e) { out[i] = magnitude(e); });
 }
 
 void strain_magnitude_meb(const FlowView& flow, float* out) {

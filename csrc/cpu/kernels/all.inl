@@ -1,6 +1,10 @@
 // Everything that is compiled once a SIMD level, and the table that offers it.
-#include "../kernels.h"
+
+// The vector type first: the arithmetic headers look up its functions.
 #include "../simd.h"
+
+#include "../kernels.h"
+
 #include "iterate.inl"
 #include "median.inl"
 #include "resample.inl"

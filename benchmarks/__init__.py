@@ -1,0 +1,1 @@
+"""Speed and accuracy of flowkit beside its peers, measured in one run. `python -m benchmarks --help`."""
