@@ -1,0 +1,14 @@
+"""Which clips there are and what is annotated: manifests, and plain videos or folders where a manifest is expected."""
+
+from flowkit.datasets.emotions import EMOTION3, emotion3_of
+from flowkit.datasets.manifest import SCHEMA, clips_from, manifest_fingerprint, read_manifest, write_manifest
+
+__all__ = [
+    "EMOTION3",
+    "SCHEMA",
+    "clips_from",
+    "emotion3_of",
+    "manifest_fingerprint",
+    "read_manifest",
+    "write_manifest",
+]

@@ -1,0 +1,79 @@
+"""Where frames come from: folders of numbered images and videos.
+
+    source = open_source("clips/sub01.mp4")
+    for number, frame in source.read([3, 4, 17]):       # frame: (h, w) uint8, or a FrameError
+
+A `FrameSource` holds no open file: it can be pickled and read in another process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowkit.frames.folder import FolderSource
+from flowkit.frames.video import VideoSource
+from flowkit.types import FrameError, InputError
+
+__all__ = ["VIDEO_SUFFIXES", "FolderSource", "FrameSource", "VideoSource", "is_video", "open_source"]
+
+VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv")
+
+
+class FrameSource(Protocol):
+    """Frames of one clip, each known by its number."""
+
+    @property
+    def first(self) -> int:
+        """The lowest frame number."""
+
+    @property
+    def last(self) -> int:
+        """The highest frame number, inclusive."""
+
+    @property
+    def fps(self) -> float | None:
+        """Frames per second (the mean, where the rate varies); None where the source does not say."""
+
+    @property
+    def decoder(self) -> str:
+        """What decodes the frames, with versions: part of what made a result."""
+
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the first frame, in pixels; a FrameError where it cannot be read."""
+
+    def numbers(self) -> Sequence[int]:
+        """The numbers that exist, ascending; a folder may have gaps."""
+
+    def read(
+        self, numbers: Iterable[int], *, colour: bool = False
+    ) -> Iterator[tuple[int, NDArray[np.uint8] | NDArray[np.uint16] | FrameError]]:
+        """One item for each different number, ascending: (number, frame), or (number, FrameError).
+
+        A frame is (h, w) grey, uint8 or uint16; with `colour` it is (h, w, 3) uint8, order RGB. A missing or damaged
+        frame does not end the iteration.
+        """
+
+
+def is_video(path: str | Path) -> bool:
+    """Whether a file's suffix is that of a video."""
+    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def open_source(source: str | Path, *, frame_base: int = 0) -> FrameSource:
+    """The frames of a folder of numbered images, or of a video whose first frame has the number `frame_base`.
+
+    Raises InputError where `source` is neither, FrameError where it is a video that cannot be read.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return FolderSource(path)
+    if not path.exists():
+        raise InputError(f"{path} does not exist; give a folder of numbered frames or a video file")
+    if not is_video(path):
+        raise InputError(f"{path} is neither a folder of numbered frames nor a video ({', '.join(VIDEO_SUFFIXES)})")
+    return VideoSource(path, frame_base=frame_base)

@@ -1,0 +1,205 @@
+"""Frames from a video file, each exactly the one that its number says.
+
+Seeking by frame number or by time gives wrong frames on files with a varying rate, B-frames or edit lists. Here every
+frame is known by its presentation time stamp (pts): opening a video lists the stamps, and reading one seeks to a
+keyframe at or before it, decodes on, and takes the picture that carries the stamp.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+from av.container import InputContainer
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from flowkit.frames.video_index import Key, VideoIndex, decode, index_video, video_stream
+from flowkit.types import FrameError
+
+_NEAR = 16
+"""A keyframe at most so many frames ahead is reached by decoding on; a farther one by seeking."""
+
+
+class VideoSource:
+    """A video file; frame i in presentation order (0-based) has the number `frame_base` + i.
+
+    Frames that an edit list hides are not counted. A frame that the decoder reports as damaged, or does not show, is a
+    FrameError and keeps its number; so are those after it up to the next keyframe, for they may build on it.
+
+    Grey is the luma on 0..255: round((Y - 16) * 255 / 219), clipped, for a limited range (also where the file states
+    none); Y itself for a full range and for grey video; 0.299 R + 0.587 G + 0.114 B for RGB video. More than 8 bits a
+    sample are reduced to 8, within 1 level of this. Colour is RGB by swscale. Frames are turned by multiples of 90
+    degrees as the file's display matrix says (phones record upright video lying down); a mirroring is not applied.
+
+    Opening raises FrameError where the file is no readable video.
+    """
+
+    def __init__(self, path: str | Path, *, frame_base: int = 0) -> None:
+        self.path = Path(path)
+        try:
+            stat = self.path.stat()
+            self._index = index_video(os.fspath(self.path), stat.st_size, stat.st_mtime_ns)
+        except (FrameError, av.FFmpegError, OSError) as error:
+            raise FrameError(f"{self.path} cannot be read as a video: {_reason(error)}; re-encode it") from error
+        self.first = frame_base
+        self.last = frame_base + len(self._index.ranks) - 1
+        self.fps = self._index.fps
+        self.decoder = f"pyav {av.__version__} ({self._index.codec})"
+
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the first frame as it is read; FrameError where it cannot be decoded."""
+        _, frame = next(self.read([self.first]))
+        if isinstance(frame, FrameError):
+            raise frame
+        return frame.shape[0], frame.shape[1]
+
+    def numbers(self) -> Sequence[int]:
+        """All frame numbers, ascending."""
+        return range(self.first, self.last + 1)
+
+    def read(
+        self, numbers: Iterable[int], *, colour: bool = False
+    ) -> Iterator[tuple[int, NDArray[np.uint8] | FrameError]]:
+        """Frames by number, ascending, as `FrameSource.read` says; close the iterator to close the file early."""
+        convert = _Converter(colour)
+        pictures = _Pictures(os.fspath(self.path), self._index)
+        try:
+            for number in sorted(set(numbers)):
+                try:
+                    yield number, convert(self._picture(pictures, number))
+                except (FrameError, av.FFmpegError, OSError) as error:
+                    yield number, FrameError(f"{self.path}: frame {number} cannot be read: {_reason(error)}")
+        finally:
+            pictures.close()
+
+    def _picture(self, pictures: _Pictures, number: int) -> av.VideoFrame:
+        if not self.first <= number <= self.last:
+            raise FrameError(f"its frames are {self.first} to {self.last}; correct the annotation or frame_base")
+        picture = pictures.get(number - self.first)
+        if picture is None:
+            raise FrameError("it, or a frame that it builds on, is damaged; restore or re-encode the file")
+        return picture
+
+
+def _reason(error: Exception) -> str:
+    return (isinstance(error, (av.FFmpegError, OSError)) and error.strerror) or str(error)
+
+
+class _Converter:
+    """Turns decoded pictures into arrays: (h, w) grey, or (h, w, 3) RGB, uint8."""
+
+    def __init__(self, colour: bool) -> None:
+        self._format = "rgb24" if colour else "gray"
+        self._reformat = VideoReformatter().reformat
+
+    def __call__(self, picture: av.VideoFrame) -> NDArray[np.uint8]:
+        if picture.rotation % 90:
+            raise FrameError(f"it is to be shown turned by {picture.rotation} degrees; re-encode it upright")
+        image = self._reformat(picture, format=self._format, dst_color_range="JPEG", threads=1).to_ndarray()
+        return np.ascontiguousarray(np.rot90(image, picture.rotation // 90), dtype=np.uint8)
+
+
+class _Pictures:
+    """Pictures by frame index, asked for in ascending order: decodes on, or seeks where that is shorter."""
+
+    def __init__(self, path: str, index: VideoIndex) -> None:
+        self._path, self._index = path, index
+        self._run: Generator[tuple[int, av.VideoFrame]] | None = None
+        self._head: tuple[int, av.VideoFrame | None] = (-1, None)
+
+    def get(self, frame: int) -> av.VideoFrame | None:
+        """The picture, or None where it cannot be decoded whole."""
+        key = self._index.key_at(frame)
+        if self._run is None or self._index.keys[key].frame - self._head[0] > _NEAR:
+            self._start(key)
+            while self._head[0] > frame and key > 0:  # some decoders show their first picture only after a while
+                key -= 1
+                self._start(key)
+        while self._head[0] < frame:
+            self._advance()
+        return self._head[1] if self._head[0] == frame else None
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._run is not None:
+            self._run.close()
+
+    def _start(self, key: int) -> None:
+        self.close()
+        self._run = _whole(self._path, self._index, self._index.keys[key])
+        self._advance()
+
+    def _advance(self) -> None:
+        assert self._run is not None
+        self._head = next(self._run, (len(self._index.ranks), None))
+
+
+def _whole(path: str, index: VideoIndex, key: Key) -> Generator[tuple[int, av.VideoFrame]]:
+    """The undamaged pictures from a keyframe on, each with its frame index, in presentation order.
+
+    A B-frame is shown before a frame that it builds on. So each picture is held back until all that were decoded
+    before it have been shown too, and is dropped if one of them was damaged: one from the keyframe before it on, both
+    in presentation and in decoding order, for what is outside that group has no effect inside it.
+    """
+    end = len(index.ranks)
+    damaged: list[int] = []
+    held: deque[tuple[int, av.VideoFrame]] = deque()
+    for frame, picture in itertools.chain(_decoded_from(path, index, key), [(end, None)]):
+        if frame < end and (picture is None or picture.is_corrupt):
+            damaged.append(frame)
+            continue
+        if picture is not None:
+            held.append((frame, picture))
+        while held and index.horizon[held[0][0]] <= frame:
+            shown, whole = held.popleft()
+            start = index.keys[index.key_at(shown)]
+            suspects = range(start.rank, index.ranks[shown] + 1)
+            if not any(bad >= start.frame and index.ranks[bad] in suspects for bad in damaged):
+                yield shown, whole
+
+
+def _decoded_from(path: str, index: VideoIndex, key: Key) -> Generator[tuple[int, av.VideoFrame | None]]:
+    """All pictures from a keyframe on with their frame index; None in place of a refused packet's."""
+    with av.open(path) as container:
+        stream = video_stream(container)
+        packets: Iterator[av.Packet[av.VideoStream]] | None = container.demux(stream)
+        if key.pts is not None:
+            key, packets = _seek(container, stream, index, key)
+        if packets is None:
+            yield from _decoded_from(path, index, key)
+            return
+        counted = 0
+        for pts, picture in decode(stream, packets):
+            if index.position:
+                frame = -1 if pts is None else index.position.get(pts, -1)
+            else:
+                frame, counted = counted, counted + (picture is not None)
+            if key.frame <= frame < len(index.ranks):  # not the leading pictures, which build on earlier frames
+                yield frame, picture
+
+
+def _seek(
+    container: InputContainer, stream: av.VideoStream, index: VideoIndex, key: Key
+) -> tuple[Key, Iterator[av.Packet[av.VideoStream]] | None]:
+    """The packets from a keyframe on, or from an earlier one where the container can only seek there.
+
+    Where it lands on neither: the file's beginning, and None, for the container has to be opened again.
+    """
+    for target in (key.pts, key.dts):  # a container lists one or the other
+        if target is None:
+            continue
+        container.seek(target, stream=stream)
+        packets = container.demux(stream)
+        for packet in packets:
+            landed = next((known for known in index.keys if known.pts is not None and known.pts == packet.pts), None)
+            if landed is not None and landed.frame <= key.frame:
+                return landed, itertools.chain([packet], packets)
+            if landed is not None:
+                break
+    return index.keys[0], None

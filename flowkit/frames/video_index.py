@@ -1,0 +1,187 @@
+"""The list of a video's frames: which pictures it shows, in which order, and where decoding can start."""
+
+from __future__ import annotations
+
+import itertools
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
+
+import av
+from av.container import InputContainer
+
+from flowkit.types import FrameError
+
+# Where the time stamps of the packets are those of the pictures, one each. Everything else is decoded once to be
+# listed: AVI stores no stamps, and a packet of the older codecs may hold no picture, or two.
+_STAMPED_FORMATS = {"mov", "matroska"}
+_STAMPED_CODECS = {"h264", "hevc", "av1", "vp9", "mjpeg", "prores", "ffv1"}
+_PROBE = 16
+"""Pictures decoded on opening to see that the packets' stamps hold."""
+
+
+class Key(NamedTuple):
+    """A place to start decoding: the first frame that can be decoded from there, and where to seek."""
+
+    frame: int
+    rank: int
+    pts: int | None
+    """None: the file's beginning."""
+    dts: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class VideoIndex:
+    """A video's frames in presentation order; a frame is an index from 0 here."""
+
+    position: dict[int, int]
+    """Frame by pts; empty where stamps are missing or repeated, so that frames are counted from the beginning."""
+    ranks: list[int]
+    """Each frame's place in decoding order."""
+    horizon: list[int]
+    """For each frame, the last one in presentation order that is decoded no later."""
+    keys: list[Key]
+    """Ascending; the first is the file's beginning."""
+    fps: float | None
+    codec: str
+
+    def key_at(self, frame: int) -> int:
+        """The place in `keys` from which to decode a frame."""
+        return bisect_right(self.keys, frame, key=lambda key: key.frame) - 1
+
+
+class _Packet(NamedTuple):
+    pts: int | None
+    dts: int | None
+    key: bool
+    discard: bool
+
+
+def video_stream(container: InputContainer) -> av.VideoStream:
+    """A container's video, to be decoded by one thread; FrameError where it has none."""
+    stream = container.streams.best("video")
+    if not isinstance(stream, av.VideoStream):
+        raise FrameError("no video stream that can be decoded")
+    # Processes are the unit of parallel work; and so an error is reported for the packet that has it.
+    stream.thread_type = "NONE"
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def decode(
+    stream: av.VideoStream, packets: Iterable[av.Packet[av.VideoStream]]
+) -> Iterator[tuple[int | None, av.VideoFrame | None]]:
+    """Pictures with their pts, in presentation order; (pts, None), at once, for a packet that is cut or refused."""
+    coded = (packet for packet in packets if packet.size)  # decoding an empty packet would end the stream
+    for packet in itertools.chain(coded, [None]):
+        if packet is not None and packet.is_corrupt:
+            yield packet.pts, None
+        try:
+            pictures = stream.decode(packet)
+        except av.FFmpegError:
+            if packet is not None:
+                yield packet.pts, None
+            continue
+        yield from ((picture.pts, picture) for picture in pictures)
+
+
+@lru_cache(maxsize=32)
+def index_video(path: str, size_bytes: int, mtime_ns: int) -> VideoIndex:
+    """List a video's frames. Its size and time of change are there for the cache, so that a new file is listed anew.
+
+    Raises FrameError, without the path, or av.FFmpegError where there is no video to list.
+    """
+    with av.open(path) as container:
+        stream = video_stream(container)
+        packets = [_Packet(p.pts, p.dts, p.is_keyframe, p.is_discard) for p in container.demux(stream) if p.size]
+        codec, fps = stream.codec_context.name, float(stream.average_rate) if stream.average_rate else None
+        stamped = codec in _STAMPED_CODECS and container.format.name.split(",")[0] in _STAMPED_FORMATS
+    keys = {packet.pts for packet in packets if packet.key and packet.pts is not None}
+    order = _order_of_packets(packets) if stamped else []
+    if order and _holds(path, order):
+        return _assemble(packets, order, keys, fps, codec)
+    shown, refused, shown_keys = _shown(path, None)
+    if not shown:
+        raise FrameError("no frame can be decoded")
+    return _assemble(packets, _order_of_pictures(packets, shown, refused), keys & shown_keys, fps, codec)
+
+
+def _order_of_packets(packets: list[_Packet]) -> list[int]:
+    """The stamps in presentation order as the packets give them; empty where they are missing or repeated."""
+    kept = [packet.pts for packet in packets if not packet.discard]
+    stamps = sorted(pts for pts in kept if pts is not None)
+    if len(set(stamps)) < len(kept):
+        return []
+    first = packets[0]
+    if first.key and first.pts is not None:  # what it leads in builds on what was cut off, and no decoder shows it
+        stamps = [pts for pts in stamps if pts >= first.pts]
+    return stamps
+
+
+def _holds(path: str, order: list[int]) -> bool:
+    """Whether the first pictures that decoding shows follow each other in this order.
+
+    Frames before the first that is shown, and those of refused packets, are damaged and keep their numbers.
+    """
+    shown, refused, _ = _shown(path, _PROBE)
+    if refused:
+        return set(shown) <= set(order)
+    if not shown or shown[0] not in order:
+        return False
+    begin = order.index(shown[0])
+    return shown == order[begin : begin + len(shown)]
+
+
+def _shown(path: str, most: int | None) -> tuple[list[int | None], set[int], set[int]]:
+    """The stamps of the (first) pictures that decoding shows; those of refused packets; those of key pictures."""
+    shown: list[int | None] = []
+    refused, keys = set(), set()
+    with av.open(path) as container:
+        stream = video_stream(container)
+        for pts, picture in decode(stream, container.demux(stream)):
+            if picture is not None:
+                shown.append(pts)
+            elif pts is not None:
+                refused.add(pts)
+            if picture is not None and picture.key_frame and pts is not None:
+                keys.add(pts)
+            if len(shown) == most:
+                break
+    return shown, refused, keys
+
+
+def _order_of_pictures(packets: list[_Packet], shown: list[int | None], refused: set[int]) -> list[int] | range:
+    """The stamps in presentation order as decoding gives them; a range where they cannot name the frames."""
+    stamps = [pts for pts in shown if pts is not None]
+    known = [packet.pts for packet in packets]
+    if len(set(stamps)) < len(shown) or len(set(known)) < len(known) or not set(stamps) <= set(known):
+        return range(len(shown))
+    if stamps == sorted(stamps):
+        return sorted({*stamps, *refused})
+    if refused:
+        raise FrameError("damaged, and without the time stamps to tell which frames are lost")
+    return stamps
+
+
+def _assemble(
+    packets: list[_Packet], order: list[int] | range, keys: set[int], fps: float | None, codec: str
+) -> VideoIndex:
+    beginning = Key(0, 0, None, None)
+    if isinstance(order, range):
+        return VideoIndex({}, list(order), list(order), [beginning], fps, codec)
+    position = {pts: frame for frame, pts in enumerate(order)}
+    ranks = [0] * len(order)
+    horizon = [0] * len(order)
+    starts = [beginning]
+    latest = 0
+    for rank, packet in enumerate(packets):
+        frame = None if packet.pts is None else position.get(packet.pts)
+        if frame is None:
+            continue
+        latest = max(latest, frame)
+        ranks[frame], horizon[frame] = rank, latest
+        if packet.pts in keys and frame > 0:
+            starts.append(Key(frame, rank, packet.pts, packet.dts))
+    return VideoIndex(position, ranks, horizon, sorted(starts), fps, codec)

@@ -1,0 +1,291 @@
+"""Manifests and what else stands for clips."""
+
+import csv
+import dataclasses
+import re
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flowkit.datasets import SCHEMA, clips_from, emotion3_of, manifest_fingerprint, read_manifest, write_manifest
+from flowkit.types import Clip, InputError, OutputError
+
+
+def make_frames(folder: Path, numbers=(1, 2), name="img{}.jpg") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        assert cv2.imwrite(str(folder / name.format(number)), np.full((8, 8), number % 256, np.uint8))
+    return folder
+
+
+def write_text(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_schema_has_the_fields_of_a_clip_in_order():
+    assert SCHEMA.names == [field.name for field in dataclasses.fields(Clip)]
+
+
+def test_csv_cells_are_text_stripped_and_typed(tmp_path):
+    frames = make_frames(tmp_path / "sub01" / "EP02_01f")
+    path = write_text(
+        tmp_path / "m.csv",
+        "\ufeffclip_id, source ,subject,fps,frame_base,onset,apex,offset,emotion,defects,my notes\n"
+        ' a , sub01/EP02_01f ,01, 200 ,,46,59.0," 86 ",Happiness, apex = onset ;; twice ,kept\n'
+        "\n"
+        "b,sub01/../sub01/EP02_01f,1,,1,,,,others,,\n",
+    )
+    first, second = read_manifest(path)
+    assert first == Clip(
+        clip_id="a",
+        source=str(frames),
+        subject="01",
+        fps=200.0,
+        frame_base=0,
+        onset=46,
+        apex=59,
+        offset=86,
+        emotion="Happiness",
+        emotion3="positive",
+        defects=("apex = onset", "twice"),
+    )
+    assert second == Clip(clip_id="b", source=str(frames), subject="1", frame_base=1, emotion="others")
+
+
+def test_emotion3_column_wins_over_the_emotion(tmp_path):
+    make_frames(tmp_path / "f")
+    path = write_text(
+        tmp_path / "m.csv",
+        "clip_id,source,emotion,emotion3\na,f,happiness,\nb,f,tense,negative\nc,f,happiness,surprise\n",
+    )
+    assert [clip.emotion3 for clip in read_manifest(path)] == [None, "negative", "surprise"]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        ({"onset": "4x"}, ["line 3", "'b'", "onset='4x'", "whole number"]),
+        ({"onset": "46.5"}, ["line 3", "'b'", "onset='46.5'"]),
+        ({"offset": "/"}, ["line 3", "'b'", "offset='/'"]),
+        ({"fps": "0"}, ["line 3", "'b'", "fps='0'", "above 0"]),
+        ({"fps": "nan"}, ["line 3", "'b'", "fps='nan'"]),
+        ({"fps": "fast"}, ["line 3", "'b'", "fps='fast'"]),
+        ({"frame_base": "-1"}, ["line 3", "'b'", "frame_base=-1"]),
+        ({"emotion3": "joy"}, ["line 3", "'b'", "'joy'", "negative, positive, surprise"]),
+        ({"clip_id": "a"}, ["line 3", "'a'", "second time"]),
+        ({"clip_id": " "}, ["line 3", "clip_id is empty"]),
+        ({"source": ""}, ["line 3", "source is empty"]),
+    ],
+)
+def test_bad_cell_is_refused_with_line_clip_and_value(tmp_path, row, told):
+    make_frames(tmp_path / "f")
+    good = {"clip_id": "a", "source": "f", "fps": "30", "frame_base": "0", "onset": "1", "offset": "2", "emotion3": ""}
+    with (tmp_path / "m.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(good))
+        table.writeheader()
+        table.writerows([good, good | {"clip_id": "b"} | row])
+    with pytest.raises(InputError) as caught:
+        read_manifest(tmp_path / "m.csv")
+    for words in told:
+        assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "no column 'clip_id'"),
+        ("clip_id;source\na;f\n", "its columns are clip_id;source"),
+        ("clip_id,folder\na,f\n", "no column 'source'; its columns are clip_id, folder"),
+        ("clip_id,source,onset,onset\na,f,1,2\n", "column 'onset' occurs twice"),
+        ("clip_id,source,onset\na,f\n", "line 2 has 2 cells, its header 3"),
+        ("clip_id,source\n", "has no clips"),
+    ],
+)
+def test_bad_table_is_refused(tmp_path, text, told):
+    with pytest.raises(InputError, match=re.escape(told)):
+        read_manifest(write_text(tmp_path / "m.csv", text))
+
+
+def test_unreadable_files_are_refused(tmp_path):
+    (tmp_path / "latin.csv").write_bytes(b"clip_id,source\n\xe9t\xe9,f\n")
+    (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no footer")
+    for name in ("latin.csv", "torn.parquet", "absent.csv", "m.xlsx"):
+        with pytest.raises(InputError, match=re.escape(name)):
+            read_manifest(tmp_path / name)
+
+
+def test_contradicting_annotations_and_a_missing_source_are_read_as_they_are(tmp_path):
+    make_frames(tmp_path / "f")
+    text = "clip_id,source,onset,apex,offset\na,f,10,99,5\nb,absent,1,2,3\n"
+    clips = read_manifest(write_text(tmp_path / "m.csv", text))
+    assert [(clip.onset, clip.apex, clip.offset) for clip in clips] == [(10, 99, 5), (1, 2, 3)]
+    assert clips[1].source == str(tmp_path / "absent")
+
+
+def test_no_source_at_all_names_the_folder_looked_in(tmp_path):
+    path = write_text(tmp_path / "m.csv", "clip_id,source\na,x/a\nb,x/b\n")
+    with pytest.raises(InputError, match=re.escape(f"looked for in {str(tmp_path)!r}")):
+        read_manifest(path)
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_written_manifest_comes_back_and_moves_with_its_folder(tmp_path, suffix):
+    root = tmp_path / "here"
+    inside, outside = make_frames(root / "data" / "frames,1"), make_frames(tmp_path / "elsewhere")
+    clips = [
+        Clip(
+            clip_id="z",
+            source=str(inside),
+            dataset="casme2",
+            subject="01",
+            fps=29.97,
+            frame_base=1,
+            onset=17581039,
+            apex=17581040,
+            offset=17581050,
+            emotion="happiness",
+            emotion3=None,
+            au='R12+"x", 4',
+            ethnicity="Asian",
+            group="asian",
+            defects=("apex = onset", "b"),
+            annotation_revision="r1",
+        ),
+        Clip(clip_id="a", source=str(outside)),
+    ]
+    path = root / f"manifest{suffix}"
+    write_manifest(clips, path)
+    assert read_manifest(path) == clips
+    assert sorted(item.name for item in root.iterdir()) == ["data", path.name]
+
+    root.rename(tmp_path / "there")
+    moved = read_manifest(tmp_path / "there" / path.name)
+    assert moved[0] == dataclasses.replace(clips[0], source=str(tmp_path / "there" / "data" / "frames,1"))
+    assert moved[1] == clips[1]
+
+
+def test_parquet_of_other_types_is_read_like_its_csv(tmp_path):
+    make_frames(tmp_path / "f")
+    table = pd.DataFrame(
+        {
+            "clip_id": ["a", "b"],
+            "source": ["f", "f"],
+            "subject": [1, 2],
+            "onset": [46.0, np.nan],
+            "defects": ["x;y", None],
+        }
+    )
+    table.to_parquet(tmp_path / "m.parquet")
+    table.to_csv(tmp_path / "m.csv", index=False)
+    clips = read_manifest(tmp_path / "m.parquet")
+    assert clips == read_manifest(tmp_path / "m.csv")
+    assert [(clip.subject, clip.onset, clip.defects) for clip in clips] == [("1", 46, ("x", "y")), ("2", None, ())]
+
+    for name, told in [("onset", r"onset=\[1, 2\] is a list"), ("source", r"source is \[1, 2\]; give one value")]:
+        columns = {"clip_id": ["a"], "source": ["f"]} | {name: [[1, 2]]}
+        pq.write_table(pa.table(columns), tmp_path / "lists.parquet")
+        with pytest.raises(InputError, match=f"row 1, clip 'a': {told}"):
+            read_manifest(tmp_path / "lists.parquet")
+
+
+def test_failed_write_leaves_the_old_manifest(tmp_path):
+    path = tmp_path / "m.csv"
+    write_manifest([Clip(clip_id="a", source=str(tmp_path))], path)
+    before = path.read_bytes()
+    with pytest.raises(InputError, match="semicolon"):
+        write_manifest([Clip(clip_id="b", source=str(tmp_path), defects=("x;y",))], path)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(InputError, match="must end in"):
+        write_manifest([], tmp_path / "m.txt")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_manifest([], path / "below" / "m.csv")
+
+
+def test_fingerprint_follows_content_and_order_and_not_the_place(tmp_path):
+    for name in ("one", "two"):
+        make_frames(tmp_path / "old" / "cropped" / name)
+        make_frames(tmp_path / "old" / "raw" / name)
+    clips = [Clip(clip_id=name, source=str(tmp_path / "old" / "cropped" / name)) for name in ("one", "two")]
+    write_manifest(clips, tmp_path / "old" / "m.parquet")
+    expected = manifest_fingerprint(clips)
+
+    shutil.copytree(tmp_path / "old", tmp_path / "new" / "place")
+    assert manifest_fingerprint(read_manifest(tmp_path / "new" / "place" / "m.parquet")) == expected
+
+    raw = [dataclasses.replace(clip, source=clip.source.replace("cropped", "raw")) for clip in clips]
+    other_apex = [clips[0], dataclasses.replace(clips[1], apex=3)]
+    others = [clips[::-1], clips[:1], raw, other_apex]
+    assert len({manifest_fingerprint(other) for other in others} | {expected}) == 5
+
+
+def test_one_video_and_one_folder_of_frames(tmp_path):
+    video = tmp_path / "Smile.01.MP4"
+    video.touch()
+    assert clips_from(video) == [Clip(clip_id="Smile.01", source=str(video))]
+    assert clips_from(video, frame_base=1) == [Clip(clip_id="Smile.01", source=str(video), frame_base=1)]
+
+    for name in ("reg_img{}.PNG", "{}.jpg"):
+        frames = make_frames(tmp_path / name[:3], numbers=(7, 9), name=name)
+        make_frames(frames / "masks")
+        assert clips_from(frames) == [Clip(clip_id=name[:3], source=str(frames))]
+
+
+def test_folder_of_clips_in_natural_order_with_paths_as_ids(tmp_path):
+    for name in ("s10/EP01", "s2/EP01", ".cache/EP01"):
+        make_frames(tmp_path / name)
+    for name in ("s2/talk.avi", "s2/talk.mov", "s2/notes.txt", "b.mp4", "s2/.hidden.mp4"):
+        (tmp_path / name).touch()
+    (tmp_path / "s2" / "round").symlink_to(tmp_path)
+    cv2.imwrite(str(tmp_path / "cover.jpg"), np.zeros((8, 8), np.uint8))
+    clips = clips_from(tmp_path, frame_base=1)
+    assert [(clip.clip_id, clip.frame_base) for clip in clips] == [
+        ("b.mp4", 1),
+        ("s2/EP01", 0),
+        ("s2/talk.avi", 1),
+        ("s2/talk.mov", 1),
+        ("s10/EP01", 0),
+    ]
+    assert [clip.source for clip in clips] == [str(tmp_path / clip.clip_id) for clip in clips]
+
+
+def test_sources_that_stand_for_no_clips_are_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.txt").touch()
+    mixed = make_frames(tmp_path / "mixed")
+    (mixed / "talk.mp4").touch()
+    for name, told in [
+        ("empty", "holds neither videos nor numbered"),
+        ("a.txt", "is no manifest"),
+        ("absent.mp4", "does not exist"),
+        ("mixed", "folders of their own"),
+    ]:
+        with pytest.raises(InputError, match=told):
+            clips_from(tmp_path / name)
+
+
+def test_manifest_stands_for_its_rows_and_says_its_own_frame_base(tmp_path):
+    make_frames(tmp_path / "f")
+    path = write_text(tmp_path / "m.csv", "clip_id,source\na,f\n")
+    assert clips_from(path) == read_manifest(path)
+    with pytest.raises(InputError, match="frame_base=1"):
+        clips_from(path, frame_base=1)
+
+
+def test_emotions_fall_into_three_classes_or_none():
+    assert {name: emotion3_of(name) for name in ("happiness", " Surprise", "Repression", "contempt", "sadness")} == {
+        "happiness": "positive",
+        " Surprise": "surprise",
+        "Repression": "negative",
+        "contempt": "negative",
+        "sadness": "negative",
+    }
+    assert [emotion3_of(name) for name in ("ne", "po", "sur")] == ["negative", "positive", "surprise"]
+    assert [emotion3_of(name) for name in ("others", "Other", "unhappiness", "", None)] == [None] * 5

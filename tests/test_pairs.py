@@ -1,0 +1,191 @@
+"""Pair plans on real folders of frames."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flowkit.frames import FrameSource, open_source
+from flowkit.pairs import PairPlan, parse_plan, plan_pairs
+from flowkit.types import Clip, InputError, Pair
+
+
+def opened(clip: Clip) -> FrameSource:
+    return open_source(clip.source, frame_base=clip.frame_base)
+
+
+def unopened(clip: Clip) -> FrameSource:
+    raise AssertionError(f"{clip.clip_id} was opened, though its annotation suffices")
+
+
+@pytest.fixture
+def frames(tmp_path) -> Path:
+    """Frames 3..9 without 5."""
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for number in (3, 4, 6, 7, 8, 9):
+        assert cv2.imwrite(str(folder / f"img{number}.png"), np.zeros((8, 8), np.uint8))
+    return folder
+
+
+def planned(plan: str, clip: Clip, open_source=opened) -> list[Pair]:
+    return list(plan_pairs([clip], parse_plan(plan), open_source))
+
+
+def numbers(pairs: list[Pair]) -> list[tuple[int | None, int | None]]:
+    assert [pair.error for pair in pairs] == [None] * len(pairs)
+    return [(pair.frame0, pair.frame1) for pair in pairs]
+
+
+@pytest.mark.parametrize(
+    ("text", "plan"),
+    [
+        ("onset-apex", PairPlan("onset-apex")),
+        ("onset-apex-offset", PairPlan("onset-apex-offset")),
+        ("onset-all", PairPlan("onset-all")),
+        ("lag:5", PairPlan("lag", lag_frames=5)),
+        ("lag:0.1s", PairPlan("lag", lag_s=0.1)),
+        ("lag:2s", PairPlan("lag", lag_s=2.0)),
+        ("lag:1e-05s", PairPlan("lag", lag_s=1e-5)),
+    ],
+)
+def test_text_and_plan_round_trip(text, plan):
+    assert parse_plan(text) == plan
+    assert str(plan) == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "apex",
+        "onset-apex ",
+        "lag",
+        "lag:",
+        "lag:0",
+        "lag:-1",
+        "lag:1.5",
+        "lag:0.0s",
+        "lag:s",
+        "lag:nans",
+        "lag:1e400s",
+        "lag:5f",
+    ],
+)
+def test_unknown_plan_lists_the_known_ones(text):
+    with pytest.raises(InputError) as caught:
+        parse_plan(text)
+    for words in (repr(text), "onset-apex", "onset-apex-offset", "onset-all", "lag:5", "lag:0.1s"):
+        assert words in str(caught.value)
+
+
+def test_keyframe_pairs_need_no_source():
+    clip = Clip(clip_id="a", source="absent", onset=46, apex=59, offset=86)
+    assert planned("onset-apex", clip, unopened) == [Pair(clip=clip, role="onset-apex", frame0=46, frame1=59)]
+    assert planned("onset-apex-offset", clip, unopened) == [
+        Pair(clip=clip, role="onset-apex", frame0=46, frame1=59),
+        Pair(clip=clip, role="apex-offset", frame0=59, frame1=86),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("onset", "apex", "offset", "errors"),
+    [
+        (1, None, 9, ["a: no apex is annotated"] * 2),
+        (None, 5, 9, ["a: no onset is annotated", None]),
+        (1, 5, None, [None, "a: no offset is annotated"]),
+        (1, 10, 9, ["a: apex 10 is outside [onset, offset] = [1, 9]"] * 2),
+        (6, 5, 9, ["a: apex 5 is outside [onset, offset] = [6, 9]"] * 2),
+        (6, 5, None, ["a: apex 5 is outside [onset, offset] = [6, ?]", "a: no offset is annotated"]),
+        (9, 9, 5, ["a: offset 5 is before onset 9"] * 2),
+        (1, 1, 9, [None, None]),
+        (1, 9, 9, [None, None]),
+    ],
+)
+def test_impossible_keyframe_pairs_say_why(onset, apex, offset, errors):
+    clip = Clip(clip_id="a", source="absent", onset=onset, apex=apex, offset=offset)
+    pairs = planned("onset-apex-offset", clip, unopened)
+    assert [pair.error for pair in pairs] == errors
+    assert [(pair.role, pair.frame0, pair.frame1) for pair in pairs] == [
+        ("onset-apex", onset, apex),
+        ("apex-offset", apex, offset),
+    ]
+    assert planned("onset-apex", clip, unopened) == pairs[:1]
+
+
+def test_onset_all_ends_at_the_offset_or_at_the_last_frame(frames):
+    clip = Clip(clip_id="a", source=str(frames), onset=4, offset=7)
+    assert numbers(planned("onset-all", clip, unopened)) == [(4, 5), (4, 6), (4, 7)]
+    clip = Clip(clip_id="a", source=str(frames), onset=4)
+    pairs = planned("onset-all", clip)
+    assert numbers(pairs) == [(4, 5), (4, 6), (4, 7), (4, 8), (4, 9)]
+    assert {pair.role for pair in pairs} == {"onset-all"}
+
+
+def test_lag_covers_the_annotated_interval_or_the_whole_source(frames):
+    whole = [(3, 5), (4, 6), (5, 7), (6, 8), (7, 9)]
+    assert numbers(planned("lag:2", Clip(clip_id="a", source=str(frames)))) == whole
+    assert numbers(planned("lag:2", Clip(clip_id="a", source=str(frames), onset=4))) == whole
+    annotated = Clip(clip_id="a", source=str(frames), onset=4, offset=7)
+    assert numbers(planned("lag:2", annotated, unopened)) == [(4, 6), (5, 7)]
+    assert numbers(planned("lag:3", annotated, unopened)) == [(4, 7)]
+
+
+@pytest.mark.parametrize(
+    ("plan", "fps", "lag"),
+    [("lag:0.1s", 200, 20), ("lag:0.1s", 30, 3), ("lag:0.1s", 25, 3), ("lag:0.1s", 23.976, 2), ("lag:0.01s", 30, 1)],
+)
+def test_lag_in_seconds_is_the_nearest_number_of_frames(plan, fps, lag):
+    clip = Clip(clip_id="a", source="absent", fps=fps, onset=1, offset=100)
+    assert numbers(planned(plan, clip, unopened)) == [(i, i + lag) for i in range(1, 101 - lag)]
+
+
+def test_lag_in_seconds_takes_the_frame_rate_of_the_video(tmp_path):
+    path = tmp_path / "a.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (32, 32))
+    for grey in range(6):
+        writer.write(np.full((32, 32, 3), 40 * grey, np.uint8))
+    writer.release()
+    clip = Clip(clip_id="a", source=str(path), frame_base=1)
+    assert numbers(planned("lag:0.2s", clip)) == [(1, 5), (2, 6)]
+
+
+@pytest.mark.parametrize(
+    ("plan", "clip", "frame0", "told"),
+    [
+        ("onset-all", {}, None, "no onset is annotated"),
+        ("onset-all", {"onset": 7, "offset": 7}, 7, "offset 7 is not after onset 7"),
+        ("onset-all", {"onset": 7, "offset": 4}, 7, "offset 4 is not after onset 7"),
+        ("onset-all", {"onset": 9}, 9, "the source's last frame 9 is not after onset 9"),
+        ("onset-all", {"onset": 4, "source": "absent"}, None, "absent"),
+        ("lag:7", {}, None, "a lag of 7 does not fit into frames 3 to 9"),
+        ("lag:4", {"onset": 4, "offset": 7}, None, "a lag of 4 does not fit into frames 4 to 7"),
+        ("lag:1", {"onset": 7, "offset": 4}, None, "offset 4 is before onset 7"),
+        ("lag:0.1s", {}, None, "needs the frame rate"),
+        ("lag:1", {"source": "absent"}, None, "absent"),
+    ],
+)
+def test_clip_without_a_possible_pair_has_one_failing_pair(frames, plan, clip, frame0, told):
+    clip = Clip(clip_id="a", **{"source": str(frames)} | clip)
+    (pair,) = planned(plan, clip)
+    assert (pair.role, pair.frame0, pair.frame1) == (plan.partition(":")[0], frame0, None)
+    assert pair.error is not None
+    assert pair.error.startswith("a: ")
+    assert told in pair.error
+
+
+def test_pairs_come_clip_by_clip_and_one_bad_clip_stops_nothing(frames):
+    seen = []
+
+    def clips():
+        for name, source in (("b", str(frames)), ("bad", "absent"), ("a", str(frames))):
+            seen.append(name)
+            yield Clip(clip_id=name, source=source)
+
+    pairs = plan_pairs(clips(), parse_plan("lag:5"), opened)
+    first = next(pairs)
+    assert seen == ["b"]
+    rows = [(pair.clip.clip_id, pair.frame0, pair.error is None) for pair in [first, *pairs]]
+    assert rows == [("b", 3, True), ("b", 4, True), ("bad", None, False), ("a", 3, True), ("a", 4, True)]
+    assert first.pair_id == Pair(clip=Clip(clip_id="b", source="moved"), role="lag", frame0=3, frame1=8).pair_id
