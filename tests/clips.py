@@ -1,0 +1,123 @@
+"""Small real clips for tests: folders of frames, videos, manifests, and the extraction command."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flowkit.datasets import write_manifest
+from flowkit.plan import Unit
+from flowkit.types import Clip
+
+FLOWKIT = (sys.executable, "-m", "flowkit.cli")
+
+
+def texture(number: int, size: tuple[int, int] = (64, 64), seed: int = 0, depth: int = 8) -> NDArray[Any]:
+    """Frame `number` of a smooth pattern that drifts by 0.3 px a frame to the right: (h, w) uint8 or uint16."""
+    noise = np.random.default_rng(seed).random((size[0] + 16, size[1] + 16))
+    smooth = cv2.GaussianBlur(noise, (0, 0), 2)
+    smooth = (smooth - smooth.min()) / np.ptp(smooth)
+    drift = np.float64([[1, 0, 0.3 * (number % 20)], [0, 1, 0]])
+    moved = cv2.warpAffine(smooth, drift, None, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
+    frame = np.clip(moved[8:-8, 8:-8], 0, 1) * (2**depth - 1)
+    return frame.round().astype(np.uint8 if depth == 8 else np.uint16)
+
+
+def frame_folder(
+    folder: Path,
+    numbers: Sequence[int],
+    *,
+    size: tuple[int, int] = (64, 64),
+    seed: int = 0,
+    depth: int = 8,
+    suffix: str = ".png",
+) -> Path:
+    """A folder of frames img1.png, img2.png, ..."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        assert cv2.imwrite(str(folder / f"img{number}{suffix}"), texture(number, size, seed, depth))
+    return folder
+
+
+def video(path: Path, count: int, size: tuple[int, int] = (64, 64)) -> Path:
+    """A video of `count` frames at 25 fps."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25, width=size[1], height=size[0], pix_fmt="yuv420p")
+        for number in range(count):
+            frame = av.VideoFrame.from_ndarray(texture(number, size), format="gray").reformat(format="yuv420p")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def dataset(folder: Path, clips: int = 3, frames: int = 6, **options: Any) -> list[Clip]:
+    """Annotated clips of frames 1..frames (onset 1, apex in the middle, offset last), and manifest.csv beside them."""
+    made = [
+        Clip(
+            clip_id=f"toy/sub{i + 1:02d}/ep01",
+            source=str(frame_folder(folder / f"sub{i + 1:02d}", range(1, frames + 1), seed=i, **options)),
+            dataset="toy",
+            subject=f"{i + 1:02d}",
+            fps=200.0,
+            onset=1,
+            apex=frames // 2 + 1,
+            offset=frames,
+            emotion="happiness",
+            emotion3="positive",
+            au="12",
+            group="a" if i % 2 else "b",
+        )
+        for i in range(clips)
+    ]
+    write_manifest(made, folder / "manifest.csv")
+    return made
+
+
+def start(*arguments: str | Path, **options: Any) -> subprocess.Popen[str]:
+    """Starts `flowkit ...` as a process group of its own."""
+    command = [*FLOWKIT, *map(str, arguments)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(command, start_new_session=True, **pipes, **options)
+
+
+def flowkit(*arguments: str | Path, **options: Any) -> tuple[int, str, str]:
+    """Runs `flowkit ...`: exit code, stdout, stderr."""
+    process = start(*arguments, **options)
+    stdout, stderr = process.communicate(timeout=120)
+    return process.returncode, stdout, stderr
+
+
+class Deadly(Unit):
+    """A unit that kills the process which receives it, until it has done so `times` times."""
+
+    marks: Path
+    times: int
+
+    def __reduce__(self) -> Any:
+        return _receive, (self.marks, self.times, self.number, self.pairs, self.shape, self.framings)
+
+
+def deadly(unit: Unit, marks: Path, times: int) -> Deadly:
+    """The unit, made deadly; each death leaves a file in `marks`."""
+    made = Deadly(unit.number, unit.pairs, unit.shape, unit.framings)
+    object.__setattr__(made, "marks", marks)
+    object.__setattr__(made, "times", times)
+    return made
+
+
+def _receive(marks: Path, times: int, *fields: Any) -> Unit:
+    died = len(list(marks.iterdir()))
+    if died < times:
+        (marks / str(died)).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return Unit(*fields)
