@@ -119,7 +119,10 @@ def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
             return np.from_dlpack(cast(Any, value))
         except (BufferError, RuntimeError, TypeError) as error:
             raise InputError(f"{name} cannot be read through DLPack ({error}): pass a NumPy array") from error
-    return np.asarray(value)
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"{name} is no array ({error}): give one of equal rows") from error
 
 
 def _frame_pair(frames0: ArrayLike, frames1: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], bool]:
@@ -144,6 +147,8 @@ def _check_frames(name: str, frames: NDArray[Any]) -> None:
         raise InputError(f"{name} has shape {frames.shape}: give grey frames (h, w) or (n, h, w)")
     if frames.size == 0:
         raise InputError(f"{name} has shape {frames.shape}: it is empty")
+    if frames.ndim == 3 and frames.shape[2] in (3, 4) and min(frames.shape[:2]) > 4:
+        raise InputError(f"{name} has shape {frames.shape}, which looks like a colour image: give grey frames (h, w)")
     if min(frames.shape[-2:]) < SMALLEST_SIDE:
         raise InputError(f"{name} has shape {frames.shape}: frames need at least {SMALLEST_SIDE} x {SMALLEST_SIDE} px")
     require_finite(name, frames)
@@ -173,8 +178,12 @@ def _value_range(dtype: np.dtype[Any], value_range: tuple[float, float] | None) 
         return (0.0, 255.0) if dtype == np.uint8 else (0.0, 65535.0)
     if value_range is None:
         raise InputError("float32 frames need value_range=(black, white), such as (0, 1) or (0, 255)")
-    low, high = (float(bound) for bound in value_range)
-    if not (np.isfinite([low, high]).all() and low < high):
+    try:
+        low, high = (float(bound) for bound in value_range)
+        usable = bool(np.isfinite([low, high]).all()) and low < high
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
         raise InputError(f"value_range={value_range!r}: must be two finite numbers, the first below the second")
     return low, high
 

@@ -104,8 +104,7 @@ class TVL1Params:
     def __post_init__(self) -> None:
         def require(ok: bool, name: str, rule: str) -> None:
             if not ok:
-                shown = name.rstrip("_")
-                raise InputError(f"{shown}={getattr(self, name)!r}: must be {rule}")
+                raise InputError(f"{name}={getattr(self, name)!r}: must be {rule}")
 
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -129,7 +128,7 @@ class TVL1Params:
         require(1 <= self.inner_iterations <= 100000, "inner_iterations", "from 1 to 100000")
         require(self.median in (0, 3, 5), "median", "0 (none), 3 or 5")
         require(-1 <= self.cubic <= 0, "cubic", "from -1 to 0")
-        require(self.gradient_floor >= 0, "gradient_floor", "0 or above")
+        require(0 <= self.gradient_floor < 1e6, "gradient_floor", "0 or above")
         require(0 <= self.smoothing <= 20, "smoothing", "from 0 to 20 px")
         require(0 <= self.pyramid_blur <= 20, "pyramid_blur", "from 0 to 20 px")
 
@@ -206,10 +205,10 @@ PRESETS: Mapping[str, TVL1Params] = {
 
 def resolve_params(preset: str = "micro", params: TVL1Params | Mapping[str, Any] | None = None) -> TVL1Params:
     """The parameters that a preset's name and optional overrides (a mapping), or a full set, stand for."""
-    if isinstance(params, TVL1Params):
-        return params
     if preset not in PRESETS:
         raise InputError(f"preset={preset!r} is unknown; choose one of {', '.join(PRESETS)}")
+    if isinstance(params, TVL1Params):
+        return params
     return PRESETS[preset].replace(**params) if params else PRESETS[preset]
 
 

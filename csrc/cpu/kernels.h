@@ -24,11 +24,17 @@ struct IterationPlanes {
   const float* zero_row;
 };
 
-// I1 with its derivatives, interleaved as (I1, dI1/dx, dI1/dy, 0) and framed by kFrame pixels of border on each side.
+// I1 and its derivatives, each plane framed by kFrame pixels of border: as far as a tap of any sample can be. The
+// pointers are to pixel (0, 0); behind each row a whole vector more may be read.
 struct WarpSource {
-  const float* texels;
-  std::ptrdiff_t stride;  // in texels
-  static constexpr int kFrame = 4;
+  const float *value, *dx, *dy;
+  std::ptrdiff_t stride;
+  static constexpr int kFrame = 5;
+};
+
+struct WarpTarget {
+  float *value, *dx, *dy;
+  std::ptrdiff_t stride;
 };
 
 // The data term is on where x_min <= x <= x_max and y_min <= y <= y_max for the sample point (x, y).
@@ -39,10 +45,6 @@ struct DataBounds {
 struct WarpPlanes {
   const float *u, *v, *frame0;
   float *gx, *gy, *rho_c, *square;
-  // Rows of scratch: the weights of the taps in x and in y, and the first texel, of each sample of one row.
-  float* x_weights[4];
-  float* y_weights[4];
-  int32_t* first_texel;
 };
 
 // The taps of a resampling along one axis of n outputs: tap k of output i is input[index[k * n + i]]. Two taps (linear)
@@ -66,15 +68,13 @@ struct KernelTable {
   // The median over size x size pixels (3 or 5) with replicated borders. Writes into the padding of `in`.
   void (*median)(const Grid&, float* in, float* out, int size);
 
-  // Derivatives of `image` (3 or 5 points) and the image itself into the interior of the warp source, then its border:
-  // zeros or the nearest pixel.
-  void (*prepare_warp)(const Grid&, const float* image, float* texels, std::ptrdiff_t texel_stride, bool five_point,
-                       bool zero_border);
+  // `image` and its derivatives (of 3 or 5 points) into the target, then their border: zeros or the nearest pixel.
+  void (*prepare_warp)(const Grid&, const float* image, const WarpTarget& target, bool five_point, bool zero_border);
 
-  // Resamples rows then columns and multiplies by `gain`. `scratch` holds input height x output width, in the output's
-  // stride.
+  // Resamples rows then columns and multiplies by `gain`, in double precision. `scratch` holds input height x output
+  // width, in the output's stride.
   void (*resample)(const Grid& in_grid, const float* in, const Grid& out_grid, float* out, const AxisTaps& x_taps,
-                   const AxisTaps& y_taps, float gain, float* scratch);
+                   const AxisTaps& y_taps, double gain, float* scratch);
 
   // Convolves rows and columns with a symmetric kernel weight[0..radius], borders replicated. `out` may be `in`.
   void (*blur)(const Grid&, const float* in, float* out, const float* weight, int radius, float* scratch, float* row);

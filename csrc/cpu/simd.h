@@ -25,7 +25,6 @@ FLOWKIT_HD Vec load(const float* at) {
 }
 
 FLOWKIT_HD void store(float* at, Vec value) { __builtin_memcpy(at, &value, sizeof value); }
-FLOWKIT_HD void store(int32_t* at, VecInt value) { __builtin_memcpy(at, &value, sizeof value); }
 FLOWKIT_HD Vec broadcast(float value) { return Vec{} + value; }
 
 // The lane numbers 0, 1, 2 ...
@@ -61,16 +60,32 @@ FLOWKIT_HD Vec minimum(Vec a, Vec b) { return _mm512_min_ps(a, b); }
 FLOWKIT_HD Vec maximum(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 FLOWKIT_HD Vec root(Vec a) { return _mm512_sqrt_ps(a); }
 FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
+FLOWKIT_HD float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+FLOWKIT_HD Vec round_down(Vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+FLOWKIT_HD bool all(VecInt condition) { return _mm512_movepi32_mask(__m512i(condition)) == 0xffff; }
 #elif FLOWKIT_LANES == 8
 FLOWKIT_HD Vec minimum(Vec a, Vec b) { return _mm256_min_ps(a, b); }
 FLOWKIT_HD Vec maximum(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 FLOWKIT_HD Vec root(Vec a) { return _mm256_sqrt_ps(a); }
 FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
+FLOWKIT_HD float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
+FLOWKIT_HD Vec round_down(Vec a) { return _mm256_floor_ps(a); }
+FLOWKIT_HD bool all(VecInt condition) { return _mm256_movemask_ps(__m256(condition)) == 0xff; }
 #else
 FLOWKIT_HD Vec minimum(Vec a, Vec b) { return a < b ? a : b; }
 FLOWKIT_HD Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
 FLOWKIT_HD VecDouble widen(Vec a) { return __builtin_convertvector(a, VecDouble); }
 FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) { return __builtin_convertvector(widen(a) * widen(b) + widen(c), Vec); }
+FLOWKIT_HD float fused(float a, float b, float c) { return static_cast<float>(double{a} * b + c); }
+FLOWKIT_HD Vec round_down(Vec a) {
+  const Vec truncated = __builtin_convertvector(__builtin_convertvector(a, VecInt), Vec);
+  return truncated > a ? truncated - 1.0f : truncated;
+}
+FLOWKIT_HD bool all(VecInt condition) {
+  int32_t conjunction = -1;
+  for (int i = 0; i < FLOWKIT_LANES; ++i) conjunction &= condition[i];
+  return conjunction != 0;
+}
 #endif
 
 // sqrt(x^2 + y^2), rounded once, as the overload for float.
@@ -112,14 +127,6 @@ FLOWKIT_HD void divide(Vec& a, Vec& b, Vec by) {
   a /= by;
   b /= by;
 }
-#endif
-
-// Four floats at every level: one pixel's channels.
-typedef float Texel __attribute__((vector_size(16)));
-#if FLOWKIT_LANES == 4
-FLOWKIT_HD Texel fused_texel(Texel a, Texel b, Texel c) { return fused(a, b, c); }
-#else
-FLOWKIT_HD Texel fused_texel(Texel a, Texel b, Texel c) { return _mm_fmadd_ps(a, b, c); }
 #endif
 
 }  // namespace flowkit

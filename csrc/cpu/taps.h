@@ -19,8 +19,14 @@ class ResampleTaps {
     const auto multiply_add = [](float a, float b, float c) { return a * b + c; };
     for (int i = 0; i < n_out; ++i) {
       const double at = source_coordinate(i, ratio, alignment);
-      const int base = static_cast<int>(std::floor(at));
-      const float t = static_cast<float>(at - base);
+      int base = static_cast<int>(std::floor(at));
+      float t = static_cast<float>(at - base);
+      if (taps_ == 2 && ratio > 1.0 && base >= n_in - 1) {
+        // The last pixel as cv2.resize takes it when shrinking: the end of the last interval, which rounds otherwise
+        // than the start.
+        base = n_in - 2;
+        t = 1.0f;
+      }
       for (int k = 0; k < taps_; ++k) {
         const int tap = base - before + k;
         index_[k * n_ + i] = tap < 0 ? 0 : (tap < n_in ? tap : n_in - 1);

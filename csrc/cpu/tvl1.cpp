@@ -90,7 +90,7 @@ struct TVL1Solver::Level {
   float* frame1;
   // To this level from the next finer one, and to it from the next coarser one.
   ResampleTaps down_x, down_y, up_x, up_y;
-  float up_gain_u = 1.0f, up_gain_v = 1.0f;
+  double up_gain_u = 1.0, up_gain_v = 1.0;
 };
 
 // All memory of a solver: cut from one block, every plane in the geometry of the level it serves at the moment.
@@ -108,13 +108,20 @@ struct TVL1Solver::Planes {
 
   static std::size_t padded(std::size_t count) { return (count + kSkew + 15) / 16 * 16; }
   static std::size_t plane_floats(const Grid& g) { return padded(kRowPadding + g.stride * g.height + kRowPadding); }
-  static std::size_t texel_stride(const Grid& g) { return g.width + 2 * WarpSource::kFrame; }
-  static std::size_t texel_floats(const Grid& g) {
-    return padded(4 * texel_stride(g) * (g.height + 2 * WarpSource::kFrame) + kRowPadding);
+  // The planes of the warp source, with room for a vector behind the frame.
+  static std::ptrdiff_t framed_stride(const Grid& g) {
+    return padded_stride(g.width + WarpSource::kFrame + kRowPadding);
+  }
+  static std::size_t framed_floats(const Grid& g) {
+    return padded(framed_stride(g) * (g.height + 2 * WarpSource::kFrame) + kRowPadding);
+  }
+  // Of a level, in planes that were taken for the full size.
+  WarpTarget warp_target(const Grid& g) const {
+    const std::ptrdiff_t stride = framed_stride(g), first = WarpSource::kFrame * stride + kRowPadding;
+    return {framed[0] + first, framed[1] + first, framed[2] + first, stride};
   }
   static std::size_t row_floats(const Grid& g) { return padded(g.stride + 2 * kMostRadius + 2 * kRowPadding); }
   static constexpr int kMostRadius = 256;
-  static constexpr int kRows = 10;
 
   float* take(std::size_t count) {
     float* at = block + used;
@@ -128,9 +135,8 @@ struct TVL1Solver::Planes {
   std::size_t used = 0;
 
   float *u, *v, *pu_x, *pu_y, *pv_x, *pv_y, *gx, *gy, *rho_c, *square, *spare;
-  float *zero_row, *x_weights[4], *y_weights[4];
-  int32_t* first_texel;
-  float* texels;
+  float *zero_row, *blur_row;
+  float* framed[3];
   std::vector<float> smoothing, reduction;
 };
 
@@ -138,19 +144,14 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
     : params_(params), kernels_(kernels) {
   const std::vector<Size> sizes = pyramid_sizes(size, params);
   const Grid full = grid_of(size);
-  std::size_t floats =
-      11 * Planes::plane_floats(full) + Planes::texel_floats(full) + Planes::kRows * Planes::row_floats(full);
+  std::size_t floats = 11 * Planes::plane_floats(full) + 3 * Planes::framed_floats(full) + 2 * Planes::row_floats(full);
   for (const Size& s : sizes) floats += 2 * Planes::plane_floats(grid_of(s));
   planes_ = std::make_unique<Planes>(floats);
   Planes& p = *planes_;
   for (float** plane : {&p.u, &p.v, &p.pu_x, &p.pu_y, &p.pv_x, &p.pv_y, &p.gx, &p.gy, &p.rho_c, &p.square, &p.spare})
     *plane = p.take_plane(full);
-  const auto take_row = [&] { return p.take(Planes::row_floats(full)) + kRowPadding; };
-  p.zero_row = take_row();
-  for (float*& row : p.x_weights) row = take_row();
-  for (float*& row : p.y_weights) row = take_row();
-  p.first_texel = reinterpret_cast<int32_t*>(take_row());
-  p.texels = p.take(Planes::texel_floats(full));
+  for (float** row : {&p.zero_row, &p.blur_row}) *row = p.take(Planes::row_floats(full)) + kRowPadding;
+  for (float*& plane : p.framed) plane = p.take(Planes::framed_floats(full));
   p.smoothing = gaussian_taps(params.smoothing);
   p.reduction = gaussian_taps(params.pyramid_blur * std::sqrt(1.0 / (params.scale * params.scale) - 1.0));
 
@@ -171,8 +172,8 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
                    ratio_y = static_cast<double>(from.height) / to.height;
       level.up_x = ResampleTaps(from.width, to.width, ratio_x, params.grid, params.upsampling);
       level.up_y = ResampleTaps(from.height, to.height, ratio_y, params.grid, params.upsampling);
-      level.up_gain_u = static_cast<float>(params.upsampling_exact ? 1.0 / ratio_x : nominal);
-      level.up_gain_v = static_cast<float>(params.upsampling_exact ? 1.0 / ratio_y : nominal);
+      level.up_gain_u = params.upsampling_exact ? 1.0 / ratio_x : nominal;
+      level.up_gain_v = params.upsampling_exact ? 1.0 / ratio_y : nominal;
     }
     levels_.push_back(std::move(level));
   }
@@ -188,7 +189,7 @@ void TVL1Solver::load_frames(const FrameView& frame0, const FrameView& frame1, V
   if (planes_->smoothing.empty()) return;
   const int radius = static_cast<int>(planes_->smoothing.size()) - 1;
   for (float* image : {full.frame0, full.frame1})
-    kernels_.blur(full.grid, image, image, planes_->smoothing.data(), radius, planes_->spare, planes_->x_weights[0]);
+    kernels_.blur(full.grid, image, image, planes_->smoothing.data(), radius, planes_->spare, planes_->blur_row);
 }
 
 // The planes of the iteration are idle while the pyramid is built and serve as scratch.
@@ -200,10 +201,10 @@ void TVL1Solver::build_pyramid() {
       const float* source = from;
       if (!p.reduction.empty()) {
         const int radius = static_cast<int>(p.reduction.size()) - 1;
-        kernels_.blur(fine.grid, from, p.gx, p.reduction.data(), radius, p.spare, p.x_weights[0]);
+        kernels_.blur(fine.grid, from, p.gx, p.reduction.data(), radius, p.spare, p.blur_row);
         source = p.gx;
       }
-      kernels_.resample(fine.grid, source, coarse.grid, to, coarse.down_x.view(), coarse.down_y.view(), 1.0f, p.spare);
+      kernels_.resample(fine.grid, source, coarse.grid, to, coarse.down_x.view(), coarse.down_y.view(), 1.0, p.spare);
     }
   }
 }
@@ -222,12 +223,11 @@ void TVL1Solver::start_coarsest(const float* initial_flow) {
     for (int y = 0; y < full.height; ++y)
       std::memcpy(plane + y * full.stride, initial_flow + component * area + static_cast<std::size_t>(y) * full.width,
                   full.width * sizeof(float));
-    const float gain = static_cast<float>(params_.scale);
     for (std::size_t s = 1; s < levels_.size(); ++s) {
       const Level &fine = levels_[s - 1], &coarse = levels_[s];
       const ResampleTaps x(fine.size.width, coarse.size.width, 1.0 / params_.scale, params_.grid, Kernel::linear);
       const ResampleTaps y(fine.size.height, coarse.size.height, 1.0 / params_.scale, params_.grid, Kernel::linear);
-      kernels_.resample(fine.grid, *flow[component], coarse.grid, p.gx, x.view(), y.view(), gain, p.spare);
+      kernels_.resample(fine.grid, *flow[component], coarse.grid, p.gx, x.view(), y.view(), params_.scale, p.spare);
       std::swap(*flow[component], p.gx);
     }
   }
@@ -275,16 +275,15 @@ int TVL1Solver::solve_level(std::size_t s) {
   const Level& level = levels_[s];
   const std::size_t plane_bytes = Planes::plane_floats(level.grid) * sizeof(float);
   for (float* dual : {p.pu_x, p.pu_y, p.pv_x, p.pv_y}) std::memset(dual - kRowPadding, 0, plane_bytes);
-  const std::ptrdiff_t texel_stride = Planes::texel_stride(level.grid);
-  kernels_.prepare_warp(level.grid, level.frame1, p.texels, texel_stride, params_.five_point_derivative,
+  const WarpTarget target = p.warp_target(level.grid);
+  kernels_.prepare_warp(level.grid, level.frame1, target, params_.five_point_derivative,
                         params_.border == Border::zero);
+  const WarpSource source = {target.value, target.dx, target.dy, target.stride};
   const DataBounds bounds = data_bounds(params_.border, level.grid);
   int iterations = 0;
   for (int warp = 0; warp < params_.warps; ++warp) {
-    WarpPlanes planes = {p.u, p.v, level.frame0, p.gx, p.gy, p.rho_c, p.square, {}, {}, p.first_texel};
-    std::copy_n(p.x_weights, 4, planes.x_weights);
-    std::copy_n(p.y_weights, 4, planes.y_weights);
-    kernels_.warp(level.grid, {p.texels, texel_stride}, planes, bounds, static_cast<float>(params_.cubic));
+    const WarpPlanes planes = {p.u, p.v, level.frame0, p.gx, p.gy, p.rho_c, p.square};
+    kernels_.warp(level.grid, source, planes, bounds, static_cast<float>(params_.cubic));
     iterations += iterate_warp(s);
   }
   return iterations;

@@ -21,7 +21,7 @@ inline void resample_row(const float* in, float* out, const AxisTaps& taps) {
 }
 
 static void resample(const Grid& in_grid, const float* in, const Grid& out_grid, float* out, const AxisTaps& x_taps,
-                     const AxisTaps& y_taps, float gain, float* scratch) {
+                     const AxisTaps& y_taps, double gain, float* scratch) {
   const std::ptrdiff_t stride = out_grid.stride;
   for (int y = 0; y < in_grid.height; ++y) resample_row(in + y * in_grid.stride, scratch + y * stride, x_taps);
   const int n = y_taps.n;
@@ -33,7 +33,7 @@ static void resample(const Grid& in_grid, const float* in, const Grid& out_grid,
       const Vec value = y_taps.taps == 2 ? between(load(row[0] + x), load(row[1] + x), broadcast(w[0]))
                                          : w[0] * load(row[0] + x) + w[n] * load(row[1] + x) +
                                                w[2 * n] * load(row[2] + x) + w[3 * n] * load(row[3] + x);
-      store(out + y * stride + x, gain * value);
+      store(out + y * stride + x, __builtin_convertvector(gain * __builtin_convertvector(value, VecDouble), Vec));
     }
   }
 }

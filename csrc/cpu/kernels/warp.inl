@@ -1,155 +1,176 @@
-// Bicubic sampling of I1 and its derivatives at (x + u, y + v), and the linearisation there.
+// Bicubic sampling of I1 and its derivatives at (x + u, y + v), and the linearisation there, one pixel a lane.
 //
-// I1 and its two derivatives lie interleaved, so one address and one set of weights serve all three. A frame of border
-// texels replaces every test for the image's edge.
+// Facial flow is smooth, so the samples of a vector's neighbouring pixels nearly always have neighbouring taps: then
+// taps are loaded side by side, without gathers. Where the lanes' displacements straddle a whole pixel, a window of
+// five taps serves both, each lane with a weight of zero at one end, which changes no bit. Other vectors are sampled
+// lane by lane.
 
 namespace flowkit::FLOWKIT_SIMD {
 
-FLOWKIT_HD Texel load_texel(const float* at) {
-  Texel value;
-  __builtin_memcpy(&value, at, sizeof value);
-  return value;
-}
+// The sample points of one vector: the pixel at or left of (above) each, and the weights of the taps around it.
+struct Samples {
+  Vec left, top;
+  CubicWeights<Vec> x, y;
+};
 
-// The texel and the weights of each sample of row y. Points further outside than the frame are pulled to its edge,
-// where all taps are border already.
-inline void locate_row(const Grid& g, const WarpPlanes& p, std::ptrdiff_t texel_stride, float cubic, int y) {
-  const Vec shift = broadcast(static_cast<float>(WarpSource::kFrame));
+// Points further outside than the frame are pulled to its edge, where all taps are border already.
+FLOWKIT_HD Vec clamp_point(Vec p, int side) { return maximum(minimum(p, broadcast(side + 1.0f)), broadcast(-2.0f)); }
+
+FLOWKIT_HD Samples samples_at(Vec px, Vec py, const Grid& g, float cubic) {
   const auto fuse = [](Vec a, Vec b, Vec c) __attribute__((always_inline)) { return fused(a, b, c); };
-  const std::ptrdiff_t at = y * g.stride;
-  for (int x = 0; x < g.width; x += kLanes) {
-    Vec px = (iota() + static_cast<float>(x)) + load(p.u + at + x);
-    Vec py = load(p.v + at + x) + static_cast<float>(y);
-    px = maximum(minimum(px, broadcast(g.width + 1.0f)), broadcast(-2.0f));
-    py = maximum(minimum(py, broadcast(g.height + 1.0f)), broadcast(-2.0f));
-    // Truncation rounds down once the coordinate is positive; the second step mends a sum that was rounded up to the
-    // next integer.
-    VecInt left = __builtin_convertvector(px + shift, VecInt) - WarpSource::kFrame;
-    VecInt top = __builtin_convertvector(py + shift, VecInt) - WarpSource::kFrame;
-    left += __builtin_convertvector(left, Vec) > px;
-    top += __builtin_convertvector(top, Vec) > py;
-    const CubicWeights<Vec> wx = cubic_weights(px - __builtin_convertvector(left, Vec), cubic, fuse);
-    const CubicWeights<Vec> wy = cubic_weights(py - __builtin_convertvector(top, Vec), cubic, fuse);
-    for (int k = 0; k < 4; ++k) {
-      store(p.x_weights[k] + x, wx.w[k]);
-      store(p.y_weights[k] + x, wy.w[k]);
-    }
-    constexpr int first = WarpSource::kFrame - 1;
-    store(p.first_texel + x, (top + first) * static_cast<int32_t>(texel_stride) + (left + first));
-  }
+  px = clamp_point(px, g.width);
+  py = clamp_point(py, g.height);
+  const Vec left = round_down(px), top = round_down(py);
+  return {left, top, cubic_weights(px - left, cubic, fuse), cubic_weights(py - top, cubic, fuse)};
 }
 
-// (I1, dI1/dx, dI1/dy, 0) at sample x of the located row: rows first, then the column, as cv2.remap sums.
-FLOWKIT_HD Texel sample(const WarpSource& source, const WarpPlanes& p, int x) {
-  const float* tap = source.texels + 4 * static_cast<std::ptrdiff_t>(p.first_texel[x]);
-  Texel value = {};
-  for (int j = 0; j < 4; ++j, tap += 4 * source.stride) {
-    Texel row = load_texel(tap) * p.x_weights[0][x];
-    for (int i = 1; i < 4; ++i) row = fused_texel(load_texel(tap + 4 * i), Texel{} + p.x_weights[i][x], row);
-    value = j == 0 ? row * p.y_weights[0][x] : fused_texel(row, Texel{} + p.y_weights[j][x], value);
+// The weights in a window of `taps` (4 or 5) taps that begins one before `base`, for lanes whose pixel is base or base
+// + 1.
+template <int taps>
+struct Window {
+  Vec weight[taps];
+};
+
+template <int taps>
+FLOWKIT_HD Window<taps> window(const CubicWeights<Vec>& own, VecInt shifted) {
+  Window<taps> out;
+  for (int i = 0; i < taps; ++i) {
+    const Vec here = i < 4 ? own.w[i] : Vec{};
+    out.weight[i] = taps == 4 ? here : select(shifted, i > 0 ? own.w[i - 1] : Vec{}, here);
+  }
+  return out;
+}
+
+// The window's sum over one plane: rows first, then the column, fused as cv2.remap does.
+template <int taps>
+FLOWKIT_HD Vec sum_window(const float* first, std::ptrdiff_t stride, const Window<taps>& x, const Window<taps>& y) {
+  Vec value = {};
+  for (int j = 0; j < taps; ++j, first += stride) {
+    Vec row = load(first) * x.weight[0];
+    for (int i = 1; i < taps; ++i) row = fused(load(first + i), x.weight[i], row);
+    value = j == 0 ? row * y.weight[0] : fused(row, y.weight[j], value);
   }
   return value;
 }
 
-// From the sampled I1 (in rho_c) and gradient to rho_c and |g|^2; the data term goes off outside the bounds.
-inline void linearise_row(const Grid& g, const WarpPlanes& p, const DataBounds& on, int y) {
-  const std::ptrdiff_t at = y * g.stride;
-  for (int x = 0; x < g.width; x += kLanes) {
-    const std::ptrdiff_t i = at + x;
-    const Vec u = load(p.u + i);
-    const Vec v = load(p.v + i);
-    const Vec px = (iota() + static_cast<float>(x)) + u;
-    const Vec py = v + static_cast<float>(y);
-    const VecInt inside =
-        (px >= on.x_min) & (px <= on.x_max) & (py >= on.y_min) & (py <= on.y_max) & (first_lanes(g.width - x) > 0.0f);
-    const Vec gx = inside ? load(p.gx + i) : Vec{};
-    const Vec gy = inside ? load(p.gy + i) : Vec{};
-    const Vec rho_c = load(p.rho_c + i) - gx * u - gy * v - load(p.frame0 + i);
-    store(p.gx + i, gx);
-    store(p.gy + i, gy);
-    store(p.rho_c + i, inside ? rho_c : Vec{});
-    store(p.square + i, gx * gx + gy * gy);
+// I1 and its derivatives at the samples of one vector.
+struct Sampled {
+  Vec value, dx, dy;
+};
+
+template <int taps>
+FLOWKIT_HD Sampled sample_together(const WarpSource& source, const Samples& s, Vec shift_x, Vec shift_y, int left,
+                                   int top) {
+  const Window<taps> x = window<taps>(s.x, shift_x > 0.0f), y = window<taps>(s.y, shift_y > 0.0f);
+  const std::ptrdiff_t first = (top - 1) * source.stride + (left - 1);
+  return {sum_window(source.value + first, source.stride, x, y), sum_window(source.dx + first, source.stride, x, y),
+          sum_window(source.dy + first, source.stride, x, y)};
+}
+
+inline float sample_lane(const float* plane, std::ptrdiff_t stride, const Samples& s, int lane) {
+  const float* tap = plane + (static_cast<int>(s.top[lane]) - 1) * stride + (static_cast<int>(s.left[lane]) - 1);
+  float value = 0.0f;
+  for (int j = 0; j < 4; ++j, tap += stride) {
+    float row = tap[0] * s.x.w[0][lane];
+    for (int i = 1; i < 4; ++i) row = fused(tap[i], s.x.w[i][lane], row);
+    value = j == 0 ? row * s.y.w[0][lane] : fused(row, s.y.w[j][lane], value);
   }
+  return value;
+}
+
+inline Sampled sample_lanes(const WarpSource& source, const Samples& s, int lanes) {
+  Sampled out = {};
+  for (int lane = 0; lane < lanes; ++lane) {
+    out.value[lane] = sample_lane(source.value, source.stride, s, lane);
+    out.dx[lane] = sample_lane(source.dx, source.stride, s, lane);
+    out.dy[lane] = sample_lane(source.dy, source.stride, s, lane);
+  }
+  return out;
+}
+
+// Samples pixels x .. of row y; `present` marks the lanes that are pixels.
+FLOWKIT_HD Sampled sample(const WarpSource& source, const Samples& s, int x, int y, VecInt present) {
+  const Vec offset_x = s.left - (iota() + static_cast<float>(x));
+  const Vec offset_y = s.top - static_cast<float>(y);
+  // How far each lane's displacement is above the first one's, in whole pixels.
+  const Vec from_first_x = select(present, offset_x - offset_x[0], Vec{});
+  const Vec from_first_y = select(present, offset_y - offset_y[0], Vec{});
+  const bool same = all((from_first_x == 0.0f) & (from_first_y == 0.0f));
+  const float base_x = all(from_first_x >= 0.0f) ? 0.0f : -1.0f, base_y = all(from_first_y >= 0.0f) ? 0.0f : -1.0f;
+  const Vec shift_x = from_first_x - base_x, shift_y = from_first_y - base_y;
+  const int left = x + static_cast<int>(offset_x[0] + base_x), top = y + static_cast<int>(offset_y[0] + base_y);
+  if (same) return sample_together<4>(source, s, shift_x, shift_y, left, top);
+  if (all((shift_x >= 0.0f) & (shift_x <= 1.0f) & (shift_y >= 0.0f) & (shift_y <= 1.0f)))
+    return sample_together<5>(source, s, shift_x, shift_y, left, top);
+  int lanes = 0;
+  while (lanes < kLanes && present[lanes]) ++lanes;
+  return sample_lanes(source, s, lanes);
 }
 
 static void warp(const Grid& g, const WarpSource& source, const WarpPlanes& p, const DataBounds& on, float cubic) {
-  for (int y = 0; y < g.height; ++y) {
-    locate_row(g, p, source.stride, cubic, y);
-    const std::ptrdiff_t at = y * g.stride;
-    for (int x = 0; x < g.width; ++x) {
-      const Texel value = sample(source, p, x);
-      p.rho_c[at + x] = value[0];
-      p.gx[at + x] = value[1];
-      p.gy[at + x] = value[2];
-    }
-    linearise_row(g, p, on, y);
-  }
-}
-
-FLOWKIT_HD int clamp_index(int i, int n) { return i < 0 ? 0 : (i < n ? i : n - 1); }
-
-// The rows y - 2 .. y + 2 of an image, clamped to it.
-struct FiveRows {
-  const float* row[5];
-};
-
-// The image and its derivatives at x, whose neighbours have the given indices.
-FLOWKIT_HD Texel texel_at(const FiveRows& r, int x, const int (&i)[5], bool five_point) {
-  Texel t = {r.row[2][x], r.row[2][i[3]] - r.row[2][i[1]], r.row[3][x] - r.row[1][x], 0.0f};
-  if (!five_point) return t * Texel{1.0f, 0.5f, 0.5f, 0.0f};
-  const Texel far = {0.0f, r.row[2][i[4]] - r.row[2][i[0]], r.row[4][x] - r.row[0][x], 0.0f};
-  return t * Texel{1.0f, 8.0f / 12.0f, 8.0f / 12.0f, 0.0f} - far * (1.0f / 12.0f);
-}
-
-template <bool five_point>
-inline void texel_row(const Grid& g, const FiveRows& rows, float* out) {
-  const auto put = [&](int x, const int (&i)[5]) __attribute__((always_inline)) {
-    const Texel t = texel_at(rows, x, i, five_point);
-    __builtin_memcpy(out + 4 * x, &t, sizeof t);
-  };
-  const auto clamped = [&](int x) { return clamp_index(x, g.width); };
-  const auto edge = [&](int x) { put(x, {clamped(x - 2), clamped(x - 1), x, clamped(x + 1), clamped(x + 2)}); };
-  const int inner_end = g.width - 2;
-  for (int x = 0; x < 2; ++x) edge(x);
-  for (int x = 2; x < inner_end; ++x) put(x, {x - 2, x - 1, x, x + 1, x + 2});
-  for (int x = inner_end > 2 ? inner_end : 2; x < g.width; ++x) edge(x);
-}
-
-// The border of one finished row of texels.
-inline void frame_row(const Grid& g, float* out, bool zero_border) {
-  for (int k = 1; k <= WarpSource::kFrame; ++k)
-    for (int channel = 0; channel < 4; ++channel) {
-      out[-4 * k + channel] = zero_border ? 0.0f : out[channel];
-      out[4 * (g.width - 1 + k) + channel] = zero_border ? 0.0f : out[4 * (g.width - 1) + channel];
+  for (int y = 0; y < g.height; ++y)
+    for (int x = 0; x < g.width; x += kLanes) {
+      const std::ptrdiff_t i = y * g.stride + x;
+      const Vec u = load(p.u + i), v = load(p.v + i);
+      const Vec px = (iota() + static_cast<float>(x)) + u, py = v + static_cast<float>(y);
+      const VecInt present = iota() < static_cast<float>(g.width - x);
+      const Sampled at = sample(source, samples_at(px, py, g, cubic), x, y, present);
+      const VecInt inside = present & (px >= on.x_min) & (px <= on.x_max) & (py >= on.y_min) & (py <= on.y_max);
+      const Vec gx = select(inside, at.dx, Vec{}), gy = select(inside, at.dy, Vec{});
+      store(p.gx + i, gx);
+      store(p.gy + i, gy);
+      store(p.rho_c + i, select(inside, at.value - gx * u - gy * v - load(p.frame0 + i), Vec{}));
+      store(p.square + i, gx * gx + gy * gy);
     }
 }
 
-static void prepare_warp(const Grid& g, const float* image, float* texels, std::ptrdiff_t texel_stride, bool five_point,
-                         bool zero_border) {
+// The border around the interior of one plane of a warp source.
+inline void frame_plane(const Grid& g, float* plane, std::ptrdiff_t stride, bool zero_border) {
   constexpr int frame = WarpSource::kFrame;
-  const std::ptrdiff_t row_floats = 4 * texel_stride;
-  float* first = texels + frame * row_floats + 4 * frame;
   for (int y = 0; y < g.height; ++y) {
-    FiveRows rows;
-    for (int k = 0; k < 5; ++k) rows.row[k] = image + clamp_index(y + k - 2, g.height) * g.stride;
-    if (five_point)
-      texel_row<true>(g, rows, first + y * row_floats);
-    else
-      texel_row<false>(g, rows, first + y * row_floats);
-    frame_row(g, first + y * row_floats, zero_border);
-  }
-  const std::size_t row_bytes = sizeof(float) * row_floats;
-  for (int k = 1; k <= frame; ++k) {
-    float* above = first - 4 * frame - k * row_floats;
-    float* below = first - 4 * frame + (g.height - 1 + k) * row_floats;
-    if (zero_border) {
-      __builtin_memset(above, 0, row_bytes);
-      __builtin_memset(below, 0, row_bytes);
-    } else {
-      __builtin_memcpy(above, first - 4 * frame, row_bytes);
-      __builtin_memcpy(below, first - 4 * frame + (g.height - 1) * row_floats, row_bytes);
+    float* row = plane + y * stride;
+    for (int k = 1; k <= frame; ++k) {
+      row[-k] = zero_border ? 0.0f : row[0];
+      row[g.width - 1 + k] = zero_border ? 0.0f : row[g.width - 1];
     }
   }
+  const std::size_t bytes = sizeof(float) * (g.width + 2 * frame);
+  for (int k = 1; k <= frame; ++k) {
+    float* above = plane - k * stride - frame;
+    float* below = plane + (g.height - 1 + k) * stride - frame;
+    if (zero_border) {
+      __builtin_memset(above, 0, bytes);
+      __builtin_memset(below, 0, bytes);
+    } else {
+      __builtin_memcpy(above, plane - frame, bytes);
+      __builtin_memcpy(below, plane + (g.height - 1) * stride - frame, bytes);
+    }
+  }
+}
+
+// A derivative from the neighbours at distance 1 and 2.
+FLOWKIT_HD Vec derivative(Vec near, Vec far, bool five_point) {
+  return five_point ? near * (8.0f / 12.0f) - far * (1.0f / 12.0f) : near * 0.5f;
+}
+
+static void prepare_warp(const Grid& g, const float* image, const WarpTarget& target, bool five_point,
+                         bool zero_border) {
+  const std::ptrdiff_t stride = target.stride;
+  for (int y = 0; y < g.height; ++y)
+    __builtin_memcpy(target.value + y * stride, image + y * g.stride, sizeof(float) * g.width);
+  // Derivatives see the nearest pixel outside the image, whatever border the warp will see.
+  frame_plane(g, target.value, stride, false);
+  for (int y = 0; y < g.height; ++y)
+    for (int x = 0; x < g.width; x += kLanes) {
+      const float* at = target.value + y * stride + x;
+      store(target.dx + y * stride + x,
+            derivative(load(at + 1) - load(at - 1), load(at + 2) - load(at - 2), five_point));
+      store(target.dy + y * stride + x, derivative(load(at + stride) - load(at - stride),
+                                                   load(at + 2 * stride) - load(at - 2 * stride), five_point));
+    }
+  if (zero_border) frame_plane(g, target.value, stride, true);
+  frame_plane(g, target.dx, stride, zero_border);
+  frame_plane(g, target.dy, stride, zero_border);
 }
 
 }  // namespace flowkit::FLOWKIT_SIMD

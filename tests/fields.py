@@ -1,0 +1,108 @@
+"""Flows and image pairs of which the truth is known: what decides whether flow and strain are right.
+
+Flows are (2, h, w) float64, order (u, v), px, +u right, +v down, on the grid of the first image, such that
+I0(x, y) = I1(x + u, y + v). I1 of a textured pair is an analytic texture and I0 that texture evaluated at the displaced
+points: no interpolation enters.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Field = NDArray[np.float64]
+
+
+def grid(h: int, w: int) -> tuple[Field, Field]:
+    """x and y of every pixel, each (h, w)."""
+    y, x = np.mgrid[0:h, 0:w].astype(float)
+    return x, y
+
+
+def translation(h: int, w: int, u: float, v: float) -> Field:
+    return np.stack([np.full((h, w), float(u)), np.full((h, w), float(v))])
+
+
+def rotation(h: int, w: int, angle: float) -> Field:
+    """A finite rotation by `angle` (rad, from +x to +y) about the centre: exx = eyy = cos(angle) - 1, exy = 0."""
+    x, y = grid(h, w)
+    x, y = x - (w - 1) / 2, y - (h - 1) / 2
+    cos, sin = np.cos(angle), np.sin(angle)
+    return np.stack([cos * x - sin * y - x, sin * x + cos * y - y])
+
+
+def spin(h: int, w: int, rate: float) -> Field:
+    """An infinitesimal rotation: du/dy = -rate, dv/dx = +rate, and no strain at all."""
+    x, y = grid(h, w)
+    return np.stack([-rate * (y - (h - 1) / 2), rate * (x - (w - 1) / 2)])
+
+
+def stretch(h: int, w: int, a: float, b: float = 0.0) -> Field:
+    """u = a x, v = b y: exx = a, eyy = b, exy = 0."""
+    x, y = grid(h, w)
+    return np.stack([a * x, b * y])
+
+
+def shear(h: int, w: int, k: float) -> Field:
+    """u = k y, v = 0: exy = k / 2, exx = eyy = 0."""
+    x, y = grid(h, w)
+    return np.stack([k * y, 0 * x])
+
+
+def bump(h: int, w: int, u: float, v: float, sigma: float) -> Field:
+    """A Gaussian push of (u, v) px at the centre: one muscle."""
+    x, y = grid(h, w)
+    weight = np.exp(-((x - (w - 1) / 2) ** 2 + (y - (h - 1) / 2) ** 2) / (2 * sigma**2))
+    return np.stack([u * weight, v * weight])
+
+
+def texture(x: Field, y: Field, seed: int = 0, shortest: float = 8.0) -> Field:
+    """Grey values within 0..255 at any real (x, y): 24 plane waves of `shortest` to 4 times that many px."""
+    rng = np.random.default_rng(seed)
+    number = 2 * np.pi / (shortest * 4 ** rng.uniform(0, 1, 24))
+    angle, phase = rng.uniform(0, 2 * np.pi, (2, 24))
+    waves = [np.sin(k * (np.cos(a) * x + np.sin(a) * y) + p) for k, a, p in zip(number, angle, phase, strict=True)]
+    return np.clip(127.5 + 30 * np.sum(waves, axis=0), 0, 255)
+
+
+def textured_pair(flow: Field, seed: int = 0, shortest: float = 8.0) -> tuple[Field, Field]:
+    """(I0, I1), (h, w) float64 on 0..255, that the flow connects exactly."""
+    x, y = grid(*flow.shape[1:])
+    return texture(x + flow[0], y + flow[1], seed, shortest), texture(x, y, seed, shortest)
+
+
+def facial_pair(
+    side: int, amplitude_px: float, seed: int = 0, noise: float = 1.0
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Field]:
+    """(I0, I1, flow) of the public-domain portrait: both cheeks drawn up and out, one brow lifted, sensor noise.
+
+    Both images are side x side, 8 bit; the truth is exact up to the resampling of I0.
+    """
+    from skimage import data
+
+    grey = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)[30:230, 130:330].astype(np.float32)
+    face = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA if side < 200 else cv2.INTER_CUBIC)
+    x, y = grid(side, side)
+
+    def at(cx: float, cy: float, sigma: float) -> Field:
+        return np.exp(-((x / side - cx) ** 2 + (y / side - cy) ** 2) / (2 * sigma**2))
+
+    left, right, brow = at(0.35, 0.70, 0.10), at(0.65, 0.70, 0.10), at(0.50, 0.35, 0.12)
+    flow = amplitude_px * np.stack([right - left, 0.5 * brow - 0.8 * (left + right)])
+    moved = cv2.remap(
+        face,
+        (x + flow[0]).astype(np.float32),
+        (y + flow[1]).astype(np.float32),
+        cv2.INTER_LANCZOS4,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    rng = np.random.default_rng(seed)
+    image0, image1 = (np.rint(f + noise * rng.standard_normal(f.shape)).clip(0, 255) for f in (moved, face))
+    return image0.astype(np.uint8), image1.astype(np.uint8), flow
+
+
+def endpoint_error(flow: NDArray[np.floating], truth: NDArray[np.floating], margin: int = 0) -> Field:
+    """|flow - truth| of each pixel, px, `margin` px of the frame left out."""
+    error = np.hypot(*(np.asarray(flow, float) - np.asarray(truth, float)))
+    return error[margin:-margin, margin:-margin] if margin else error

@@ -1,0 +1,267 @@
+"""TV-L1 optical flow in float64, restated from docs/algorithm.md and the papers, independent of csrc/.
+
+C. Zach, T. Pock, H. Bischof, A Duality Based Approach for Realtime TV-L1 Optical Flow, DAGM 2007;
+J. Sanchez, E. Meinhardt-Llopis, G. Facciolo, TV-L1 Optical Flow Estimation, IPOL 3 (2013).
+
+Whole-image steps are NumPy, per-pixel ones numba loops; nothing here is tuned.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from flowkit.types import TVL1Params
+
+Image = NDArray[np.float64]
+Flow = NDArray[np.float64]
+
+
+def tvl1_flow(
+    frame0: ArrayLike, frame1: ArrayLike, params: TVL1Params, initial_flow: ArrayLike | None = None
+) -> tuple[Flow, int]:
+    """Flow (2, h, w), order (u, v), px, between two (h, w) images on 0..255, and how many iterations it took in all."""
+    image0, image1 = prepare(np.asarray(frame0, float), np.asarray(frame1, float), params)
+    pyramid0, pyramid1 = build_pyramid(image0, params), build_pyramid(image1, params)
+    flow = np.zeros((2, *image0.shape)) if initial_flow is None else np.array(initial_flow, float)
+    for level in pyramid0[1:]:
+        flow = params.scale * resize(flow, level.shape, 1 / params.scale, 1 / params.scale, "linear", params.grid)
+    total = 0
+    for s in reversed(range(len(pyramid0))):
+        if flow.shape[1:] != pyramid0[s].shape:
+            flow = upsample(flow, pyramid0[s].shape, params)
+        flow, iterations = solve_level(pyramid0[s], pyramid1[s], flow, params)
+        total += iterations
+    return flow, total
+
+
+def prepare(image0: Image, image1: Image, params: TVL1Params) -> tuple[Image, Image]:
+    """Joint stretch to 0..255 and smoothing, where asked for."""
+    if params.stretch:
+        low, high = min(image0.min(), image1.min()), max(image0.max(), image1.max())
+        if high > low:
+            image0, image1 = ((255 * (image - low) / (high - low)) for image in (image0, image1))
+    return gaussian(image0, params.smoothing), gaussian(image1, params.smoothing)
+
+
+def gaussian(image: Image, sigma: float) -> Image:
+    """Separable Gaussian, radius ceil(4 sigma), sum 1, replicated borders."""
+    if sigma == 0:
+        return image
+    radius = math.ceil(4 * sigma)
+    offsets = np.arange(-radius, radius + 1)
+    weights = np.exp(-(offsets**2) / (2 * sigma**2))
+    weights /= weights.sum()
+    for axis in (0, 1):
+        n = image.shape[axis]
+        taps = np.clip(np.arange(n)[:, None] + offsets, 0, n - 1)
+        image = np.moveaxis(np.moveaxis(image, axis, -1)[..., taps] @ weights, -1, axis)
+    return image
+
+
+def level_sizes(h: int, w: int, params: TVL1Params) -> list[tuple[int, int]]:
+    """(height, width) of each level, finest first."""
+    count = params.levels
+    if params.depth == "diagonal":
+        deepest = 1 + math.floor(math.log(math.hypot(w, h) / params.min_side) / math.log(1 / params.scale))
+        count = min(count, max(deepest, 1))
+    sizes = [(h, w)]
+    while len(sizes) < count:
+        h, w = round(h * params.scale), round(w * params.scale)  # an exact half goes to the even neighbour
+        if min(h, w) < (params.min_side if params.depth == "side" else 3):
+            break
+        sizes.append((h, w))
+    return sizes
+
+
+def build_pyramid(image: Image, params: TVL1Params) -> list[Image]:
+    pyramid = [image]
+    r = 1 / params.scale
+    for size in level_sizes(*image.shape, params)[1:]:
+        blurred = gaussian(pyramid[-1], params.pyramid_blur * math.sqrt(r**2 - 1))
+        pyramid.append(resize(blurred, size, r, r, params.pyramid_kernel, params.grid))
+    return pyramid
+
+
+def upsample(flow: Flow, size: tuple[int, int], params: TVL1Params) -> Flow:
+    """The flow of a level on the next finer one."""
+    ry, rx = flow.shape[1] / size[0], flow.shape[2] / size[1]
+    finer = resize(flow, size, ry, rx, params.upsampling, params.grid)
+    if params.upsampling_exact:
+        return finer * np.array([1 / rx, 1 / ry])[:, None, None]
+    return finer / params.scale
+
+
+def resize(
+    images: NDArray[np.float64], size: tuple[int, int], ry: float, rx: float, kernel: str, grid: str
+) -> NDArray[np.float64]:
+    """Images (..., h, w) resampled to `size`, one output pixel being ry by rx input pixels."""
+    rows = resampling_matrix(images.shape[-2], size[0], ry, kernel, grid)
+    columns = resampling_matrix(images.shape[-1], size[1], rx, kernel, grid)
+    return rows @ images @ columns.T
+
+
+def resampling_matrix(n_in: int, n_out: int, r: float, kernel: str, grid: str) -> NDArray[np.float64]:
+    """(n_out, n_in): linear or Catmull-Rom interpolation at each output sample's place, taps clamped to the image."""
+    i = np.arange(n_out)
+    position = (i + 0.5) * r - 0.5 if grid == "centre" else i * r
+    base = np.floor(position).astype(int)
+    matrix = np.zeros((n_out, n_in))
+    for k in (0, 1) if kernel == "linear" else (-1, 0, 1, 2):
+        distance = np.abs(position - (base + k))
+        weight = 1 - distance if kernel == "linear" else np.array([cubic_weight(t, -0.5) for t in distance])
+        np.add.at(matrix, (i, np.clip(base + k, 0, n_in - 1)), weight)
+    return matrix
+
+
+@njit(cache=True)
+def cubic_weight(t: float, a: float) -> float:
+    """The cubic convolution kernel of parameter a at distance t (R. Keys, 1981)."""
+    t = abs(t)
+    if t <= 1:
+        return (a + 2) * t**3 - (a + 3) * t**2 + 1
+    if t < 2:
+        return a * t**3 - 5 * a * t**2 + 8 * a * t - 4 * a
+    return 0.0
+
+
+def derivatives(image: Image, scheme: str) -> tuple[Image, Image]:
+    """d/dx and d/dy by 3 or 5 points, indices clamped to the image."""
+    padded = np.pad(image, 2, mode="edge")
+    h, w = image.shape
+
+    def shifted(dy: int, dx: int) -> Image:
+        return padded[2 + dy : 2 + dy + h, 2 + dx : 2 + dx + w]
+
+    def along(dy: int, dx: int) -> Image:
+        near = shifted(dy, dx) - shifted(-dy, -dx)
+        if scheme == "central3":
+            return near / 2
+        return (8 * near - (shifted(2 * dy, 2 * dx) - shifted(-2 * dy, -2 * dx))) / 12
+
+    return along(0, 1), along(1, 0)
+
+
+def warp(image: Image, flow: Flow, a: float, border: str) -> tuple[Image, NDArray[np.bool_]]:
+    """The image sampled at (x + u, y + v), and where the data term is on."""
+    return _warp(image, flow, a, border == "zero", border == "off", border == "off-taps")
+
+
+@njit(cache=True)
+def _warp(image, flow, a, zero_outside, off_outside, off_taps):
+    h, w = image.shape
+    out = np.zeros((h, w))
+    on = np.ones((h, w), np.bool_)
+    for y in range(h):
+        for x in range(w):
+            px, py = x + flow[0, y, x], y + flow[1, y, x]
+            left, top = math.floor(px) - 1, math.floor(py) - 1
+            total = 0.0
+            for j in range(top, top + 4):
+                for i in range(left, left + 4):
+                    if zero_outside and not (0 <= i < w and 0 <= j < h):
+                        continue
+                    weight = cubic_weight(px - i, a) * cubic_weight(py - j, a)
+                    total += weight * image[min(max(j, 0), h - 1), min(max(i, 0), w - 1)]
+            out[y, x] = total
+            if off_outside:
+                on[y, x] = 0 <= px <= w - 1 and 0 <= py <= h - 1
+            if off_taps:
+                on[y, x] = left >= 0 and left + 3 < w and top >= 0 and top + 3 < h
+    return out, on
+
+
+def median(image: Image, side: int) -> Image:
+    """Median of side x side pixels, replicated borders."""
+    if side == 0:
+        return image
+    padded = np.pad(image, side // 2, mode="edge")
+    return np.median(np.lib.stride_tricks.sliding_window_view(padded, (side, side)), axis=(-2, -1))
+
+
+def solve_level(image0: Image, image1: Image, flow: Flow, params: TVL1Params) -> tuple[Flow, int]:
+    """All warps of one level from a start flow; also the number of iterations."""
+    ix, iy = derivatives(image1, params.derivative)
+    dual = np.zeros((2, 2, *image0.shape))  # [of u or v][along x or y]
+    total = 0
+    for _ in range(params.warps):
+        warped, on = warp(image1, flow, params.cubic, params.border)
+        gx = warp(ix, flow, params.cubic, params.border)[0] * on
+        gy = warp(iy, flow, params.cubic, params.border)[0] * on
+        rho_c = warped - gx * flow[0] - gy * flow[1] - image0
+        flow, iterations = iterate(flow, dual, gx, gy, rho_c, params)
+        total += iterations
+    return flow, total
+
+
+def iterate(flow: Flow, dual: Image, gx: Image, gy: Image, rho_c: Image, params: TVL1Params) -> tuple[Flow, int]:
+    """The primal-dual iterations of one warp, up to the stop; changes `dual`."""
+    limit = params.epsilon**2
+    counter = 0.0
+    n = 0
+    flow = flow.copy()
+    for _ in range(params.outer_iterations):
+        flow = np.stack([median(flow[0], params.median), median(flow[1], params.median)])
+        for _ in range(params.inner_iterations):
+            error = primal_step(flow, dual, gx, gy, rho_c, params.lambda_, params.theta, params.gradient_floor)
+            for p, z in zip(dual, flow, strict=True):
+                dual_step(p, z, params.tau / params.theta)
+            n += 1
+            tested = limit > 0
+            if params.stop_rule == "cadenced":
+                tested = tested and n % 2 == 0 and counter < limit  # n counts from 1 here: even is OpenCV's odd
+                counter = error if tested else counter - limit
+            if tested and error <= limit:
+                return flow, n
+    return flow, n
+
+
+@njit(cache=True)
+def primal_step(flow, dual, gx, gy, rho_c, lambda_, theta, floor):
+    """Thresholding and primal update, in place; returns the mean squared change."""
+    h, w = rho_c.shape
+    bound = lambda_ * theta
+    change = 0.0
+    for y in range(h):
+        for x in range(w):
+            u, v = flow[0, y, x], flow[1, y, x]
+            g2 = gx[y, x] ** 2 + gy[y, x] ** 2
+            rho = rho_c[y, x] + gx[y, x] * u + gy[y, x] * v
+            step = 0.0
+            if rho < -bound * g2:
+                step = bound
+            elif rho > bound * g2:
+                step = -bound
+            elif g2 > floor:
+                step = -rho / g2
+            flow[0, y, x] = u + step * gx[y, x] + theta * divergence(dual[0], y, x)
+            flow[1, y, x] = v + step * gy[y, x] + theta * divergence(dual[1], y, x)
+            change += (flow[0, y, x] - u) ** 2 + (flow[1, y, x] - v) ** 2
+    return change / (h * w)
+
+
+@njit(cache=True)
+def divergence(p, y, x):
+    """Backward differences, p outside the image 0: the negative adjoint of the forward differences."""
+    div = p[0, y, x] + p[1, y, x]
+    if x > 0:
+        div -= p[0, y, x - 1]
+    if y > 0:
+        div -= p[1, y - 1, x]
+    return div
+
+
+@njit(cache=True)
+def dual_step(p, z, sigma):
+    """The dual update of one flow component z with p (2, h, w), in place; sigma = tau / theta."""
+    h, w = z.shape
+    for y in range(h):
+        for x in range(w):
+            zx = z[y, x + 1] - z[y, x] if x + 1 < w else 0.0
+            zy = z[y + 1, x] - z[y, x] if y + 1 < h else 0.0
+            shrink = 1 + sigma * math.hypot(zx, zy)
+            p[0, y, x] = (p[0, y, x] + sigma * zx) / shrink
+            p[1, y, x] = (p[1, y, x] + sigma * zy) / shrink
