@@ -3,18 +3,22 @@
 flow = flowkit.tvl1_flow(frames0, frames1)          # (n, 2, h, w) float32, pixels, +u right, +v down
 strain = flowkit.strain_magnitude(flow)             # (n, h, w)
 cube = flowkit.motion_cube(frames0, frames1)        # (n, 3, h, w): u, v, strain magnitude
+shards = flowkit.read("out")                        # what `flowkit extract ... -o out` has written
 """
 
 from flowkit.cube import motion_cube
 from flowkit.flow import tvl1_flow
+from flowkit.shard import ShardSet, read
 from flowkit.strain import strain_magnitude, strain_tensor
 from flowkit.types import PRESETS, FlowkitError, TVL1Params
 
 __all__ = [
     "PRESETS",
     "FlowkitError",
+    "ShardSet",
     "TVL1Params",
     "motion_cube",
+    "read",
     "strain_magnitude",
     "strain_tensor",
     "tvl1_flow",

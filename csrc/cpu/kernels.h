@@ -66,7 +66,8 @@ struct KernelTable {
   void (*warp)(const Grid&, const WarpSource&, const WarpPlanes&, const DataBounds&, float cubic);
 
   // The median over size x size pixels (3 or 5) with replicated borders. Writes into the padding of `in`.
-  void (*median)(const Grid&, float* in, float* out, int size);
+  // `sorted`: five rows of scratch, padded in front.
+  void (*median)(const Grid&, float* in, float* out, int size, float* const* sorted);
 
   // `image` and its derivatives (of 3 or 5 points) into the target, then their border: zeros or the nearest pixel.
   void (*prepare_warp)(const Grid&, const float* image, const WarpTarget& target, bool five_point, bool zero_border);

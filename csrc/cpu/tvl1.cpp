@@ -136,6 +136,7 @@ struct TVL1Solver::Planes {
 
   float *u, *v, *pu_x, *pu_y, *pv_x, *pv_y, *gx, *gy, *rho_c, *square, *spare;
   float *zero_row, *blur_row;
+  float* median_rows[5];
   float* framed[3];
   std::vector<float> smoothing, reduction;
 };
@@ -144,13 +145,14 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
     : params_(params), kernels_(kernels) {
   const std::vector<Size> sizes = pyramid_sizes(size, params);
   const Grid full = grid_of(size);
-  std::size_t floats = 11 * Planes::plane_floats(full) + 3 * Planes::framed_floats(full) + 2 * Planes::row_floats(full);
+  std::size_t floats = 11 * Planes::plane_floats(full) + 3 * Planes::framed_floats(full) + 7 * Planes::row_floats(full);
   for (const Size& s : sizes) floats += 2 * Planes::plane_floats(grid_of(s));
   planes_ = std::make_unique<Planes>(floats);
   Planes& p = *planes_;
   for (float** plane : {&p.u, &p.v, &p.pu_x, &p.pu_y, &p.pv_x, &p.pv_y, &p.gx, &p.gy, &p.rho_c, &p.square, &p.spare})
     *plane = p.take_plane(full);
   for (float** row : {&p.zero_row, &p.blur_row}) *row = p.take(Planes::row_floats(full)) + kRowPadding;
+  for (float*& row : p.median_rows) row = p.take(Planes::row_floats(full)) + kRowPadding;
   for (float*& plane : p.framed) plane = p.take(Planes::framed_floats(full));
   p.smoothing = gaussian_taps(params.smoothing);
   p.reduction = gaussian_taps(params.pyramid_blur * std::sqrt(1.0 / (params.scale * params.scale) - 1.0));
@@ -254,7 +256,7 @@ int TVL1Solver::iterate_warp(std::size_t s) {
   for (int outer = 0; outer < params_.outer_iterations; ++outer) {
     if (params_.median > 0)
       for (float** plane : {&p.u, &p.v}) {
-        kernels_.median(level.grid, *plane, p.spare, params_.median);
+        kernels_.median(level.grid, *plane, p.spare, params_.median, p.median_rows);
         std::swap(*plane, p.spare);
       }
     const IterationPlanes planes = {p.u,  p.v,  p.pu_x,  p.pu_y,   p.pv_x,    p.pv_y,

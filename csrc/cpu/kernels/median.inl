@@ -70,26 +70,23 @@ FLOWKIT_HD Vec median3x3(Vec s[3][3]) {
                  minimum(minimum(s[2][0], s[2][1]), s[2][2]));
 }
 
+// Sorts the window's columns around row y: sorted[r] + x gets the r-th smallest of column x, from two columns before
+// the row to two behind.
 template <int size>
-FLOWKIT_HD Vec window_median(const float* const* rows, int x) {
-  Vec s[size][size];
-  for (int c = 0; c < size; ++c) {
+inline void sort_columns(const float* const* rows, int width, float* const* sorted) {
+  for (int x = -kLanes; x < width + 2; x += kLanes) {
     Vec column[5];
-    for (int r = 0; r < size; ++r) column[r] = load(rows[r] + x + c - size / 2);
+    for (int r = 0; r < size; ++r) column[r] = load(rows[r] + x);
     if constexpr (size == 5)
       sort5(column);
     else
       sort3(column[0], column[1], column[2]);
-    for (int r = 0; r < size; ++r) s[r][c] = column[r];
+    for (int r = 0; r < size; ++r) store(sorted[r] + x, column[r]);
   }
-  if constexpr (size == 5)
-    return median5x5(s);
-  else
-    return median3x3(s);
 }
 
 template <int size>
-inline void median_plane(const Grid& g, float* in, float* out) {
+inline void median_plane(const Grid& g, float* in, float* out, float* const* sorted) {
   constexpr int reach = size / 2;
   for (int y = 0; y < g.height; ++y) {
     float* row = in + y * g.stride;
@@ -104,15 +101,24 @@ inline void median_plane(const Grid& g, float* in, float* out) {
       const int at = y + r - reach;
       rows[r] = in + (at < 0 ? 0 : (at < g.height ? at : g.height - 1)) * g.stride;
     }
-    for (int x = 0; x < g.width; x += kLanes) store(out + y * g.stride + x, window_median<size>(rows, x));
+    sort_columns<size>(rows, g.width, sorted);
+    for (int x = 0; x < g.width; x += kLanes) {
+      Vec s[size][size];
+      for (int r = 0; r < size; ++r)
+        for (int c = 0; c < size; ++c) s[r][c] = load(sorted[r] + x + c - reach);
+      if constexpr (size == 5)
+        store(out + y * g.stride + x, median5x5(s));
+      else
+        store(out + y * g.stride + x, median3x3(s));
+    }
   }
 }
 
-static void median(const Grid& g, float* in, float* out, int size) {
+static void median(const Grid& g, float* in, float* out, int size, float* const* sorted) {
   if (size == 5)
-    median_plane<5>(g, in, out);
+    median_plane<5>(g, in, out, sorted);
   else
-    median_plane<3>(g, in, out);
+    median_plane<3>(g, in, out, sorted);
 }
 
 }  // namespace flowkit::FLOWKIT_SIMD
