@@ -85,7 +85,7 @@ def tvl1_flow(
     flow, iterations = _core.tvl1_flow(first, second, resolved.to_dict(), low, high, start, thread_count(threads))
     if not np.isfinite(flow).all():
         bad = sorted({int(i) for i in np.argwhere(~np.isfinite(flow))[:, 0]})
-        raise InputError(f"the flow of pair {bad[0]} diverged with {resolved}: lower tau or lambda, or raise theta")
+        raise InputError(f"the flow of pair {bad[0]} is not finite: check the frames' values, or lower tau or lambda_")
     if single:
         flow, iterations = flow[0], iterations[0]
     return (flow, iterations) if return_iterations else flow

@@ -1,0 +1,134 @@
+"""The Ray engine: actors on a local or a running cluster, each writing its own units' files to OUT.
+
+On several machines OUT and the sources must be on a file system that all of them share.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+from flowkit.commit import Commit
+from flowkit.engines import RETRIES, available_cpus, gave_up
+from flowkit.plan import Unit
+from flowkit.types import InputError, Interrupted
+from flowkit.unit import Job, UnitRunner
+
+IN_FLIGHT = 2
+"""Units an actor has at once: one in work and one waiting."""
+
+STORE_BYTES = 100 * 2**20
+"""Ray's object store on a local cluster, near its least: cubes never go through it."""
+
+
+class RayEngine:
+    """Ray Core actors, one a CPU share."""
+
+    def __init__(self, workers: int | None, address: str | None) -> None:
+        self._ray = _import_ray()
+        self._workers = workers
+        self._address = address
+
+    def run(self, units: Sequence[Unit], job: Job) -> Iterator[Commit]:
+        """See `flowkit.engines.Engine`. A cluster that the caller has already joined is used and left running."""
+        if not units:
+            return
+        ray = self._ray
+        joined = ray.is_initialized()
+        if not joined:
+            self.join()
+        actors: list[Any] = []
+        try:
+            cpus = int(ray.cluster_resources().get("CPU", 1))
+            worker = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=RETRIES)(_Worker)
+            actors = [worker.remote(job) for _ in range(min(self._workers or cpus, cpus, len(units)))]
+            yield from _schedule(ray, actors, units)
+        finally:
+            if joined:
+                for actor in actors:
+                    ray.kill(actor)
+            else:
+                ray.shutdown()
+
+    def join(self) -> None:
+        """Joins the cluster at the address, or starts one on this machine; an InputError where that fails."""
+        # Ray reads these when it starts: send no usage report, and do not warn about GPUs that nobody asks for.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        options: dict[str, Any] = {"address": self._address, "log_to_driver": False, "logging_level": logging.ERROR}
+        if self._address is None:
+            cpus = self._workers or available_cpus()
+            options |= {"num_cpus": cpus, "object_store_memory": STORE_BYTES, "include_dashboard": False}
+            options["address"] = "local"
+        try:
+            self._ray.init(**options)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            where = f"ray_address={self._address!r}" if self._address else "a local Ray cluster"
+            raise InputError(f"{where} cannot be joined: {str(error).splitlines()[0]}") from error
+
+
+@dataclass
+class _Worker:
+    """The actor; its constructor runs again where Ray restarts it."""
+
+    job: Job
+
+    def __post_init__(self) -> None:
+        import cv2
+
+        cv2.setNumThreads(1)
+        self.runner = UnitRunner(self.job)
+
+    def complete(self, unit: Unit) -> Commit:
+        return self.runner(unit)
+
+
+def _schedule(ray: ModuleType, actors: Sequence[Any], units: Sequence[Unit]) -> Iterator[Commit]:
+    """Keeps every actor busy, with a bounded number of units in flight."""
+    waiting = iter(units)
+    load: Counter[int] = Counter()
+    running: dict[Any, tuple[int, Unit]] = {}
+    exhausted = False
+    while True:
+        while not exhausted and len(running) < IN_FLIGHT * len(actors):
+            unit = next(waiting, None)
+            if unit is None:
+                exhausted = True
+                break
+            idlest = min(range(len(actors)), key=lambda i: load[i])
+            running[actors[idlest].complete.remote(unit)] = (idlest, unit)
+            load[idlest] += 1
+        if not running:
+            return
+        done, _ = ray.wait(list(running), num_returns=1)
+        for reference in done:
+            actor, unit = running.pop(reference)
+            load[actor] -= 1
+            yield _commit_of(ray, reference, unit)
+
+
+def _commit_of(ray: ModuleType, reference: Any, unit: Unit) -> Commit:
+    try:
+        commit: Commit = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+    except ray.exceptions.RayActorError as error:
+        raise gave_up(unit) from error
+    except ray.exceptions.RayError as error:
+        reason = str(error).splitlines()[0]
+        raise Interrupted(f"Ray lost unit {unit.number} ({reason}); run the same command again to continue") from error
+    return commit
+
+
+def _import_ray() -> ModuleType:
+    try:
+        import ray
+    except ImportError as error:
+        raise InputError("the engine ray needs Ray, which is not installed; pip install 'flowkit-mer[ray]'") from error
+    module: ModuleType = ray
+    return module

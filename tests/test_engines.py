@@ -1,0 +1,265 @@
+"""Engines: they give the same rows, and survive what happens to processes."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from flowkit.engines import open_engine
+from flowkit.engines.local import LocalEngine
+from flowkit.engines.ray import RayEngine
+from flowkit.extract import extract
+from flowkit.plan import make_units, run_metadata, settle_plan
+from flowkit.request import ExtractRequest
+from flowkit.shard import read
+from flowkit.types import InputError, Interrupted, TVL1Params
+from flowkit.unit import Job
+from flowkit.verify import verify
+from tests.clips import dataset, deadly, flowkit, frame_folder, start
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A job of three units into an output that is planned."""
+    clips = dataset(tmp_path, clips=3, frames=130)
+    request = ExtractRequest.parse(pairs="lag:1", size=16)
+    units, metadata = make_units(clips, request), run_metadata(clips, request)
+    out = tmp_path / "out"
+    for folder in ("plan", "shards", "failures", "commits"):
+        (out / folder).mkdir(parents=True)
+    settle_plan(out, units, metadata)
+    (tmp_path / "marks").mkdir()
+    return units, Job(out, request, metadata)
+
+
+def shards_of(out: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for folder in ("shards", "failures") for path in (out / folder).iterdir()}
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def runs(pid: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def imports_arrow(pid: int) -> bool:
+    """Whether a process is a worker that has loaded Arrow, which it does amid its imports."""
+    folder = Path(f"/proc/{pid}")
+    try:
+        # Between fork and exec, a child's memory is still its parent's.
+        worker = "spawn_main" in (folder / "cmdline").read_text()
+        return worker and "libarrow" in (folder / "maps").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def wait_until(happened, process=None) -> None:
+    """Waits for something that happens soon, while a process runs if one is given."""
+    end = time.monotonic() + 60
+    while not happened():
+        assert process is None or process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A Ray cluster of two CPUs on this machine."""
+    ray = pytest.importorskip("ray")
+    RayEngine(2, None).join()
+    yield
+    ray.shutdown()
+
+
+def test_processes_give_the_rows_of_one_process(tmp_path):
+    dataset(tmp_path, clips=3, frames=130)
+    (tmp_path / "sub02" / "img50.png").unlink()
+    for workers in (1, 2):
+        summary = extract(tmp_path / "manifest.csv", tmp_path / f"{workers}", pairs="lag:1", size=16, workers=workers)
+        assert (summary.computed, summary.failed) == (385, 2)
+        assert verify(tmp_path / f"{workers}").ok
+    assert shards_of(tmp_path / "1") == shards_of(tmp_path / "2")
+
+
+def test_a_killed_worker_costs_nothing_but_time(job, tmp_path):
+    units, job = job
+    units = [units[0], deadly(units[1], tmp_path / "marks", times=1), *units[2:]]
+    commits = list(LocalEngine(2).run(units, job))
+    assert len(list((tmp_path / "marks").iterdir())) == 1
+    assert sorted(commit.unit for commit in commits) == [0, 1, 2, 3]
+    assert verify(job.out).ok
+
+
+def test_a_unit_that_always_kills_its_worker_is_named(job, tmp_path):
+    units, job = job
+    units = [units[0], deadly(units[1], tmp_path / "marks", times=99), *units[2:]]
+    with pytest.raises(
+        Interrupted, match=r"unit 1 \(toy/sub01/ep01 to toy/sub02/ep01\) lost its worker process 4 times"
+    ):
+        list(LocalEngine(2).run(units, job))
+    assert len(list((tmp_path / "marks").iterdir())) == 4
+    assert not verify(job.out).problems
+
+
+def test_closing_the_iterator_ends_the_workers_at_once(job):
+    units, job = job
+    slow = TVL1Params(epsilon=0, outer_iterations=50)
+    job = dataclasses.replace(job, request=dataclasses.replace(job.request, params=slow))
+    before = set(children(os.getpid()))
+    commits = LocalEngine(2).run(units, job)
+    next(commits)
+    workers = set(children(os.getpid())) - before
+    assert len(workers) >= 2
+    commits.close()
+    # What is left is the tracker of shared resources, which Python starts once and keeps.
+    assert len([child for child in workers if runs(child)]) <= 1
+    assert verify(job.out).unfinished > 0
+
+
+def test_kill_9_in_the_middle_and_the_same_command_again(tmp_path):
+    frame_folder(tmp_path / "clip", range(501))
+    out = tmp_path / "out"
+    command = ("extract", tmp_path / "clip", "-o", out, "--workers", "2", "--preset", "opencv")
+    process = start(*command)
+    wait_until(lambda: list((out / "commits").glob("part-*.json")), process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    finished = {path: path.stat().st_mtime_ns for path in sorted((out / "commits").glob("part-*"))}
+    assert 1 <= len(finished) < 4
+    shards = {out / "shards" / f"{path.stem}.parquet" for path in finished}
+    finished |= {path: path.stat().st_mtime_ns for path in shards}
+    result = verify(out)
+    assert result.unfinished > 0
+    assert not result.problems
+
+    code, stdout, stderr = flowkit(*command)
+    assert (code, stderr) == (0, "")
+    assert "of them earlier): 500 computed, 0 failed" in stdout
+    assert {path: path.stat().st_mtime_ns for path in finished} == finished
+    assert verify(out).ok
+    ids = read(out).table(["pair_id"])["pair_id"].to_pylist()
+    assert len(ids) == len(set(ids)) == 500
+
+
+def test_workers_do_not_outlive_a_killed_run(tmp_path):
+    frame_folder(tmp_path / "clip", range(501))
+    out = tmp_path / "out"
+    process = start("extract", tmp_path / "clip", "-o", out, "--workers", "2", "--preset", "opencv")
+    wait_until(lambda: list((out / "commits").glob("part-*.json")), process)
+    workers = children(process.pid)
+    assert len(workers) >= 2
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not any(map(runs, workers)))
+
+
+@pytest.mark.parametrize(("number", "workers"), [(signal.SIGINT, "1"), (signal.SIGINT, "2"), (signal.SIGTERM, "2")])
+def test_an_interrupted_run_says_how_to_go_on(tmp_path, number, workers):
+    frame_folder(tmp_path / "clip", range(501))
+    out = tmp_path / "out"
+    process = start("extract", tmp_path / "clip", "-o", out, "--workers", workers, "--preset", "opencv")
+    wait_until(lambda: list((out / "commits").glob("part-*.json")), process)
+    workers = children(process.pid)
+    # Ctrl-C at a terminal reaches every process of the group, SIGTERM from a batch system only the first.
+    if number == signal.SIGINT:
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
+    stdout, stderr = process.communicate(timeout=60)
+    assert process.returncode == 3, (stdout, stderr)
+    assert stderr.strip().endswith("run the same command again to continue")
+    assert len(stderr.strip().splitlines()) == 1
+    assert not [path for path in out.rglob("*") if path.name.startswith(".tmp-")]
+    result = verify(out)
+    assert result.unfinished > 0
+    assert not result.problems
+    wait_until(lambda: not any(map(runs, workers)))
+
+
+@pytest.mark.slow
+def test_ray_gives_the_rows_of_the_local_engine(tmp_path, cluster):
+    dataset(tmp_path, clips=3, frames=130)
+    (tmp_path / "sub02" / "img50.png").unlink()
+    for engine in ("local", "ray"):
+        extract(tmp_path / "manifest.csv", tmp_path / engine, pairs="lag:1", size=16, workers=2, engine=engine)
+        assert verify(tmp_path / engine).ok
+    assert shards_of(tmp_path / "local") == shards_of(tmp_path / "ray")
+    assert len(read(tmp_path / "ray")) == 385
+
+
+@pytest.mark.slow
+def test_a_killed_ray_actor_costs_nothing_but_time(job, tmp_path, cluster):
+    units, job = job
+    units = [units[0], deadly(units[1], tmp_path / "marks", times=1), *units[2:]]
+    commits = list(RayEngine(2, None).run(units, job))
+    assert len(list((tmp_path / "marks").iterdir())) == 1
+    assert sorted(commit.unit for commit in commits) == [0, 1, 2, 3]
+    assert verify(job.out).ok
+
+
+@pytest.mark.slow
+def test_an_error_in_a_ray_actor_is_the_error_of_the_run(job, cluster):
+    units, job = job
+    (job.out / "shards").rmdir()
+    (job.out / "shards").write_text("in the way")
+    with pytest.raises(Interrupted, match=r"cannot write .*part-0000\d\.parquet' \(Not a directory\)"):
+        list(RayEngine(2, None).run(units, job))
+
+
+@pytest.mark.slow
+def test_the_command_starts_and_ends_a_ray_cluster(tmp_path):
+    pytest.importorskip("ray")
+    frame_folder(tmp_path / "clip", range(5))
+    command = ("extract", tmp_path / "clip", "-o", tmp_path / "out", "--engine", "ray", "--workers", "2")
+    code, stdout, stderr = flowkit(*command)
+    assert (code, stderr) == (0, "")
+    assert stdout.splitlines()[-1].startswith("4 pairs: 4 computed, 0 failed in ")
+    assert verify(tmp_path / "out").ok
+
+
+def test_an_interrupt_while_the_workers_start_is_one_line(tmp_path):
+    frame_folder(tmp_path / "clip", range(301))
+    process = start("extract", tmp_path / "clip", "-o", tmp_path / "out", "--workers", "2")
+    wait_until(lambda: any(imports_arrow(child) for child in children(process.pid)), process)
+    os.killpg(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert len(stderr.strip().splitlines()) == 1
+
+
+def test_engines_are_chosen_by_name():
+    assert open_engine("local", workers=3) == LocalEngine(3)
+    assert open_engine("local").workers >= 1
+    with pytest.raises(InputError, match="engine='spark' is unknown; choose local or ray"):
+        open_engine("spark")
+    with pytest.raises(InputError, match="workers=0: give at least 1"):
+        open_engine("local", workers=0)
+    with pytest.raises(InputError, match="--engine ray"):
+        open_engine("local", ray_address="auto")
+
+
+def test_without_ray_the_remedy_is_named(tmp_path):
+    # A module of that name which cannot be imported stands for a Ray that is not installed.
+    (tmp_path / "ray.py").write_text("raise ImportError('no ray')")
+    frame_folder(tmp_path / "clip", range(3))
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    code, _, stderr = flowkit("extract", tmp_path / "clip", "-o", tmp_path / "out", "--engine", "ray", env=environment)
+    assert code == 2
+    assert "pip install 'flowkit-mer[ray]'" in stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_core_does_not_import_ray_or_torch():
+    check = "import sys, flowkit.cli, flowkit.extract, flowkit.verify; print({'ray', 'torch'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout == "set()\n"

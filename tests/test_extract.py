@@ -1,0 +1,346 @@
+"""Extraction in one process: rows, failures, commits, resuming, full disks."""
+
+import dataclasses
+import hashlib
+import os
+import resource
+import shlex
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+import flowkit.unit
+from flowkit.commit import claimed, put, read_commit
+from flowkit.cube import motion_cube
+from flowkit.extract import extract
+from flowkit.faces import prepare
+from flowkit.plan import make_units
+from flowkit.request import ExtractRequest
+from flowkit.shard import as_numpy, read
+from flowkit.types import Box, Clip, Interrupted, OutputError
+from flowkit.unit import run_unit
+from flowkit.verify import verify
+from tests.clips import FLOWKIT, dataset, frame_folder, texture, video
+from tests.clips import flowkit as command
+
+
+def files(out: Path) -> dict[str, tuple[int, int]]:
+    """Modification time and inode of all files of an output."""
+    return {
+        path.relative_to(out).as_posix(): (path.stat().st_mtime_ns, path.stat().st_ino)
+        for path in out.rglob("*")
+        if path.is_file()
+    }
+
+
+def units_of(clips: list[Clip], **options):
+    request = ExtractRequest.parse(**options)
+    return make_units(clips, request), request
+
+
+def test_a_row_is_the_motion_cube_of_its_two_frames(tmp_path):
+    (clip,) = dataset(tmp_path, clips=1)
+    (unit,), request = units_of([clip], pairs="onset-apex-offset")
+    rows = run_unit(unit, request)
+    assert rows.failures.num_rows == 0
+    cubes = as_numpy(rows.shard["cube"])
+    for cube, (number0, number1) in zip(cubes, [(1, 4), (4, 6)], strict=True):
+        np.testing.assert_array_equal(cube, motion_cube(texture(number0), texture(number1), preset="micro"))
+    # The pattern drifts by 0.3 px a frame to the right: 0.9 px from onset to apex, 0.6 px from there to the offset.
+    inside = cubes[:, :, 12:-12, 12:-12]
+    assert np.median(inside[0, 0]) == pytest.approx(0.9, abs=0.1)
+    assert np.median(inside[1, 0]) == pytest.approx(0.6, abs=0.1)
+    assert np.abs(np.median(inside[:, 1])) < 0.05
+
+
+def test_crop_and_resize_come_before_the_flow(tmp_path):
+    (clip,) = dataset(tmp_path, clips=1)
+    boxes = tmp_path / "boxes.csv"
+    boxes.write_text(f"clip_id,left,top,width,height\n{clip.clip_id},8,4,48,56\n")
+    (unit,), request = units_of([clip], pairs="onset-apex", face=f"boxes:{boxes}", size="32x24", strain="meb")
+    shard = run_unit(unit, request).shard
+    frames = [prepare(texture(number), Box(8, 4, 48, 56), (24, 32)) for number in (1, 4)]
+    expected = motion_cube(*frames, preset="micro", variant="meb")
+    np.testing.assert_array_equal(as_numpy(shard["cube"])[0], expected)
+    assert shard["box"].to_pylist() == [{"left": 8, "top": 4, "width": 48, "height": 56}]
+
+
+def test_the_rows_do_not_depend_on_batch_or_threads(tmp_path):
+    (unit,), request = units_of(dataset(tmp_path, clips=2, frames=12), pairs="onset-all")
+    expected = run_unit(unit, request)
+    for batch, threads in ((1, 1), (5, 2), (64, 2)):
+        rows = run_unit(unit, dataclasses.replace(request, batch=batch), threads=threads)
+        assert rows.shard.equals(expected.shard, check_metadata=True)
+
+
+def test_each_frame_is_decoded_once(tmp_path):
+    clips = dataset(tmp_path, clips=2, frames=8)
+    (unit,), request = units_of(clips, pairs="onset-all")
+    decoded = []
+
+    class Counted:
+        """The real frames, with a list of those that were asked for."""
+
+        def __init__(self, clip):
+            self._source = flowkit.unit.SourceCache()(clip)
+            self.decoder = self._source.decoder
+
+        def read(self, numbers):
+            for number, frame in self._source.read(numbers):
+                decoded.append(number)
+                yield number, frame
+
+    rows = run_unit(unit, request, opener=Counted)
+    assert rows.shard.num_rows == 14
+    assert decoded == list(range(1, 9)) * 2
+
+
+def test_half_precision_is_the_rounded_cube(tmp_path):
+    (unit,), request = units_of(dataset(tmp_path, clips=1), pairs="onset-apex")
+    single = as_numpy(run_unit(unit, request).shard["cube"])
+    half = as_numpy(run_unit(unit, dataclasses.replace(request, dtype="float16")).shard["cube"])
+    np.testing.assert_array_equal(half, single.astype(np.float16))
+
+
+def test_16_bit_frames_and_mixed_depths(tmp_path):
+    folder = frame_folder(tmp_path / "a", range(6))
+    for number in (3, 4, 5):
+        cv2.imwrite(str(folder / f"img{number}.png"), texture(number, depth=16))
+    (unit,), request = units_of([Clip(clip_id="a", source=str(folder))], pairs="lag:1")
+    rows = run_unit(unit, request)
+    assert rows.shard["frame0"].to_pylist() == [0, 1, 3, 4]
+    expected = motion_cube(texture(4, depth=16), texture(5, depth=16), preset="micro")
+    np.testing.assert_array_equal(as_numpy(rows.shard["cube"])[3], expected)
+    assert rows.failures["error"].to_pylist() == ["a: frame 2 is uint8 and frame 3 is uint16; give both one depth"]
+
+
+def test_damaged_missing_and_odd_frames_cost_the_pairs_that_need_them(tmp_path):
+    folder = frame_folder(tmp_path / "a", range(1, 21), suffix=".jpg")
+    (folder / "img5.jpg").write_bytes((folder / "img5.jpg").read_bytes()[:-200])
+    (folder / "img10.jpg").unlink()
+    frame_folder(folder, [15], size=(64, 48), suffix=".jpg")
+    summary = extract(folder, tmp_path / "out", pairs="lag:2", workers=1)
+    assert (summary.planned, summary.computed, summary.failed) == (18, 12, 6)
+    failures = read(tmp_path / "out").failures().to_pylist()
+    assert [(row["frame0"], row["frame1"]) for row in failures] == [
+        (3, 5),
+        (5, 7),
+        (8, 10),
+        (10, 12),
+        (13, 15),
+        (15, 17),
+    ]
+    for row, word in zip(failures, ["cannot be decoded"] * 2 + ["no frame 10"] * 2 + ["48 x 64 px"] * 2, strict=True):
+        assert row["error"].startswith("a: ")
+        assert word in row["error"]
+    assert verify(tmp_path / "out").ok
+
+
+def test_a_clip_that_cannot_be_computed_leaves_the_others(tmp_path):
+    clips = dataset(tmp_path, clips=3)
+    clips[0] = dataclasses.replace(clips[0], apex=None)
+    clips[1] = dataclasses.replace(clips[1], source=str(tmp_path / "gone"))
+    tiny = Clip(clip_id="tiny", source=str(frame_folder(tmp_path / "tiny", range(3), size=(2, 2))), onset=0, apex=2)
+    summary = extract([*clips, tiny], tmp_path / "out", workers=1)
+    assert (summary.planned, summary.computed, summary.failed) == (4, 1, 3)
+    errors = read(tmp_path / "out").failures()["error"].to_pylist()
+    assert errors[0] == "toy/sub01/ep01: no apex is annotated"
+    assert "does not exist" in errors[1]
+    assert errors[2].startswith("tiny: ")
+    assert "at least 3 x 3 px" in errors[2]
+    assert verify(tmp_path / "out").ok
+
+
+def test_an_output_without_a_single_row_is_sound(tmp_path):
+    clips = [dataclasses.replace(clip, apex=None) for clip in dataset(tmp_path, clips=2)]
+    summary = extract(clips, tmp_path / "out", pairs="onset-apex", workers=1)
+    assert (summary.computed, summary.failed) == (0, 2)
+    assert list((tmp_path / "out" / "shards").iterdir()) == []
+    assert verify(tmp_path / "out").ok
+    with pytest.raises(OutputError, match="no computed pair"):
+        read(tmp_path / "out").table()
+
+
+def test_a_video_and_its_frames_give_the_same_cubes(tmp_path):
+    from flowkit.frames import open_source
+
+    clip = video(tmp_path / "clip.mp4", 9)
+    (tmp_path / "frames").mkdir()
+    for number, frame in open_source(clip).read(range(9)):
+        cv2.imwrite(str(tmp_path / "frames" / f"{number}.png"), frame)
+    extract(clip, tmp_path / "a", workers=1)
+    extract(tmp_path / "frames", tmp_path / "b", workers=1)
+    a, b = read(tmp_path / "a"), read(tmp_path / "b")
+    assert a.table(["frame0", "frame1", "cube"]).equals(b.table(["frame0", "frame1", "cube"]))
+    assert len(a) == 8
+    assert a.table(["fps"])["fps"].to_pylist() == [25.0] * 8
+    assert b.table(["fps"])["fps"].to_pylist() == [None] * 8
+
+
+def test_resuming_computes_what_is_missing_and_nothing_else(tmp_path):
+    clips = dataset(tmp_path, clips=3, frames=130)
+    out = tmp_path / "out"
+    first = extract(clips, out, pairs="lag:1", size=16, workers=1)
+    assert (first.units, first.computed_now) == (4, 387)
+    before, content = files(out), {path: path.read_bytes() for path in (out / "shards").iterdir()}
+
+    again = extract(clips, out, pairs="lag:1", size=16, workers=1)
+    assert (again.computed, again.computed_now) == (387, 0)
+    assert files(out) == before
+
+    (out / "commits" / "part-00001.json").unlink()  # as if killed before the record
+    (out / "shards" / "part-00002.parquet").unlink()  # as if lost
+    (out / "commits" / "part-00003.json").write_text("{")  # as if cut off
+    (out / "shards" / ".tmp-part-00009.parquet-1").write_text("half")
+    assert extract(clips, out, pairs="lag:1", size=16, workers=1).computed_now == 259
+    after = files(out)
+    assert after.keys() == before.keys()
+    assert {name for name in after if after[name] == before[name]} == {
+        "plan/run.json",
+        "plan/pairs.parquet",
+        "shards/part-00000.parquet",
+        "commits/part-00000.json",
+    }
+    assert {path: path.read_bytes() for path in (out / "shards").iterdir()} == content
+    assert verify(out).ok
+
+
+def test_failed_pairs_are_computed_again_when_asked(tmp_path):
+    clips = dataset(tmp_path, clips=3, frames=130)
+    out, frame = tmp_path / "out", tmp_path / "sub02" / "img9.png"
+    kept = frame.read_bytes()
+    frame.write_bytes(b"")
+    assert extract(clips, out, pairs="lag:1", size=16, workers=1).failed == 2
+    before = files(out)
+    frame.write_bytes(kept)
+    assert extract(clips, out, pairs="lag:1", size=16, workers=1).failed == 2
+    assert files(out) == before
+    summary = extract(clips, out, pairs="lag:1", size=16, workers=1, retry_failed=True)
+    assert (summary.failed, summary.computed, summary.computed_now) == (0, 387, 128)
+    assert not list((out / "failures").iterdir())
+    assert {name for name, stamp in files(out).items() if before.get(name) != stamp} == {
+        "shards/part-00001.parquet",
+        "commits/part-00001.json",
+    }
+    assert verify(out).ok
+
+
+def test_another_request_or_a_foreign_folder_is_refused(tmp_path):
+    clips = dataset(tmp_path, clips=1)
+    extract(clips, tmp_path / "out", workers=1)
+    before = files(tmp_path / "out")
+    with pytest.raises(OutputError, match=r"size=None, this run asks for size=\[32, 32\]; give another -o"):
+        extract(clips, tmp_path / "out", size=32, workers=1)
+    assert files(tmp_path / "out") == before
+    with pytest.raises(OutputError, match=r"holds 'manifest\.csv' and is no output of flowkit"):
+        extract(clips, tmp_path, workers=1)
+    assert not (tmp_path / "plan").exists()
+    with pytest.raises(OutputError, match=r"manifest\.csv' is a file"):
+        extract(clips, tmp_path / "manifest.csv", workers=1)
+
+
+def test_two_runs_do_not_share_an_output(tmp_path):
+    with claimed(tmp_path / "out"), pytest.raises(OutputError, match="another run is writing"):
+        extract(dataset(tmp_path / "data", clips=1), tmp_path / "out", workers=1)
+    with claimed(tmp_path / "out"):
+        pass
+
+
+def test_a_file_is_whole_or_absent(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail(temporary: Path) -> None:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        put(path, fail)
+    assert path.read_text() == "old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_commit_record_lists_sizes_and_checksums(tmp_path):
+    extract(dataset(tmp_path, clips=2), tmp_path / "out", workers=1)
+    commit = read_commit(tmp_path / "out" / "commits" / "part-00000.json")
+    (file,) = commit.files
+    data = (tmp_path / "out" / file.name).read_bytes()
+    assert (commit.computed, commit.failed, file.rows, file.bytes) == (2, 0, 2, len(data))
+    assert file.sha256 == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_file_size_limit_stops_a_run_that_can_be_continued(tmp_path, workers):
+    frame_folder(tmp_path / "clip", range(300))
+    arguments = ("extract", tmp_path / "clip", "-o", tmp_path / "out", "--workers", workers)
+    limit = 200 * 1024
+
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    code, _, stderr = command(*map(str, arguments), preexec_fn=limited)
+    assert code == 3
+    assert "File too large" in stderr
+    assert "run the same command again" in stderr
+    assert len(stderr.strip().splitlines()) == 1
+    assert not list((tmp_path / "out" / "shards").iterdir())
+    assert verify(tmp_path / "out").unfinished == 299
+    assert command(*map(str, arguments))[0] == 0
+    assert verify(tmp_path / "out").ok
+
+
+def can_mount() -> bool:
+    return os.geteuid() == 0 and os.system("unshare --mount mount -t tmpfs tmpfs /mnt 2>/dev/null") == 0
+
+
+@pytest.mark.skipif(not can_mount(), reason="needs the right to mount a small file system")
+def test_a_full_disk_stops_a_run_that_can_be_continued(tmp_path):
+    frame_folder(tmp_path / "clip", range(400))
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    run = shlex.join(FLOWKIT)
+    script = f"""
+        mount -t tmpfs -o size=10m tmpfs {disk}
+        {run} extract {tmp_path / "clip"} -o {disk / "out"} --workers 1; echo full $?
+        {run} verify {disk / "out"}; echo unfinished $?
+        ls -A {disk / "out"}/shards; mount -o remount,size=40m {disk}
+        {run} extract {tmp_path / "clip"} -o {disk / "out"} --workers 1; echo continued $?
+        {run} verify {disk / "out"}; echo verified $?
+    """
+    done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, timeout=120)
+    lines = done.stdout.splitlines()
+    assert "No space left on device" in done.stderr
+    assert lines[:3] == ["full 3", "unfinished 3", "part-00000.parquet"]
+    assert "(128 of them earlier)" in lines[3]
+    assert lines[4] == "continued 0"
+    assert lines[5].startswith("OK: 399 pairs planned, 399 computed, 0 failed, 4 shards")
+    assert lines[6] == "verified 0"
+
+
+def test_the_report_is_called_for_each_unit(tmp_path):
+    states = []
+    extract(
+        dataset(tmp_path, clips=2, frames=80), tmp_path / "out", pairs="lag:1", size=16, workers=1, report=states.append
+    )
+    assert [state.computed for state in states] == [0, 128, 158]
+    assert [state.units_done for state in states] == [0, 1, 2]
+
+
+def test_an_interrupt_leaves_whole_units(tmp_path):
+    clips = dataset(tmp_path, clips=3, frames=130)
+
+    def interrupt(state) -> None:
+        if state.units_done == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(Interrupted, match="run the same command again"):
+        extract(clips, tmp_path / "out", pairs="lag:1", size=16, workers=1, report=interrupt)
+    assert sorted(path.name for path in (tmp_path / "out" / "shards").iterdir()) == [
+        "part-00000.parquet",
+        "part-00001.parquet",
+    ]
+    assert extract(clips, tmp_path / "out", pairs="lag:1", size=16, workers=1).computed_now == 131
+    assert verify(tmp_path / "out").ok

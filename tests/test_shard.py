@@ -1,0 +1,202 @@
+"""Shards: how they are written, what damages are noticed, and who can open them."""
+
+import json
+import math
+import shutil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import flowkit.shard
+from flowkit.extract import extract
+from flowkit.shard import ROW_GROUP, as_numpy, cube_column, read, read_part, shard_schema, write_part
+from flowkit.types import InputError, OutputError
+from tests.clips import dataset, frame_folder
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    """130 onset-all pairs of two clips, so two shards; frame 7 of the first is missing."""
+    folder = tmp_path_factory.mktemp("output")
+    clips = dataset(folder, clips=2, frames=67)
+    (folder / "sub01" / "img7.png").unlink()
+    summary = extract(clips, folder / "out", pairs="onset-all", size=32, workers=1)
+    assert (summary.planned, summary.computed, summary.failed) == (132, 131, 1)
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def half_output(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("half")
+    frame_folder(folder / "clip", range(4))
+    extract(folder / "clip", folder / "out", pairs="lag:1", size=32, dtype="float16", workers=1)
+    return folder / "out"
+
+
+def damage(path, at: float = 0.5) -> None:
+    """Flips one bit of a byte."""
+    data = bytearray(path.read_bytes())
+    data[math.floor(len(data) * at)] ^= 4
+    path.write_bytes(data)
+
+
+def test_the_rows_say_which_pair_they_are(output):
+    shards = read(output)
+    table = shards.table([name for name in shard_schema(32, 32).names if name != "cube"])
+    assert len(shards) == table.num_rows == 131
+    first = table.slice(0, 1).to_pylist()[0]
+    assert {name: first[name] for name in ("clip_id", "dataset", "subject", "role", "frame0", "frame1", "fps")} == {
+        "clip_id": "toy/sub01/ep01",
+        "dataset": "toy",
+        "subject": "01",
+        "role": "onset-all",
+        "frame0": 1,
+        "frame1": 2,
+        "fps": 200.0,
+    }
+    assert (first["emotion3"], first["group"], first["box"], first["transform"]) == ("positive", "b", None, None)
+    assert first["iterations"] > 0
+    assert 7 not in table["frame1"].to_pylist()[:65]
+    assert shards.failures().to_pylist()[0]["frame1"] == 7
+    assert shards.failures().schema == flowkit.shard.FAILURE_SCHEMA
+
+
+def test_the_file_says_how_it_was_made(output):
+    metadata = json.loads(pq.read_schema(read(output).paths[1]).metadata[b"flowkit"])
+    assert metadata["schema_version"] == 1
+    assert metadata["preset"] == metadata["parameters"]["preset"] == "micro"
+    assert metadata["parameters"] == read(output).parameters
+    assert metadata["unit"] == 1
+    assert "opencv" in metadata["decoders"][0]
+    assert set(metadata["versions"]) == {"flowkit", "numpy", "pyarrow", "av", "simplejpeg", "opencv"}
+
+
+def test_the_layout_of_the_file(output):
+    file = pq.ParquetFile(read(output).paths[0])
+    assert file.metadata.num_row_groups == math.ceil(127 / ROW_GROUP)
+    column = file.metadata.row_group(0).column(file.schema_arrow.names.index("cube") + 3)  # box has four leaves
+    assert column.path_in_schema.startswith("cube")
+    assert column.compression == "UNCOMPRESSED"
+    assert not column.has_dictionary_page
+
+
+def test_cubes_are_a_view_of_the_table(output):
+    shards = read(output)
+    column = shards.shard(0, ["cube"])["cube"]
+    values = column.chunk(0).storage.flatten()
+    cubes = as_numpy(column)
+    assert cubes.shape == (127, 3, 32, 32)
+    assert cubes.dtype == np.float32
+    assert cubes.ctypes.data == values.buffers()[1].address + 4 * values.offset
+    assert not cubes.flags.owndata
+    assert [cubes.shape[0] for cubes in shards.cubes()] == [127, 4]
+    np.testing.assert_array_equal(shards.cubes(0), cubes)
+
+
+def test_cubes_become_torch_tensors_without_a_copy(output):
+    torch = pytest.importorskip("torch")
+    column = read(output).shard(0, ["cube"])["cube"]
+    tensor = torch.from_dlpack(column.chunk(0).storage.flatten()).view(-1, 3, 32, 32)
+    cubes = as_numpy(column)
+    assert tensor.data_ptr() == cubes.ctypes.data
+    np.testing.assert_array_equal(tensor.numpy(), cubes)
+
+
+def test_a_sliced_column_is_the_right_view(output):
+    table = read(output).shard(0)
+    np.testing.assert_array_equal(as_numpy(table.slice(40, 3)["cube"]), as_numpy(table["cube"])[40:43])
+    with pytest.raises(InputError, match="2 chunks"):
+        as_numpy(pa.concat_tables([table, table])["cube"])
+
+
+def test_the_column_shares_the_arrays_memory():
+    cubes = np.arange(2 * 3 * 4 * 5, dtype=np.float32).reshape(2, 3, 4, 5)
+    column = cube_column(cubes)
+    assert column.storage.flatten().buffers()[1].address == cubes.ctypes.data
+    np.testing.assert_array_equal(column.to_numpy_ndarray(), cubes)
+
+
+def test_pyarrow_pandas_polars_and_duckdb_open_them(output):
+    shards = read(output)
+    path = str(shards.paths[0])
+    ids, cube = shards.shard(0)["pair_id"].to_pylist(), shards.cubes(0)[5]
+
+    plain = pq.read_table(path)
+    assert plain["pair_id"].to_pylist() == ids
+    np.testing.assert_array_equal(plain["cube"].combine_chunks().to_numpy_ndarray()[5], cube)
+
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.read_parquet(path)
+    assert frame["pair_id"].tolist() == ids
+    np.testing.assert_array_equal(frame["cube"][5].reshape(cube.shape), cube)
+
+    polars = pytest.importorskip("polars")
+    frame = polars.read_parquet(path)
+    assert frame["pair_id"].to_list() == ids
+    np.testing.assert_array_equal(frame["cube"].to_numpy()[5].reshape(cube.shape), cube)
+
+    duckdb = pytest.importorskip("duckdb")
+    rows = duckdb.sql(f"select pair_id, cube, box from '{path}'").fetchall()
+    assert [row[0] for row in rows] == ids
+    np.testing.assert_array_equal(np.float32(rows[5][1]).reshape(cube.shape), cube)
+
+
+def test_half_precision_opens_as_well(half_output):
+    shards = read(half_output)
+    path, cubes = str(shards.paths[0]), shards.cubes(0)
+    assert cubes.dtype == np.float16
+    polars, duckdb, pandas = (pytest.importorskip(name) for name in ("polars", "duckdb", "pandas"))
+    np.testing.assert_array_equal(polars.read_parquet(path)["cube"].to_numpy().reshape(cubes.shape), cubes)
+    np.testing.assert_array_equal(np.stack(pandas.read_parquet(path)["cube"]).reshape(cubes.shape), cubes)
+    rows = duckdb.sql(f"select cube from '{path}'").fetchall()
+    np.testing.assert_array_equal(np.float16([row[0] for row in rows]).reshape(cubes.shape), cubes)
+
+
+def test_a_flipped_bit_is_not_read(tmp_path, rng):
+    cubes = rng.random((4, 3, 16, 16), dtype=np.float32)
+    table = pa.table({"cube": cube_column(cubes)})
+    write_part(table, tmp_path / "part.parquet")
+    np.testing.assert_array_equal(as_numpy(read_part(tmp_path / "part.parquet")["cube"]), cubes)
+    damage(tmp_path / "part.parquet")
+    with pytest.raises(OutputError, match=r"part\.parquet is damaged"):
+        read_part(tmp_path / "part.parquet")
+    (tmp_path / "part.parquet").write_bytes(b"PAR1")
+    with pytest.raises(OutputError, match="damaged"):
+        read_part(tmp_path / "part.parquet")
+
+
+def test_only_committed_units_are_read(output, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(output, copy)
+    (copy / "commits" / "part-00000.json").unlink()
+    shards = read(copy)
+    assert [path.name for path in shards.paths] == ["part-00001.parquet"]
+    assert len(shards) == shards.table(["pair_id"]).num_rows == 4
+    assert shards.failures().num_rows == 0
+    (copy / "commits" / "part-00001.json").write_text("{")
+    with pytest.raises(OutputError, match=r"part-00001\.json is damaged"):
+        read(copy)
+
+
+def test_cubes_of_several_shapes_make_no_table(tmp_path):
+    for name, size in (("a", (32, 32)), ("b", (32, 48))):
+        frame_folder(tmp_path / "clips" / name, range(3), size=size)
+    extract(tmp_path / "clips", tmp_path / "out", workers=1)
+    shards = read(tmp_path / "out")
+    assert [cubes.shape for cubes in shards.cubes()] == [(2, 3, 32, 32), (2, 3, 32, 48)]
+    assert shards.table(["pair_id", "frame0"]).num_rows == 4
+    with pytest.raises(InputError, match="several shapes"):
+        shards.table()
+
+
+def test_what_cannot_be_read_is_named(output, tmp_path):
+    with pytest.raises(OutputError, match="no output of flowkit"):
+        read(tmp_path)
+    with pytest.raises(InputError, match="no column 'flow'; its columns are pair_id"):
+        read(output).table(["flow"])
+    (tmp_path / "plan").mkdir()
+    (tmp_path / "plan" / "run.json").write_text('{"schema_version": 99}')
+    with pytest.raises(OutputError, match="schema version 99"):
+        read(tmp_path)
