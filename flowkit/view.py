@@ -1,0 +1,286 @@
+"""Pictures of motion: the flow as a colour wheel, the strain as heat, and a pair's frames beside them.
+
+flowkit.view.render("out", "sub01/EP02_01f", "picture.png")
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from flowkit.canvas import (
+    FAINT,
+    INK,
+    MARGIN,
+    PAPER,
+    Colour,
+    Picture,
+    blank,
+    fit,
+    paste,
+    text_width,
+    write_png,
+    write_text,
+)
+from flowkit.faces import prepare
+from flowkit.frames import open_source
+from flowkit.plan import read_plan
+from flowkit.shard import ShardSet, as_numpy, read
+from flowkit.types import Box, FlowkitError, FrameError, InputError
+
+# The wheel's six arcs, in steps: red to yellow, to green, to cyan, to blue, to magenta, and back to red. More steps
+# go where the eye tells more hues apart.
+_ARCS = (15, 6, 4, 11, 13, 6)
+_HUES = ((255, 0, 0), (255, 255, 0), (0, 255, 0), (0, 255, 255), (0, 0, 255), (255, 0, 255), (255, 0, 0))
+
+_PANEL_HEIGHTS = (288, 512)
+_NARROWEST = 190  # room for the wheel and its text
+_TOP = 104
+
+
+def flow_to_rgb(flow: NDArray[Any], peak_px: float | None = None) -> Picture:
+    """The flow's direction as hue and its length as saturation, on the Middlebury colour wheel.
+
+    Zero is white. To the right (+u) is red, down (+v) is yellow, left is blue-cyan, up is violet: seen on the picture,
+    the hues go clockwise. Motion of `peak_px` or more has full saturation.
+
+    Args:
+        flow: (2, h, w), order (u, v), pixels, +u right and +v down.
+        peak_px: length of full saturation; by default the longest in this flow.
+
+    Returns:
+        (h, w, 3) uint8, RGB.
+
+    Raises:
+        InputError: if the shape is another, a value is not finite, or peak_px is not above 0.
+
+    Source: Baker, Scharstein, Lewis, Roth, Black, Szeliski: A Database and Evaluation Methodology for Optical Flow,
+    ICCV 2007. There, motion beyond the peak is darkened; here it is clipped to it.
+    """
+    flow = np.asarray(flow, np.float64)
+    if flow.ndim != 3 or flow.shape[0] != 2:
+        raise InputError(f"flow has shape {flow.shape}; give (2, h, w) with order (u, v)")
+    _require_finite(flow, "flow")
+    length = np.hypot(flow[0], flow[1])
+    saturation = length / _peak(length, peak_px, "peak_px")
+    turn = np.arctan2(flow[1], flow[0]) / (2 * np.pi) % 1.0
+    stops = np.cumsum((0, *_ARCS))
+    hue = np.stack([np.interp(turn * stops[-1], stops, channel) for channel in zip(*_HUES, strict=True)], axis=-1)
+    rgb = 255 - np.clip(saturation, 0, 1)[..., None] * (255 - hue)
+    return _rounded(rgb)
+
+
+def colour_wheel(side: int, paper: Colour = (255, 255, 255)) -> Picture:
+    """The legend of `flow_to_rgb`: (side, side, 3) uint8, each point coloured as motion from the centre to it."""
+    axis = (np.arange(side) + 0.5) / side * 2 - 1
+    u, v = np.meshgrid(axis, axis)
+    radius = np.hypot(u, v)
+    wheel = flow_to_rgb(np.stack([u, v]), 1.0)
+    # One pixel of soft edge.
+    inside = np.clip((1 - radius) * side / 2, 0, 1)[..., None]
+    return _rounded(inside * wheel + (1 - inside) * np.asarray(paper))
+
+
+def strain_to_rgb(magnitude: NDArray[Any], peak: float | None = None) -> Picture:
+    """Strain magnitude (h, w) as a heat map (h, w, 3) uint8 RGB: black is 0, pale yellow is `peak` or more.
+
+    By default the peak is the largest magnitude. Raises InputError for another shape, a value that is not finite, or a
+    peak that is not above 0.
+    """
+    magnitude = np.asarray(magnitude, np.float64)
+    if magnitude.ndim != 2:
+        raise InputError(f"strain magnitude has shape {magnitude.shape}; give (h, w)")
+    _require_finite(magnitude, "strain magnitude")
+    level = np.clip(magnitude / _peak(magnitude, peak, "peak"), 0, 1)
+    heat = cv2.applyColorMap(_rounded(255 * level), cv2.COLORMAP_INFERNO)
+    return np.ascontiguousarray(heat[..., ::-1]).astype(np.uint8, copy=False)
+
+
+def _rounded(levels: NDArray[Any]) -> Picture:
+    rounded: Picture = np.rint(levels).astype(np.uint8)
+    return rounded
+
+
+def _require_finite(values: NDArray[np.float64], name: str) -> None:
+    bad = int(np.count_nonzero(~np.isfinite(values)))
+    if bad:
+        raise InputError(f"{name} has {bad} values that are NaN or infinite; a picture needs finite ones")
+
+
+def _peak(values: NDArray[np.float64], peak: float | None, name: str) -> float:
+    if peak is None:
+        return float(values.max(initial=0.0)) or 1.0
+    if not peak > 0:
+        raise InputError(f"{name}={peak!r}: must be above 0")
+    return peak
+
+
+@dataclass(frozen=True, slots=True)
+class PairView:
+    """What a picture of one pair shows. `frames` are (h, w, 3) RGB with their labels; empty where they are gone."""
+
+    title: str
+    subtitle: str
+    caption: str
+    frames: tuple[tuple[str, Picture], ...]
+    flow: NDArray[np.float32]
+    strain: NDArray[np.float32]
+
+
+def compose(pair: PairView) -> Picture:
+    """Frames, flow and strain side by side (wide ones in two rows) on paper, with titles, scales and a caption.
+
+    Returns (height, width, 3) uint8 RGB.
+    """
+    peak_px = _robust_peak(np.hypot(pair.flow[0], pair.flow[1]))
+    peak_strain = _robust_peak(pair.strain)
+    flow = flow_to_rgb(pair.flow, peak_px or None)
+    strain = strain_to_rgb(pair.strain, peak_strain or None)
+    height = int(np.clip(pair.flow.shape[1], *_PANEL_HEIGHTS))
+    panels = [(label, fit(panel, height)) for label, panel in (*pair.frames, ("flow", flow), ("strain", strain))]
+    width = panels[-1][1].shape[1]
+    columns = 2 if width > 1.4 * height else len(panels)
+    rows = len(panels) // columns
+    step_x, step_y = max(width, _NARROWEST) + MARGIN, height + 34
+
+    texts = ((pair.title, 19, INK, 36), (pair.subtitle, 13, FAINT, 62), (pair.caption, 12, FAINT, None))
+    widest = max(text_width(text, px) for text, px, *_ in texts)
+    canvas = blank(_TOP + rows * step_y + 70, MARGIN + max(columns * step_x, widest + MARGIN))
+    for text, px, ink, baseline in texts:
+        write_text(canvas, text, MARGIN, baseline or canvas.shape[0] - 16, px=px, ink=ink)
+    for i, (label, panel) in enumerate(panels):
+        x, y = MARGIN + i % columns * step_x, _TOP + i // columns * step_y
+        write_text(canvas, label, x, y - 9, px=13)
+        paste(canvas, panel, x, y)
+        if label == "flow":
+            _draw_wheel(canvas, x, y + height + 8, peak_px)
+        if label == "strain":
+            _draw_bar(canvas, x, y + height + 12, width, peak_strain)
+    return canvas
+
+
+def _robust_peak(values: NDArray[Any]) -> float:
+    # A few wild pixels at the border must not wash out the face.
+    return float(np.percentile(values, 99.5)) or float(values.max())
+
+
+def _draw_wheel(canvas: Picture, x: int, y: int, peak_px: float) -> None:
+    side = 48
+    canvas[y : y + side, x : x + side] = colour_wheel(side, PAPER)
+    write_text(canvas, f"peak {peak_px:.3g} px", x + side + 12, y + 21, px=13)
+    write_text(canvas, "hue: direction", x + side + 12, y + 41, px=12, ink=FAINT)
+
+
+def _draw_bar(canvas: Picture, x: int, y: int, width: int, peak: float) -> None:
+    ramp = np.broadcast_to(np.linspace(0, 1, width), (12, width))
+    canvas[y : y + 12, x : x + width] = strain_to_rgb(ramp, 1.0)
+    write_text(canvas, "0", x, y + 33, px=13)
+    write_text(canvas, f"{peak:.3g}", x + width, y + 33, px=13, right=True)
+
+
+def render(out: Path, clip_id: str | None, picture: Path, index: int | None = None) -> Path:
+    """Draw one computed pair of an extraction's output into a PNG, and return its path.
+
+    Args:
+        out: the output folder of an extraction.
+        clip_id: the clip; None for all clips.
+        picture: where the PNG goes.
+        index: which of the clip's computed pairs, in plan order from 0; by default the pair that moves most, by the
+            99th percentile of its motion.
+
+    The frames are read from where they were when the plan was made, cropped and resized as for the flow; where they
+    are gone, the picture says so and shows flow and strain alone.
+
+    Raises:
+        InputError: if there is no such clip, or no such pair of it.
+        OutputError: if `out` is no sound output, or the picture cannot be written.
+    """
+    out, picture = Path(out), Path(picture)
+    shards = read(out)
+    places = _places(shards, clip_id)
+    if index is not None and not 0 <= index < len(places):
+        raise InputError(f"pair {index}: {clip_id or out} has {len(places)} pairs, numbered from 0")
+    shard, row = _liveliest(shards, places) if index is None else places[index]
+    table = shards.shard(shard)
+    record = table.drop_columns("cube").slice(row, 1).to_pylist()[0]
+    write_png(picture, compose(_pair_view(shards, record, as_numpy(table["cube"])[row])))
+    return picture
+
+
+def _places(shards: ShardSet, clip_id: str | None) -> list[tuple[int, int]]:
+    """(shard, row) of every computed pair of a clip, in plan order."""
+    places: list[tuple[int, int]] = []
+    known: dict[str, None] = {}
+    for shard in range(len(shards.paths)):
+        clips = shards.shard(shard, ["clip_id"])["clip_id"].to_pylist()
+        known.update(dict.fromkeys(clips))
+        places += [(shard, row) for row, clip in enumerate(clips) if clip_id in (None, clip)]
+    if places:
+        return places
+    failed = [row for row in shards.failures().to_pylist() if clip_id in (None, row["clip_id"])]
+    if failed:
+        raise InputError(
+            f"{clip_id or shards.folder} has no computed pair to draw; the first error is: {failed[0]['error']}"
+        )
+    some = ", ".join(list(known)[:5]) + (", ..." if len(known) > 5 else "")
+    raise InputError(f"{shards.folder} has no clip {clip_id!r}; it has {len(known)}: {some or 'none'}")
+
+
+def _liveliest(shards: ShardSet, places: list[tuple[int, int]]) -> tuple[int, int]:
+    if len(places) == 1:
+        return places[0]
+    motion: dict[tuple[int, int], float] = {}
+    for shard in sorted({shard for shard, _ in places}):
+        cubes = shards.cubes(shard)
+        for place in places:
+            if place[0] == shard:
+                u, v = cubes[place[1]][:2].astype(np.float32)
+                motion[place] = float(np.percentile(np.hypot(u, v), 99))
+    return max(places, key=motion.__getitem__)
+
+
+def _pair_view(shards: ShardSet, row: dict[str, Any], cube: NDArray[Any]) -> PairView:
+    height, width = cube.shape[1:]
+    frames, missing = _frames(shards.folder, row, (height, width))
+    names = ("dataset", "subject", "emotion", "au", "group")
+    labels = [f"{'AU' if name == 'au' else name} {row[name]}" for name in names if row[name]]
+    rate = [f"{row['fps']:g} fps"] if row["fps"] else []
+    run = shards.metadata
+    made = [
+        f"flowkit {run['versions']['flowkit']}",
+        f"preset {run['preset']}",
+        f"parameters {run['parameters_hash'][:8]}",
+        f"{width} x {height} px",
+        f"{row['iterations']} iterations",
+    ]
+    return PairView(
+        title=row["clip_id"],
+        subtitle="   ".join([f"frames {row['frame0']} to {row['frame1']} ({row['role']})", *rate, *labels]),
+        caption="   ".join([*made, *missing]),
+        frames=frames,
+        flow=cube[:2].astype(np.float32),
+        strain=cube[2].astype(np.float32),
+    )
+
+
+def _frames(out: Path, row: dict[str, Any], size: tuple[int, int]) -> tuple[tuple[tuple[str, Picture], ...], list[str]]:
+    """The pair's frames as the solver saw them, but in colour; or none, and a remark that says so."""
+    planned = read_plan(out).filter(pc.field("pair_id") == row["pair_id"]).to_pylist()[0]
+    box = Box(**row["box"]) if row["box"] else None
+    numbers = (row["frame0"], row["frame1"])
+    frames = {}
+    try:
+        source = open_source(planned["source"], frame_base=planned["frame_base"])
+        for number, frame in source.read(numbers, colour=True):
+            if isinstance(frame, FrameError):
+                raise frame
+            frames[number] = prepare(frame, box, size).astype(np.uint8, copy=False)
+    except FlowkitError:
+        return (), ["without its frames: they are gone from where they were"]
+    return tuple((f"frame {number}", frames[number]) for number in numbers), []

@@ -1,0 +1,242 @@
+"""Colours that mean what they say, and pictures of real extractions."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flowkit.canvas import INK, PAPER, blank, write_png, write_text
+from flowkit.datasets import read_manifest, write_manifest
+from flowkit.demo import make_dataset
+from flowkit.demo.dataset import truth_path
+from flowkit.extract import extract
+from flowkit.shard import read
+from flowkit.types import InputError, OutputError
+from flowkit.view import PairView, colour_wheel, compose, flow_to_rgb, render, strain_to_rgb
+
+PANEL = 288
+LEFT, TOP, STEP = 20, 104, PANEL + 20
+
+
+def constant(u: float, v: float) -> np.ndarray:
+    return np.broadcast_to(np.array([u, v])[:, None, None], (2, 4, 5))
+
+
+def hue(u: float, v: float) -> float:
+    """Degrees on OpenCV's hue circle: red 0, yellow 60, green 120, cyan 180, blue 240, magenta 300."""
+    colour = flow_to_rgb(constant(u, v), 1.0)[:1, :1].astype(np.float32) / 255
+    return float(cv2.cvtColor(colour, cv2.COLOR_RGB2HSV)[0, 0, 0])
+
+
+# The colour wheel
+
+
+@pytest.mark.parametrize(
+    ("u", "v", "low", "high"),
+    [(1, 0, 0, 0), (0, 1, 50, 65), (-1, 0, 180, 200), (0, -1, 240, 270), (1, 1, 20, 40), (-1, 1, 80, 140)],
+)
+def test_direction_is_hue(u: float, v: float, low: float, high: float) -> None:
+    assert low <= hue(u, v) <= high
+
+
+def test_every_direction_has_its_own_colour_and_neighbours_are_alike() -> None:
+    angles = np.linspace(0, 2 * np.pi, 181)
+    colours = flow_to_rgb(np.stack([np.cos(angles), np.sin(angles)])[:, None], 1.0)[0].astype(int)
+    np.testing.assert_array_equal(colours[0], colours[-1])
+    assert np.abs(np.diff(colours, axis=0)).max() < 60
+    assert np.abs(colours[:90] - colours[90:-1]).sum(axis=1).min() > 200
+    assert len(np.unique(colours[:-1], axis=0)) == 180
+
+
+def test_length_is_saturation_and_zero_is_white() -> None:
+    assert (flow_to_rgb(constant(0, 0)) == 255).all()
+    assert (flow_to_rgb(constant(0, 0), 2.0) == 255).all()
+    lightness = [int(flow_to_rgb(constant(length, 0), 2.0)[0, 0, 1]) for length in (0, 0.5, 1, 2, 5)]
+    assert lightness == [255, 191, 128, 0, 0]
+
+
+def test_without_a_peak_the_longest_motion_has_full_colour() -> None:
+    flow = np.zeros((2, 3, 3), np.float32)
+    flow[0, 1, 1] = 0.03
+    rgb = flow_to_rgb(flow)
+    np.testing.assert_array_equal(rgb[1, 1], (255, 0, 0))
+    assert (rgb[0] == 255).all()
+
+
+def test_the_legend_is_the_wheel_itself() -> None:
+    wheel = colour_wheel(101)
+    assert wheel.shape == (101, 101, 3)
+    assert (wheel[0, 0] == 255).all()
+    assert (wheel[50, 50] > 250).all()
+    np.testing.assert_allclose(wheel[50, 90], flow_to_rgb(constant(80 / 101, 0), 1.0)[0, 0], atol=2)
+    np.testing.assert_allclose(wheel[90, 50], flow_to_rgb(constant(0, 80 / 101), 1.0)[0, 0], atol=2)
+
+
+@pytest.mark.parametrize("shape", [(3, 4, 4), (4, 4), (1, 2, 4, 4)])
+def test_a_flow_of_another_shape_is_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="give \\(2, h, w\\)"):
+        flow_to_rgb(np.zeros(shape))
+
+
+def test_values_that_have_no_colour_are_refused() -> None:
+    with pytest.raises(InputError, match="peak_px=0"):
+        flow_to_rgb(constant(1, 0), 0)
+    with pytest.raises(InputError, match="1 values that are NaN"):
+        flow_to_rgb(np.array([[[np.nan, 0.0]], [[0.0, 0.0]]]))
+    with pytest.raises(InputError, match=r"strain magnitude has shape \(2, 3, 3\)"):
+        strain_to_rgb(np.zeros((2, 3, 3)))
+
+
+# Heat
+
+
+def test_strain_is_heat() -> None:
+    heat = strain_to_rgb(np.array([[0.0, 0.05, 0.1, 0.3]]), 0.1).astype(int)
+    brightness = heat[0].sum(axis=1)
+    assert brightness[0] < 10
+    assert brightness[0] < brightness[1] < brightness[2] == brightness[3]
+    assert heat[0, 2, 0] > heat[0, 2, 2]  # pale yellow in RGB, not pale blue
+    np.testing.assert_array_equal(strain_to_rgb(np.zeros((2, 2))), strain_to_rgb(np.zeros((2, 2)), 1.0))
+
+
+# Paper
+
+
+@pytest.mark.parametrize("right", [False, True])
+def test_text_is_dark_on_paper_and_stays_on_it(right: bool) -> None:
+    canvas = blank(40, 60)
+    write_text(canvas, "a line that is far too long for it", 50 if right else 10, 25, right=right)
+    assert canvas.min() < max(INK) + 20
+    empty = blank(40, 60)
+    write_text(empty, "outside", 200, 300)
+    np.testing.assert_array_equal(empty, blank(40, 60))
+
+
+def test_a_picture_that_cannot_be_written_says_where(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_png(tmp_path / "file" / "picture.png", blank(3, 3))
+    (tmp_path / "picture.png").mkdir()
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_png(tmp_path / "picture.png", blank(3, 3))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "picture.png"]
+
+
+# Pictures of an extraction
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (100, 40), (90, 160), (600, 600), (1, 1)])
+@pytest.mark.parametrize("with_frames", [True, False])
+def test_every_shape_fits_on_its_paper(shape: tuple[int, int], with_frames: bool) -> None:
+    frame = np.full((*shape, 3), 90, np.uint8)
+    frames = (("frame 1", frame), ("frame 2", frame)) if with_frames else ()
+    flow = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
+    picture = compose(PairView("a title", "a subtitle", "a long caption, " * 8, frames, flow, np.abs(flow[0])))
+    assert picture.dtype == np.uint8
+    for margin in (picture[:14], picture[-10:], picture[:, :14], picture[:, -14:]):
+        assert (margin == PAPER).all()
+    height = min(max(shape[0], PANEL), 512)
+    panel_area = round(shape[1] * height / shape[0]) * height
+    grey = (picture == 90).all(axis=-1).sum()
+    assert grey == pytest.approx(2 * panel_area if with_frames else 0, rel=0.01)
+
+
+def test_a_still_pair_is_white_and_black() -> None:
+    picture = compose(PairView("t", "s", "c", (), np.zeros((2, 30, 30), np.float32), np.zeros((30, 30), np.float32)))
+    assert (picture[TOP : TOP + PANEL, LEFT : LEFT + PANEL] == 255).all()
+    assert picture[TOP : TOP + PANEL, LEFT + STEP : LEFT + STEP + PANEL].max() < 10
+
+
+@pytest.fixture(scope="module")
+def extraction(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a demo dataset and, under "out", all pairs from each clip's onset; s02 has a face box."""
+    folder = tmp_path_factory.mktemp("view")
+    clips = read_manifest(make_dataset(folder, subjects=2, clips=1, size=64, seed=3))
+    boxes = [f"{clip.clip_id},{4 if clip.subject == 's02' else 0},0,60,60" for clip in clips]
+    (folder / "boxes.csv").write_text("clip_id,left,top,width,height\n" + "\n".join(boxes) + "\n")
+    extract(clips, folder / "out", pairs="onset-all", face=f"boxes:{folder / 'boxes.csv'}", workers=1)
+    return folder
+
+
+def panels(path: Path, count: int) -> list[np.ndarray]:
+    picture = cv2.imread(str(path))[..., ::-1]
+    assert picture.shape[0] == TOP + PANEL + 104
+    assert picture.shape[1] >= LEFT + count * STEP
+    return [picture[TOP : TOP + PANEL, LEFT + i * STEP : LEFT + i * STEP + PANEL] for i in range(count)]
+
+
+def test_a_pair_is_drawn_as_frames_flow_and_strain(extraction: Path, tmp_path: Path) -> None:
+    written = render(extraction / "out", "s02_surprise_1", tmp_path / "new" / "picture.png", index=4)
+    assert written == tmp_path / "new" / "picture.png"
+    assert [path.name for path in written.parent.iterdir()] == ["picture.png"]
+    first, second, flow, strain = panels(written, 4)
+    for panel in (first, second, flow, strain):
+        assert panel.std() > 5
+    # The frames are those of the source in the clip's box, in colour: 0 to 4 is frame 1 to 6.
+    for panel, number in ((first, 1), (second, 6)):
+        frame = cv2.imread(str(extraction / "frames" / "s02_surprise_1" / f"img{number:03d}.jpg"))[..., ::-1]
+        expected = cv2.resize(frame[:60, 4:64], (PANEL, PANEL), interpolation=cv2.INTER_CUBIC)
+        np.testing.assert_allclose(panel.astype(int), expected, atol=1)
+    # Flow and strain are those of the shard, coloured.
+    shards = read(extraction / "out")
+    rows = shards.table(["clip_id", "frame1"]).to_pylist()
+    row = rows.index({"clip_id": "s02_surprise_1", "frame1": 6})
+    cube = np.concatenate(list(shards.cubes()))[row]
+    peak = np.percentile(np.hypot(cube[0], cube[1]), 99.5)
+    expected = cv2.resize(flow_to_rgb(cube[:2], peak), (PANEL, PANEL), interpolation=cv2.INTER_CUBIC)
+    np.testing.assert_allclose(flow.astype(int), expected, atol=1)
+
+
+def test_the_pair_that_moves_most_is_drawn_by_default(extraction: Path, tmp_path: Path) -> None:
+    shards = read(extraction / "out")
+    clips = shards.table(["clip_id"])["clip_id"].to_pylist()
+    cubes = np.concatenate(list(shards.cubes()))
+    mine = [cube for clip, cube in zip(clips, cubes, strict=True) if clip == "s01_happiness_1"]
+    most = int(np.argmax([np.percentile(np.hypot(cube[0], cube[1]), 99) for cube in mine]))
+    chosen = render(extraction / "out", "s01_happiness_1", tmp_path / "chosen.png")
+    asked = render(extraction / "out", "s01_happiness_1", tmp_path / "asked.png", index=most)
+    other = render(extraction / "out", "s01_happiness_1", tmp_path / "other.png", index=0)
+    assert chosen.read_bytes() == asked.read_bytes() != other.read_bytes()
+
+
+def test_a_clip_need_not_be_named(extraction: Path, tmp_path: Path) -> None:
+    assert len(panels(render(extraction / "out", None, tmp_path / "any.png"), 4)) == 4
+
+
+def test_unknown_clips_and_pairs_are_refused(extraction: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no clip 's09'; it has 6: s01_happiness_1, s01_disgust_1, .*, \.\.\."):
+        render(extraction / "out", "s09", tmp_path / "p.png")
+    with pytest.raises(InputError, match="pair 8: s01_disgust_1 has 8 pairs"):
+        render(extraction / "out", "s01_disgust_1", tmp_path / "p.png", index=8)
+    with pytest.raises(InputError, match="pair -1"):
+        render(extraction / "out", "s01_disgust_1", tmp_path / "p.png", index=-1)
+    with pytest.raises(OutputError, match="no output of flowkit extract"):
+        render(tmp_path, None, tmp_path / "p.png")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_frames_that_are_gone_are_left_out_and_failures_are_quoted(tmp_path: Path) -> None:
+    clips = read_manifest(make_dataset(tmp_path, subjects=1, clips=1, size=64, seed=3))
+    (Path(clips[0].source) / "img001.jpg").write_bytes(b"no picture")
+    write_manifest(clips, tmp_path / "manifest.parquet")
+    extract(tmp_path / "manifest.parquet", tmp_path / "out", workers=1)
+    with pytest.raises(InputError, match=f"{clips[0].clip_id} has no computed pair to draw.*img001"):
+        render(tmp_path / "out", clips[0].clip_id, tmp_path / "p.png")
+    shutil.rmtree(tmp_path / "frames")
+    flow, strain = panels(render(tmp_path / "out", clips[1].clip_id, tmp_path / "p.png"), 2)
+    assert flow.std() > 5 < strain.std()
+
+
+def test_the_drawn_flow_resembles_the_truth(tmp_path: Path) -> None:
+    clips = read_manifest(make_dataset(tmp_path, subjects=1, clips=1, size=128, seed=1))
+    extract(clips, tmp_path / "out", workers=1)
+    clip = clips[-1]
+    truth = np.load(truth_path(tmp_path, clip.clip_id))
+    drawn = panels(render(tmp_path / "out", clip.clip_id, tmp_path / "p.png"), 4)[2]
+    peak = np.percentile(np.hypot(*truth), 99.5)
+    ideal = cv2.resize(flow_to_rgb(truth, peak), (PANEL, PANEL), interpolation=cv2.INTER_CUBIC).astype(int)
+    assert np.abs(drawn - ideal).mean() < 0.6 * np.abs(255 - ideal).mean()
