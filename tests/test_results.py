@@ -1,0 +1,121 @@
+"""The files of a run: they agree with each other, and are never half there."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from flowkit.types import Interrupted, OutputError
+from tests.motions import motion_samples
+from trainer.folds import loso
+from trainer.metrics import score, score_by, uf1
+from trainer.results import FILES, caveats, claim, write_run
+from trainer.train import FoldResult, LosoResult
+from trainer.types import CLASSES, RunConfig
+
+
+def guesses(samples, seed=0):
+    """Predictions right three times in four, without training."""
+    draw = np.random.default_rng(seed)
+    probabilities = draw.dirichlet([1, 1, 1], len(samples)).astype(np.float32)
+    right = draw.random(len(samples)) < 0.75
+    probabilities[right] = 0.1 + 0.7 * np.eye(3, dtype=np.float32)[samples.emotion[right]]
+    folds = loso(samples.dataset, samples.subject)
+    fold_of = np.empty(len(samples), dtype=np.int64)
+    for fold in folds:
+        fold_of[fold.held_out] = fold.index
+    results = [FoldResult(fold, probabilities[fold.held_out], 0.5) for fold in folds]
+    return LosoResult(probabilities, fold_of, results, "cpu", 1)
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return motion_samples(subjects=4, clips=9, side=16)
+
+
+def test_the_scores_are_those_of_the_predictions(samples, tmp_path):
+    write_run(tmp_path, samples, RunConfig(seed=7), guesses(samples))
+    rows = pq.read_table(tmp_path / "predictions.parquet").to_pylist()
+    metrics = json.loads((tmp_path / "metrics.json").read_text())
+    assert [row["clip_id"] for row in rows] == samples.clip_id
+    true, predicted = ([CLASSES.index(row[name]) for row in rows] for name in ("true", "predicted"))
+    np.testing.assert_array_equal(true, samples.emotion)
+    assert predicted == [int(np.argmax(row["probabilities"])) for row in rows]
+    assert metrics["metrics"]["overall"] == score(true, predicted).to_dict()
+    groups = score_by([row["group"] for row in rows], true, predicted)
+    assert {part["group"]: part["uf1"] for part in metrics["metrics"]["per_group"]} == {
+        group: uf1(part.counts) for group, part in groups.items()
+    }
+    assert [part["subjects"] for part in metrics["metrics"]["per_group"]] == [2, 2]
+    assert [row["fold"] for row in rows] == [int(row["subject"]) - 1 for row in rows]
+    assert sum(fold["correct"] for fold in metrics["folds"]) == sum(np.equal(true, predicted))
+    assert metrics["metrics"]["majority_class"]["uar"] == pytest.approx(1 / 3)
+    assert metrics["config"]["seed"] == 7
+    assert metrics["seconds_per_fold"] == 0.5
+    assert metrics["versions"]["torch"]
+    schema = pq.read_schema(tmp_path / "predictions.parquet")
+    assert json.loads(schema.metadata[b"classes"]) == list(CLASSES)
+
+
+def test_a_run_leaves_its_files_and_nothing_else(samples, tmp_path):
+    run = tmp_path / "deep" / "run"
+    claim(run, overwrite=False)
+    write_run(run, samples, RunConfig(), guesses(samples))
+    assert sorted(path.name for path in run.iterdir()) == sorted(FILES)
+
+
+def test_an_earlier_run_is_kept_unless_overwritten(samples, tmp_path):
+    write_run(tmp_path, samples, RunConfig(seed=1), guesses(samples))
+    with pytest.raises(OutputError, match=r"holds predictions\.parquet, report\.html, metrics\.json of an earlier run"):
+        claim(tmp_path, overwrite=False)
+    claim(tmp_path, overwrite=True)
+    write_run(tmp_path, samples, RunConfig(seed=2), guesses(samples))
+    assert json.loads((tmp_path / "metrics.json").read_text())["config"]["seed"] == 2
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be made"):
+        claim(tmp_path / "file", overwrite=False)
+
+
+def test_a_run_that_cannot_be_written_leaves_no_old_metrics_beside_new_predictions(samples, tmp_path):
+    write_run(tmp_path, samples, RunConfig(seed=1), guesses(samples))
+    (tmp_path / "report.html").unlink()
+    (tmp_path / "report.html").mkdir()
+    with pytest.raises(Interrupted, match=r"cannot write .*report\.html"):
+        write_run(tmp_path, samples, RunConfig(seed=2), guesses(samples))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["predictions.parquet", "report.html"]
+
+
+def test_caveats_name_what_the_scores_hide(samples):
+    notes = " ".join(caveats(samples, RunConfig(), guesses(samples)))
+    assert "only 4 subjects" in notes
+    assert "Class surprise has only 12 rows" in notes
+    assert "Group asian has only 18 rows" in notes
+    assert "null control" not in notes
+    assert "single dataset" not in notes
+    assert "null control" in caveats(samples, RunConfig(shuffle_labels=True), guesses(samples))[0]
+
+
+def test_a_group_from_one_dataset_is_a_confound(samples):
+    datasets = ["samm" if group == "non_asian" else f"casme{i % 2}" for i, group in enumerate(samples.group)]
+    confounded = dataclasses.replace(samples, dataset=datasets)
+    notes = " ".join(caveats(confounded, RunConfig(), guesses(confounded)))
+    assert "Groups from a single dataset (non_asian from samm)" in notes
+
+
+def test_missing_input_and_missing_classes_are_said(samples):
+    source = {"missing_pairs": 3, "failed_pairs": 2, "without_emotion3": 1}
+    emotion = np.where(np.array(samples.subject) == "04", samples.emotion, samples.emotion % 2)
+    partial = dataclasses.replace(samples, source=source, emotion=emotion)
+    notes = " ".join(caveats(partial, RunConfig(), guesses(partial)))
+    assert "3 planned pairs are missing" in notes
+    assert "2 planned pairs of the extraction failed" in notes
+    assert "1 pairs have no emotion3" in notes
+    assert "Without toy/04 no training row shows surprise" in notes
+    assert "Without toy/03" not in notes
+
+
+def test_no_groups_are_said(samples):
+    nobody = dataclasses.replace(samples, group=[None] * len(samples), group_column=None)
+    assert "neither group nor ethnicity" in " ".join(caveats(nobody, RunConfig(), guesses(nobody)))

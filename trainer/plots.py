@@ -1,0 +1,85 @@
+"""The report's figures, drawn with matplotlib without a display, as SVG text."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+INK, ACCENT = "#22303c", "#2f6f8f"
+PALETTE = ("#2f6f8f", "#d98b3a", "#7a9e5f", "#8c6bb1", "#b5524d", "#6d7b86")
+STYLE: Any = {
+    "svg.hashsalt": "flowkit",  # equal figures, equal bytes
+    "font.family": "DejaVu Sans",
+    "font.size": 9,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#b8c2ca",
+    "xtick.color": INK,
+    "ytick.color": INK,
+}
+
+
+def draw_confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
+    """The confusion matrix, rows true and columns predicted: counts, and shares of the row as shades."""
+    values = np.asarray(counts, dtype=float)
+    totals = values.sum(axis=1, keepdims=True)
+    share = np.divide(values, totals, out=np.zeros_like(values), where=totals > 0)
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(4.2, 3.7), layout="constrained")
+        axes = figure.subplots()
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        for (row, column), part in np.ndenumerate(share):
+            colour = "white" if part > 0.55 else INK
+            text = f"{values[row, column]:.0f}\n{part:.0%}"
+            axes.text(column, row, text, ha="center", va="center", color=colour)
+        axes.set_xticks(range(len(classes)), classes)
+        axes.set_yticks(range(len(classes)), classes, rotation=90, va="center")
+        axes.set_xlabel("predicted")
+        axes.set_ylabel("true")
+        axes.tick_params(length=0)
+        axes.spines[:].set_visible(False)
+        return _svg(figure)
+
+
+def draw_f1(series: Sequence[tuple[str, dict[str, Any]]], classes: Sequence[str]) -> str:
+    """Per-class F1 as bars, one colour a set of rows (overall, then groups); "no clips" where a class is absent."""
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(5.6, 3.7), layout="constrained")
+        axes = figure.subplots()
+        width = 0.8 / len(series)
+        for index, (name, scores) in enumerate(series):
+            _bars(axes, scores, classes, index, width, len(series), name)
+        axes.set_xticks(range(len(classes)), classes)
+        axes.set_ylim(0, 1.12)
+        axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
+        axes.set_ylabel("F1")
+        axes.grid(axis="y", color="#e3e8ec")
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+        if len(series) > 1:
+            figure.legend(loc="outside upper center", ncols=min(len(series), 4), frameon=False)
+        return _svg(figure)
+
+
+def _bars(
+    axes: Axes, scores: dict[str, Any], classes: Sequence[str], index: int, width: float, count: int, name: str
+) -> None:
+    middle = np.arange(len(classes)) + (index - (count - 1) / 2) * width
+    values = [scores["f1"][label] for label in classes]
+    heights = [value or 0.0 for value in values]
+    axes.bar(middle, heights, width * 0.92, color=PALETTE[index % len(PALETTE)], label=f"{name} (n = {scores['n']})")
+    for x, value in zip(middle, values, strict=True):
+        text = "no clips" if value is None else f"{value:.2f}"
+        axes.text(x, (value or 0) + 0.02, text, ha="center", va="bottom", size=7, rotation=90 if value is None else 0)
+
+
+def _svg(figure: Figure) -> str:
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
