@@ -33,7 +33,7 @@ bench: venv
 	$(BIN)/python -m benchmarks --short --check
 
 pytest: venv
-	$(BIN)/python -m pytest -q
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q
 
 format: venv
 	$(BIN)/ruff check --fix .

@@ -73,11 +73,7 @@ def load(out: Path, config: RunConfig) -> Samples:
             rows.append(row)
             sizes.add(cube.shape[1:])
             cubes.append(resize(np.asarray(cube, dtype=np.float32), config.size))
-    available = ", ".join(f"{role} ({count})" for role, count in sorted(roles.items())) or "none"
-    if config.role not in roles:
-        raise InputError(f"{out}: no pair has the role {config.role!r}; there are {available}: choose with --role")
-    if not rows:
-        raise InputError(f"{out}: none of the {roles[config.role]} {config.role} pairs has an emotion3 in its manifest")
+    _require_rows(out, config.role, roles, len(rows))
     extracted = sorted(sizes)
     if len(extracted) > 1 and config.size is None:
         raise InputError(
@@ -99,6 +95,14 @@ def load(out: Path, config: RunConfig) -> Samples:
             "extracted_sizes": [list(size) for size in extracted],
         },
     )
+
+
+def _require_rows(out: Path, role: str, roles: dict[str, int], usable: int) -> None:
+    if role not in roles:
+        available = ", ".join(f"{name} ({count})" for name, count in sorted(roles.items())) or "none"
+        raise InputError(f"{out}: no pair has the role {role!r}; there are {available}: choose with --role")
+    if not usable:
+        raise InputError(f"{out}: none of the {roles[role]} {role} pairs has an emotion3 in its manifest")
 
 
 def _source(shards: ShardSet, out: Path, roles: dict[str, int]) -> dict[str, Any]:
