@@ -54,6 +54,10 @@ TVL1Params params_from(const py::dict& d) {
       d, "border",
       {{"zero", Border::zero}, {"clamp", Border::clamp}, {"off", Border::off}, {"off-taps", Border::off_taps}});
   p.five_point_derivative = choice<bool>(d, "derivative", {{"central3", false}, {"central5", true}});
+  p.data_term = choice<DataTerm>(d, "data_term", {{"pixel", DataTerm::pixel}, {"patch", DataTerm::patch}});
+  p.patch_sigma = number("patch_sigma");
+  p.residual_scale = number("residual_scale");
+  p.rounding = choice<Rounding>(d, "rounding", {{"opencv", Rounding::opencv}, {"fast", Rounding::fast}});
   p.gradient_floor = number("gradient_floor");
   p.stretch = d["stretch"].cast<bool>();
   p.smoothing = number("smoothing");

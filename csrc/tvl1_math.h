@@ -5,8 +5,8 @@
 // equations in order.
 //
 // Every operation is one IEEE single-precision operation in the order written: nothing is contracted, reassociated or
-// approximated. So every SIMD level and the GPU can give the same bits, and preset `opencv` those of OpenCV. That
-// matters: with zero taps at the border the scheme amplifies a difference in the last bit to 0.01 px
+// approximated. So every SIMD level and the GPU can give the same bits, and with `opencv` rounding those of OpenCV.
+// That matters: with zero taps at the border the scheme amplifies a difference in the last bit to 0.01 px
 // (docs/algorithm.md, "Rounding").
 //
 // T is float, or a SIMD vector of floats, one pixel a lane. A vector type brings its own `select` and `length`,
@@ -22,6 +22,8 @@
 namespace flowkit {
 
 FLOWKIT_HD float select(bool condition, float a, float b) { return condition ? a : b; }
+
+FLOWKIT_HD float root(float a) { return sqrtf(a); }
 
 // sqrt(x^2 + y^2), rounded once.
 FLOWKIT_HD float length(float x, float y) {
@@ -68,6 +70,26 @@ FLOWKIT_HD Vector2<T> data_step(const Linearised<T>& at, T u, T v, const StepSiz
   return {amount * at.gx, amount * at.gy};
 }
 
+// The data step of a patch, v = A u + k: the minimiser of |v - u|^2 / 2 + lambda theta (v J v + 2 b v) / 2, so
+// A = (I + lambda theta J)^-1 and k = -lambda theta A b. J and b are averages over the pixel's neighbourhood.
+template <class T>
+struct PatchStep {
+  T a11, a12, a22, k1, k2;
+};
+
+template <class T>
+FLOWKIT_HD PatchStep<T> patch_step(T j11, T j12, T j22, T b1, T b2, float weight) {
+  const T m11 = 1.0f + weight * j11, m12 = weight * j12, m22 = 1.0f + weight * j22;
+  const T inverse = 1.0f / (m11 * m22 - m12 * m12);
+  const T a11 = m22 * inverse, a12 = -m12 * inverse, a22 = m11 * inverse;
+  return {a11, a12, a22, -weight * (a11 * b1 + a12 * b2), -weight * (a12 * b1 + a22 * b2)};
+}
+
+template <class T>
+FLOWKIT_HD Vector2<T> data_step(const PatchStep<T>& s, T u, T v) {
+  return {(s.a11 * u + s.a12 * v) + s.k1, (s.a12 * u + s.a22 * v) + s.k2};
+}
+
 // div p, with p zero outside the image: the negative adjoint of the forward difference.
 template <class T>
 FLOWKIT_HD T divergence(T px, T px_left, T py, T py_above) {
@@ -80,12 +102,23 @@ FLOWKIT_HD T divergence_first_column(T px, T py, T py_above) {
   return (px + py) - py_above;
 }
 
-// p = (p + step grad) / (1 + step |grad|).
+// p = (p + step grad) / (1 + step |grad|), rounded as OpenCV does.
 template <class T>
 FLOWKIT_HD Vector2<T> dual_step(Vector2<T> p, Vector2<T> grad, float step) {
   p = {p.x + step * grad.x, p.y + step * grad.y};
   divide(p.x, p.y, 1.0f + step * length(grad.x, grad.y));
   return p;
+}
+
+// The same for the duals of u and v together, with one division for both.
+template <class T>
+FLOWKIT_HD void dual_step_pair(Vector2<T>& pu, Vector2<T>& pv, Vector2<T> grad_u, Vector2<T> grad_v, float step) {
+  const T norm_u = 1.0f + step * root(grad_u.x * grad_u.x + grad_u.y * grad_u.y);
+  const T norm_v = 1.0f + step * root(grad_v.x * grad_v.x + grad_v.y * grad_v.y);
+  const T both = 1.0f / (norm_u * norm_v);
+  const T inverse_u = both * norm_v, inverse_v = both * norm_u;
+  pu = {(pu.x + step * grad_u.x) * inverse_u, (pu.y + step * grad_u.y) * inverse_u};
+  pv = {(pv.x + step * grad_v.x) * inverse_v, (pv.y + step * grad_v.y) * inverse_v};
 }
 
 }  // namespace flowkit

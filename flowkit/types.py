@@ -48,6 +48,8 @@ Kernel = Literal["linear", "cubic"]
 Grid = Literal["centre", "corner"]
 Depth = Literal["side", "diagonal"]
 StopRule = Literal["every", "cadenced"]
+DataTerm = Literal["pixel", "patch"]
+Rounding = Literal["opencv", "fast"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,14 @@ class TVL1Params:
     border: Border = "zero"
     """Outside I1: zero taps; clamped taps; clamped with the data term off where the sample (or any tap) is outside."""
     derivative: Derivative = "central3"
+    data_term: DataTerm = "pixel"
+    """What brightness constancy is asked of: each pixel, in the L1 norm; or a Gaussian patch around it, robustly."""
+    patch_sigma: float = 2.0
+    """Sigma of the patch, px."""
+    residual_scale: float = 3.0
+    """Grey-value differences of a patch count in full far below this, and ever less above."""
+    rounding: Rounding = "opencv"
+    """Round as OpenCV's CPU version, operation by operation, or with fewer operations."""
     gradient_floor: float = 1.2e-7
     """Squared gradients up to this count as zero, (grey value / px)^2."""
     stretch: bool = False
@@ -129,6 +139,8 @@ class TVL1Params:
         require(self.median in (0, 3, 5), "median", "0 (none), 3 or 5")
         require(-1 <= self.cubic <= 0, "cubic", "from -1 to 0")
         require(0 <= self.gradient_floor < 1e6, "gradient_floor", "0 or above")
+        require(0.3 <= self.patch_sigma <= 20, "patch_sigma", "from 0.3 to 20 px")
+        require(0.01 <= self.residual_scale <= 1e4, "residual_scale", "from 0.01 to 10000 grey values")
         require(0 <= self.smoothing <= 20, "smoothing", "from 0 to 20 px")
         require(0 <= self.pyramid_blur <= 20, "pyramid_blur", "from 0 to 20 px")
 
@@ -149,6 +161,8 @@ _CHOICES: dict[str, Any] = {
     "border": Border,
     "derivative": Derivative,
     "stop_rule": StopRule,
+    "data_term": DataTerm,
+    "rounding": Rounding,
     "depth": Depth,
     "grid": Grid,
     "pyramid_kernel": Kernel,

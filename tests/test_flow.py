@@ -52,6 +52,8 @@ OPTIONS = {
     "one level": {"levels": 1},
     "weights": {"tau": 0.2, "lambda_": 0.07, "theta": 0.4},
     "gradient floor": {"gradient_floor": 30.0},
+    "patch": {"data_term": "patch"},
+    "small patch": {"data_term": "patch", "patch_sigma": 0.7, "residual_scale": 1.0, "border": "off"},
 }
 
 
@@ -103,6 +105,16 @@ def test_each_option_agrees_with_the_reference_and_matters(simd, option):
     flow = flowkit.tvl1_flow(image0, image1, params=params)
     assert np.abs(flow - expected).max() < 5e-4
     assert np.abs(expected - reference(*size, BASE)[0]).max() > 1.5e-3, "the option changes nothing here"
+
+
+@pytest.mark.parametrize("data_term", ["pixel", "patch"])
+def test_fast_rounding_changes_little_and_something(simd, data_term):
+    image0, image1, _ = crop(49, 38)
+    params = BASE.replace(data_term=data_term)
+    slow, fast = (flowkit.tvl1_flow(image0, image1, params=params.replace(rounding=r)) for r in ("opencv", "fast"))
+    expected, _ = reference(49, 38, params)
+    assert 0 < np.abs(slow - fast).max() < 1e-4
+    assert np.abs(fast - expected).max() < 5e-4
 
 
 @pytest.mark.parametrize("grid", ["centre", "corner"])

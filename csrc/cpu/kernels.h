@@ -16,11 +16,17 @@ constexpr std::ptrdiff_t padded_stride(int width) {
   return kRowPadding + (width + 2 + kRowPadding - 1) / kRowPadding * kRowPadding;
 }
 
+// What the data term needs at each pixel: a linearised image value, or a patch of them.
+enum class DataTerm { pixel, patch };
+
+// How the dual step rounds: as OpenCV's CPU version, or with fewer operations.
+enum class Rounding { opencv, fast };
+
 // The planes of the iteration on one level. The padding in front of the rows of pu_x and pv_x is zero.
 struct IterationPlanes {
   float *u, *v;
   float *pu_x, *pu_y, *pv_x, *pv_y;
-  const float *gx, *gy, *rho_c, *square;
+  const float* data[5];  // the members of Linearised (four), or of PatchStep
   const float* zero_row;
 };
 
@@ -56,29 +62,44 @@ struct AxisTaps {
   const float* weight;
 };
 
+// ceil(4 sigma) for the largest sigma that TVL1Params allows.
+constexpr int kMostPatchRadius = 80;
+
+// Scratch of average_patches: six products for each row under the patch, and one row of each with its border.
+constexpr std::size_t patch_scratch(Grid g, int radius) {
+  return 6 * (static_cast<std::size_t>(2 * radius + 1) * g.stride + g.stride + 2 * radius);
+}
+
+// Views come by value: then the compiler knows that no store through a plane changes them, and keeps them in registers.
 struct KernelTable {
   const char* level;
 
   // Runs `count` iterations; errors[i] gets the sum over the pixels of the squared change of (u, v) in the i-th.
-  void (*iterate)(const Grid&, const IterationPlanes&, const StepSizes&, int count, double* errors);
+  void (*iterate)(DataTerm, Rounding, Grid, IterationPlanes, StepSizes, int count, double* errors);
 
   // Samples I1 at (x + u, y + v) and linearises it there.
-  void (*warp)(const Grid&, const WarpSource&, const WarpPlanes&, const DataBounds&, float cubic);
+  void (*warp)(Grid, WarpSource, WarpPlanes, DataBounds, float cubic);
+
+  // From the linearised image at the flow of the last warp, in data[0..3], to the patch steps, in data[0..4]. Patches
+  // are Gaussian, with weight[0..radius]; residuals above `residual_scale` count less. `ring`: scratch of
+  // patch_scratch() floats.
+  void (*average_patches)(Grid, const float* u, const float* v, float* const* data, StepSizes, float residual_scale,
+                          const float* weight, int radius, float* ring);
 
   // The median over size x size pixels (3 or 5) with replicated borders. Writes into the padding of `in`.
   // `sorted`: five rows of scratch, padded in front.
-  void (*median)(const Grid&, float* in, float* out, int size, float* const* sorted);
+  void (*median)(Grid, float* in, float* out, int size, float* const* sorted);
 
   // `image` and its derivatives (of 3 or 5 points) into the target, then their border: zeros or the nearest pixel.
-  void (*prepare_warp)(const Grid&, const float* image, const WarpTarget& target, bool five_point, bool zero_border);
+  void (*prepare_warp)(Grid, const float* image, WarpTarget target, bool five_point, bool zero_border);
 
   // Resamples rows then columns and multiplies by `gain`, in double precision. `scratch` holds input height x output
   // width, in the output's stride.
-  void (*resample)(const Grid& in_grid, const float* in, const Grid& out_grid, float* out, const AxisTaps& x_taps,
-                   const AxisTaps& y_taps, double gain, float* scratch);
+  void (*resample)(Grid in_grid, const float* in, Grid out_grid, float* out, AxisTaps x_taps, AxisTaps y_taps,
+                   double gain, float* scratch);
 
   // Convolves rows and columns with a symmetric kernel weight[0..radius], borders replicated. `out` may be `in`.
-  void (*blur)(const Grid&, const float* in, float* out, const float* weight, int radius, float* scratch, float* row);
+  void (*blur)(Grid, const float* in, float* out, const float* weight, int radius, float* scratch, float* row);
 };
 
 constexpr int kMostIterationsAtOnce = 8;

@@ -74,6 +74,10 @@ FLOWKIT_HD bool all(VecInt condition) { return _mm256_movemask_ps(__m256(conditi
 #else
 FLOWKIT_HD Vec minimum(Vec a, Vec b) { return a < b ? a : b; }
 FLOWKIT_HD Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
+FLOWKIT_HD Vec root(Vec a) {
+  for (int i = 0; i < FLOWKIT_LANES; ++i) a[i] = sqrtf(a[i]);
+  return a;
+}
 FLOWKIT_HD VecDouble widen(Vec a) { return __builtin_convertvector(a, VecDouble); }
 FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) { return __builtin_convertvector(widen(a) * widen(b) + widen(c), Vec); }
 FLOWKIT_HD float fused(float a, float b, float c) { return static_cast<float>(double{a} * b + c); }

@@ -138,15 +138,25 @@ struct TVL1Solver::Planes {
   float *zero_row, *blur_row;
   float* median_rows[5];
   float* framed[3];
-  std::vector<float> smoothing, reduction;
+  std::vector<float> smoothing, reduction, patch_taps;
+  // Only for a patch data term: the fifth plane of its steps, and the ring of average_patches.
+  float *patch = nullptr, *ring = nullptr;
 };
 
 TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& kernels)
-    : params_(params), kernels_(kernels) {
+    : params_(params),
+      kernels_(kernels),
+      steps_{static_cast<float>(params.theta), static_cast<float>(params.lambda * params.theta),
+             static_cast<float>(params.tau / params.theta), static_cast<float>(params.gradient_floor)} {
   const std::vector<Size> sizes = pyramid_sizes(size, params);
   const Grid full = grid_of(size);
   std::size_t floats = 11 * Planes::plane_floats(full) + 3 * Planes::framed_floats(full) + 7 * Planes::row_floats(full);
   for (const Size& s : sizes) floats += 2 * Planes::plane_floats(grid_of(s));
+  const bool patch = params.data_term == DataTerm::patch;
+  const std::vector<float> patch_taps = patch ? gaussian_taps(params.patch_sigma) : std::vector<float>();
+  const std::size_t ring_floats =
+      patch ? Planes::padded(patch_scratch(full, static_cast<int>(patch_taps.size()) - 1)) : 0;
+  if (patch) floats += Planes::plane_floats(full) + ring_floats;
   planes_ = std::make_unique<Planes>(floats);
   Planes& p = *planes_;
   for (float** plane : {&p.u, &p.v, &p.pu_x, &p.pu_y, &p.pv_x, &p.pv_y, &p.gx, &p.gy, &p.rho_c, &p.square, &p.spare})
@@ -154,6 +164,11 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
   for (float** row : {&p.zero_row, &p.blur_row}) *row = p.take(Planes::row_floats(full)) + kRowPadding;
   for (float*& row : p.median_rows) row = p.take(Planes::row_floats(full)) + kRowPadding;
   for (float*& plane : p.framed) plane = p.take(Planes::framed_floats(full));
+  if (patch) {
+    p.patch = p.take_plane(full);
+    p.ring = p.take(ring_floats);
+    p.patch_taps = patch_taps;
+  }
   p.smoothing = gaussian_taps(params.smoothing);
   p.reduction = gaussian_taps(params.pyramid_blur * std::sqrt(1.0 / (params.scale * params.scale) - 1.0));
 
@@ -247,8 +262,6 @@ void TVL1Solver::upsample_flow(std::size_t to) {
 int TVL1Solver::iterate_warp(std::size_t s) {
   Planes& p = *planes_;
   const Level& level = levels_[s];
-  const StepSizes steps = {static_cast<float>(params_.theta), static_cast<float>(params_.lambda * params_.theta),
-                           static_cast<float>(params_.tau / params_.theta), static_cast<float>(params_.gradient_floor)};
   StopTest stop(params_, level.size);
   const int at_once = stop.never() ? kMostIterationsAtOnce : 1;
   double errors[kMostIterationsAtOnce];
@@ -259,11 +272,11 @@ int TVL1Solver::iterate_warp(std::size_t s) {
         kernels_.median(level.grid, *plane, p.spare, params_.median, p.median_rows);
         std::swap(*plane, p.spare);
       }
-    const IterationPlanes planes = {p.u,  p.v,  p.pu_x,  p.pu_y,   p.pv_x,    p.pv_y,
-                                    p.gx, p.gy, p.rho_c, p.square, p.zero_row};
+    const IterationPlanes planes = {
+        p.u, p.v, p.pu_x, p.pu_y, p.pv_x, p.pv_y, {p.gx, p.gy, p.rho_c, p.square, p.patch}, p.zero_row};
     for (int inner = 0; inner < params_.inner_iterations;) {
       const int count = std::min(at_once, params_.inner_iterations - inner);
-      kernels_.iterate(level.grid, planes, steps, count, errors);
+      kernels_.iterate(params_.data_term, params_.rounding, level.grid, planes, steps_, count, errors);
       inner += count;
       total += count;
       if (stop.done(errors[count - 1])) return total;
@@ -286,6 +299,11 @@ int TVL1Solver::solve_level(std::size_t s) {
   for (int warp = 0; warp < params_.warps; ++warp) {
     const WarpPlanes planes = {p.u, p.v, level.frame0, p.gx, p.gy, p.rho_c, p.square};
     kernels_.warp(level.grid, source, planes, bounds, static_cast<float>(params_.cubic));
+    if (params_.data_term == DataTerm::patch) {
+      float* data[] = {p.gx, p.gy, p.rho_c, p.square, p.patch};
+      kernels_.average_patches(level.grid, p.u, p.v, data, steps_, static_cast<float>(params_.residual_scale),
+                               p.patch_taps.data(), static_cast<int>(p.patch_taps.size()) - 1, p.ring);
+    }
     iterations += iterate_warp(s);
   }
   return iterations;

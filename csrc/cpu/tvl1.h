@@ -26,6 +26,9 @@ struct TVL1Params {
   double cubic;
   Border border;
   bool five_point_derivative;
+  DataTerm data_term;
+  double patch_sigma, residual_scale;
+  Rounding rounding;
   double gradient_floor;
   bool stretch;
   double smoothing, pyramid_blur;
@@ -66,6 +69,7 @@ class TVL1Solver {
 
   TVL1Params params_;
   const KernelTable& kernels_;
+  StepSizes steps_;
   std::vector<Level> levels_;
   std::unique_ptr<Planes> planes_;
 };

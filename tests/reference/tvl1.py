@@ -8,6 +8,7 @@ Whole-image steps are NumPy, per-pixel ones numba loops; nothing here is tuned.
 
 from __future__ import annotations
 
+import functools
 import math
 
 import numpy as np
@@ -191,13 +192,34 @@ def solve_level(image0: Image, image1: Image, flow: Flow, params: TVL1Params) ->
         warped, on = warp(image1, flow, params.cubic, params.border)
         gx = warp(ix, flow, params.cubic, params.border)[0] * on
         gy = warp(iy, flow, params.cubic, params.border)[0] * on
-        rho_c = warped - gx * flow[0] - gy * flow[1] - image0
-        flow, iterations = iterate(flow, dual, gx, gy, rho_c, params)
+        rho_c = (warped - gx * flow[0] - gy * flow[1] - image0) * on
+        patch = patch_steps(flow, gx, gy, rho_c, params) if params.data_term == "patch" else None
+        flow, iterations = iterate(flow, dual, gx, gy, rho_c, params, patch)
         total += iterations
     return flow, total
 
 
-def iterate(flow: Flow, dual: Image, gx: Image, gy: Image, rho_c: Image, params: TVL1Params) -> tuple[Flow, int]:
+def patch_steps(flow: Flow, gx: Image, gy: Image, rho_c: Image, params: TVL1Params) -> tuple[Image, Image]:
+    """Matrices (h, w, 2, 2) and shifts (h, w, 2) of the patch data step, solved as 2 x 2 systems."""
+    mean = functools.partial(gaussian, sigma=params.patch_sigma)
+    rho = rho_c + gx * flow[0] + gy * flow[1]
+    trust = 1 / np.sqrt(1 + mean(rho**2) / params.residual_scale**2)
+    moments = np.array([[mean(gx * gx), mean(gx * gy)], [mean(gx * gy), mean(gy * gy)]]).transpose(2, 3, 0, 1)
+    shift = np.array([mean(gx * rho_c), mean(gy * rho_c)]).transpose(1, 2, 0)
+    weight = params.lambda_ * params.theta * trust[..., None]
+    system = np.eye(2) + weight[..., None] * moments
+    return np.linalg.inv(system), np.linalg.solve(system, -(weight * shift)[..., None])[..., 0]
+
+
+def iterate(
+    flow: Flow,
+    dual: Image,
+    gx: Image,
+    gy: Image,
+    rho_c: Image,
+    params: TVL1Params,
+    patch: tuple[Image, Image] | None = None,
+) -> tuple[Flow, int]:
     """The primal-dual iterations of one warp, up to the stop; changes `dual`."""
     limit = params.epsilon**2
     counter = 0.0
@@ -206,7 +228,12 @@ def iterate(flow: Flow, dual: Image, gx: Image, gy: Image, rho_c: Image, params:
     for _ in range(params.outer_iterations):
         flow = np.stack([median(flow[0], params.median), median(flow[1], params.median)])
         for _ in range(params.inner_iterations):
-            error = primal_step(flow, dual, gx, gy, rho_c, params.lambda_, params.theta, params.gradient_floor)
+            if patch is None:
+                error = primal_step(flow, dual, gx, gy, rho_c, params.lambda_, params.theta, params.gradient_floor)
+            else:
+                moved = np.einsum("yxij,jyx->iyx", patch[0], flow) + patch[1].transpose(2, 0, 1)
+                before, flow = flow, moved + params.theta * divergences(dual)
+                error = ((flow - before) ** 2).sum(axis=0).mean()
             for p, z in zip(dual, flow, strict=True):
                 dual_step(p, z, params.tau / params.theta)
             n += 1
@@ -241,6 +268,17 @@ def primal_step(flow, dual, gx, gy, rho_c, lambda_, theta, floor):
             flow[1, y, x] = v + step * gy[y, x] + theta * divergence(dual[1], y, x)
             change += (flow[0, y, x] - u) ** 2 + (flow[1, y, x] - v) ** 2
     return change / (h * w)
+
+
+@njit(cache=True)
+def divergences(dual):
+    """div p of u and of v at every pixel."""
+    out = np.empty((2, dual.shape[2], dual.shape[3]))
+    for component in range(2):
+        for y in range(dual.shape[2]):
+            for x in range(dual.shape[3]):
+                out[component, y, x] = divergence(dual[component], y, x)
+    return out
 
 
 @njit(cache=True)

@@ -5,14 +5,16 @@
 
 #include "../kernels.h"
 
+#include "blur.inl"
 #include "iterate.inl"
 #include "median.inl"
+#include "patch.inl"
 #include "resample.inl"
 #include "warp.inl"
 
 namespace flowkit::FLOWKIT_SIMD {
 
 extern const KernelTable kernels;
-const KernelTable kernels = {FLOWKIT_SIMD_NAME, iterate, warp, median, prepare_warp, resample, blur};
+const KernelTable kernels = {FLOWKIT_SIMD_NAME, iterate, warp, average_patches, median, prepare_warp, resample, blur};
 
 }  // namespace flowkit::FLOWKIT_SIMD

@@ -86,7 +86,7 @@ inline void sort_columns(const float* const* rows, int width, float* const* sort
 }
 
 template <int size>
-inline void median_plane(const Grid& g, float* in, float* out, float* const* sorted) {
+inline void median_plane(Grid g, float* in, float* out, float* const* sorted) {
   constexpr int reach = size / 2;
   for (int y = 0; y < g.height; ++y) {
     float* row = in + y * g.stride;
@@ -114,7 +114,7 @@ inline void median_plane(const Grid& g, float* in, float* out, float* const* sor
   }
 }
 
-static void median(const Grid& g, float* in, float* out, int size, float* const* sorted) {
+static void median(Grid g, float* in, float* out, int size, float* const* sorted) {
   if (size == 5)
     median_plane<5>(g, in, out, sorted);
   else

@@ -1,11 +1,11 @@
-// Separable resampling and Gaussian blur of the pyramid.
+// Separable resampling between the levels of the pyramid.
 
 namespace flowkit::FLOWKIT_SIMD {
 
 // Linear interpolation from a (t = 0) to b (t = 1), rounded as cv2.resize does.
 FLOWKIT_HD Vec between(Vec a, Vec b, Vec t) { return fused(t, b - a, a); }
 
-inline void resample_row(const float* in, float* out, const AxisTaps& taps) {
+inline void resample_row(const float* in, float* out, AxisTaps taps) {
   const int n = taps.n;
   for (int x = 0; x < n; x += kLanes) {
     const int lanes = n - x < kLanes ? n - x : kLanes;
@@ -20,13 +20,13 @@ inline void resample_row(const float* in, float* out, const AxisTaps& taps) {
   }
 }
 
-static void resample(const Grid& in_grid, const float* in, const Grid& out_grid, float* out, const AxisTaps& x_taps,
-                     const AxisTaps& y_taps, double gain, float* scratch) {
+static void resample(Grid in_grid, const float* in, Grid out_grid, float* out, AxisTaps x_taps, AxisTaps y_taps,
+                     double gain, float* scratch) {
   const std::ptrdiff_t stride = out_grid.stride;
   for (int y = 0; y < in_grid.height; ++y) resample_row(in + y * in_grid.stride, scratch + y * stride, x_taps);
   const int n = y_taps.n;
   for (int y = 0; y < n; ++y) {
-    const float* row[4];
+    const float* row[4] = {};
     for (int k = 0; k < y_taps.taps; ++k) row[k] = scratch + y_taps.index[k * n + y] * stride;
     const float* w = y_taps.weight + y;
     for (int x = 0; x < out_grid.width; x += kLanes) {
@@ -36,29 +36,6 @@ static void resample(const Grid& in_grid, const float* in, const Grid& out_grid,
       store(out + y * stride + x, __builtin_convertvector(gain * __builtin_convertvector(value, VecDouble), Vec));
     }
   }
-}
-
-// One row with replicated borders: `row` has room for radius pixels on both sides of a padded row.
-inline void blur_row(const float* in, float* out, int width, const float* weight, int radius, float* row) {
-  float* centre = row + radius;
-  for (int x = -radius; x < width + radius; ++x) centre[x] = in[x < 0 ? 0 : (x < width ? x : width - 1)];
-  for (int x = 0; x < width; x += kLanes) {
-    Vec value = weight[0] * load(centre + x);
-    for (int k = 1; k <= radius; ++k) value += weight[k] * (load(centre + x - k) + load(centre + x + k));
-    store(out + x, value);
-  }
-}
-
-static void blur(const Grid& g, const float* in, float* out, const float* weight, int radius, float* scratch,
-                 float* row) {
-  for (int y = 0; y < g.height; ++y) blur_row(in + y * g.stride, scratch + y * g.stride, g.width, weight, radius, row);
-  const auto clamped = [&](int y) { return scratch + (y < 0 ? 0 : (y < g.height ? y : g.height - 1)) * g.stride; };
-  for (int y = 0; y < g.height; ++y)
-    for (int x = 0; x < g.width; x += kLanes) {
-      Vec value = weight[0] * load(clamped(y) + x);
-      for (int k = 1; k <= radius; ++k) value += weight[k] * (load(clamped(y - k) + x) + load(clamped(y + k) + x));
-      store(out + y * g.stride + x, value);
-    }
 }
 
 }  // namespace flowkit::FLOWKIT_SIMD

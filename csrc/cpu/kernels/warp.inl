@@ -16,7 +16,7 @@ struct Samples {
 // Points further outside than the frame are pulled to its edge, where all taps are border already.
 FLOWKIT_HD Vec clamp_point(Vec p, int side) { return maximum(minimum(p, broadcast(side + 1.0f)), broadcast(-2.0f)); }
 
-FLOWKIT_HD Samples samples_at(Vec px, Vec py, const Grid& g, float cubic) {
+FLOWKIT_HD Samples samples_at(Vec px, Vec py, Grid g, float cubic) {
   const auto fuse = [](Vec a, Vec b, Vec c) __attribute__((always_inline)) { return fused(a, b, c); };
   px = clamp_point(px, g.width);
   py = clamp_point(py, g.height);
@@ -59,8 +59,7 @@ struct Sampled {
 };
 
 template <int taps>
-FLOWKIT_HD Sampled sample_together(const WarpSource& source, const Samples& s, Vec shift_x, Vec shift_y, int left,
-                                   int top) {
+FLOWKIT_HD Sampled sample_together(WarpSource source, const Samples& s, Vec shift_x, Vec shift_y, int left, int top) {
   const Window<taps> x = window<taps>(s.x, shift_x > 0.0f), y = window<taps>(s.y, shift_y > 0.0f);
   const std::ptrdiff_t first = (top - 1) * source.stride + (left - 1);
   return {sum_window(source.value + first, source.stride, x, y), sum_window(source.dx + first, source.stride, x, y),
@@ -78,7 +77,7 @@ inline float sample_lane(const float* plane, std::ptrdiff_t stride, const Sample
   return value;
 }
 
-inline Sampled sample_lanes(const WarpSource& source, const Samples& s, int lanes) {
+inline Sampled sample_lanes(WarpSource source, const Samples& s, int lanes) {
   Sampled out = {};
   for (int lane = 0; lane < lanes; ++lane) {
     out.value[lane] = sample_lane(source.value, source.stride, s, lane);
@@ -89,7 +88,7 @@ inline Sampled sample_lanes(const WarpSource& source, const Samples& s, int lane
 }
 
 // Samples pixels x .. of row y; `present` marks the lanes that are pixels.
-FLOWKIT_HD Sampled sample(const WarpSource& source, const Samples& s, int x, int y, VecInt present) {
+FLOWKIT_HD Sampled sample(WarpSource source, const Samples& s, int x, int y, VecInt present) {
   const Vec offset_x = s.left - (iota() + static_cast<float>(x));
   const Vec offset_y = s.top - static_cast<float>(y);
   // How far each lane's displacement is above the first one's, in whole pixels.
@@ -107,7 +106,7 @@ FLOWKIT_HD Sampled sample(const WarpSource& source, const Samples& s, int x, int
   return sample_lanes(source, s, lanes);
 }
 
-static void warp(const Grid& g, const WarpSource& source, const WarpPlanes& p, const DataBounds& on, float cubic) {
+static void warp(Grid g, WarpSource source, WarpPlanes p, DataBounds on, float cubic) {
   for (int y = 0; y < g.height; ++y)
     for (int x = 0; x < g.width; x += kLanes) {
       const std::ptrdiff_t i = y * g.stride + x;
@@ -125,7 +124,7 @@ static void warp(const Grid& g, const WarpSource& source, const WarpPlanes& p, c
 }
 
 // The border around the interior of one plane of a warp source.
-inline void frame_plane(const Grid& g, float* plane, std::ptrdiff_t stride, bool zero_border) {
+inline void frame_plane(Grid g, float* plane, std::ptrdiff_t stride, bool zero_border) {
   constexpr int frame = WarpSource::kFrame;
   for (int y = 0; y < g.height; ++y) {
     float* row = plane + y * stride;
@@ -153,8 +152,7 @@ FLOWKIT_HD Vec derivative(Vec near, Vec far, bool five_point) {
   return five_point ? near * (8.0f / 12.0f) - far * (1.0f / 12.0f) : near * 0.5f;
 }
 
-static void prepare_warp(const Grid& g, const float* image, const WarpTarget& target, bool five_point,
-                         bool zero_border) {
+static void prepare_warp(Grid g, const float* image, WarpTarget target, bool five_point, bool zero_border) {
   const std::ptrdiff_t stride = target.stride;
   for (int y = 0; y < g.height; ++y)
     __builtin_memcpy(target.value + y * stride, image + y * g.stride, sizeof(float) * g.width);
