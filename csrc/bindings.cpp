@@ -58,6 +58,8 @@ TVL1Params params_from(const py::dict& d) {
   p.patch_sigma = number("patch_sigma");
   p.residual_scale = number("residual_scale");
   p.rounding = choice<Rounding>(d, "rounding", {{"opencv", Rounding::opencv}, {"fast", Rounding::fast}});
+  p.affine_reference = d["affine_reference"].cast<bool>();
+  p.carry_dual = d["carry_dual"].cast<bool>();
   p.gradient_floor = number("gradient_floor");
   p.stretch = d["stretch"].cast<bool>();
   p.smoothing = number("smoothing");

@@ -45,6 +45,11 @@ struct StepSizes {
   float gradient_floor;  // squared gradients up to this are not divided by
 };
 
+// The gradient of the affine flow that the smoothness term measures departures from; zero for plain total variation.
+struct AffineGradient {
+  float ux, uy, vx, vy;
+};
+
 // I1 linearised around the flow of the last warp: rho(u, v) = rho_c + gx u + gy v. All four are 0 where the data term
 // is off.
 template <class T>

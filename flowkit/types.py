@@ -96,6 +96,10 @@ class TVL1Params:
     """Grey-value differences of a patch count in full far below this, and ever less above."""
     rounding: Rounding = "opencv"
     """Round as OpenCV's CPU version, operation by operation, or with fewer operations."""
+    affine_reference: bool = False
+    """Measure total variation against the affine flow that fits best, where it fits well, instead of a constant."""
+    carry_dual: bool = False
+    """Start a level's dual variables from the coarser level's instead of zero."""
     gradient_floor: float = 1.2e-7
     """Squared gradients up to this count as zero, (grey value / px)^2."""
     stretch: bool = False

@@ -8,9 +8,14 @@ import cv2
 import numpy as np
 import pytest
 
+pytest.importorskip("skimage", reason="scikit-image is not installed")
+
+from benchmarks.study.goals import GOALS
 from benchmarks.study.measures import Errors, Score, errors_of
 from benchmarks.study.motions import AMPLITUDES_PX, KINDS, LARGE_PX, example, layers_of, shots
+from benchmarks.study.peers import PEERS
 from benchmarks.study.scenes import SUPERSAMPLING, Layer, Shot, everywhere, lattice, render, spline, true_flow
+from benchmarks.study.search import mutate, search
 
 SIZE = (96, 112)
 
@@ -125,3 +130,28 @@ def test_score_is_relative():
     worse = Score({0.5: Errors(0.02, 0.004), 1.0: Errors(0.04, 0.008)}, 1.0)
     assert better.relative_to(worse) == pytest.approx(np.log(0.5))
     assert better.excess(worse, {0.5: 0.6, 1.0: 0.25}) == pytest.approx(np.log(2))
+
+
+def test_mutations_are_valid_and_reach_every_field():
+    rng = np.random.default_rng(0)
+    params = GOALS["micro"].start
+    changed = set()
+    for _ in range(400):
+        other = mutate(params, rng)
+        fields = {name for name, value in other.to_dict().items() if value != getattr(params, name)}
+        assert len(fields) <= 3
+        changed |= fields
+        params = other
+    assert {"lambda_", "theta", "warps", "scale", "border"} <= changed
+    assert params.epsilon == 0, "the presets spend a fixed budget"
+
+
+def test_search_only_keeps_what_is_better():
+    pairs = [example(shot(kind, 0.5, seed)) for seed, kind in enumerate(("expression", "shift"))]
+    start = GOALS["micro"].start.replace(theta=1.0, smoothing=0.0)
+    goal = dataclasses.replace(GOALS["micro"], start=start, limits={}, most_time=1e9)
+    best, path = search(goal, PEERS[goal.peer], pairs, trials=12, say=lambda line: None)
+    values = [step["value"] for step in path]
+    assert values == sorted(values, reverse=True)
+    assert len(values) > 1
+    assert best != start

@@ -28,6 +28,7 @@ struct IterationPlanes {
   float *pu_x, *pu_y, *pv_x, *pv_y;
   const float* data[5];  // the members of Linearised (four), or of PatchStep
   const float* zero_row;
+  AffineGradient affine;
 };
 
 // I1 and its derivatives, each plane framed by kFrame pixels of border: as far as a tap of any sample can be. The

@@ -7,6 +7,7 @@
 #include <new>
 #include <utility>
 
+#include "affine.h"
 #include "stop_test.h"
 #include "taps.h"
 
@@ -89,7 +90,7 @@ struct TVL1Solver::Level {
   float* frame0;
   float* frame1;
   // To this level from the next finer one, and to it from the next coarser one.
-  ResampleTaps down_x, down_y, up_x, up_y;
+  ResampleTaps down_x, down_y, up_x, up_y, dual_x, dual_y;
   double up_gain_u = 1.0, up_gain_v = 1.0;
 };
 
@@ -189,6 +190,8 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
                    ratio_y = static_cast<double>(from.height) / to.height;
       level.up_x = ResampleTaps(from.width, to.width, ratio_x, params.grid, params.upsampling);
       level.up_y = ResampleTaps(from.height, to.height, ratio_y, params.grid, params.upsampling);
+      level.dual_x = ResampleTaps(from.width, to.width, ratio_x, params.grid, Kernel::linear);
+      level.dual_y = ResampleTaps(from.height, to.height, ratio_y, params.grid, Kernel::linear);
       level.up_gain_u = params.upsampling_exact ? 1.0 / ratio_x : nominal;
       level.up_gain_v = params.upsampling_exact ? 1.0 / ratio_y : nominal;
     }
@@ -259,9 +262,32 @@ void TVL1Solver::upsample_flow(std::size_t to) {
   std::swap(p.v, p.gy);
 }
 
+// Linearly and unscaled; without the dual at the last column and row, which the forward differences never reach.
+void TVL1Solver::upsample_dual(std::size_t to) {
+  Planes& p = *planes_;
+  const Level &fine = levels_[to], &coarse = levels_[to + 1];
+  const std::size_t plane_bytes = Planes::plane_floats(fine.grid) * sizeof(float);
+  const int last_x = fine.size.width - 1, last_y = fine.size.height - 1;
+  for (float** dual : {&p.pu_x, &p.pv_x, &p.pu_y, &p.pv_y}) {
+    std::memset(p.gx - kRowPadding, 0, plane_bytes);
+    kernels_.resample(coarse.grid, *dual, fine.grid, p.gx, fine.dual_x.view(), fine.dual_y.view(), 1.0, p.spare);
+    std::swap(*dual, p.gx);
+  }
+  for (float* dual : {p.pu_x, p.pv_x, p.pu_y, p.pv_y})
+    for (int y = 0; y <= last_y; ++y) {
+      float* row = dual + y * fine.grid.stride;
+      // Whole vectors were written; what iterations read beside the row is zero.
+      std::fill(row + last_x + 1, row + fine.grid.stride - kRowPadding, 0.0f);
+    }
+  for (float* dual : {p.pu_x, p.pv_x})
+    for (int y = 0; y <= last_y; ++y) dual[y * fine.grid.stride + last_x] = 0.0f;
+  for (float* dual : {p.pu_y, p.pv_y}) std::fill_n(dual + last_y * fine.grid.stride, fine.size.width, 0.0f);
+}
+
 int TVL1Solver::iterate_warp(std::size_t s) {
   Planes& p = *planes_;
   const Level& level = levels_[s];
+  const AffineGradient affine = params_.affine_reference ? fit_affine(level.grid, p.u, p.v) : AffineGradient{};
   StopTest stop(params_, level.size);
   const int at_once = stop.never() ? kMostIterationsAtOnce : 1;
   double errors[kMostIterationsAtOnce];
@@ -273,7 +299,7 @@ int TVL1Solver::iterate_warp(std::size_t s) {
         std::swap(*plane, p.spare);
       }
     const IterationPlanes planes = {
-        p.u, p.v, p.pu_x, p.pu_y, p.pv_x, p.pv_y, {p.gx, p.gy, p.rho_c, p.square, p.patch}, p.zero_row};
+        p.u, p.v, p.pu_x, p.pu_y, p.pv_x, p.pv_y, {p.gx, p.gy, p.rho_c, p.square, p.patch}, p.zero_row, affine};
     for (int inner = 0; inner < params_.inner_iterations;) {
       const int count = std::min(at_once, params_.inner_iterations - inner);
       kernels_.iterate(params_.data_term, params_.rounding, level.grid, planes, steps_, count, errors);
@@ -288,8 +314,12 @@ int TVL1Solver::iterate_warp(std::size_t s) {
 int TVL1Solver::solve_level(std::size_t s) {
   Planes& p = *planes_;
   const Level& level = levels_[s];
-  const std::size_t plane_bytes = Planes::plane_floats(level.grid) * sizeof(float);
-  for (float* dual : {p.pu_x, p.pu_y, p.pv_x, p.pv_y}) std::memset(dual - kRowPadding, 0, plane_bytes);
+  if (params_.carry_dual && s + 1 < levels_.size()) {
+    upsample_dual(s);
+  } else {
+    const std::size_t plane_bytes = Planes::plane_floats(level.grid) * sizeof(float);
+    for (float* dual : {p.pu_x, p.pu_y, p.pv_x, p.pv_y}) std::memset(dual - kRowPadding, 0, plane_bytes);
+  }
   const WarpTarget target = p.warp_target(level.grid);
   kernels_.prepare_warp(level.grid, level.frame1, target, params_.five_point_derivative,
                         params_.border == Border::zero);

@@ -29,6 +29,7 @@ struct TVL1Params {
   DataTerm data_term;
   double patch_sigma, residual_scale;
   Rounding rounding;
+  bool affine_reference, carry_dual;
   double gradient_floor;
   bool stretch;
   double smoothing, pyramid_blur;
@@ -64,6 +65,7 @@ class TVL1Solver {
   void build_pyramid();
   void start_coarsest(const float* initial_flow);
   void upsample_flow(std::size_t to);
+  void upsample_dual(std::size_t to);
   int solve_level(std::size_t level);
   int iterate_warp(std::size_t level);
 

@@ -31,10 +31,12 @@ def tvl1_flow(
     for level in pyramid0[1:]:
         flow = params.scale * resize(flow, level.shape, 1 / params.scale, 1 / params.scale, "linear", params.grid)
     total = 0
+    dual = np.zeros((2, *flow.shape))  # [of u or v][along x or y]
     for s in reversed(range(len(pyramid0))):
         if flow.shape[1:] != pyramid0[s].shape:
             flow = upsample(flow, pyramid0[s].shape, params)
-        flow, iterations = solve_level(pyramid0[s], pyramid1[s], flow, params)
+            dual = next_dual(dual, pyramid0[s].shape, params)
+        flow, iterations = solve_level(pyramid0[s], pyramid1[s], flow, dual, params)
         total += iterations
     return flow, total
 
@@ -94,6 +96,16 @@ def upsample(flow: Flow, size: tuple[int, int], params: TVL1Params) -> Flow:
     if params.upsampling_exact:
         return finer * np.array([1 / rx, 1 / ry])[:, None, None]
     return finer / params.scale
+
+
+def next_dual(dual: Image, size: tuple[int, int], params: TVL1Params) -> Image:
+    """The dual variables that the next finer level starts from."""
+    if not params.carry_dual:
+        return np.zeros((2, 2, *size))
+    finer = resize(dual, size, dual.shape[2] / size[0], dual.shape[3] / size[1], "linear", params.grid)
+    finer[:, 0, :, -1] = 0
+    finer[:, 1, -1, :] = 0
+    return finer
 
 
 def resize(
@@ -183,10 +195,9 @@ def median(image: Image, side: int) -> Image:
     return np.median(np.lib.stride_tricks.sliding_window_view(padded, (side, side)), axis=(-2, -1))
 
 
-def solve_level(image0: Image, image1: Image, flow: Flow, params: TVL1Params) -> tuple[Flow, int]:
-    """All warps of one level from a start flow; also the number of iterations."""
+def solve_level(image0: Image, image1: Image, flow: Flow, dual: Image, params: TVL1Params) -> tuple[Flow, int]:
+    """All warps of one level from a start flow; also the number of iterations. Changes `dual`."""
     ix, iy = derivatives(image1, params.derivative)
-    dual = np.zeros((2, 2, *image0.shape))  # [of u or v][along x or y]
     total = 0
     for _ in range(params.warps):
         warped, on = warp(image1, flow, params.cubic, params.border)
@@ -197,6 +208,20 @@ def solve_level(image0: Image, image1: Image, flow: Flow, params: TVL1Params) ->
         flow, iterations = iterate(flow, dual, gx, gy, rho_c, params, patch)
         total += iterations
     return flow, total
+
+
+def affine_gradient(flow: Flow) -> NDArray[np.float64]:
+    """[[du/dx, du/dy], [dv/dx, dv/dy]] of the least-squares affine fit, faded out where it explains little."""
+    h, w = flow.shape[1:]
+    y, x = np.mgrid[:h, :w].reshape(2, -1)
+    design = np.stack([np.ones(h * w), x, y], axis=1)
+    values = flow.reshape(2, -1).T
+    coefficients, *_ = np.linalg.lstsq(design, values, rcond=None)
+    total = ((values - values.mean(axis=0)) ** 2).sum()
+    if total == 0:
+        return np.zeros((2, 2))
+    explained = 1 - ((values - design @ coefficients) ** 2).sum() / total
+    return np.clip((explained - 0.8) / 0.1, 0, 1) * coefficients[1:].T
 
 
 def patch_steps(flow: Flow, gx: Image, gy: Image, rho_c: Image, params: TVL1Params) -> tuple[Image, Image]:
@@ -224,6 +249,7 @@ def iterate(
     limit = params.epsilon**2
     counter = 0.0
     n = 0
+    affine = affine_gradient(flow) if params.affine_reference else np.zeros((2, 2))
     flow = flow.copy()
     for _ in range(params.outer_iterations):
         flow = np.stack([median(flow[0], params.median), median(flow[1], params.median)])
@@ -234,8 +260,8 @@ def iterate(
                 moved = np.einsum("yxij,jyx->iyx", patch[0], flow) + patch[1].transpose(2, 0, 1)
                 before, flow = flow, moved + params.theta * divergences(dual)
                 error = ((flow - before) ** 2).sum(axis=0).mean()
-            for p, z in zip(dual, flow, strict=True):
-                dual_step(p, z, params.tau / params.theta)
+            for p, z, (ax, ay) in zip(dual, flow, affine, strict=True):
+                dual_step(p, z, params.tau / params.theta, ax, ay)
             n += 1
             tested = limit > 0
             if params.stop_rule == "cadenced":
@@ -293,13 +319,13 @@ def divergence(p, y, x):
 
 
 @njit(cache=True)
-def dual_step(p, z, sigma):
-    """The dual update of one flow component z with p (2, h, w), in place; sigma = tau / theta."""
+def dual_step(p, z, sigma, ax, ay):
+    """The dual update of one flow component z with p (2, h, w), in place; sigma = tau / theta, (ax, ay) the reference."""
     h, w = z.shape
     for y in range(h):
         for x in range(w):
-            zx = z[y, x + 1] - z[y, x] if x + 1 < w else 0.0
-            zy = z[y + 1, x] - z[y, x] if y + 1 < h else 0.0
+            zx = z[y, x + 1] - z[y, x] - ax if x + 1 < w else 0.0
+            zy = z[y + 1, x] - z[y, x] - ay if y + 1 < h else 0.0
             shrink = 1 + sigma * math.hypot(zx, zy)
             p[0, y, x] = (p[0, y, x] + sigma * zx) / shrink
             p[1, y, x] = (p[1, y, x] + sigma * zy) / shrink

@@ -41,7 +41,9 @@ FLOWKIT_HD Vec primal(IterationPlanes p, StepSizes s, std::ptrdiff_t at, const f
 template <Rounding rounding>
 FLOWKIT_HD void dual(IterationPlanes p, StepSizes s, std::ptrdiff_t i, Vec u_below, Vec v_below) {
   const Vec u = load(p.u + i), v = load(p.v + i);
-  const Vector2<Vec> grad_u = {load(p.u + i + 1) - u, u_below - u}, grad_v = {load(p.v + i + 1) - v, v_below - v};
+  const AffineGradient a = p.affine;
+  const Vector2<Vec> grad_u = {load(p.u + i + 1) - u - a.ux, u_below - u - a.uy};
+  const Vector2<Vec> grad_v = {load(p.v + i + 1) - v - a.vx, v_below - v - a.vy};
   Vector2<Vec> pu = {load(p.pu_x + i), load(p.pu_y + i)}, pv = {load(p.pv_x + i), load(p.pv_y + i)};
   if constexpr (rounding == Rounding::fast) {
     dual_step_pair(pu, pv, grad_u, grad_v, s.dual_step);
@@ -62,7 +64,7 @@ inline void sweep_row(Grid g, IterationPlanes p, StepSizes s, int y, VecDouble& 
   const std::ptrdiff_t above = at - g.stride;
   if (y == g.height) {
     for (int x = 0; x < g.width; x += kLanes)
-      dual<rounding>(p, s, above + x, load(p.u + above + x), load(p.v + above + x));
+      dual<rounding>(p, s, above + x, load(p.u + above + x) + p.affine.uy, load(p.v + above + x) + p.affine.vy);
     return;
   }
   const float* pu_y_above = y > 0 ? p.pu_y + above : p.zero_row;
@@ -80,9 +82,10 @@ inline void sweep_row(Grid g, IterationPlanes p, StepSizes s, int y, VecDouble& 
   if (whole < g.width && whole > 0) block(whole, false, first_lanes(g.width - whole));
   if (y > 0)
     for (int x = 0; x < g.width; x += kLanes) dual<rounding>(p, s, above + x, load(p.u + at + x), load(p.v + at + x));
-  // Forward differences are zero at the last column.
-  p.u[at + g.width] = p.u[at + g.width - 1];
-  p.v[at + g.width] = p.v[at + g.width - 1];
+  // Forward differences are those of the affine flow at the last column (and, above, at the last row), so that the dual
+  // stays zero.
+  p.u[at + g.width] = p.u[at + g.width - 1] + p.affine.ux;
+  p.v[at + g.width] = p.v[at + g.width - 1] + p.affine.vx;
   error += __builtin_convertvector(row_error, VecDouble);
 }
 
