@@ -320,7 +320,7 @@ def divergence(p, y, x):
 
 @njit(cache=True)
 def dual_step(p, z, sigma, ax, ay):
-    """The dual update of one flow component z with p (2, h, w), in place; sigma = tau / theta, (ax, ay) the reference."""
+    """The dual update of a flow component z with p (2, h, w), in place; sigma = tau / theta, (ax, ay) the reference."""
     h, w = z.shape
     for y in range(h):
         for x in range(w):
