@@ -60,7 +60,7 @@ def tvl1_flow(
         frames0, frames1: grey frames (n, h, w), or one pair (h, w): uint8, uint16 (0..65535 stands for 0..255) or
             float32, any strides, at least 3 x 3 px. NumPy arrays and anything on the CPU that offers DLPack or the
             array protocol.
-        preset: `micro`, `opencv`, `opencv-cuda` or `ipol`; see `flowkit.types.PRESETS`.
+        preset: `micro`, `fast`, `opencv`, `opencv-cuda` or `ipol`; see `flowkit.types.PRESETS`.
         params: a whole `TVL1Params`, which replaces the preset, or a mapping with some of its fields.
         device: `auto` or `cpu`; TV-L1 on the GPU is not part of this version.
         threads: pairs computed at a time; all of this process's CPUs by default.
