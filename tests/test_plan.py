@@ -157,7 +157,7 @@ def test_what_does_not_change_a_result_does_not_change_the_hash(tmp_path):
         {"size": 0},
         {"size": "x"},
         {"face": "here"},
-        {"preset": "fast"},
+        {"preset": "faster"},
         {"params": {"epsilom": 1}},
         {"pairs": "lag"},
     ],

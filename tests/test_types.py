@@ -75,7 +75,7 @@ def test_the_presets_are_those_of_the_sources():
     assert PRESETS["ipol"].stretch
     assert PRESETS["opencv-cuda"].border == "clamp"
     assert PRESETS["micro"].epsilon == 0
-    assert set(PRESETS) == {"opencv", "opencv-cuda", "ipol", "micro"}
+    assert set(PRESETS) == {"opencv", "opencv-cuda", "ipol", "micro", "fast"}
 
 
 def test_resolve_params_takes_a_preset_overrides_or_a_full_set():
