@@ -174,27 +174,26 @@ _CHOICES: dict[str, Any] = {
 }
 
 _MICRO = TVL1Params(
-    lambda_=0.12,
-    theta=0.05,
+    lambda_=0.1,
+    theta=0.025,
     epsilon=0.0,
     levels=64,
     scale=0.5,
-    min_side=12,
-    warps=3,
+    warps=4,
     outer_iterations=1,
-    inner_iterations=60,
+    inner_iterations=50,
     median=0,
-    cubic=-0.5,
+    cubic=-0.6,
     border="off",
     derivative="central5",
     data_term="patch",
-    patch_sigma=1.5,
-    residual_scale=2.0,
+    patch_sigma=1.3,
+    residual_scale=1.7,
     rounding="fast",
     affine_reference=True,
     carry_dual=True,
-    smoothing=0.65,
-    pyramid_blur=0.3,
+    smoothing=0.4,
+    pyramid_blur=0.4,
     upsampling_exact=True,
 )
 
@@ -231,18 +230,19 @@ PRESETS: Mapping[str, TVL1Params] = {
         grid="corner",
         upsampling="cubic",
     ),
-    # For facial motion of 0.1 to 3 px in noisy 8-bit frames, found with benchmarks/study_micro.py: an unbiased warp, a
-    # robust patch data term, total variation against an affine flow, a fixed budget.
+    # For facial motion of 0.1 to 3 px in noisy 8-bit frames, found with benchmarks/study_micro.py: a robust patch
+    # data term, total variation against an affine flow, a weak coupling and a fixed budget.
     "micro": _MICRO,
     # The same with a budget below OpenCV's DIS (medium).
     "fast": _MICRO.replace(
-        lambda_=0.1,
+        theta=0.05,
+        min_side=8,
         warps=2,
-        inner_iterations=15,
+        inner_iterations=16,
         patch_sigma=1.0,
         residual_scale=3.0,
-        pyramid_blur=0.6,
-        min_side=8,
+        smoothing=0.65,
+        pyramid_blur=0.45,
     ),
 }
 

@@ -126,7 +126,7 @@ def test_other_parameters_are_refused(flowkit, tmp_path):
     assert flowkit("extract", folder, "-o", tmp_path / "out")[0] == 0
     code, _, stderr = flowkit("extract", folder, "-o", tmp_path / "out", "--set", "warps=7")
     assert code == 2
-    assert "made with tvl1.warps=3, this run asks for tvl1.warps=7; give another -o" in stderr
+    assert "made with tvl1.warps=4, this run asks for tvl1.warps=7; give another -o" in stderr
 
 
 def test_verify_needs_an_output(flowkit, tmp_path):
