@@ -175,7 +175,7 @@ _CHOICES: dict[str, Any] = {
 
 _MICRO = TVL1Params(
     lambda_=0.1,
-    theta=0.025,
+    theta=0.035,
     epsilon=0.0,
     levels=64,
     scale=0.5,
@@ -193,7 +193,7 @@ _MICRO = TVL1Params(
     affine_reference=True,
     carry_dual=True,
     smoothing=0.4,
-    pyramid_blur=0.4,
+    pyramid_blur=0.25,
     upsampling_exact=True,
 )
 
@@ -234,16 +234,7 @@ PRESETS: Mapping[str, TVL1Params] = {
     # data term, total variation against an affine flow, a weak coupling and a fixed budget.
     "micro": _MICRO,
     # The same with a budget below OpenCV's DIS (medium).
-    "fast": _MICRO.replace(
-        theta=0.05,
-        min_side=8,
-        warps=2,
-        inner_iterations=16,
-        patch_sigma=1.0,
-        residual_scale=3.0,
-        smoothing=0.65,
-        pyramid_blur=0.45,
-    ),
+    "fast": _MICRO.replace(theta=0.045, min_side=8, warps=2, inner_iterations=18),
 }
 
 
