@@ -31,12 +31,6 @@ FLOWKIT_HD float length(float x, float y) {
   return static_cast<float>(sqrt(wide_x * wide_x + wide_y * wide_y));
 }
 
-// a / by and b / by.
-FLOWKIT_HD void divide(float& a, float& b, float by) {
-  a /= by;
-  b /= by;
-}
-
 // The constants of the iteration, derived from tau, lambda and theta.
 struct StepSizes {
   float theta;
@@ -110,9 +104,8 @@ FLOWKIT_HD T divergence_first_column(T px, T py, T py_above) {
 // p = (p + step grad) / (1 + step |grad|), rounded as OpenCV does.
 template <class T>
 FLOWKIT_HD Vector2<T> dual_step(Vector2<T> p, Vector2<T> grad, float step) {
-  p = {p.x + step * grad.x, p.y + step * grad.y};
-  divide(p.x, p.y, 1.0f + step * length(grad.x, grad.y));
-  return p;
+  const T norm = 1.0f + step * length(grad.x, grad.y);
+  return {(p.x + step * grad.x) / norm, (p.y + step * grad.y) / norm};
 }
 
 // The same for the duals of u and v together, with one division for both.

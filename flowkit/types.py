@@ -174,7 +174,6 @@ _CHOICES: dict[str, Any] = {
 }
 
 _MICRO = TVL1Params(
-    lambda_=0.1,
     theta=0.035,
     epsilon=0.0,
     levels=64,

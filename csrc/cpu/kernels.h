@@ -75,8 +75,9 @@ constexpr std::size_t patch_scratch(Grid g, int radius) {
 struct KernelTable {
   const char* level;
 
-  // Runs `count` iterations; errors[i] gets the sum over the pixels of the squared change of (u, v) in the i-th.
-  void (*iterate)(DataTerm, Rounding, Grid, IterationPlanes, StepSizes, int count, double* errors);
+  // Runs up to `count` iterations, and ends after the first whose sum over the pixels of the squared change of (u, v)
+  // is at most `stop_at`. Returns how many ran; errors[i] gets the i-th's sum.
+  int (*iterate)(DataTerm, Rounding, Grid, IterationPlanes, StepSizes, int count, double stop_at, double* errors);
 
   // Samples I1 at (x + u, y + v) and linearises it there.
   void (*warp)(Grid, WarpSource, WarpPlanes, DataBounds, float cubic);

@@ -113,24 +113,4 @@ FLOWKIT_HD Vec length(Vec x, Vec y) {
 }
 #endif
 
-#if FLOWKIT_LANES == 16
-// The divider is the bottleneck of the iteration, so two quotients share a refined reciprocal: q + (a - q b) / b rounds
-// as a division does (P. Markstein, Computation of Elementary Functions on the IBM RISC System/6000, 1990).
-FLOWKIT_HD Vec quotient(Vec a, Vec by, Vec reciprocal) {
-  const Vec q = a * reciprocal;
-  return fused(fused(-q, by, a), reciprocal, q);
-}
-FLOWKIT_HD void divide(Vec& a, Vec& b, Vec by) {
-  const Vec estimate = _mm512_rcp14_ps(by);
-  const Vec reciprocal = fused(estimate, fused(-by, estimate, Vec{} + 1.0f), estimate);
-  a = quotient(a, by, reciprocal);
-  b = quotient(b, by, reciprocal);
-}
-#else
-FLOWKIT_HD void divide(Vec& a, Vec& b, Vec by) {
-  a /= by;
-  b /= by;
-}
-#endif
-
 }  // namespace flowkit

@@ -10,8 +10,9 @@ class StopTest {
   StopTest(const TVL1Params& params, Size size)
       : rule_(params.stop_rule), threshold_(params.epsilon * params.epsilon * size.width * size.height) {}
 
-  // epsilon 0 never tests, so iterations may run several at a time.
-  bool never() const { return threshold_ == 0.0; }
+  // Whether a sum of squared changes up to limit() ends the warp at every iteration, so that several may run at a time.
+  bool simple() const { return never() || rule_ == StopRule::every; }
+  double limit() const { return never() ? -1.0 : threshold_; }
 
   // Takes the sum of squared changes of the next iteration; true when it was the last.
   bool done(double error) {
@@ -22,6 +23,8 @@ class StopTest {
   }
 
  private:
+  bool never() const { return threshold_ == 0.0; }
+
   bool due() {
     const bool test = (iteration_++ & 1) != 0 && counter_ < threshold_;
     if (!test) counter_ -= threshold_;

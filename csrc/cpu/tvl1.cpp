@@ -305,7 +305,7 @@ int TVL1Solver::iterate_warp(std::size_t s) {
   const Level& level = levels_[s];
   const AffineGradient affine = params_.affine_reference ? fit_affine(level.grid, p.u, p.v) : AffineGradient{};
   StopTest stop(params_, level.size);
-  const int at_once = stop.never() ? kMostIterationsAtOnce : 1;
+  const int at_once = stop.simple() ? kMostIterationsAtOnce : 1;
   double errors[kMostIterationsAtOnce];
   int total = 0;
   for (int outer = 0; outer < params_.outer_iterations; ++outer) {
@@ -317,8 +317,9 @@ int TVL1Solver::iterate_warp(std::size_t s) {
     const IterationPlanes planes = {
         p.u, p.v, p.pu_x, p.pu_y, p.pv_x, p.pv_y, {p.gx, p.gy, p.rho_c, p.square, p.patch}, p.zero_row, affine};
     for (int inner = 0; inner < params_.inner_iterations;) {
-      const int count = std::min(at_once, params_.inner_iterations - inner);
-      kernels_.iterate(params_.data_term, params_.rounding, level.grid, planes, steps_, count, errors);
+      const int most = std::min(at_once, params_.inner_iterations - inner);
+      const int count =
+          kernels_.iterate(params_.data_term, params_.rounding, level.grid, planes, steps_, most, stop.limit(), errors);
       inner += count;
       total += count;
       if (stop.done(errors[count - 1])) return total;

@@ -89,26 +89,34 @@ inline void sweep_row(Grid g, IterationPlanes p, StepSizes s, int y, VecDouble& 
   error += __builtin_convertvector(row_error, VecDouble);
 }
 
+// Iterations at most `count`, each one row behind the one before it. The next one begins only when the sum of squared
+// changes so far exceeds `stop_at`: a sum of squares can only grow, so then the iteration before it is not the last.
+// Nothing is ever undone.
 template <DataTerm term, Rounding rounding>
-inline void sweep(Grid g, IterationPlanes p, StepSizes s, int count, double* errors) {
+inline int sweep(Grid g, IterationPlanes p, StepSizes s, int count, double stop_at, double* errors) {
   VecDouble sums[kMostIterationsAtOnce] = {};
-  for (int step = 0; step < g.height + count; ++step)
-    for (int k = 0; k < count; ++k) {
-      const int y = step - k;
-      if (y >= 0 && y <= g.height) sweep_row<term, rounding>(g, p, s, y, sums[k]);
+  int next_row[kMostIterationsAtOnce] = {};
+  int begun = 1;
+  for (int finished = 0; finished < begun;) {
+    for (int k = finished; k < begun; ++k) {
+      const bool ready = k == 0 || next_row[k - 1] > g.height || next_row[k - 1] >= next_row[k] + 2;
+      if (ready) sweep_row<term, rounding>(g, p, s, next_row[k]++, sums[k]);
     }
-  for (int k = 0; k < count; ++k) errors[k] = sum(sums[k]);
+    if (begun < count && sum(sums[begun - 1]) > stop_at) ++begun;
+    while (finished < begun && next_row[finished] > g.height) ++finished;
+  }
+  for (int k = 0; k < begun; ++k) errors[k] = sum(sums[k]);
+  return begun;
 }
 
-static void iterate(DataTerm term, Rounding rounding, Grid g, IterationPlanes p, StepSizes s, int count,
-                    double* errors) {
+static int iterate(DataTerm term, Rounding rounding, Grid g, IterationPlanes p, StepSizes s, int count, double stop_at,
+                   double* errors) {
   const bool patch = term == DataTerm::patch;
   if (rounding == Rounding::fast)
-    patch ? sweep<DataTerm::patch, Rounding::fast>(g, p, s, count, errors)
-          : sweep<DataTerm::pixel, Rounding::fast>(g, p, s, count, errors);
-  else
-    patch ? sweep<DataTerm::patch, Rounding::opencv>(g, p, s, count, errors)
-          : sweep<DataTerm::pixel, Rounding::opencv>(g, p, s, count, errors);
+    return patch ? sweep<DataTerm::patch, Rounding::fast>(g, p, s, count, stop_at, errors)
+                 : sweep<DataTerm::pixel, Rounding::fast>(g, p, s, count, stop_at, errors);
+  return patch ? sweep<DataTerm::patch, Rounding::opencv>(g, p, s, count, stop_at, errors)
+               : sweep<DataTerm::pixel, Rounding::opencv>(g, p, s, count, stop_at, errors);
 }
 
 }  // namespace flowkit::FLOWKIT_SIMD
