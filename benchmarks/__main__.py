@@ -1,82 +1,94 @@
-"""Runs the benchmarks, prints a table, writes JSON, and with --check compares the ratios with those on record."""
+"""Measures, checks every answer, prints tables; with --all also writes this machine's results, page and plot."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
+import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-import cv2
-
-import flowkit.types
-from benchmarks import bench_flow, bench_strain
-from benchmarks.grid import Measurement
+from benchmarks import bench_flow, bench_memory, bench_scaling, bench_strain, bench_threads, checks, page
+from benchmarks.claims import claims
 from flowkit import _core
-
-FOLDER = Path(__file__).parent
-RECORD = FOLDER / "ratios.json"
-"""For each SIMD level, the ratio to the peer that each measurement must not fall below."""
+from flowkit.bench import Measurement, WrongAnswer, document, lines, machine_name, parse_threads, peers, plotted
+from flowkit.bench.plot import plot
 
 
 def main() -> int:
+    options = _options()
+    if options.page:
+        page.write()
+        return 0
+    try:
+        found = _measure(options.short)
+    except WrongAnswer as error:
+        print(f"wrong answer: {error}", file=sys.stderr)
+        return 1
+    measured = [Measurement(**m) for m in found["measurements"]]
+    if not options.short:
+        for claim in claims(measured, found["memory"]):
+            print("holds " if claim.holds else "MISSED", claim.words, "->", claim.measured)
+    if options.record:
+        checks.write_record(_core.simd_level(), checks.ratios(measured))
+    out = page.RESULTS / f"{machine_name()}.json" if options.all else options.out
+    if out:
+        out.write_text(json.dumps(found, indent=1) + "\n")
+    if options.all:
+        page.write()
+        plot(plotted(measured), page.PICTURE)
+        print(f"-> {out}, {page.PAGE}, {page.PICTURE}")
+    return check(measured) if options.check else 0
+
+
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--short", action="store_true", help="one size, a few pairs, under a minute")
-    parser.add_argument("--check", action="store_true", help=f"fail where a ratio is below the one in {RECORD.name}")
+    parser.add_argument("--short", action="store_true", help="224x224 only, under a minute, as in CI")
+    parser.add_argument("--check", action="store_true", help=f"fail where a ratio is below the one in {checks.RECORD}")
+    parser.add_argument("--record", action="store_true", help="put this run's ratios on record for this SIMD level")
+    parser.add_argument("--all", action="store_true", help="write results, page and plot; about five minutes")
+    parser.add_argument("--page", action="store_true", help="only write the page, from the results that are there")
     parser.add_argument("--out", type=Path, help="write the measurements as JSON to this file")
     options = parser.parse_args()
-    print(f"{_core.simd_level()}, OpenCV {cv2.__version__}, {platform.machine()}\n")
-    print(f"{'method':24} {'size':>5} {'thr':>3} {'ms/item':>9} {'min':>9} {'max':>9} {'x peer':>8}  error, px")
-    measured = []
-    for bench in (bench_flow, bench_strain):
-        for m in bench.run(options.short):
-            measured.append(m)
-            print(_row(m), flush=True)
-    if options.out:
-        options.out.write_text(json.dumps(_document(measured), indent=1) + "\n")
-    return _check(measured) if options.check else 0
+    if options.short and options.all:
+        parser.error("--all is the full form; leave --short out")
+    if options.record and not options.short:
+        parser.error("--record is for the short form, which CI checks; add --short")
+    return options
 
 
-def _row(m: Measurement) -> str:
-    errors = ", ".join(f"{name} {value:.4f}" for name, value in m.error.items())
-    times = " ".join(f"{1e3 * seconds:9.2f}" for seconds in (m.seconds, m.fastest, m.slowest))
-    return f"{m.method:24} {m.size:5} {m.threads:3} {times} {m.speed_to_peer:8.1f}  {errors}"
+def _measure(short: bool) -> dict[str, Any]:
+    measured: list[Measurement] = []
+    for bench in (bench_flow, bench_threads, bench_scaling, bench_strain):
+        for block in bench.run(short):
+            print(*lines(block), "", sep="\n", flush=True)
+            measured += block
+    memory = []
+    for row in () if short else bench_memory.run():
+        print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
+        memory.append(row)
+    return document(measured, peers()[1], commit=_commit()) | {"memory": memory}
 
 
-def _document(measured: list[Measurement]) -> dict[str, object]:
-    return {
-        "flowkit": _core.version,
-        "simd": _core.simd_level(),
-        "opencv": cv2.__version__,
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "date": datetime.now(UTC).date().isoformat(),
-        "presets": {name: params.to_dict() for name, params in flowkit.types.PRESETS.items()},
-        "measurements": [m.to_dict() for m in measured],
-    }
+def _commit() -> str | None:
+    """Of the source tree, with "-dirty" where files differ from it; None outside a repository."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    found = subprocess.run(command, cwd=page.PAGE.parent, capture_output=True, text=True, check=False)
+    return found.stdout.strip() or None
 
 
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    return next(
-        (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor()
-    )
-
-
-def _check(measured: list[Measurement]) -> int:
-    least = json.loads(RECORD.read_text()).get(_core.simd_level())
-    if least is None:
-        print(f"\nno ratios on record for {_core.simd_level()}: nothing to compare with")
+def check(measured: list[Measurement]) -> int:
+    """The exit code: 1 where a ratio on record for this SIMD level was missed, which it prints."""
+    record = checks.read_record(_core.simd_level())
+    if record is None:
+        print(f"no ratios on record for {_core.simd_level()}: nothing to compare with")
         return 0
-    slow = [m for m in measured if m.key in least and m.speed_to_peer < least[m.key]]
-    for m in slow:
-        print(f"\n{m.key}: {m.speed_to_peer:.2f} times {m.peer}, at least {least[m.key]} on record", file=sys.stderr)
-    if not slow:
-        print("\nall ratios to the peers are at least those on record")
-    return 1 if slow else 0
+    sentences = checks.slow(checks.ratios(measured), record, parse_threads("all")[0])
+    for sentence in sentences:
+        print(sentence, file=sys.stderr)
+    print(f"{len(record)} ratios on record: {len(sentences)} too low or missing")
+    return 1 if sentences else 0
 
 
 if __name__ == "__main__":

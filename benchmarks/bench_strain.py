@@ -1,4 +1,4 @@
-"""Strain magnitude against the same formula in NumPy."""
+"""Strain magnitude against the same formula in NumPy, one thread."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import flowkit
-from benchmarks import grid
-from benchmarks.grid import Measurement, measurement, race
+from benchmarks.grid import sizes
+from flowkit.bench import Measurement, Size, WrongAnswer, pairs_for, race, summary
+
+AGREEMENT = 1e-6
+ROUNDS = 9
 
 
 def numpy_magnitude(flow: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -19,13 +22,24 @@ def numpy_magnitude(flow: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.sqrt(ux**2 + vy**2 + 0.5 * (uy + vx) ** 2)
 
 
-def run(short: bool) -> Iterator[Measurement]:
-    """One measurement a size; AssertionError where the answers differ."""
-    for size in (224,) if short else grid.SIZES:
-        flow = np.stack([grid.pair(i, a, size)[2] for i in grid.IDENTITIES for a in grid.AMPLITUDES_PX])
-        difference = float(np.abs(flowkit.strain_magnitude(flow, threads=1) - numpy_magnitude(flow)).max())
-        assert difference < 1e-6, f"strain differs from NumPy's by {difference} at {size} px"
-        times = race(
-            lambda flow=flow: flowkit.strain_magnitude(flow, threads=1), lambda flow=flow: numpy_magnitude(flow), 9
-        )
-        yield measurement("flowkit strain", size, 1, len(flow), "NumPy", times, {"to peer": difference})
+def run(short: bool) -> Iterator[list[Measurement]]:
+    """A block a size; raises WrongAnswer."""
+    for size in sizes(short):
+        yield [_strain(size)]
+
+
+def _strain(size: Size) -> Measurement:
+    flow = np.stack([pair.truth for pair in pairs_for(size)])
+    calls = {
+        "flowkit strain": lambda _: flowkit.strain_magnitude(flow, threads=1),
+        "NumPy": lambda _: numpy_magnitude(flow),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for answers in race(calls, ROUNDS):
+        for name, (taken, _) in answers.items():
+            seconds[name].append(taken)
+        difference = float(np.abs(answers["flowkit strain"][1] - answers["NumPy"][1]).max())
+        if not difference < AGREEMENT:
+            raise WrongAnswer(f"strain differs from NumPy's by {difference} at {size}")
+    found = {"differs_by": {"NumPy": difference}}
+    return summary("flowkit strain", seconds, ["NumPy"], len(flow), size=str(size), threads=1, **found)
