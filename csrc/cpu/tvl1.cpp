@@ -2,17 +2,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <new>
 #include <utility>
 
-#if defined(__linux__)
-#include <sys/mman.h>
-#endif
-
 #include "affine.h"
+#include "memory.h"
 #include "stop_test.h"
 #include "taps.h"
 
@@ -106,23 +101,7 @@ struct TVL1Solver::Planes {
   // cache set.
   static constexpr std::size_t kSkew = 5 * kAlign / sizeof(float);
 
-  explicit Planes(std::size_t floats) : block(allocate(floats * sizeof(float))) {
-    std::memset(block, 0, floats * sizeof(float));
-  }
-  ~Planes() { std::free(block); }
-
-  // Large blocks in huge pages where the system has them: a 1080p pair needs some 40,000 small ones.
-  static float* allocate(std::size_t bytes) {
-    constexpr std::size_t kHugePage = std::size_t{1} << 21;
-    const std::size_t align = bytes >= 4 * kHugePage ? kHugePage : kAlign;
-    const std::size_t rounded = (bytes + align - 1) / align * align;
-    void* memory = std::aligned_alloc(align, rounded);
-    if (!memory) throw std::bad_alloc();
-#if defined(__linux__)
-    if (align == kHugePage) madvise(memory, rounded, MADV_HUGEPAGE);
-#endif
-    return static_cast<float*>(memory);
-  }
+  explicit Planes(std::size_t floats) : block(floats) { std::memset(block.data(), 0, floats * sizeof(float)); }
 
   static std::size_t padded(std::size_t count) { return (count + kSkew + 15) / 16 * 16; }
   static std::size_t plane_floats(const Grid& g) { return padded(kRowPadding + g.stride * g.height + kRowPadding); }
@@ -142,13 +121,13 @@ struct TVL1Solver::Planes {
   static constexpr int kMostRadius = 256;
 
   float* take(std::size_t count) {
-    float* at = block + used;
+    float* at = block.data() + used;
     used += count;
     return at;
   }
   float* take_plane(const Grid& g) { return take(plane_floats(g)) + kRowPadding; }
 
-  float* block;
+  Block block;
   std::size_t used = 0;
 
   float *u, *v, *pu_x, *pu_y, *pv_x, *pv_y, *gx, *gy, *rho_c, *square, *spare;
@@ -305,7 +284,9 @@ int TVL1Solver::iterate_warp(std::size_t s) {
   const Level& level = levels_[s];
   const AffineGradient affine = params_.affine_reference ? fit_affine(level.grid, p.u, p.v) : AffineGradient{};
   StopTest stop(params_, level.size);
-  const int at_once = stop.simple() ? kMostIterationsAtOnce : 1;
+  // With a stop to wait for, the last of a long queue of iterations would lag far behind the first.
+  const int queue = params_.epsilon > 0.0 ? kMostIterationsAtOnce / 2 : kMostIterationsAtOnce;
+  const int at_once = stop.simple() ? queue : 1;
   double errors[kMostIterationsAtOnce];
   int total = 0;
   for (int outer = 0; outer < params_.outer_iterations; ++outer) {

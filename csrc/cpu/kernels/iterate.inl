@@ -37,13 +37,15 @@ FLOWKIT_HD Vec primal(IterationPlanes p, StepSizes s, std::ptrdiff_t at, const f
   return (u - u_old) * (u - u_old) + (v - v_old) * (v - v_old);
 }
 
-// The duals at pixels i .. of a row, given the flow of the row below it.
-template <Rounding rounding>
+// The duals at pixels i .. of a row, given the flow of the row below it; `affine` where there is an affine reference.
+template <Rounding rounding, bool affine>
 FLOWKIT_HD void dual(IterationPlanes p, StepSizes s, std::ptrdiff_t i, Vec u_below, Vec v_below) {
   const Vec u = load(p.u + i), v = load(p.v + i);
-  const AffineGradient a = p.affine;
-  const Vector2<Vec> grad_u = {load(p.u + i + 1) - u - a.ux, u_below - u - a.uy};
-  const Vector2<Vec> grad_v = {load(p.v + i + 1) - v - a.vx, v_below - v - a.vy};
+  Vector2<Vec> grad_u = {load(p.u + i + 1) - u, u_below - u}, grad_v = {load(p.v + i + 1) - v, v_below - v};
+  if constexpr (affine) {
+    grad_u = {grad_u.x - p.affine.ux, grad_u.y - p.affine.uy};
+    grad_v = {grad_v.x - p.affine.vx, grad_v.y - p.affine.vy};
+  }
   Vector2<Vec> pu = {load(p.pu_x + i), load(p.pu_y + i)}, pv = {load(p.pv_x + i), load(p.pv_y + i)};
   if constexpr (rounding == Rounding::fast) {
     dual_step_pair(pu, pv, grad_u, grad_v, s.dual_step);
@@ -58,13 +60,13 @@ FLOWKIT_HD void dual(IterationPlanes p, StepSizes s, std::ptrdiff_t i, Vec u_bel
 }
 
 // One row of one iteration; row y = height has only the duals of the last row left to do.
-template <DataTerm term, Rounding rounding>
+template <DataTerm term, Rounding rounding, bool affine>
 inline void sweep_row(Grid g, IterationPlanes p, StepSizes s, int y, VecDouble& error) {
   const std::ptrdiff_t at = y * g.stride;
   const std::ptrdiff_t above = at - g.stride;
   if (y == g.height) {
     for (int x = 0; x < g.width; x += kLanes)
-      dual<rounding>(p, s, above + x, load(p.u + above + x) + p.affine.uy, load(p.v + above + x) + p.affine.vy);
+      dual<rounding, affine>(p, s, above + x, load(p.u + above + x) + p.affine.uy, load(p.v + above + x) + p.affine.vy);
     return;
   }
   const float* pu_y_above = y > 0 ? p.pu_y + above : p.zero_row;
@@ -81,7 +83,8 @@ inline void sweep_row(Grid g, IterationPlanes p, StepSizes s, int y, VecDouble& 
   for (int x = kLanes; x < whole; x += kLanes) block(x, false, broadcast(1.0f));
   if (whole < g.width && whole > 0) block(whole, false, first_lanes(g.width - whole));
   if (y > 0)
-    for (int x = 0; x < g.width; x += kLanes) dual<rounding>(p, s, above + x, load(p.u + at + x), load(p.v + at + x));
+    for (int x = 0; x < g.width; x += kLanes)
+      dual<rounding, affine>(p, s, above + x, load(p.u + at + x), load(p.v + at + x));
   // Forward differences are those of the affine flow at the last column (and, above, at the last row), so that the dual
   // stays zero.
   p.u[at + g.width] = p.u[at + g.width - 1] + p.affine.ux;
@@ -92,7 +95,7 @@ inline void sweep_row(Grid g, IterationPlanes p, StepSizes s, int y, VecDouble& 
 // Iterations at most `count`, each one row behind the one before it. The next one begins only when the sum of squared
 // changes so far exceeds `stop_at`: a sum of squares can only grow, so then the iteration before it is not the last.
 // Nothing is ever undone.
-template <DataTerm term, Rounding rounding>
+template <DataTerm term, Rounding rounding, bool affine>
 inline int sweep(Grid g, IterationPlanes p, StepSizes s, int count, double stop_at, double* errors) {
   VecDouble sums[kMostIterationsAtOnce] = {};
   int next_row[kMostIterationsAtOnce] = {};
@@ -100,13 +103,21 @@ inline int sweep(Grid g, IterationPlanes p, StepSizes s, int count, double stop_
   for (int finished = 0; finished < begun;) {
     for (int k = finished; k < begun; ++k) {
       const bool ready = k == 0 || next_row[k - 1] > g.height || next_row[k - 1] >= next_row[k] + 2;
-      if (ready) sweep_row<term, rounding>(g, p, s, next_row[k]++, sums[k]);
+      if (ready) sweep_row<term, rounding, affine>(g, p, s, next_row[k]++, sums[k]);
     }
     if (begun < count && sum(sums[begun - 1]) > stop_at) ++begun;
     while (finished < begun && next_row[finished] > g.height) ++finished;
   }
   for (int k = 0; k < begun; ++k) errors[k] = sum(sums[k]);
   return begun;
+}
+
+template <DataTerm term, Rounding rounding>
+inline int sweep(Grid g, IterationPlanes p, StepSizes s, int count, double stop_at, double* errors) {
+  const AffineGradient a = p.affine;
+  if (a.ux == 0.0f && a.uy == 0.0f && a.vx == 0.0f && a.vy == 0.0f)
+    return sweep<term, rounding, false>(g, p, s, count, stop_at, errors);
+  return sweep<term, rounding, true>(g, p, s, count, stop_at, errors);
 }
 
 static int iterate(DataTerm term, Rounding rounding, Grid g, IterationPlanes p, StepSizes s, int count, double stop_at,

@@ -1,0 +1,91 @@
+// Memory for solvers that outlives them: the next call finds its pages mapped already.
+#pragma once
+
+#include <cstddef>
+#include <cstdlib>
+#include <mutex>
+#include <new>
+#include <utility>
+#include <vector>
+
+#if defined(__linux__)
+#include <sys/mman.h>
+#endif
+
+namespace flowkit {
+
+// An aligned block of uninitialised floats, taken from the blocks that earlier calls have left where one fits.
+class Block {
+ public:
+  explicit Block(std::size_t floats) {
+    const std::size_t bytes = floats * sizeof(float);
+    if (!take(bytes)) allocate(bytes);
+  }
+  ~Block() { give_back(); }
+  Block(const Block&) = delete;
+  Block& operator=(const Block&) = delete;
+
+  float* data() const { return static_cast<float*>(spare_.data); }
+
+ private:
+  struct Spare {
+    void* data = nullptr;
+    std::size_t bytes = 0;
+  };
+  static constexpr std::size_t kLine = 64, kHugePage = std::size_t{1} << 21;
+  // What is kept for later: enough for a few threads with faces, and nothing of a large video frame.
+  static constexpr std::size_t kMostKept = 16, kLargestKept = std::size_t{1} << 25;
+
+  static std::vector<Spare>& kept() {
+    static auto* blocks = new std::vector<Spare>();  // never destroyed: threads may end after static objects
+    return *blocks;
+  }
+  static std::mutex& lock() {
+    static auto* mutex = new std::mutex();
+    return *mutex;
+  }
+
+  bool take(std::size_t bytes) {
+    // A lock that a forked process inherited from another thread stays locked: then do without.
+    const std::unique_lock<std::mutex> guard(lock(), std::try_to_lock);
+    if (!guard) return false;
+    for (Spare& spare : kept())
+      if (spare.bytes >= bytes && spare.bytes <= 2 * bytes) {
+        spare_ = spare;
+        std::swap(spare, kept().back());
+        kept().pop_back();
+        return true;
+      }
+    return false;
+  }
+
+  // Large blocks in huge pages where the system has them: a 1080p pair needs some 40,000 small ones.
+  void allocate(std::size_t bytes) {
+    const std::size_t align = bytes >= 4 * kHugePage ? kHugePage : kLine;
+    spare_.bytes = (bytes + align - 1) / align * align;
+    spare_.data = std::aligned_alloc(align, spare_.bytes);
+    if (!spare_.data) throw std::bad_alloc();
+#if defined(__linux__)
+    if (align == kHugePage) madvise(spare_.data, spare_.bytes, MADV_HUGEPAGE);
+#endif
+  }
+
+  void give_back() {
+    if (spare_.bytes <= kLargestKept) {
+      const std::unique_lock<std::mutex> guard(lock(), std::try_to_lock);
+      if (guard) {
+        if (kept().size() == kMostKept) {
+          std::free(kept().front().data);
+          kept().erase(kept().begin());
+        }
+        kept().push_back(spare_);
+        return;
+      }
+    }
+    std::free(spare_.data);
+  }
+
+  Spare spare_;
+};
+
+}  // namespace flowkit
