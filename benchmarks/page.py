@@ -57,7 +57,7 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str
 
 
 def _claims(found: Sequence[Claim]) -> Iterator[str]:
-    yield "### What flowkit claims\n"
+    yield "### Goals\n"
     rows = [(claim.words, claim.measured, "yes" if claim.holds else "**no**") for claim in found]
     yield from _table(("claim", "measured", "holds"), rows)
 

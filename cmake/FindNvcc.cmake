@@ -1,7 +1,8 @@
 # Sets FLOWKIT_NVCC to the CUDA compiler to use, or FLOWKIT_NVCC_MISSING to why there is none.
 #
 # Looked for in this order: CMAKE_CUDA_COMPILER, CUDACXX, CUDA_HOME, PATH, /usr/local/cuda, and the nvcc wheels beside the Python that
-# builds (site-packages/nvidia/cu13). FLOWKIT_NVCC_ROOT is set for the wheels.
+# builds (site-packages/nvidia/cu13). FLOWKIT_NVCC=wheels in the environment takes
+# the wheels' and no other. FLOWKIT_NVCC_ROOT is set for the wheels.
 
 set(FLOWKIT_NVCC "")
 set(FLOWKIT_NVCC_ROOT "")
@@ -25,7 +26,14 @@ if(CMAKE_CUDA_COMPILER AND NOT EXISTS "${CMAKE_CUDA_COMPILER}")
   unset(CMAKE_CUDA_COMPILER)
 endif()
 
-if(CMAKE_CUDA_COMPILER)
+if("$ENV{FLOWKIT_NVCC}" STREQUAL "wheels")
+  find_program(flowkit_nvcc_path nvcc PATHS ${flowkit_wheels} NO_DEFAULT_PATH NO_CACHE)
+  if(NOT flowkit_nvcc_path)
+    message(FATAL_ERROR "FLOWKIT_NVCC=wheels, but the nvcc wheels are not beside ${Python_EXECUTABLE}: build with pip and "
+                        "build isolation")
+  endif()
+  set(FLOWKIT_NVCC "${flowkit_nvcc_path}")
+elseif(CMAKE_CUDA_COMPILER)
   set(FLOWKIT_NVCC "${CMAKE_CUDA_COMPILER}")
 elseif(DEFINED ENV{CUDACXX})
   set(FLOWKIT_NVCC "$ENV{CUDACXX}")

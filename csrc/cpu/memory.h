@@ -50,7 +50,7 @@ class Block {
     const std::unique_lock<std::mutex> guard(lock(), std::try_to_lock);
     if (!guard) return false;
     for (Spare& spare : kept())
-      if (spare.bytes >= bytes && spare.bytes <= 2 * bytes) {
+      if (spare.bytes >= bytes && spare.bytes - bytes <= bytes / 4) {
         spare_ = spare;
         std::swap(spare, kept().back());
         kept().pop_back();
