@@ -42,12 +42,12 @@ FLOWKIT_HD Window<taps> window(const CubicWeights<Vec>& own, VecInt shifted) {
 }
 
 // The window's sum over one plane: rows first, then the column, fused as cv2.remap does.
-template <int taps>
-FLOWKIT_HD Vec sum_window(const float* first, std::ptrdiff_t stride, const Window<taps>& x, const Window<taps>& y) {
+template <int x_taps, int y_taps>
+FLOWKIT_HD Vec sum_window(const float* first, std::ptrdiff_t stride, const Window<x_taps>& x, const Window<y_taps>& y) {
   Vec value = {};
-  for (int j = 0; j < taps; ++j, first += stride) {
+  for (int j = 0; j < y_taps; ++j, first += stride) {
     Vec row = load(first) * x.weight[0];
-    for (int i = 1; i < taps; ++i) row = fused(load(first + i), x.weight[i], row);
+    for (int i = 1; i < x_taps; ++i) row = fused(load(first + i), x.weight[i], row);
     value = j == 0 ? row * y.weight[0] : fused(row, y.weight[j], value);
   }
   return value;
@@ -58,9 +58,10 @@ struct Sampled {
   Vec value, dx, dy;
 };
 
-template <int taps>
+template <int x_taps, int y_taps>
 FLOWKIT_HD Sampled sample_together(WarpSource source, const Samples& s, Vec shift_x, Vec shift_y, int left, int top) {
-  const Window<taps> x = window<taps>(s.x, shift_x > 0.0f), y = window<taps>(s.y, shift_y > 0.0f);
+  const Window<x_taps> x = window<x_taps>(s.x, shift_x > 0.0f);
+  const Window<y_taps> y = window<y_taps>(s.y, shift_y > 0.0f);
   const std::ptrdiff_t first = (top - 1) * source.stride + (left - 1);
   return {sum_window(source.value + first, source.stride, x, y), sum_window(source.dx + first, source.stride, x, y),
           sum_window(source.dy + first, source.stride, x, y)};
@@ -94,13 +95,16 @@ FLOWKIT_HD Sampled sample(WarpSource source, const Samples& s, int x, int y, Vec
   // How far each lane's displacement is above the first one's, in whole pixels.
   const Vec from_first_x = select(present, offset_x - offset_x[0], Vec{});
   const Vec from_first_y = select(present, offset_y - offset_y[0], Vec{});
-  const bool same = all((from_first_x == 0.0f) & (from_first_y == 0.0f));
+  const bool same_x = all(from_first_x == 0.0f), same_y = all(from_first_y == 0.0f);
   const float base_x = all(from_first_x >= 0.0f) ? 0.0f : -1.0f, base_y = all(from_first_y >= 0.0f) ? 0.0f : -1.0f;
   const Vec shift_x = from_first_x - base_x, shift_y = from_first_y - base_y;
   const int left = x + static_cast<int>(offset_x[0] + base_x), top = y + static_cast<int>(offset_y[0] + base_y);
-  if (same) return sample_together<4>(source, s, shift_x, shift_y, left, top);
-  if (all((shift_x >= 0.0f) & (shift_x <= 1.0f) & (shift_y >= 0.0f) & (shift_y <= 1.0f)))
-    return sample_together<5>(source, s, shift_x, shift_y, left, top);
+  if (same_x && same_y) return sample_together<4, 4>(source, s, shift_x, shift_y, left, top);
+  if (all((shift_x >= 0.0f) & (shift_x <= 1.0f) & (shift_y >= 0.0f) & (shift_y <= 1.0f))) {
+    if (same_x) return sample_together<4, 5>(source, s, shift_x, shift_y, left, top);
+    if (same_y) return sample_together<5, 4>(source, s, shift_x, shift_y, left, top);
+    return sample_together<5, 5>(source, s, shift_x, shift_y, left, top);
+  }
   int lanes = 0;
   while (lanes < kLanes && present[lanes]) ++lanes;
   return sample_lanes(source, s, lanes);
