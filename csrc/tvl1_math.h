@@ -31,6 +31,12 @@ FLOWKIT_HD float length(float x, float y) {
   return static_cast<float>(sqrt(wide_x * wide_x + wide_y * wide_y));
 }
 
+// What the data term needs at each pixel: a linearised image value, or a patch of them.
+enum class DataTerm { pixel, patch };
+
+// How the dual step rounds: as OpenCV's CPU version, or with fewer operations.
+enum class Rounding { opencv, fast };
+
 // The constants of the iteration, derived from tau, lambda and theta.
 struct StepSizes {
   float theta;

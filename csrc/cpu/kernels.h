@@ -16,12 +16,6 @@ constexpr std::ptrdiff_t padded_stride(int width) {
   return kRowPadding + (width + 2 + kRowPadding - 1) / kRowPadding * kRowPadding;
 }
 
-// What the data term needs at each pixel: a linearised image value, or a patch of them.
-enum class DataTerm { pixel, patch };
-
-// How the dual step rounds: as OpenCV's CPU version, or with fewer operations.
-enum class Rounding { opencv, fast };
-
 // The planes of the iteration on one level. The padding in front of the rows of pu_x and pv_x is zero.
 struct IterationPlanes {
   float *u, *v;
@@ -44,23 +38,9 @@ struct WarpTarget {
   std::ptrdiff_t stride;
 };
 
-// The data term is on where x_min <= x <= x_max and y_min <= y <= y_max for the sample point (x, y).
-struct DataBounds {
-  float x_min, x_max, y_min, y_max;
-};
-
 struct WarpPlanes {
   const float *u, *v, *frame0;
   float *gx, *gy, *rho_c, *square;
-};
-
-// The taps of a resampling along one axis of n outputs: tap k of output i is input[index[k * n + i]]. Two taps (linear)
-// have one fraction each, weight[i]; four taps (cubic) have weights weight[k * n + i].
-struct AxisTaps {
-  int n;
-  int taps;
-  const int32_t* index;
-  const float* weight;
 };
 
 // ceil(4 sigma) for the largest sigma that TVL1Params allows.

@@ -6,16 +6,14 @@
 #include <limits>
 #include <utility>
 
+#include "../stop_test.h"
+#include "../taps.h"
 #include "affine.h"
 #include "memory.h"
-#include "stop_test.h"
-#include "taps.h"
 
 namespace flowkit {
 
 namespace {
-
-int scaled_side(int side, double scale) { return static_cast<int>(std::lrint(side * scale)); }
 
 Grid grid_of(Size size) { return {size.width, size.height, padded_stride(size.width)}; }
 
@@ -56,33 +54,7 @@ void stretch(const Grid& g, float* image0, float* image1) {
   each([&](float& value) { value = (value - low) * gain; });
 }
 
-DataBounds data_bounds(Border border, const Grid& g) {
-  const float far = std::numeric_limits<float>::infinity();
-  switch (border) {
-    case Border::off: return {0.0f, g.width - 1.0f, 0.0f, g.height - 1.0f};
-    case Border::off_taps:
-      return {1.0f, std::nextafter(g.width - 2.0f, 0.0f), 1.0f, std::nextafter(g.height - 2.0f, 0.0f)};
-    default: return {-far, far, -far, far};
-  }
-}
-
 }  // namespace
-
-std::vector<Size> pyramid_sizes(Size full, const TVL1Params& p) {
-  int most = p.levels;
-  if (p.depth == Depth::diagonal) {
-    const double octaves = std::log(std::hypot(full.width, full.height) / p.min_side) / std::log(1.0 / p.scale);
-    most = std::min(most, std::max(1, 1 + static_cast<int>(std::floor(octaves))));
-  }
-  std::vector<Size> sizes = {full};
-  while (static_cast<int>(sizes.size()) < most) {
-    const Size next = {scaled_side(sizes.back().width, p.scale), scaled_side(sizes.back().height, p.scale)};
-    const int side = std::min(next.width, next.height);
-    if (side < (p.depth == Depth::side ? p.min_side : 3)) break;
-    sizes.push_back(next);
-  }
-  return sizes;
-}
 
 struct TVL1Solver::Level {
   Size size;
@@ -322,7 +294,7 @@ int TVL1Solver::solve_level(std::size_t s) {
   kernels_.prepare_warp(level.grid, level.frame1, target, params_.five_point_derivative,
                         params_.border == Border::zero);
   const WarpSource source = {target.value, target.dx, target.dy, target.stride};
-  const DataBounds bounds = data_bounds(params_.border, level.grid);
+  const DataBounds bounds = data_bounds(params_.border, level.size);
   int iterations = 0;
   for (int warp = 0; warp < params_.warps; ++warp) {
     const WarpPlanes planes = {p.u, p.v, level.frame0, p.gx, p.gy, p.rho_c, p.square};

@@ -4,8 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "../resample.h"
-#include "kernels.h"
+#include "resample.h"
 
 namespace flowkit {
 

@@ -1,21 +1,21 @@
 // When the iterations of one warp end. docs/algorithm.md, "Stopping".
 #pragma once
 
-#include "tvl1.h"
+#include "tvl1_params.h"
 
 namespace flowkit {
 
 class StopTest {
  public:
-  StopTest(const TVL1Params& params, Size size)
+  FLOWKIT_HD StopTest(const TVL1Params& params, Size size)
       : rule_(params.stop_rule), threshold_(params.epsilon * params.epsilon * size.width * size.height) {}
 
   // Whether a sum of squared changes up to limit() ends the warp at every iteration, so that several may run at a time.
-  bool simple() const { return never() || rule_ == StopRule::every; }
-  double limit() const { return never() ? -1.0 : threshold_; }
+  FLOWKIT_HD bool simple() const { return never() || rule_ == StopRule::every; }
+  FLOWKIT_HD double limit() const { return never() ? -1.0 : threshold_; }
 
   // Takes the sum of squared changes of the next iteration; true when it was the last.
-  bool done(double error) {
+  FLOWKIT_HD bool done(double error) {
     if (never()) return false;
     if (rule_ == StopRule::cadenced && !due()) return false;
     counter_ = error;
@@ -23,9 +23,9 @@ class StopTest {
   }
 
  private:
-  bool never() const { return threshold_ == 0.0; }
+  FLOWKIT_HD bool never() const { return threshold_ == 0.0; }
 
-  bool due() {
+  FLOWKIT_HD bool due() {
     const bool test = (iteration_++ & 1) != 0 && counter_ < threshold_;
     if (!test) counter_ -= threshold_;
     return test;

@@ -1,0 +1,41 @@
+#include "tvl1_params.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace flowkit {
+
+namespace {
+
+int scaled_side(int side, double scale) { return static_cast<int>(std::lrint(side * scale)); }
+
+}  // namespace
+
+std::vector<Size> pyramid_sizes(Size full, const TVL1Params& p) {
+  int most = p.levels;
+  if (p.depth == Depth::diagonal) {
+    const double octaves = std::log(std::hypot(full.width, full.height) / p.min_side) / std::log(1.0 / p.scale);
+    most = std::min(most, std::max(1, 1 + static_cast<int>(std::floor(octaves))));
+  }
+  std::vector<Size> sizes = {full};
+  while (static_cast<int>(sizes.size()) < most) {
+    const Size next = {scaled_side(sizes.back().width, p.scale), scaled_side(sizes.back().height, p.scale)};
+    const int side = std::min(next.width, next.height);
+    if (side < (p.depth == Depth::side ? p.min_side : 3)) break;
+    sizes.push_back(next);
+  }
+  return sizes;
+}
+
+DataBounds data_bounds(Border border, Size size) {
+  const float far = std::numeric_limits<float>::infinity();
+  switch (border) {
+    case Border::off: return {0.0f, size.width - 1.0f, 0.0f, size.height - 1.0f};
+    case Border::off_taps:
+      return {1.0f, std::nextafter(size.width - 2.0f, 0.0f), 1.0f, std::nextafter(size.height - 2.0f, 0.0f)};
+    default: return {-far, far, -far, far};
+  }
+}
+
+}  // namespace flowkit

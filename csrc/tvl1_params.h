@@ -1,0 +1,49 @@
+// The parameters of TV-L1 and what follows from them alone, for every backend. docs/algorithm.md says what each
+// decides.
+#pragma once
+
+#include <vector>
+
+#include "resample.h"
+#include "tvl1_math.h"
+
+namespace flowkit {
+
+enum class Border { zero, clamp, off, off_taps };
+enum class StopRule { every, cadenced };
+enum class Depth { side, diagonal };
+
+// The fields of flowkit.types.TVL1Params, checked there.
+struct TVL1Params {
+  double tau, lambda, theta, epsilon;
+  StopRule stop_rule;
+  int levels;
+  double scale;
+  Depth depth;
+  int min_side, warps, outer_iterations, inner_iterations, median;
+  double cubic;
+  Border border;
+  bool five_point_derivative;
+  DataTerm data_term;
+  double patch_sigma, residual_scale;
+  Rounding rounding;
+  bool affine_reference, carry_dual;
+  double gradient_floor;
+  bool stretch;
+  double smoothing, pyramid_blur;
+  Kernel pyramid_kernel;
+  Alignment grid;
+  Kernel upsampling;
+  bool upsampling_exact;
+};
+
+struct Size {
+  int width, height;
+};
+
+// The sizes of the pyramid's levels, full resolution first.
+std::vector<Size> pyramid_sizes(Size full, const TVL1Params& params);
+
+DataBounds data_bounds(Border border, Size size);
+
+}  // namespace flowkit
