@@ -32,37 +32,69 @@ FLOWKIT_HD void sort5(Vec* a) {
 
 FLOWKIT_HD Vec median3(Vec a, Vec b, Vec c) { return maximum(minimum(a, b), minimum(maximum(a, b), c)); }
 
-// The smallest of n to the front, the largest to the back.
-template <int n>
-FLOWKIT_HD void extremes(Vec* a) {
-  for (int i = 0; i < n / 2; ++i) order(a[i], a[n - 1 - i]);
-  for (int i = 1; i < (n + 1) / 2; ++i) order(a[0], a[i]);
-  for (int i = n / 2; i < n - 1; ++i) order(a[i], a[n - 1]);
+// Of five values, in ascending order: the two largest, the three largest, the three in the middle. The smallest are the
+// largest with the order turned round.
+struct Up {
+  static FLOWKIT_HD Vec low(Vec a, Vec b) { return minimum(a, b); }
+  static FLOWKIT_HD Vec high(Vec a, Vec b) { return maximum(a, b); }
+};
+struct Down {
+  static FLOWKIT_HD Vec low(Vec a, Vec b) { return maximum(a, b); }
+  static FLOWKIT_HD Vec high(Vec a, Vec b) { return minimum(a, b); }
+};
+
+template <class Order>
+FLOWKIT_HD void last_two(Vec a, Vec b, Vec c, Vec d, Vec e, Vec& second, Vec& first) {
+  const Vec ab = Order::high(a, b), cd = Order::high(c, d), four = Order::high(ab, cd);
+  const Vec next = Order::high(Order::low(ab, cd), Order::high(Order::low(a, b), Order::low(c, d)));
+  first = Order::high(four, e);
+  second = Order::high(next, Order::low(four, e));
 }
 
-// The median of 13: an element that six others exceed, or that exceeds six others, among 8 of 13 cannot be it and is
-// forgotten.
-FLOWKIT_HD Vec median13(Vec* a) {
-  extremes<8>(a);
-  a[7] = a[8];
-  extremes<7>(a + 1);
-  a[7] = a[9];
-  extremes<6>(a + 2);
-  a[7] = a[10];
-  extremes<5>(a + 3);
-  a[7] = a[11];
-  extremes<4>(a + 4);
-  return median3(a[5], a[6], a[12]);
+template <class Order>
+FLOWKIT_HD void last_three(Vec a, Vec b, Vec c, Vec d, Vec e, Vec& third, Vec& second, Vec& first) {
+  const Vec ab = Order::high(a, b), cd = Order::high(c, d), four = Order::high(ab, cd);
+  const Vec lesser = Order::low(ab, cd), greater = Order::high(Order::low(a, b), Order::low(c, d));
+  const Vec next = Order::high(lesser, greater), after = Order::low(lesser, greater);
+  first = Order::high(four, e);
+  const Vec rest = Order::low(four, e);
+  second = Order::high(next, rest);
+  third = Order::high(after, Order::low(next, rest));
+}
+
+FLOWKIT_HD void middle_three(Vec a, Vec b, Vec c, Vec d, Vec e, Vec& low, Vec& centre, Vec& high) {
+  order(a, b);
+  order(c, d);
+  low = minimum(b, d);
+  high = maximum(a, c);
+  centre = maximum(minimum(a, c), minimum(maximum(b, d), e));
+  sort3(low, centre, high);
 }
 
 // s[r][c]: the r-th smallest of the window's column c.
-FLOWKIT_HD Vec median5x5(Vec s[5][5]) {
-  for (int r = 0; r < 5; ++r) sort5(s[r]);
-  // (r, c) is at least (r+1)(c+1) - 1 others and at most (5-r)(5-c) - 1: these 13 can be the 13th of 25; six lie below,
-  // six above.
-  Vec candidates[13] = {s[0][3], s[0][4], s[1][2], s[1][3], s[1][4], s[2][1], s[2][2],
-                        s[2][3], s[3][0], s[3][1], s[3][2], s[4][0], s[4][1]};
-  return median13(candidates);
+//
+// With the rows sorted too, s[r][c] is at least (r+1)(c+1) - 1 others and at most (5-r)(5-c) - 1, so thirteen can be the
+// 13th of 25, and six lie below them, six above. The last network is the shortest that a search found which gives the
+// median of all 252 arrays of zeros and ones that are sorted both ways, and so of every such array (Knuth, 5.3.4, the
+// zero-one principle).
+FLOWKIT_HD Vec median5x5(const Vec (&s)[5][5]) {
+  Vec s03, s04, s12, s13, s14, s21, s22, s23, s30, s31, s32, s40, s41;
+  last_two<Up>(s[0][0], s[0][1], s[0][2], s[0][3], s[0][4], s03, s04);
+  last_three<Up>(s[1][0], s[1][1], s[1][2], s[1][3], s[1][4], s12, s13, s14);
+  middle_three(s[2][0], s[2][1], s[2][2], s[2][3], s[2][4], s21, s22, s23);
+  last_three<Down>(s[3][0], s[3][1], s[3][2], s[3][3], s[3][4], s32, s31, s30);
+  last_two<Down>(s[4][0], s[4][1], s[4][2], s[4][3], s[4][4], s41, s40);
+
+  order(s31, s13);
+  order(s40, s04);
+  const Vec a = minimum(minimum(s32, s23), s04);
+  const Vec b = maximum(s40, maximum(s21, s12));
+  Vec c = minimum(s41, s14);
+  order(c, s22);
+  Vec d = maximum(c, maximum(s30, s03));
+  Vec e = maximum(s31, b);
+  order(e, d);
+  return minimum(maximum(minimum(minimum(s22, s13), a), e), d);
 }
 
 FLOWKIT_HD Vec median3x3(Vec s[3][3]) {
