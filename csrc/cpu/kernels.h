@@ -8,12 +8,13 @@
 
 namespace flowkit {
 
-// Planes have this many pixels of padding in front of each row, and at least two behind, so that whole vectors may be
-// read and written anywhere a row has pixels, and x - 1, x + 1 need no test.
+// Rows are whole vectors, so that vectors may be read and written anywhere a row has pixels, and this many pixels of
+// padding are between them (and in front of the first), so that x - 1, x + 1 need no test. The first of the padding
+// belong to the row before, the last to the row behind.
 constexpr int kRowPadding = 16;
 
 constexpr std::ptrdiff_t padded_stride(int width) {
-  return kRowPadding + (width + 2 + kRowPadding - 1) / kRowPadding * kRowPadding;
+  return (width + kRowPadding - 1) / kRowPadding * kRowPadding + kRowPadding;
 }
 
 // The planes of the iteration on one level. The padding in front of the rows of pu_x and pv_x is zero.
@@ -25,17 +26,15 @@ struct IterationPlanes {
   AffineGradient affine;
 };
 
-// I1 and its derivatives, each plane framed by kFrame pixels of border: as far as a tap of any sample can be. The
-// pointers are to pixel (0, 0); behind each row a whole vector more may be read.
+// I1 and its derivatives, each plane framed by kFrame pixels of border on all sides: as far as a tap of any sample can
+// be. The border beside the rows is in their padding.
 struct WarpSource {
   const float *value, *dx, *dy;
-  std::ptrdiff_t stride;
   static constexpr int kFrame = 5;
 };
 
 struct WarpTarget {
   float *value, *dx, *dy;
-  std::ptrdiff_t stride;
 };
 
 struct WarpPlanes {
@@ -56,7 +55,7 @@ struct KernelTable {
   const char* level;
 
   // Runs up to `count` iterations, and ends after the first whose sum over the pixels of the squared change of (u, v)
-  // is at most `stop_at`. Returns how many ran; errors[i] gets the i-th's sum.
+  // is at most `stop_at`. Returns how many ran; errors[i] gets the i-th's sum, or 0 where stop_at < 0 and nobody asks.
   int (*iterate)(DataTerm, Rounding, Grid, IterationPlanes, StepSizes, int count, double stop_at, double* errors);
 
   // Samples I1 at (x + u, y + v) and linearises it there.
@@ -68,12 +67,12 @@ struct KernelTable {
   void (*average_patches)(Grid, const float* u, const float* v, float* const* data, StepSizes, float residual_scale,
                           const float* weight, int radius, float* ring);
 
-  // The median over size x size pixels (3 or 5) with replicated borders. Writes into the padding of `in`.
-  // `sorted`: five rows of scratch, padded in front.
-  void (*median)(Grid, float* in, float* out, int size, float* const* sorted);
+  // The median over size x size pixels (3 or 5) with replicated borders, in place. `rows`: kMedianRows rows of scratch,
+  // padded in front.
+  void (*median)(Grid, float* plane, int size, float* const* rows);
 
-  // `image` and its derivatives (of 3 or 5 points) into the target, then their border: zeros or the nearest pixel.
-  void (*prepare_warp)(Grid, const float* image, WarpTarget target, bool five_point, bool zero_border);
+  // The derivatives (of 3 or 5 points) of target.value, then the border of all three: zeros or the nearest pixel.
+  void (*prepare_warp)(Grid, WarpTarget target, bool five_point, bool zero_border);
 
   // Resamples rows then columns and multiplies by `gain`, in double precision. `scratch` holds input height x output
   // width, in the output's stride.
@@ -85,5 +84,6 @@ struct KernelTable {
 };
 
 constexpr int kMostIterationsAtOnce = 8;
+constexpr int kMedianRows = 7;
 
 }  // namespace flowkit

@@ -77,20 +77,13 @@ struct TVL1Solver::Planes {
 
   static std::size_t padded(std::size_t count) { return (count + kSkew + 15) / 16 * 16; }
   static std::size_t plane_floats(const Grid& g) { return padded(kRowPadding + g.stride * g.height + kRowPadding); }
-  // The planes of the warp source, with room for a vector behind the frame.
-  static std::ptrdiff_t framed_stride(const Grid& g) {
-    return padded_stride(g.width + WarpSource::kFrame + kRowPadding);
-  }
+  // With the rows of a warp source's border above and below.
   static std::size_t framed_floats(const Grid& g) {
-    return padded(framed_stride(g) * (g.height + 2 * WarpSource::kFrame) + kRowPadding);
+    return padded(kRowPadding + g.stride * (g.height + 2 * WarpSource::kFrame) + kRowPadding);
   }
-  // Of a level, in planes that were taken for the full size.
-  WarpTarget warp_target(const Grid& g) const {
-    const std::ptrdiff_t stride = framed_stride(g), first = WarpSource::kFrame * stride + kRowPadding;
-    return {framed[0] + first, framed[1] + first, framed[2] + first, stride};
-  }
-  static std::size_t row_floats(const Grid& g) { return padded(g.stride + 2 * kMostRadius + 2 * kRowPadding); }
-  static constexpr int kMostRadius = 256;
+  static std::ptrdiff_t framed_start(const Grid& g) { return kRowPadding + g.stride * WarpSource::kFrame; }
+  // With `border` pixels more on both sides.
+  static std::size_t row_floats(const Grid& g, int border = 0) { return padded(g.stride + 2 * (border + kRowPadding)); }
 
   float* take(std::size_t count) {
     float* at = block.data() + used;
@@ -98,14 +91,16 @@ struct TVL1Solver::Planes {
     return at;
   }
   float* take_plane(const Grid& g) { return take(plane_floats(g)) + kRowPadding; }
+  float* take_framed(const Grid& g) { return take(framed_floats(g)) + framed_start(g); }
 
   Block block;
   std::size_t used = 0;
 
-  float *u, *v, *pu_x, *pu_y, *pv_x, *pv_y, *gx, *gy, *rho_c, *square, *spare;
+  float *u, *v, *pu_x, *pu_y, *pv_x, *pv_y, *gx, *gy, *rho_c, *square;
   float *zero_row, *blur_row;
-  float* median_rows[5];
-  float* framed[3];
+  float* median_rows[kMedianRows];
+  // Of I1 on the level being solved: whole blocks, as the rows above the image depend on the level. Scratch elsewhere.
+  float *derivative_x, *derivative_y;
   std::vector<float> smoothing, reduction, patch_taps;
   // Only for a patch data term: the fifth plane of its steps, and the ring of average_patches.
   float *patch = nullptr, *ring = nullptr;
@@ -118,8 +113,13 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
              static_cast<float>(params.tau / params.theta), static_cast<float>(params.gradient_floor)} {
   const std::vector<Size> sizes = pyramid_sizes(size, params);
   const Grid full = grid_of(size);
-  std::size_t floats = 11 * Planes::plane_floats(full) + 3 * Planes::framed_floats(full) + 7 * Planes::row_floats(full);
-  for (const Size& s : sizes) floats += 2 * Planes::plane_floats(grid_of(s));
+  const std::vector<float> smoothing = gaussian_taps(params.smoothing);
+  const std::vector<float> reduction =
+      gaussian_taps(params.pyramid_blur * std::sqrt(1.0 / (params.scale * params.scale) - 1.0));
+  const int border = static_cast<int>(std::max(smoothing.size(), reduction.size()));
+  std::size_t floats = 10 * Planes::plane_floats(full) + 2 * Planes::framed_floats(full) +
+                       (1 + kMedianRows) * Planes::row_floats(full) + Planes::row_floats(full, border);
+  for (const Size& s : sizes) floats += Planes::plane_floats(grid_of(s)) + Planes::framed_floats(grid_of(s));
   const bool patch = params.data_term == DataTerm::patch;
   const std::vector<float> patch_taps = patch ? gaussian_taps(params.patch_sigma) : std::vector<float>();
   const std::size_t ring_floats =
@@ -127,18 +127,19 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
   if (patch) floats += Planes::plane_floats(full) + ring_floats;
   planes_ = std::make_unique<Planes>(floats);
   Planes& p = *planes_;
-  for (float** plane : {&p.u, &p.v, &p.pu_x, &p.pu_y, &p.pv_x, &p.pv_y, &p.gx, &p.gy, &p.rho_c, &p.square, &p.spare})
+  for (float** plane : {&p.u, &p.v, &p.pu_x, &p.pu_y, &p.pv_x, &p.pv_y, &p.gx, &p.gy, &p.rho_c, &p.square})
     *plane = p.take_plane(full);
-  for (float** row : {&p.zero_row, &p.blur_row}) *row = p.take(Planes::row_floats(full)) + kRowPadding;
+  p.zero_row = p.take(Planes::row_floats(full)) + kRowPadding;
+  p.blur_row = p.take(Planes::row_floats(full, border)) + kRowPadding;
   for (float*& row : p.median_rows) row = p.take(Planes::row_floats(full)) + kRowPadding;
-  for (float*& plane : p.framed) plane = p.take(Planes::framed_floats(full));
+  for (float** plane : {&p.derivative_x, &p.derivative_y}) *plane = p.take(Planes::framed_floats(full));
   if (patch) {
     p.patch = p.take_plane(full);
     p.ring = p.take(ring_floats);
     p.patch_taps = patch_taps;
   }
-  p.smoothing = gaussian_taps(params.smoothing);
-  p.reduction = gaussian_taps(params.pyramid_blur * std::sqrt(1.0 / (params.scale * params.scale) - 1.0));
+  p.smoothing = smoothing;
+  p.reduction = reduction;
 
   const double nominal = 1.0 / params.scale;
   for (std::size_t s = 0; s < sizes.size(); ++s) {
@@ -146,7 +147,7 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
     level.size = sizes[s];
     level.grid = grid_of(sizes[s]);
     level.frame0 = p.take_plane(level.grid);
-    level.frame1 = p.take_plane(level.grid);
+    level.frame1 = p.take_framed(level.grid);
     if (s > 0) {
       level.down_x = ResampleTaps(sizes[s - 1].width, sizes[s].width, nominal, params.grid, params.pyramid_kernel);
       level.down_y = ResampleTaps(sizes[s - 1].height, sizes[s].height, nominal, params.grid, params.pyramid_kernel);
@@ -176,7 +177,7 @@ void TVL1Solver::load_frames(const FrameView& frame0, const FrameView& frame1, V
   if (planes_->smoothing.empty()) return;
   const int radius = static_cast<int>(planes_->smoothing.size()) - 1;
   for (float* image : {full.frame0, full.frame1})
-    kernels_.blur(full.grid, image, image, planes_->smoothing.data(), radius, planes_->spare, planes_->blur_row);
+    kernels_.blur(full.grid, image, image, planes_->smoothing.data(), radius, planes_->derivative_x, planes_->blur_row);
 }
 
 // The planes of the iteration are idle while the pyramid is built and serve as scratch.
@@ -188,10 +189,11 @@ void TVL1Solver::build_pyramid() {
       const float* source = from;
       if (!p.reduction.empty()) {
         const int radius = static_cast<int>(p.reduction.size()) - 1;
-        kernels_.blur(fine.grid, from, p.gx, p.reduction.data(), radius, p.spare, p.blur_row);
+        kernels_.blur(fine.grid, from, p.gx, p.reduction.data(), radius, p.derivative_x, p.blur_row);
         source = p.gx;
       }
-      kernels_.resample(fine.grid, source, coarse.grid, to, coarse.down_x.view(), coarse.down_y.view(), 1.0, p.spare);
+      kernels_.resample(fine.grid, source, coarse.grid, to, coarse.down_x.view(), coarse.down_y.view(), 1.0,
+                        p.derivative_x);
     }
   }
 }
@@ -214,7 +216,8 @@ void TVL1Solver::start_coarsest(const float* initial_flow) {
       const Level &fine = levels_[s - 1], &coarse = levels_[s];
       const ResampleTaps x(fine.size.width, coarse.size.width, 1.0 / params_.scale, params_.grid, Kernel::linear);
       const ResampleTaps y(fine.size.height, coarse.size.height, 1.0 / params_.scale, params_.grid, Kernel::linear);
-      kernels_.resample(fine.grid, *flow[component], coarse.grid, p.gx, x.view(), y.view(), params_.scale, p.spare);
+      kernels_.resample(fine.grid, *flow[component], coarse.grid, p.gx, x.view(), y.view(), params_.scale,
+                        p.derivative_x);
       std::swap(*flow[component], p.gx);
     }
   }
@@ -223,8 +226,10 @@ void TVL1Solver::start_coarsest(const float* initial_flow) {
 void TVL1Solver::upsample_flow(std::size_t to) {
   Planes& p = *planes_;
   const Level &fine = levels_[to], &coarse = levels_[to + 1];
-  kernels_.resample(coarse.grid, p.u, fine.grid, p.gx, fine.up_x.view(), fine.up_y.view(), fine.up_gain_u, p.spare);
-  kernels_.resample(coarse.grid, p.v, fine.grid, p.gy, fine.up_x.view(), fine.up_y.view(), fine.up_gain_v, p.spare);
+  kernels_.resample(coarse.grid, p.u, fine.grid, p.gx, fine.up_x.view(), fine.up_y.view(), fine.up_gain_u,
+                    p.derivative_x);
+  kernels_.resample(coarse.grid, p.v, fine.grid, p.gy, fine.up_x.view(), fine.up_y.view(), fine.up_gain_v,
+                    p.derivative_x);
   std::swap(p.u, p.gx);
   std::swap(p.v, p.gy);
 }
@@ -237,7 +242,7 @@ void TVL1Solver::upsample_dual(std::size_t to) {
   const int last_x = fine.size.width - 1, last_y = fine.size.height - 1;
   for (float** dual : {&p.pu_x, &p.pv_x, &p.pu_y, &p.pv_y}) {
     std::memset(p.gx - kRowPadding, 0, plane_bytes);
-    kernels_.resample(coarse.grid, *dual, fine.grid, p.gx, fine.dual_x.view(), fine.dual_y.view(), 1.0, p.spare);
+    kernels_.resample(coarse.grid, *dual, fine.grid, p.gx, fine.dual_x.view(), fine.dual_y.view(), 1.0, p.derivative_x);
     std::swap(*dual, p.gx);
   }
   for (float* dual : {p.pu_x, p.pv_x, p.pu_y, p.pv_y})
@@ -263,10 +268,7 @@ int TVL1Solver::iterate_warp(std::size_t s) {
   int total = 0;
   for (int outer = 0; outer < params_.outer_iterations; ++outer) {
     if (params_.median > 0)
-      for (float** plane : {&p.u, &p.v}) {
-        kernels_.median(level.grid, *plane, p.spare, params_.median, p.median_rows);
-        std::swap(*plane, p.spare);
-      }
+      for (float* plane : {p.u, p.v}) kernels_.median(level.grid, plane, params_.median, p.median_rows);
     const IterationPlanes planes = {
         p.u, p.v, p.pu_x, p.pu_y, p.pv_x, p.pv_y, {p.gx, p.gy, p.rho_c, p.square, p.patch}, p.zero_row, affine};
     for (int inner = 0; inner < params_.inner_iterations;) {
@@ -290,10 +292,10 @@ int TVL1Solver::solve_level(std::size_t s) {
     const std::size_t plane_bytes = Planes::plane_floats(level.grid) * sizeof(float);
     for (float* dual : {p.pu_x, p.pu_y, p.pv_x, p.pv_y}) std::memset(dual - kRowPadding, 0, plane_bytes);
   }
-  const WarpTarget target = p.warp_target(level.grid);
-  kernels_.prepare_warp(level.grid, level.frame1, target, params_.five_point_derivative,
-                        params_.border == Border::zero);
-  const WarpSource source = {target.value, target.dx, target.dy, target.stride};
+  const std::ptrdiff_t start = Planes::framed_start(level.grid);
+  const WarpTarget target = {level.frame1, p.derivative_x + start, p.derivative_y + start};
+  kernels_.prepare_warp(level.grid, target, params_.five_point_derivative, params_.border == Border::zero);
+  const WarpSource source = {target.value, target.dx, target.dy};
   const DataBounds bounds = data_bounds(params_.border, level.size);
   int iterations = 0;
   for (int warp = 0; warp < params_.warps; ++warp) {

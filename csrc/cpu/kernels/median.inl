@@ -73,10 +73,10 @@ FLOWKIT_HD void middle_three(Vec a, Vec b, Vec c, Vec d, Vec e, Vec& low, Vec& c
 
 // s[r][c]: the r-th smallest of the window's column c.
 //
-// With the rows sorted too, s[r][c] is at least (r+1)(c+1) - 1 others and at most (5-r)(5-c) - 1, so thirteen can be the
-// 13th of 25, and six lie below them, six above. The last network is the shortest that a search found which gives the
-// median of all 252 arrays of zeros and ones that are sorted both ways, and so of every such array (Knuth, 5.3.4, the
-// zero-one principle).
+// With the rows sorted too, s[r][c] is at least (r+1)(c+1) - 1 others and at most (5-r)(5-c) - 1, so thirteen can be
+// the 13th of 25, and six lie below them, six above. The last network is the shortest that a search found which gives
+// the median of all 252 arrays of zeros and ones that are sorted both ways, and so of every such array (Knuth, 5.3.4,
+// the zero-one principle).
 FLOWKIT_HD Vec median5x5(const Vec (&s)[5][5]) {
   Vec s03, s04, s12, s13, s14, s21, s22, s23, s30, s31, s32, s40, s41;
   last_two<Up>(s[0][0], s[0][1], s[0][2], s[0][3], s[0][4], s03, s04);
@@ -102,7 +102,7 @@ FLOWKIT_HD Vec median3x3(Vec s[3][3]) {
                  minimum(minimum(s[2][0], s[2][1]), s[2][2]));
 }
 
-// Sorts the window's columns around row y: sorted[r] + x gets the r-th smallest of column x, from two columns before
+// Sorts the window's columns around one row: sorted[r] + x gets the r-th smallest of column x, from two columns before
 // the row to two behind.
 template <int size>
 inline void sort_columns(const float* const* rows, int width, float* const* sorted) {
@@ -117,40 +117,50 @@ inline void sort_columns(const float* const* rows, int width, float* const* sort
   }
 }
 
+// The medians of one row from its sorted columns.
 template <int size>
-inline void median_plane(Grid g, float* in, float* out, float* const* sorted) {
+inline void median_row(float* const* sorted, int width, float* out) {
+  for (int x = 0; x < width; x += kLanes) {
+    Vec s[size][size];
+    for (int r = 0; r < size; ++r)
+      for (int c = 0; c < size; ++c) s[r][c] = load(sorted[r] + x + c - size / 2);
+    if constexpr (size == 5)
+      store(out + x, median5x5(s));
+    else
+      store(out + x, median3x3(s));
+  }
+}
+
+template <int size>
+inline void median_plane(Grid g, float* plane, float* const* scratch) {
   constexpr int reach = size / 2;
   for (int y = 0; y < g.height; ++y) {
-    float* row = in + y * g.stride;
+    float* row = plane + y * g.stride;
     for (int k = 1; k <= reach; ++k) {
       row[-k] = row[0];
       row[g.width - 1 + k] = row[g.width - 1];
     }
   }
+  // The rows above have their medians already: the last two are kept as they were.
+  float* const* kept = scratch + 5;
   for (int y = 0; y < g.height; ++y) {
     const float* rows[size];
     for (int r = 0; r < size; ++r) {
-      const int at = y + r - reach;
-      rows[r] = in + (at < 0 ? 0 : (at < g.height ? at : g.height - 1)) * g.stride;
+      const int at = y + r - reach < 0 ? 0 : (y + r - reach < g.height ? y + r - reach : g.height - 1);
+      rows[r] = at < y ? kept[at % 2] : plane + at * g.stride;
     }
-    sort_columns<size>(rows, g.width, sorted);
-    for (int x = 0; x < g.width; x += kLanes) {
-      Vec s[size][size];
-      for (int r = 0; r < size; ++r)
-        for (int c = 0; c < size; ++c) s[r][c] = load(sorted[r] + x + c - reach);
-      if constexpr (size == 5)
-        store(out + y * g.stride + x, median5x5(s));
-      else
-        store(out + y * g.stride + x, median3x3(s));
-    }
+    sort_columns<size>(rows, g.width, scratch);
+    float* row = plane + y * g.stride;
+    __builtin_memcpy(kept[y % 2] - kRowPadding, row - kRowPadding, sizeof(float) * (g.stride + kRowPadding));
+    median_row<size>(scratch, g.width, row);
   }
 }
 
-static void median(Grid g, float* in, float* out, int size, float* const* sorted) {
+static void median(Grid g, float* plane, int size, float* const* rows) {
   if (size == 5)
-    median_plane<5>(g, in, out, sorted);
+    median_plane<5>(g, plane, rows);
   else
-    median_plane<3>(g, in, out, sorted);
+    median_plane<3>(g, plane, rows);
 }
 
 }  // namespace flowkit::FLOWKIT_SIMD

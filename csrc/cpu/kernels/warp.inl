@@ -59,12 +59,13 @@ struct Sampled {
 };
 
 template <int x_taps, int y_taps>
-FLOWKIT_HD Sampled sample_together(WarpSource source, const Samples& s, Vec shift_x, Vec shift_y, int left, int top) {
+FLOWKIT_HD Sampled sample_together(WarpSource source, std::ptrdiff_t stride, const Samples& s, Vec shift_x, Vec shift_y,
+                                   int left, int top) {
   const Window<x_taps> x = window<x_taps>(s.x, shift_x > 0.0f);
   const Window<y_taps> y = window<y_taps>(s.y, shift_y > 0.0f);
-  const std::ptrdiff_t first = (top - 1) * source.stride + (left - 1);
-  return {sum_window(source.value + first, source.stride, x, y), sum_window(source.dx + first, source.stride, x, y),
-          sum_window(source.dy + first, source.stride, x, y)};
+  const std::ptrdiff_t first = (top - 1) * stride + (left - 1);
+  return {sum_window(source.value + first, stride, x, y), sum_window(source.dx + first, stride, x, y),
+          sum_window(source.dy + first, stride, x, y)};
 }
 
 inline float sample_lane(const float* plane, std::ptrdiff_t stride, const Samples& s, int lane) {
@@ -78,18 +79,18 @@ inline float sample_lane(const float* plane, std::ptrdiff_t stride, const Sample
   return value;
 }
 
-inline Sampled sample_lanes(WarpSource source, const Samples& s, int lanes) {
+inline Sampled sample_lanes(WarpSource source, std::ptrdiff_t stride, const Samples& s, int lanes) {
   Sampled out = {};
   for (int lane = 0; lane < lanes; ++lane) {
-    out.value[lane] = sample_lane(source.value, source.stride, s, lane);
-    out.dx[lane] = sample_lane(source.dx, source.stride, s, lane);
-    out.dy[lane] = sample_lane(source.dy, source.stride, s, lane);
+    out.value[lane] = sample_lane(source.value, stride, s, lane);
+    out.dx[lane] = sample_lane(source.dx, stride, s, lane);
+    out.dy[lane] = sample_lane(source.dy, stride, s, lane);
   }
   return out;
 }
 
 // Samples pixels x .. of row y; `present` marks the lanes that are pixels.
-FLOWKIT_HD Sampled sample(WarpSource source, const Samples& s, int x, int y, VecInt present) {
+FLOWKIT_HD Sampled sample(WarpSource source, std::ptrdiff_t stride, const Samples& s, int x, int y, VecInt present) {
   const Vec offset_x = s.left - (iota() + static_cast<float>(x));
   const Vec offset_y = s.top - static_cast<float>(y);
   // How far each lane's displacement is above the first one's, in whole pixels.
@@ -99,15 +100,15 @@ FLOWKIT_HD Sampled sample(WarpSource source, const Samples& s, int x, int y, Vec
   const float base_x = all(from_first_x >= 0.0f) ? 0.0f : -1.0f, base_y = all(from_first_y >= 0.0f) ? 0.0f : -1.0f;
   const Vec shift_x = from_first_x - base_x, shift_y = from_first_y - base_y;
   const int left = x + static_cast<int>(offset_x[0] + base_x), top = y + static_cast<int>(offset_y[0] + base_y);
-  if (same_x && same_y) return sample_together<4, 4>(source, s, shift_x, shift_y, left, top);
+  if (same_x && same_y) return sample_together<4, 4>(source, stride, s, shift_x, shift_y, left, top);
   if (all((shift_x >= 0.0f) & (shift_x <= 1.0f) & (shift_y >= 0.0f) & (shift_y <= 1.0f))) {
-    if (same_x) return sample_together<4, 5>(source, s, shift_x, shift_y, left, top);
-    if (same_y) return sample_together<5, 4>(source, s, shift_x, shift_y, left, top);
-    return sample_together<5, 5>(source, s, shift_x, shift_y, left, top);
+    if (same_x) return sample_together<4, 5>(source, stride, s, shift_x, shift_y, left, top);
+    if (same_y) return sample_together<5, 4>(source, stride, s, shift_x, shift_y, left, top);
+    return sample_together<5, 5>(source, stride, s, shift_x, shift_y, left, top);
   }
   int lanes = 0;
   while (lanes < kLanes && present[lanes]) ++lanes;
-  return sample_lanes(source, s, lanes);
+  return sample_lanes(source, stride, s, lanes);
 }
 
 static void warp(Grid g, WarpSource source, WarpPlanes p, DataBounds on, float cubic) {
@@ -117,7 +118,7 @@ static void warp(Grid g, WarpSource source, WarpPlanes p, DataBounds on, float c
       const Vec u = load(p.u + i), v = load(p.v + i);
       const Vec px = (iota() + static_cast<float>(x)) + u, py = v + static_cast<float>(y);
       const VecInt present = iota() < static_cast<float>(g.width - x);
-      const Sampled at = sample(source, samples_at(px, py, g, cubic), x, y, present);
+      const Sampled at = sample(source, g.stride, samples_at(px, py, g, cubic), x, y, present);
       const VecInt inside = present & (px >= on.x_min) & (px <= on.x_max) & (py >= on.y_min) & (py <= on.y_max);
       const Vec gx = select(inside, at.dx, Vec{}), gy = select(inside, at.dy, Vec{});
       store(p.gx + i, gx);
@@ -127,26 +128,26 @@ static void warp(Grid g, WarpSource source, WarpPlanes p, DataBounds on, float c
     }
 }
 
-// The border around the interior of one plane of a warp source.
-inline void frame_plane(Grid g, float* plane, std::ptrdiff_t stride, bool zero_border) {
+// The border around the interior of one plane.
+inline void frame_plane(Grid g, float* plane, bool zero_border) {
   constexpr int frame = WarpSource::kFrame;
   for (int y = 0; y < g.height; ++y) {
-    float* row = plane + y * stride;
+    float* row = plane + y * g.stride;
     for (int k = 1; k <= frame; ++k) {
       row[-k] = zero_border ? 0.0f : row[0];
       row[g.width - 1 + k] = zero_border ? 0.0f : row[g.width - 1];
     }
   }
   const std::size_t bytes = sizeof(float) * (g.width + 2 * frame);
+  const float *first = plane - frame, *last = plane + (g.height - 1) * g.stride - frame;
   for (int k = 1; k <= frame; ++k) {
-    float* above = plane - k * stride - frame;
-    float* below = plane + (g.height - 1 + k) * stride - frame;
+    float *above = plane - k * g.stride - frame, *below = plane + (g.height - 1 + k) * g.stride - frame;
     if (zero_border) {
       __builtin_memset(above, 0, bytes);
       __builtin_memset(below, 0, bytes);
     } else {
-      __builtin_memcpy(above, plane - frame, bytes);
-      __builtin_memcpy(below, plane + (g.height - 1) * stride - frame, bytes);
+      __builtin_memcpy(above, first, bytes);
+      __builtin_memcpy(below, last, bytes);
     }
   }
 }
@@ -156,23 +157,21 @@ FLOWKIT_HD Vec derivative(Vec near, Vec far, bool five_point) {
   return five_point ? near * (8.0f / 12.0f) - far * (1.0f / 12.0f) : near * 0.5f;
 }
 
-static void prepare_warp(Grid g, const float* image, WarpTarget target, bool five_point, bool zero_border) {
-  const std::ptrdiff_t stride = target.stride;
-  for (int y = 0; y < g.height; ++y)
-    __builtin_memcpy(target.value + y * stride, image + y * g.stride, sizeof(float) * g.width);
+static void prepare_warp(Grid g, WarpTarget target, bool five_point, bool zero_border) {
+  const std::ptrdiff_t stride = g.stride;
   // Derivatives see the nearest pixel outside the image, whatever border the warp will see.
-  frame_plane(g, target.value, stride, false);
+  frame_plane(g, target.value, false);
   for (int y = 0; y < g.height; ++y)
     for (int x = 0; x < g.width; x += kLanes) {
-      const float* at = target.value + y * stride + x;
-      store(target.dx + y * stride + x,
-            derivative(load(at + 1) - load(at - 1), load(at + 2) - load(at - 2), five_point));
-      store(target.dy + y * stride + x, derivative(load(at + stride) - load(at - stride),
-                                                   load(at + 2 * stride) - load(at - 2 * stride), five_point));
+      const std::ptrdiff_t i = y * stride + x;
+      const float* at = target.value + i;
+      store(target.dx + i, derivative(load(at + 1) - load(at - 1), load(at + 2) - load(at - 2), five_point));
+      store(target.dy + i, derivative(load(at + stride) - load(at - stride),
+                                      load(at + 2 * stride) - load(at - 2 * stride), five_point));
     }
-  if (zero_border) frame_plane(g, target.value, stride, true);
-  frame_plane(g, target.dx, stride, zero_border);
-  frame_plane(g, target.dy, stride, zero_border);
+  if (zero_border) frame_plane(g, target.value, true);
+  frame_plane(g, target.dx, zero_border);
+  frame_plane(g, target.dy, zero_border);
 }
 
 }  // namespace flowkit::FLOWKIT_SIMD
