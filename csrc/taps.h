@@ -13,7 +13,10 @@ class ResampleTaps {
  public:
   ResampleTaps() = default;
   ResampleTaps(int n_in, int n_out, double ratio, Alignment alignment, Kernel kernel)
-      : n_(n_out), taps_(kernel == Kernel::linear ? 2 : 4), index_(n_ * taps_), weight_(n_ * taps_) {
+      : n_(n_out),
+        taps_(kernel == Kernel::linear ? 2 : 4),
+        index_(n_ * taps_ + kReadBehind),
+        weight_(n_ * taps_ + kReadBehind) {
     const int before = taps_ == 2 ? 0 : 1;
     const auto multiply_add = [](float a, float b, float c) { return a * b + c; };
     for (int i = 0; i < n_out; ++i) {
@@ -41,6 +44,9 @@ class ResampleTaps {
   AxisTaps view() const { return {n_, taps_, index_.data(), weight_.data()}; }
 
  private:
+  // Whole vectors are read.
+  static constexpr int kReadBehind = 15;
+
   int n_ = 0, taps_ = 0;
   std::vector<int32_t> index_;
   std::vector<float> weight_;

@@ -55,7 +55,8 @@ struct KernelTable {
   const char* level;
 
   // Runs up to `count` iterations, and ends after the first whose sum over the pixels of the squared change of (u, v)
-  // is at most `stop_at`. Returns how many ran; errors[i] gets the i-th's sum, or 0 where stop_at < 0 and nobody asks.
+  // is at most `stop_at`. Returns how many ran; errors[i] gets the i-th's sum, or nothing
+  // useful where stop_at < 0.
   int (*iterate)(DataTerm, Rounding, Grid, IterationPlanes, StepSizes, int count, double stop_at, double* errors);
 
   // Samples I1 at (x + u, y + v) and linearises it there.

@@ -34,9 +34,6 @@ FLOWKIT_HD Vec iota() {
   return value;
 }
 
-// 1 in the first n lanes, 0 behind.
-FLOWKIT_HD Vec first_lanes(int n) { return iota() < static_cast<float>(n) ? broadcast(1.0f) : Vec{}; }
-
 FLOWKIT_HD double sum(VecDouble value) {
   double total = 0.0;
   for (int i = 0; i < kLanes; ++i) total += value[i];

@@ -25,15 +25,17 @@ FLOWKIT_HD Vector2<Vec> data_step_at(IterationPlanes p, StepSizes s, std::ptrdif
   return {u + d.x, v + d.y};
 }
 
-// The flow of pixels x .. x + kLanes - 1 of one row; returns its squared change.
+// Updates the flow of pixels x .. x + kLanes - 1 of one row; returns its squared change.
 template <DataTerm term, Rounding rounding>
 FLOWKIT_HD Vec primal(IterationPlanes p, StepSizes s, std::ptrdiff_t at, const float* pu_y_above,
-                      const float* pv_y_above, int x, bool first, Vec& u, Vec& v) {
+                      const float* pv_y_above, int x, bool first) {
   const Vec u_old = load(p.u + at + x);
   const Vec v_old = load(p.v + at + x);
   const Vector2<Vec> moved = data_step_at<term>(p, s, at + x, u_old, v_old);
-  u = moved.x + s.theta * divergence_at<rounding>(p.pu_x, p.pu_y, pu_y_above, at, x, first);
-  v = moved.y + s.theta * divergence_at<rounding>(p.pv_x, p.pv_y, pv_y_above, at, x, first);
+  const Vec u = moved.x + s.theta * divergence_at<rounding>(p.pu_x, p.pu_y, pu_y_above, at, x, first);
+  const Vec v = moved.y + s.theta * divergence_at<rounding>(p.pv_x, p.pv_y, pv_y_above, at, x, first);
+  store(p.u + at + x, u);
+  store(p.v + at + x, v);
   return (u - u_old) * (u - u_old) + (v - v_old) * (v - v_old);
 }
 
@@ -59,8 +61,9 @@ FLOWKIT_HD void dual(IterationPlanes p, StepSizes s, std::ptrdiff_t i, Vec u_bel
   store(p.pv_y + i, pv.y);
 }
 
-// One row of one iteration; row y = height has only the duals of the last row left to do.
-template <DataTerm term, Rounding rounding, bool affine>
+// One row of one iteration; row y = height has only the duals of the last row left to do. `error` gets the squared
+// change if `tested`.
+template <DataTerm term, Rounding rounding, bool affine, bool tested>
 inline void sweep_row(Grid g, IterationPlanes p, StepSizes s, int y, VecDouble& error) {
   const std::ptrdiff_t at = y * g.stride;
   const std::ptrdiff_t above = at - g.stride;
@@ -72,16 +75,14 @@ inline void sweep_row(Grid g, IterationPlanes p, StepSizes s, int y, VecDouble& 
   const float* pu_y_above = y > 0 ? p.pu_y + above : p.zero_row;
   const float* pv_y_above = y > 0 ? p.pv_y + above : p.zero_row;
   Vec row_error = {};
-  const auto block = [&](int x, bool first, Vec inside) __attribute__((always_inline)) {
-    Vec u, v;
-    row_error += inside * primal<term, rounding>(p, s, at, pu_y_above, pv_y_above, x, first, u, v);
-    store(p.u + at + x, u);
-    store(p.v + at + x, v);
+  const auto block = [&](int x, bool first) __attribute__((always_inline)) {
+    return primal<term, rounding>(p, s, at, pu_y_above, pv_y_above, x, first);
   };
   const int whole = g.width / kLanes * kLanes;
-  block(0, true, first_lanes(g.width));
-  for (int x = kLanes; x < whole; x += kLanes) block(x, false, broadcast(1.0f));
-  if (whole < g.width && whole > 0) block(whole, false, first_lanes(g.width - whole));
+  if (whole > 0) row_error = block(0, true);
+  for (int x = kLanes; x < whole; x += kLanes) row_error += block(x, false);
+  if (whole < g.width)
+    row_error += select(iota() < static_cast<float>(g.width - whole), block(whole, whole == 0), Vec{});
   if (y > 0)
     for (int x = 0; x < g.width; x += kLanes)
       dual<rounding, affine>(p, s, above + x, load(p.u + at + x), load(p.v + at + x));
@@ -89,13 +90,13 @@ inline void sweep_row(Grid g, IterationPlanes p, StepSizes s, int y, VecDouble& 
   // stays zero.
   p.u[at + g.width] = p.u[at + g.width - 1] + p.affine.ux;
   p.v[at + g.width] = p.v[at + g.width - 1] + p.affine.vx;
-  error += __builtin_convertvector(row_error, VecDouble);
+  if constexpr (tested) error += __builtin_convertvector(row_error, VecDouble);
 }
 
 // Iterations at most `count`, each one row behind the one before it. The next one begins only when the sum of squared
 // changes so far exceeds `stop_at`: a sum of squares can only grow, so then the iteration before it is not the last.
 // Nothing is ever undone.
-template <DataTerm term, Rounding rounding, bool affine>
+template <DataTerm term, Rounding rounding, bool affine, bool tested>
 inline int sweep(Grid g, IterationPlanes p, StepSizes s, int count, double stop_at, double* errors) {
   VecDouble sums[kMostIterationsAtOnce] = {};
   int next_row[kMostIterationsAtOnce] = {};
@@ -103,7 +104,7 @@ inline int sweep(Grid g, IterationPlanes p, StepSizes s, int count, double stop_
   for (int finished = 0; finished < begun;) {
     for (int k = finished; k < begun; ++k) {
       const bool ready = k == 0 || next_row[k - 1] > g.height || next_row[k - 1] >= next_row[k] + 2;
-      if (ready) sweep_row<term, rounding, affine>(g, p, s, next_row[k]++, sums[k]);
+      if (ready) sweep_row<term, rounding, affine, tested>(g, p, s, next_row[k]++, sums[k]);
     }
     if (begun < count && sum(sums[begun - 1]) > stop_at) ++begun;
     while (finished < begun && next_row[finished] > g.height) ++finished;
@@ -112,22 +113,25 @@ inline int sweep(Grid g, IterationPlanes p, StepSizes s, int count, double stop_
   return begun;
 }
 
-template <DataTerm term, Rounding rounding>
+template <DataTerm term, Rounding rounding, bool tested>
 inline int sweep(Grid g, IterationPlanes p, StepSizes s, int count, double stop_at, double* errors) {
   const AffineGradient a = p.affine;
   if (a.ux == 0.0f && a.uy == 0.0f && a.vx == 0.0f && a.vy == 0.0f)
-    return sweep<term, rounding, false>(g, p, s, count, stop_at, errors);
-  return sweep<term, rounding, true>(g, p, s, count, stop_at, errors);
+    return sweep<term, rounding, false, tested>(g, p, s, count, stop_at, errors);
+  return sweep<term, rounding, true, tested>(g, p, s, count, stop_at, errors);
 }
 
 static int iterate(DataTerm term, Rounding rounding, Grid g, IterationPlanes p, StepSizes s, int count, double stop_at,
                    double* errors) {
   const bool patch = term == DataTerm::patch;
-  if (rounding == Rounding::fast)
-    return patch ? sweep<DataTerm::patch, Rounding::fast>(g, p, s, count, stop_at, errors)
-                 : sweep<DataTerm::pixel, Rounding::fast>(g, p, s, count, stop_at, errors);
-  return patch ? sweep<DataTerm::patch, Rounding::opencv>(g, p, s, count, stop_at, errors)
-               : sweep<DataTerm::pixel, Rounding::opencv>(g, p, s, count, stop_at, errors);
+  if (rounding == Rounding::opencv)
+    return patch ? sweep<DataTerm::patch, Rounding::opencv, true>(g, p, s, count, stop_at, errors)
+                 : sweep<DataTerm::pixel, Rounding::opencv, true>(g, p, s, count, stop_at, errors);
+  if (stop_at < 0.0)
+    return patch ? sweep<DataTerm::patch, Rounding::fast, false>(g, p, s, count, stop_at, errors)
+                 : sweep<DataTerm::pixel, Rounding::fast, false>(g, p, s, count, stop_at, errors);
+  return patch ? sweep<DataTerm::patch, Rounding::fast, true>(g, p, s, count, stop_at, errors)
+               : sweep<DataTerm::pixel, Rounding::fast, true>(g, p, s, count, stop_at, errors);
 }
 
 }  // namespace flowkit::FLOWKIT_SIMD

@@ -5,18 +5,30 @@ namespace flowkit::FLOWKIT_SIMD {
 // Linear interpolation from a (t = 0) to b (t = 1), rounded as cv2.resize does.
 FLOWKIT_HD Vec between(Vec a, Vec b, Vec t) { return fused(t, b - a, a); }
 
+// The taps of `lanes` outputs from output x on. Where they lie within two vectors, as when shrinking by less than two,
+// they are picked out of those; the lanes behind the last output get anything.
+FLOWKIT_HD Vec pick(const float* in, const int32_t* index, int lanes) {
+  const int first = index[0];
+  if (index[lanes - 1] - first < 2 * kLanes) {
+    VecInt place;
+    __builtin_memcpy(&place, index, sizeof place);
+    return __builtin_shuffle(load(in + first), load(in + first + kLanes), place - first);
+  }
+  Vec value = {};
+  for (int i = 0; i < lanes; ++i) value[i] = in[index[i]];
+  return value;
+}
+
 inline void resample_row(const float* in, float* out, AxisTaps taps) {
   const int n = taps.n;
   for (int x = 0; x < n; x += kLanes) {
     const int lanes = n - x < kLanes ? n - x : kLanes;
-    Vec tap[4] = {}, weight[4] = {};
-    for (int k = 0; k < taps.taps; ++k)
-      for (int i = 0; i < lanes; ++i) tap[k][i] = in[taps.index[k * n + x + i]];
-    const int weights = taps.taps == 2 ? 1 : 4;
-    for (int k = 0; k < weights; ++k)
-      for (int i = 0; i < lanes; ++i) weight[k][i] = taps.weight[k * n + x + i];
-    store(out + x, taps.taps == 2 ? between(tap[0], tap[1], weight[0])
-                                  : weight[0] * tap[0] + weight[1] * tap[1] + weight[2] * tap[2] + weight[3] * tap[3]);
+    const auto tap = [&](int k) __attribute__((always_inline)) { return pick(in, taps.index + k * n + x, lanes); };
+    const auto weight = [&](int k) __attribute__((always_inline)) { return load(taps.weight + k * n + x); };
+    const Vec value = taps.taps == 2
+                          ? between(tap(0), tap(1), weight(0))
+                          : weight(0) * tap(0) + weight(1) * tap(1) + weight(2) * tap(2) + weight(3) * tap(3);
+    store(out + x, lanes == kLanes ? value : select(iota() < static_cast<float>(lanes), value, Vec{}));
   }
 }
 
