@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Mapping
 from typing import Any, Literal, cast, overload
@@ -82,13 +83,19 @@ def tvl1_flow(
     first, second, single = _frame_pair(frames0, frames1)
     low, high = _value_range(first.dtype, value_range)
     start = None if initial_flow is None else _initial_flow(initial_flow, first.shape)
-    flow, iterations = _core.tvl1_flow(first, second, resolved.to_dict(), low, high, start, thread_count(threads))
+    flow, iterations = _core.tvl1_flow(first, second, _for_the_solver(resolved), low, high, start, thread_count(threads))
     if not np.isfinite(flow).all():
         bad = sorted({int(i) for i in np.argwhere(~np.isfinite(flow))[:, 0]})
         raise InputError(f"the flow of pair {bad[0]} is not finite: check the frames' values, or lower tau or lambda_")
     if single:
         flow, iterations = flow[0], iterations[0]
     return (flow, iterations) if return_iterations else flow
+
+
+@functools.lru_cache(maxsize=64)
+def _for_the_solver(params: TVL1Params) -> dict[str, Any]:
+    """Of one set of parameters many small calls are made, and taking it apart takes as long as a small pair."""
+    return params.to_dict()
 
 
 def thread_count(threads: int | None) -> int:
