@@ -4,6 +4,7 @@
 #include <pybind11/pybind11.h>
 #include <pybind11/stl.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <optional>
@@ -111,8 +112,10 @@ py::tuple tvl1_flow(const py::array& frames0, const py::array& frames1, const py
   {
     py::gil_scoped_release release;
     const KernelTable& table = kernels();
+    // Threads that get no pair of their own help with one.
+    const int team = std::max<int>(1, static_cast<int>(threads / n));
     for_each(static_cast<std::size_t>(n), threads, [&] {
-      return [&, solver = std::make_unique<TVL1Solver>(size, p, table)](std::size_t i) {
+      return [&, solver = std::make_unique<TVL1Solver>(size, p, table, team)](std::size_t i) {
         const float* start = initial ? initial + i * stride : nullptr;
         iterations_data[i] = solver->solve(batch0[i], batch1[i], range, start, flow_data + i * stride);
       };

@@ -181,6 +181,17 @@ def test_a_pair_has_the_same_bits_alone_in_a_batch_and_on_any_threads(simd, pres
     assert np.array_equal(reversed_[::-1], one)
 
 
+@pytest.mark.parametrize("preset", PRESETS)
+def test_threads_without_a_pair_of_their_own_help_and_change_no_bit(preset):
+    frames0, frames1 = batch(2, 260, 300)
+    params = PRESETS[preset].replace(warps=1)
+    one, iterations = flowkit.tvl1_flow(frames0, frames1, params=params, threads=1, return_iterations=True)
+    for threads in (2, 4, 6, 19):
+        more, again = flowkit.tvl1_flow(frames0, frames1, params=params, threads=threads, return_iterations=True)
+        assert np.array_equal(one, more)
+        assert np.array_equal(iterations, again)
+
+
 def test_each_pair_stops_by_itself():
     frames0, frames1 = batch(8, 40, 40)
     _, iterations = flowkit.tvl1_flow(frames0, frames1, preset="opencv", return_iterations=True)

@@ -26,6 +26,32 @@ struct IterationPlanes {
   AffineGradient affine;
 };
 
+constexpr int kMostIterationsAtOnce = 8;
+
+// Up to `count` iterations, in `parts` parts, that end after the first whose sum over the pixels of the squared change
+// of (u, v) is at most `stop_at`; with a negative one, all run and there need be no sums.
+struct Sweep {
+  int count, parts;
+  double stop_at;
+  void (*wait)();  // called over and over while a part waits for another
+
+  // Read by other parts while they run, so each in a cache line of its own.
+  struct alignas(64) Iteration {
+    int done = 0;       // rows
+    int continues = 0;  // it is not the last
+    double error = 0.0;
+  };
+  Iteration iterations[kMostIterationsAtOnce];
+  int over = 0;
+
+  // Afterwards: how many iterations ran.
+  int ran() const {
+    int n = 0;
+    while (n < count && iterations[n].done > 0) ++n;
+    return n;
+  }
+};
+
 // I1 and its derivatives, each plane framed by kFrame pixels of border on all sides: as far as a tap of any sample can
 // be. The border beside the rows is in their padding.
 struct WarpSource {
@@ -54,10 +80,9 @@ constexpr std::size_t patch_scratch(Grid g, int radius) {
 struct KernelTable {
   const char* level;
 
-  // Runs up to `count` iterations, and ends after the first whose sum over the pixels of the squared change of (u, v)
-  // is at most `stop_at`. Returns how many ran; errors[i] gets the i-th's sum, or nothing
-  // useful where stop_at < 0.
-  int (*iterate)(DataTerm, Rounding, Grid, IterationPlanes, StepSizes, int count, double stop_at, double* errors);
+  // Part `part` of a sweep; every part has to run, on threads of their own. The result does not depend on how many
+  // there are.
+  void (*iterate)(DataTerm, Rounding, Grid, IterationPlanes, StepSizes, Sweep&, int part);
 
   // Samples I1 at (x + u, y + v) and linearises it there.
   void (*warp)(Grid, WarpSource, WarpPlanes, DataBounds, float cubic);
@@ -84,7 +109,6 @@ struct KernelTable {
   void (*blur)(Grid, const float* in, float* out, const float* weight, int radius, float* scratch, float* row);
 };
 
-constexpr int kMostIterationsAtOnce = 8;
 constexpr int kMedianRows = 7;
 
 }  // namespace flowkit

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <thread>
 #include <utility>
 
 #include "../stop_test.h"
@@ -14,6 +15,9 @@
 namespace flowkit {
 
 namespace {
+
+// Of a level that one thread sweeps sooner than several could agree on it.
+constexpr int kFewPixels = 1 << 16;
 
 Grid grid_of(Size size) { return {size.width, size.height, padded_stride(size.width)}; }
 
@@ -106,9 +110,10 @@ struct TVL1Solver::Planes {
   float *patch = nullptr, *ring = nullptr;
 };
 
-TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& kernels)
+TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& kernels, int threads)
     : params_(params),
       kernels_(kernels),
+      team_(threads),
       steps_{static_cast<float>(params.theta), static_cast<float>(params.lambda * params.theta),
              static_cast<float>(params.tau / params.theta), static_cast<float>(params.gradient_floor)} {
   const std::vector<Size> sizes = pyramid_sizes(size, params);
@@ -261,10 +266,10 @@ int TVL1Solver::iterate_warp(std::size_t s) {
   const Level& level = levels_[s];
   const AffineGradient affine = params_.affine_reference ? fit_affine(level.grid, p.u, p.v) : AffineGradient{};
   StopTest stop(params_, level.size);
+  const int parts = level.size.width * level.size.height < kFewPixels ? 1 : team_.size();
   // With a stop to wait for, the last of a long queue of iterations would lag far behind the first.
-  const int queue = params_.epsilon > 0.0 ? kMostIterationsAtOnce / 2 : kMostIterationsAtOnce;
-  const int at_once = stop.simple() ? queue : 1;
-  double errors[kMostIterationsAtOnce];
+  const int queue = params_.epsilon > 0.0 ? std::max(parts, kMostIterationsAtOnce / 2) : kMostIterationsAtOnce;
+  const int at_once = stop.simple() ? std::min(queue, kMostIterationsAtOnce) : 1;
   int total = 0;
   for (int outer = 0; outer < params_.outer_iterations; ++outer) {
     if (params_.median > 0)
@@ -273,11 +278,14 @@ int TVL1Solver::iterate_warp(std::size_t s) {
         p.u, p.v, p.pu_x, p.pu_y, p.pv_x, p.pv_y, {p.gx, p.gy, p.rho_c, p.square, p.patch}, p.zero_row, affine};
     for (int inner = 0; inner < params_.inner_iterations;) {
       const int most = std::min(at_once, params_.inner_iterations - inner);
-      const int count =
-          kernels_.iterate(params_.data_term, params_.rounding, level.grid, planes, steps_, most, stop.limit(), errors);
-      inner += count;
-      total += count;
-      if (stop.done(errors[count - 1])) return total;
+      Sweep sweep = {most, std::min(parts, most), stop.limit(), std::this_thread::yield, {}, 0};
+      team_.run(sweep.parts, [&](int part) {
+        kernels_.iterate(params_.data_term, params_.rounding, level.grid, planes, steps_, sweep, part);
+      });
+      const int ran = sweep.ran();
+      inner += ran;
+      total += ran;
+      if (stop.done(sweep.iterations[ran - 1].error)) return total;
     }
   }
   return total;

@@ -1,4 +1,4 @@
-// TV-L1 optical flow on the CPU: one solver object a thread and image size. docs/algorithm.md is the specification.
+// TV-L1 optical flow on the CPU: one solver object a worker and image size. docs/algorithm.md is the specification.
 #pragma once
 
 #include <memory>
@@ -8,12 +8,14 @@
 #include "../tvl1_params.h"
 #include "../view.h"
 #include "kernels.h"
+#include "team.h"
 
 namespace flowkit {
 
 class TVL1Solver {
  public:
-  TVL1Solver(Size size, const TVL1Params& params, const KernelTable& kernels);
+  // `threads` share the iterations of a pair; the result does not depend on how many.
+  TVL1Solver(Size size, const TVL1Params& params, const KernelTable& kernels, int threads);
   ~TVL1Solver();
   TVL1Solver(const TVL1Solver&) = delete;
   TVL1Solver& operator=(const TVL1Solver&) = delete;
@@ -36,6 +38,7 @@ class TVL1Solver {
 
   TVL1Params params_;
   const KernelTable& kernels_;
+  Team team_;
   StepSizes steps_;
   std::vector<Level> levels_;
   std::unique_ptr<Planes> planes_;

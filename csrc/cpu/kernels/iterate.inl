@@ -1,9 +1,9 @@
 // The primal-dual iteration, fused into one sweep over the rows.
 //
 // The dual of row y - 1 needs the new flow of rows y - 1 and y, and the primal of row y needs the old duals of rows y
-// and y - 1. So one pass that updates the flow of row y and then, pixel by pixel, the duals of row y - 1 is a whole
-// iteration in place. For the same reason iteration k + 1 may follow one row behind iteration k: several iterations
-// pass through the cache together, with the same bits as one after the other.
+// and y - 1. So one pass that updates the flow of row y and then the duals of row y - 1 is a whole iteration in place.
+// For the same reason iteration k + 1 may follow one row behind iteration k, on this thread or another: several
+// iterations pass through the cache together, with the same bits as one after the other.
 
 namespace flowkit::FLOWKIT_SIMD {
 
@@ -93,45 +93,63 @@ inline void sweep_row(Grid g, IterationPlanes p, StepSizes s, int y, VecDouble& 
   if constexpr (tested) error += __builtin_convertvector(row_error, VecDouble);
 }
 
-// Iterations at most `count`, each one row behind the one before it. The next one begins only when the sum of squared
-// changes so far exceeds `stop_at`: a sum of squares can only grow, so then the iteration before it is not the last.
-// Nothing is ever undone.
+FLOWKIT_HD int acquire(const int& shared) { return __atomic_load_n(&shared, __ATOMIC_ACQUIRE); }
+FLOWKIT_HD void release(int& shared, int value) { __atomic_store_n(&shared, value, __ATOMIC_RELEASE); }
+
+// This part's iterations of a sweep. Each follows at least one row behind the one before it, and begins only when the
+// sum of squared changes of that one so far exceeds `stop_at`: a sum of squares can only grow, so then that one is not
+// the last. Nothing is ever undone.
 template <DataTerm term, Rounding rounding, bool affine, bool tested>
-inline int sweep(Grid g, IterationPlanes p, StepSizes s, int count, double stop_at, double* errors) {
+inline void sweep_part(Grid g, IterationPlanes p, StepSizes s, Sweep& sweep, int part) {
+  const int first = sweep.count * part / sweep.parts, end = sweep.count * (part + 1) / sweep.parts;
+  const int steps = g.height + 1;
+  Sweep::Iteration* const iterations = sweep.iterations;
   VecDouble sums[kMostIterationsAtOnce] = {};
-  int next_row[kMostIterationsAtOnce] = {};
-  int begun = 1;
-  for (int finished = 0; finished < begun;) {
+  int begun = first;
+  for (int finished = first; finished < end;) {
+    bool waits = true;
     for (int k = finished; k < begun; ++k) {
-      const bool ready = k == 0 || next_row[k - 1] > g.height || next_row[k - 1] >= next_row[k] + 2;
-      if (ready) sweep_row<term, rounding, affine, tested>(g, p, s, next_row[k]++, sums[k]);
+      Sweep::Iteration& own = iterations[k];
+      const int row = own.done, next = row + 2 < steps ? row + 2 : steps;
+      if (k > 0 && acquire(iterations[k - 1].done) < next) continue;
+      sweep_row<term, rounding, affine, tested>(g, p, s, row, sums[k]);
+      if (!own.continues || row + 1 == steps) {
+        own.error = sum(sums[k]);
+        if (own.error > sweep.stop_at) release(own.continues, 1);
+      }
+      release(own.done, row + 1);
+      waits = false;
     }
-    if (begun < count && sum(sums[begun - 1]) > stop_at) ++begun;
-    while (finished < begun && next_row[finished] > g.height) ++finished;
+    while (finished < begun && iterations[finished].done == steps) ++finished;
+    if (begun < end && (begun == 0 || acquire(iterations[begun - 1].continues))) {
+      ++begun;
+    } else if (waits) {
+      const bool last = begun > 0 && acquire(iterations[begun - 1].done) == steps;
+      if (last && !acquire(iterations[begun - 1].continues)) release(sweep.over, 1);
+      if (acquire(sweep.over)) return;
+      sweep.wait();
+    }
   }
-  for (int k = 0; k < begun; ++k) errors[k] = sum(sums[k]);
-  return begun;
 }
 
 template <DataTerm term, Rounding rounding, bool tested>
-inline int sweep(Grid g, IterationPlanes p, StepSizes s, int count, double stop_at, double* errors) {
+inline void sweep_part(Grid g, IterationPlanes p, StepSizes s, Sweep& sweep, int part) {
   const AffineGradient a = p.affine;
   if (a.ux == 0.0f && a.uy == 0.0f && a.vx == 0.0f && a.vy == 0.0f)
-    return sweep<term, rounding, false, tested>(g, p, s, count, stop_at, errors);
-  return sweep<term, rounding, true, tested>(g, p, s, count, stop_at, errors);
+    return sweep_part<term, rounding, false, tested>(g, p, s, sweep, part);
+  return sweep_part<term, rounding, true, tested>(g, p, s, sweep, part);
 }
 
-static int iterate(DataTerm term, Rounding rounding, Grid g, IterationPlanes p, StepSizes s, int count, double stop_at,
-                   double* errors) {
+static void iterate(DataTerm term, Rounding rounding, Grid g, IterationPlanes p, StepSizes s, Sweep& sweep, int part) {
   const bool patch = term == DataTerm::patch;
   if (rounding == Rounding::opencv)
-    return patch ? sweep<DataTerm::patch, Rounding::opencv, true>(g, p, s, count, stop_at, errors)
-                 : sweep<DataTerm::pixel, Rounding::opencv, true>(g, p, s, count, stop_at, errors);
-  if (stop_at < 0.0)
-    return patch ? sweep<DataTerm::patch, Rounding::fast, false>(g, p, s, count, stop_at, errors)
-                 : sweep<DataTerm::pixel, Rounding::fast, false>(g, p, s, count, stop_at, errors);
-  return patch ? sweep<DataTerm::patch, Rounding::fast, true>(g, p, s, count, stop_at, errors)
-               : sweep<DataTerm::pixel, Rounding::fast, true>(g, p, s, count, stop_at, errors);
+    return patch ? sweep_part<DataTerm::patch, Rounding::opencv, true>(g, p, s, sweep, part)
+                 : sweep_part<DataTerm::pixel, Rounding::opencv, true>(g, p, s, sweep, part);
+  if (sweep.stop_at < 0.0)
+    return patch ? sweep_part<DataTerm::patch, Rounding::fast, false>(g, p, s, sweep, part)
+                 : sweep_part<DataTerm::pixel, Rounding::fast, false>(g, p, s, sweep, part);
+  return patch ? sweep_part<DataTerm::patch, Rounding::fast, true>(g, p, s, sweep, part)
+               : sweep_part<DataTerm::pixel, Rounding::fast, true>(g, p, s, sweep, part);
 }
 
 }  // namespace flowkit::FLOWKIT_SIMD
