@@ -30,7 +30,7 @@ from flowkit.types import PRESETS, TVL1Params
 
 RESULTS = Path(__file__).parent / "results" / "study_micro.json"
 PAGE = Path(__file__).parent.parent / "docs" / "study-micro.md"
-EACH, EACH_LARGE = {"tune": 8, "report": 14}, {"tune": 3, "report": 6}
+EACH, EACH_LARGE = {"tune": 8, "report": 16}, {"tune": 3, "report": 8}
 """Pairs of an amplitude, and of a large one."""
 
 

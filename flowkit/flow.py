@@ -83,7 +83,9 @@ def tvl1_flow(
     first, second, single = _frame_pair(frames0, frames1)
     low, high = _value_range(first.dtype, value_range)
     start = None if initial_flow is None else _initial_flow(initial_flow, first.shape)
-    flow, iterations = _core.tvl1_flow(first, second, _for_the_solver(resolved), low, high, start, thread_count(threads))
+    flow, iterations = _core.tvl1_flow(
+        first, second, _for_the_solver(resolved), low, high, start, thread_count(threads)
+    )
     if not np.isfinite(flow).all():
         bad = sorted({int(i) for i in np.argwhere(~np.isfinite(flow))[:, 0]})
         raise InputError(f"the flow of pair {bad[0]} is not finite: check the frames' values, or lower tau or lambda_")

@@ -12,18 +12,27 @@ from skimage import data
 from flowkit.demo.faces import Landmarks, neutral_face
 
 TUNE_FACES = ("drawn 5.1", "drawn 5.2", "chelsea", "drawn 5.3", "camera", "drawn 5.4", "moon")
-REPORT_FACES = ("astronaut", "drawn 9.1", "drawn 9.2", "coffee", "drawn 9.3", "retina", "astronaut", "drawn 9.4")
-BACKDROPS = {"tune": "gravel", "report": "brick"}
+REPORT_FACES = (
+    "astronaut",
+    "drawn 21.1",
+    "drawn 21.2",
+    "rocket",
+    "drawn 21.3",
+    "immunohistochemistry",
+    "astronaut",
+    "drawn 21.4",
+)
+BACKDROPS = {"tune": "gravel", "report": "grass"}
 
 # Left, top and side in px of the square that is used of a picture.
 _SQUARES = {
     "chelsea": (95, 20, 250),
     "camera": (150, 50, 160),
     "moon": (100, 100, 300),
-    "coffee": (120, 30, 320),
-    "retina": (300, 300, 700),
+    "rocket": (190, 90, 300),
+    "immunohistochemistry": (60, 60, 400),
     "gravel": (0, 0, 400),
-    "brick": (0, 0, 400),
+    "grass": (0, 0, 400),
 }
 
 
