@@ -1,4 +1,4 @@
-"""A batch on two threads, and on all, against the same batch on one: the same bits, sooner."""
+"""A batch on two threads, and on all, against the same on one, and single large pairs: the same bits, sooner."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ import numpy as np
 import flowkit
 from benchmarks.grid import PRESETS, sizes
 from flowkit.bench import Measurement, Size, WrongAnswer, pairs_for, parse_threads, race, summary
+from flowkit.bench.pairs import FacialPair
 from flowkit.bench.run import LARGE_PIXELS
 
 ALONE = "one thread"
 ROUNDS = 5
+LEAST_SHARED_PIXELS = 300_000
+"""Of a pair that is worth several threads by itself."""
 
 
 def run(short: bool) -> Iterator[list[Measurement]]:
@@ -21,13 +24,22 @@ def run(short: bool) -> Iterator[list[Measurement]]:
     for size in sizes(short):
         for threads in sorted({2, every}) if every > 1 else ():
             yield [_batch(preset, size, threads) for preset in (PRESETS[:1] if short else PRESETS)]
+            if size.pixels >= LEAST_SHARED_PIXELS:
+                yield [_one_pair(preset, size, threads) for preset in PRESETS]
 
 
 def _batch(preset: str, size: Size, threads: int) -> Measurement:
     pairs = pairs_for(size)
     pairs = (pairs * threads)[: max(len(pairs), 2 * threads)]
+    return _against_one_thread(f"flowkit {preset} batch", preset, pairs, threads, size)
+
+
+def _one_pair(preset: str, size: Size, threads: int) -> Measurement:
+    return _against_one_thread(f"flowkit {preset} one pair", preset, pairs_for(size)[:1], threads, size)
+
+
+def _against_one_thread(name: str, preset: str, pairs: list[FacialPair], threads: int, size: Size) -> Measurement:
     frames0, frames1 = np.stack([pair.frame0 for pair in pairs]), np.stack([pair.frame1 for pair in pairs])
-    name = f"flowkit {preset} batch"
     calls = {
         name: lambda _: flowkit.tvl1_flow(frames0, frames1, preset=preset, threads=threads),
         ALONE: lambda _: flowkit.tvl1_flow(frames0, frames1, preset=preset, threads=1),

@@ -87,7 +87,8 @@ def _others(measured: Sequence[Measurement]) -> Iterator[str]:
 
 def _pixels(measured: Sequence[Measurement]) -> Iterator[str]:
     """Of the presets as they are, and of those without the test that stops early."""
-    methods = dict.fromkeys(m.method for m in measured if "batch" not in m.method and "strain" not in m.method)
+    alone = [m.method for m in measured if "one thread" not in m.times_as_fast_as and "strain" not in m.method]
+    methods = dict.fromkeys(alone)
     by_method = {method: time_per_pixel(measured, method) for method in methods if method.startswith("flowkit ")}
     sizes = list(next(iter(by_method.values())))
     yield "### Time a pixel, ns, one thread\n"
