@@ -26,7 +26,7 @@ struct IterationPlanes {
   AffineGradient affine;
 };
 
-constexpr int kMostIterationsAtOnce = 8;
+constexpr int kMostIterationsAtOnce = 16;
 
 // Up to `count` iterations, in `parts` parts, that end after the first whose sum over the pixels of the squared change
 // of (u, v) is at most `stop_at`; with a negative one, all run and there need be no sums.

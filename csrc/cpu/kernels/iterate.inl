@@ -96,6 +96,15 @@ inline void sweep_row(Grid g, IterationPlanes p, StepSizes s, int y, VecDouble& 
 FLOWKIT_HD int acquire(const int& shared) { return __atomic_load_n(&shared, __ATOMIC_ACQUIRE); }
 FLOWKIT_HD void release(int& shared, int value) { __atomic_store_n(&shared, value, __ATOMIC_RELEASE); }
 
+// How often a part looks again before it offers its processor to others: some rows' time.
+constexpr int kPatience = 500;
+
+FLOWKIT_HD void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
 // This part's iterations of a sweep. Each follows at least one row behind the one before it, and begins only when the
 // sum of squared changes of that one so far exceeds `stop_at`: a sum of squares can only grow, so then that one is not
 // the last. Nothing is ever undone.
@@ -106,7 +115,7 @@ inline void sweep_part(Grid g, IterationPlanes p, StepSizes s, Sweep& sweep, int
   Sweep::Iteration* const iterations = sweep.iterations;
   VecDouble sums[kMostIterationsAtOnce] = {};
   int begun = first;
-  for (int finished = first; finished < end;) {
+  for (int finished = first, idle = 0; finished < end;) {
     bool waits = true;
     for (int k = finished; k < begun; ++k) {
       Sweep::Iteration& own = iterations[k];
@@ -119,6 +128,7 @@ inline void sweep_part(Grid g, IterationPlanes p, StepSizes s, Sweep& sweep, int
       }
       release(own.done, row + 1);
       waits = false;
+      idle = 0;
     }
     while (finished < begun && iterations[finished].done == steps) ++finished;
     if (begun < end && (begun == 0 || acquire(iterations[begun - 1].continues))) {
@@ -127,7 +137,10 @@ inline void sweep_part(Grid g, IterationPlanes p, StepSizes s, Sweep& sweep, int
       const bool last = begun > 0 && acquire(iterations[begun - 1].done) == steps;
       if (last && !acquire(iterations[begun - 1].continues)) release(sweep.over, 1);
       if (acquire(sweep.over)) return;
-      sweep.wait();
+      if (++idle < kPatience)
+        pause();
+      else
+        sweep.wait();
     }
   }
 }
