@@ -27,6 +27,7 @@ from flowkit.types import Clip, FlowkitError, FrameError, InputError, Pair
 
 Frame = NDArray[Any]
 Opener = Callable[[Clip], FrameSource]
+_Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,35 @@ class UnitRunner:
         return commit_rows(job.out, unit.number, rows, job.request.parameters_hash)
 
 
+@dataclass(slots=True)
+class DecodedUnit:
+    """A unit between its frames and its rows. Once every pair has its result, `unit_rows` makes the rows."""
+
+    unit: Unit
+    frames: dict[_Key, Frame | FrameError]
+    """Cropped and resized, by clip_id and number; each that a pair needs."""
+    decoders: tuple[str, ...]
+    results: list[Computed | str | None]
+    """Of each pair, in order: its cube, why it has none, or None while it is still to be computed."""
+
+    def todo(self) -> list[int]:
+        """The pairs that are still to be computed, as indices into the unit's."""
+        return [i for i, result in enumerate(self.results) if result is None]
+
+    def frame(self, i: int, which: int) -> Frame:
+        """Frame 0 or 1 of the unit's i-th pair; both are of one dtype, (h, w)."""
+        pair = self.unit.pairs[i]
+        number = pair.frame1 if which else pair.frame0
+        assert number is not None
+        frame = self.frames[pair.clip.clip_id, number]
+        assert not isinstance(frame, FrameError)
+        return frame
+
+    def fail(self, i: int, reason: str) -> None:
+        """Notes why the i-th pair has no cube."""
+        self.results[i] = f"{self.unit.pairs[i].clip.clip_id}: {reason}"
+
+
 def run_unit(
     unit: Unit,
     request: ExtractRequest,
@@ -79,22 +109,40 @@ def run_unit(
     opener: Opener | None = None,
     threads: int = 1,
 ) -> UnitRows:
-    """Decodes a unit's frames, each once, and computes its pairs.
+    """Decodes a unit's frames, each once, and computes its pairs on the CPU.
 
     Args:
         metadata: goes into the tables' schema, with the unit's number and the decoders it used.
         opener: opens a clip's frames.
         threads: of the solver; they do not change the result.
     """
-    opener = opener or SourceCache()
+    decoded = decode_unit(unit, request, opener or SourceCache())
+    for chosen in _batches(decoded.todo(), lambda i: decoded.frame(i, 0).dtype, request.batch):
+        frames0, frames1 = (np.stack([decoded.frame(i, which) for i in chosen]) for which in (0, 1))
+        for i, result in zip(chosen, _solve(frames0, frames1, request, threads), strict=True):
+            if isinstance(result, Computed):
+                decoded.results[i] = result
+            else:
+                decoded.fail(i, result)
+    return unit_rows(decoded, request, metadata)
+
+
+def decode_unit(unit: Unit, request: ExtractRequest, opener: Opener) -> DecodedUnit:
+    """Decodes, crops and resizes a unit's frames, each once; pairs that lack one have their error already."""
     decoders: set[str] = set()
     frames = dict(_unit_frames(unit, request, opener, decoders))
-    results = _results(unit, frames, request, threads)
-    labels = (metadata or {}) | {"unit": unit.number, "decoders": sorted(decoders)}
-    computed = [
-        (pair, result) for pair, result in zip(unit.pairs, results, strict=True) if isinstance(result, Computed)
-    ]
-    failed = [(pair, result) for pair, result in zip(unit.pairs, results, strict=True) if isinstance(result, str)]
+    errors = [_pair_error(pair, frames) for pair in unit.pairs]
+    return DecodedUnit(unit, frames, tuple(sorted(decoders)), list(errors))
+
+
+def unit_rows(decoded: DecodedUnit, request: ExtractRequest, metadata: dict[str, Any] | None = None) -> UnitRows:
+    """The two tables of a unit whose every pair has its result."""
+    unit = decoded.unit
+    labels = (metadata or {}) | {"unit": unit.number, "decoders": list(decoded.decoders)}
+    pairs = list(zip(unit.pairs, decoded.results, strict=True))
+    assert not decoded.todo()
+    computed = [(pair, result) for pair, result in pairs if isinstance(result, Computed)]
+    failed = [(pair, result) for pair, result in pairs if isinstance(result, str)]
     return UnitRows(_shard_table(unit, computed, request, labels), _failure_table(failed, labels))
 
 
@@ -115,9 +163,6 @@ def commit_rows(out: Path, unit: int, rows: UnitRows, parameters_hash: str) -> C
     commit = Commit(unit, computed, rows.failures.num_rows, parameters_hash, tuple(files))
     write_commit(out, commit)
     return commit
-
-
-_Key = tuple[str, int]
 
 
 def _unit_frames(
@@ -154,20 +199,6 @@ def _prepared(number: int, frame: Frame | FrameError, framing: Framing, request:
     return np.ascontiguousarray(prepare(frame, framing.box, request.size))
 
 
-def _results(
-    unit: Unit, frames: dict[_Key, Frame | FrameError], request: ExtractRequest, threads: int
-) -> list[Computed | str]:
-    """A result or an error for each pair, in order."""
-    results: list[Computed | str] = [_pair_error(pair, frames) or "" for pair in unit.pairs]
-    todo = [i for i, error in enumerate(results) if not error]
-    for chosen in _batches(todo, lambda i: _frame(frames, unit.pairs[i], 0).dtype, request.batch):
-        frames0 = np.stack([_frame(frames, unit.pairs[i], 0) for i in chosen])
-        frames1 = np.stack([_frame(frames, unit.pairs[i], 1) for i in chosen])
-        for i, result in zip(chosen, _solve(frames0, frames1, request, threads), strict=True):
-            results[i] = result if isinstance(result, Computed) else f"{unit.pairs[i].clip.clip_id}: {result}"
-    return results
-
-
 def _solve(frames0: Frame, frames1: Frame, request: ExtractRequest, threads: int) -> list[Computed | str]:
     try:
         cubes, iterations = motion_cube(
@@ -196,22 +227,17 @@ def _pair_error(pair: Pair, frames: dict[_Key, Frame | FrameError]) -> str | Non
         return pair.error
     assert pair.frame0 is not None
     assert pair.frame1 is not None
+    types: list[Any] = []
     for number in (pair.frame0, pair.frame1):
         frame = frames.get((clip_id, number), FrameError(f"frame {number} was not delivered by its source"))
         if isinstance(frame, FrameError):
             return f"{clip_id}: {str(frame).removeprefix(f'{clip_id}: ')}"
-    type0, type1 = _frame(frames, pair, 0).dtype, _frame(frames, pair, 1).dtype
-    if type0 != type1:
-        return f"{clip_id}: frame {pair.frame0} is {type0} and frame {pair.frame1} is {type1}; give both one depth"
+        types.append(frame.dtype)
+    if types[0] != types[1]:
+        return (
+            f"{clip_id}: frame {pair.frame0} is {types[0]} and frame {pair.frame1} is {types[1]}; give both one depth"
+        )
     return None
-
-
-def _frame(frames: dict[_Key, Frame | FrameError], pair: Pair, which: int) -> Frame:
-    number = pair.frame1 if which else pair.frame0
-    assert number is not None
-    frame = frames[pair.clip.clip_id, number]
-    assert not isinstance(frame, FrameError)
-    return frame
 
 
 def _batches(todo: Iterable[int], kind: Callable[[int], Any], most: int) -> Iterator[list[int]]:
