@@ -80,15 +80,31 @@ def extract(
     ray_address: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Of a running Ray cluster. Default: a local one is started.")
     ] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes or actors. Default: one a CPU.")] = None,
-    batch: Annotated[int, typer.Option(help="Pairs given to the solver at once; does not change the result.")] = 32,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes or actors, or threads that decode for --gpu. Default: one a CPU.")
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help="Pairs given to the solver at once, which changes no result. "
+            "Default: 32; on a GPU up to 1024, as its memory allows."
+        ),
+    ] = None,
     frame_base: Annotated[
         int | None, typer.Option(help="Number of a video's first frame, where SOURCE is no manifest. Default: 0.")
     ] = None,
     retry_failed: Annotated[
         bool, typer.Option("--retry-failed", help="Compute the units that hold failed pairs again.")
     ] = False,
-    gpu: Annotated[bool, typer.Option("--gpu", help="Not in this version: TV-L1 runs on the CPU.")] = False,
+    gpu: Annotated[
+        str,
+        typer.Option(
+            "--gpu",
+            metavar="[auto]",
+            help="Compute on every GPU of this machine (with --engine ray, of the cluster). "
+            "auto: on the CPU where there is none.",
+        ),
+    ] = "no",
 ) -> None:
     """Compute the motion cubes of all planned pairs into shards; run it again to continue after a stop.
 
@@ -100,13 +116,14 @@ def extract(
 
       flowkit extract frames/ -o out --pairs lag:0.1s --preset opencv --set epsilon=0.001
 
+      flowkit extract manifest.csv -o out --size 224 --gpu
+
     Exit codes: 0 all done, 1 done with failed pairs (listed in OUT/failures), 2 bad input, 3 stopped and resumable.
     """
     from flowkit.extract import extract as run
     from flowkit.progress import ProgressReport, last_line
 
-    if gpu:
-        raise InputError("--gpu: this version computes TV-L1 on the CPU only; leave --gpu out")
+    device = _device(gpu, engine)
     with _stoppable(), ProgressReport(Console()) as report:
         summary = run(
             source,
@@ -121,6 +138,7 @@ def extract(
             engine=engine,
             ray_address=ray_address,
             workers=workers,
+            device=device,
             batch=batch,
             frame_base=frame_base,
             retry_failed=retry_failed,
@@ -212,6 +230,30 @@ def demo(folder: Annotated[Path, typer.Argument(metavar="DIR", help="A new or em
     run(folder)
 
 
+def _device(gpu: str, engine: str) -> str:
+    """ "cpu" or "cuda" for what was written behind --gpu; says so where auto means the CPU."""
+    if gpu not in ("no", "yes", "auto"):
+        raise InputError(f"--gpu {gpu}: write --gpu, or --gpu auto")
+    if gpu == "auto" and engine == "local":
+        from flowkit.gpu import gpus
+
+        usable, problem = gpus()
+        if not usable:
+            typer.echo(f"flowkit: computing on the CPU: no usable GPU: {problem}", err=True)
+        return "cuda" if usable else "cpu"
+    if gpu == "auto":
+        raise InputError("--gpu auto is for one machine; with --engine ray write --gpu or leave it out")
+    return "cuda" if gpu == "yes" else "cpu"
+
+
+def with_gpu_value(arguments: list[str]) -> list[str]:
+    """--gpu may stand alone or before "auto": an option whose value may be left out."""
+    return [
+        "--gpu=yes" if argument == "--gpu" and following != "auto" else argument
+        for argument, following in zip(arguments, [*arguments[1:], ""], strict=True)
+    ]
+
+
 def parse_set(texts: list[str]) -> dict[str, Any]:
     """Changes of TV-L1 parameters from texts as "epsilon=0.001", each value of its parameter's type.
 
@@ -265,7 +307,7 @@ def main() -> None:
     """The entry point: runs the command line and turns errors into one line and an exit code."""
     debug = "--debug" in sys.argv
     try:
-        app(args=[argument for argument in sys.argv[1:] if argument != "--debug"])
+        app(args=with_gpu_value([argument for argument in sys.argv[1:] if argument != "--debug"]))
     except FlowkitError as error:
         if debug:
             traceback.print_exc()

@@ -8,6 +8,7 @@ import os
 import platform
 
 from flowkit import _core
+from flowkit.gpu import gpus
 
 OPTIONAL = {
     "ray": "engine `ray`: pip install 'flowkit-mer[ray]'",
@@ -42,14 +43,12 @@ def _cuda_build() -> str:
     if _core.cuda_build is None:
         return "no: this extension was compiled without nvcc (the CPU solver is complete without it)"
     version, architectures = _core.cuda_build
-    return f"yes: nvcc {version} for sm {architectures} (strain only; TV-L1 runs on the CPU in this version)"
+    return f"yes: nvcc {version} for sm {architectures}"
 
 
 def _gpus() -> str:
-    devices, problem = _core.cuda_devices()
-    if not devices:
-        return f"none usable: {problem}"
-    return "; ".join(f"{name}, sm_{cc.replace('.', '')}, {memory / 2**30:.0f} GiB" for name, cc, memory in devices)
+    usable, problem = gpus()
+    return "; ".join(map(str, usable)) if usable else f"none usable: {problem}"
 
 
 def _opencv_cuda() -> str:

@@ -53,7 +53,8 @@ def extract(
     face: str = "none",
     strain: str = "standard",
     dtype: str = "float32",
-    batch: int = 32,
+    device: str = "cpu",
+    batch: int | None = None,
     frame_base: int | None = None,
     engine: str | Engine = "local",
     ray_address: str | None = None,
@@ -71,7 +72,8 @@ def extract(
         face: "none" or "boxes:FILE", see `flowkit.faces.parse_face`.
         strain: how the third channel is computed, see `flowkit.strain_magnitude`.
         dtype: of the cubes, "float32" or "float16".
-        batch: pairs the solver gets at once; does not change the result.
+        device: "cpu", or "cuda" for every GPU that this build can use. Outputs of the two are kept apart.
+        batch: pairs the solver gets at once, 32 or on a GPU up to 1024 by default; does not change the result.
         frame_base: number of a video's first frame, where the source is no manifest.
         engine: "local", "ray", or an object with the method of `flowkit.engines.Engine`.
         workers: see `flowkit.engines.open_engine`.
@@ -96,9 +98,11 @@ def extract(
         face=face,
         strain=strain,
         dtype=dtype,
+        device=device,
         batch=batch,
     )
-    chosen = open_engine(engine, workers=workers, ray_address=ray_address) if isinstance(engine, str) else engine
+    options = {"workers": workers, "ray_address": ray_address, "device": device}
+    chosen = open_engine(engine, **options) if isinstance(engine, str) else engine  # type: ignore[arg-type]
     with claimed(out):
         try:
             units = make_units(clips, request)

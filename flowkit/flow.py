@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flowkit import _core
+from flowkit.gpu import require_gpus
+from flowkit.gpu_arrays import GpuArray, current_stream, empty, gpu_array, on_gpu
 from flowkit.types import InputError, TVL1Params, resolve_params
 
 SMALLEST_SIDE = 3
@@ -60,10 +62,11 @@ def tvl1_flow(
     Args:
         frames0, frames1: grey frames (n, h, w), or one pair (h, w): uint8, uint16 (0..65535 stands for 0..255) or
             float32, any strides, at least 3 x 3 px. NumPy arrays and anything on the CPU that offers DLPack or the
-            array protocol.
+            array protocol; or torch tensors, CuPy, Numba or DLPack arrays on a GPU.
         preset: `micro`, `fast`, `opencv`, `opencv-cuda` or `ipol`; see `flowkit.types.PRESETS`.
         params: a whole `TVL1Params`, which replaces the preset, or a mapping with some of its fields.
-        device: `auto` or `cpu`; TV-L1 on the GPU is not part of this version.
+        device: `auto`, where the frames are; `cpu`; or `cuda` (`cuda:1` for the second GPU) to have frames that are
+            on the CPU computed on the GPU and copied back.
         threads: pairs computed at a time; all of this process's CPUs by default.
         initial_flow: (n, 2, h, w) or (2, h, w) float32, px: where the coarsest level starts. Zero by default.
         value_range: what black and white are in float32 frames; needed for them, refused for the others.
@@ -71,21 +74,26 @@ def tvl1_flow(
 
     Returns:
         (n, 2, h, w) float32, or (2, h, w) for a single pair. The same bits for a pair whatever batch it is in and
-        however many threads run.
+        however many threads run. Of frames on a GPU, an array of their library on that GPU, computed in order on the
+        library's current stream: this function does not wait for it, and so values that are not finite go unnoticed.
 
     Raises:
         InputError (a ValueError): a wrong dtype, shape or value, named with its value.
 
     Source: Zach, Pock, Bischof, DAGM 2007; Sanchez, Meinhardt-Llopis, Facciolo, IPOL 2013.
     """
-    resolved = resolve_params(preset, params)
-    require_cpu(device)
+    resolved = _for_the_solver(resolve_params(preset, params))
+    number = gpu_number(device)
+    if on_gpu(frames0) or on_gpu(frames1):
+        flow, iterations = _on_the_frames_gpu(frames0, frames1, resolved, device, value_range, initial_flow)
+        return (flow, iterations) if return_iterations else flow
     first, second, single = _frame_pair(frames0, frames1)
     low, high = _value_range(first.dtype, value_range)
     start = None if initial_flow is None else _initial_flow(initial_flow, first.shape)
-    flow, iterations = _core.tvl1_flow(
-        first, second, _for_the_solver(resolved), low, high, start, thread_count(threads)
-    )
+    if number is None:
+        flow, iterations = _core.tvl1_flow(first, second, resolved, low, high, start, thread_count(threads))
+    else:
+        flow, iterations = _core.tvl1_flow_on_gpu(first, second, resolved, low, high, start, number)
     if not np.isfinite(flow).all():
         bad = sorted({int(i) for i in np.argwhere(~np.isfinite(flow))[:, 0]})
         raise InputError(f"the flow of pair {bad[0]} is not finite: check the frames' values, or lower tau or lambda_")
@@ -109,20 +117,99 @@ def thread_count(threads: int | None) -> int:
     return int(threads)
 
 
-def require_cpu(device: str) -> None:
-    """InputError unless `device` asks for the CPU."""
-    if device == "cuda":
-        raise InputError("device='cuda': TV-L1 runs on the CPU only in this version; use device='auto' or 'cpu'")
-    if device not in ("auto", "cpu"):
-        raise InputError(f"device={device!r}: choose 'auto' or 'cpu'")
+def gpu_number(device: str) -> int | None:
+    """The GPU that `device` asks for by name, or None for `auto` and `cpu`; InputError where it cannot be used."""
+    if device in ("auto", "cpu"):
+        return None
+    name, _, digits = device.partition(":")
+    if name != "cuda" or (":" in device and not digits.isdecimal()):
+        raise InputError(f"device={device!r}: choose 'auto', 'cpu', 'cuda' or 'cuda:N'")
+    usable = {gpu.number: gpu for gpu in require_gpus(f"device={device!r}")}
+    number = int(digits) if digits else min(usable)
+    if number not in usable:
+        raise InputError(f"device={device!r}: the usable GPUs are {', '.join(map(str, sorted(usable)))}")
+    return number
+
+
+def _on_the_frames_gpu(
+    frames0: Any,
+    frames1: Any,
+    params: dict[str, Any],
+    device: str,
+    value_range: tuple[float, float] | None,
+    initial_flow: Any,
+) -> tuple[Any, Any]:
+    """The flow and iterations of frames that are on a GPU, as arrays of their library on it."""
+    first, second = (_frames_on_gpu(name, value) for name, value in (("frames0", frames0), ("frames1", frames1)))
+    if device == "cpu":
+        raise InputError("device='cpu', but frames0 is on a GPU: copy it to the CPU first")
+    _check_pair(first, second)
+    if (first.device, first.library) != (second.device, second.library):
+        raise InputError(
+            f"frames0 is {first.library}'s on GPU {first.device} and frames1 {second.library}'s on GPU "
+            f"{second.device}: they must be of one library, on one GPU"
+        )
+    require_gpus("frames0 is on a GPU")
+    low, high = _value_range(first.dtype, value_range)
+    start = None if initial_flow is None else _initial_flow_on_gpu(initial_flow, first)
+    n, (height, width) = first.shape[0] if len(first.shape) == 3 else 1, first.shape[-2:]
+    flow = empty(first, (*first.shape[:-2], 2, height, width), np.float32)
+    iterations = empty(first, first.shape[:-2], np.int32)
+    workspace_bytes = _core.tvl1_workspace_bytes(height, width, n, params, first.device)
+    workspace = empty(first, (workspace_bytes,), np.uint8)
+    _core.tvl1_flow_cuda(
+        first.pointer,
+        second.pointer,
+        first.dtype.name,
+        _pair_strides(first),
+        _pair_strides(second),
+        n,
+        height,
+        width,
+        params,
+        low,
+        high,
+        start.pointer if start else 0,
+        flow.pointer,
+        iterations.pointer,
+        workspace.pointer,
+        workspace_bytes,
+        current_stream(first),
+        first.device,
+    )
+    return flow.owner, iterations.owner
+
+
+def _frames_on_gpu(name: str, value: Any) -> GpuArray:
+    if not on_gpu(value):
+        raise InputError(f"{name} is on the CPU and the other frames are on a GPU: they must be in one place")
+    frames = gpu_array(name, value)
+    _check_frames(name, frames)
+    return frames
+
+
+def _pair_strides(frames: GpuArray) -> tuple[int, int, int]:
+    """In bytes, from pair to pair, row to row and pixel to pixel."""
+    pair, row, column = frames.strides if len(frames.shape) == 3 else (0, *frames.strides)
+    return pair, row, column
+
+
+def _initial_flow_on_gpu(initial_flow: Any, frames: GpuArray) -> GpuArray:
+    if not on_gpu(initial_flow):
+        raise InputError("initial_flow is on the CPU and the frames are on a GPU: they must be in one place")
+    start = gpu_array("initial_flow", initial_flow)
+    _check_initial_flow(start.dtype, start.shape, frames.shape)
+    if not start.contiguous:
+        raise InputError("initial_flow is not contiguous: on a GPU it has to be")
+    return start
 
 
 def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
     """`value` as a NumPy array without a copy where it offers DLPack or the array protocol."""
     if isinstance(value, np.ndarray):
         return value
-    if hasattr(value, "__cuda_array_interface__"):
-        raise InputError(f"{name} is on a GPU: copy it to the CPU first (TV-L1 runs on the CPU only in this version)")
+    if on_gpu(value):
+        raise InputError(f"{name} is on a GPU: copy it to the CPU first")
     if hasattr(value, "__dlpack__"):
         try:
             return np.from_dlpack(cast(Any, value))
@@ -139,28 +226,33 @@ def _frame_pair(frames0: ArrayLike, frames1: ArrayLike) -> tuple[NDArray[Any], N
     first, second = as_array("frames0", frames0), as_array("frames1", frames1)
     for name, frames in (("frames0", first), ("frames1", second)):
         _check_frames(name, frames)
-    if first.shape != second.shape:
-        raise InputError(f"frames0 has shape {first.shape} and frames1 {second.shape}: they must be equal")
-    if first.dtype != second.dtype:
-        raise InputError(f"frames0 is {first.dtype} and frames1 {second.dtype}: they must be equal")
+        require_finite(name, frames)
+    _check_pair(first, second)
     single = first.ndim == 2
     return (first[None], second[None], True) if single else (first, second, False)
 
 
-def _check_frames(name: str, frames: NDArray[Any]) -> None:
+def _check_pair(first: NDArray[Any] | GpuArray, second: NDArray[Any] | GpuArray) -> None:
+    if first.shape != second.shape:
+        raise InputError(f"frames0 has shape {first.shape} and frames1 {second.shape}: they must be equal")
+    if first.dtype != second.dtype:
+        raise InputError(f"frames0 is {first.dtype} and frames1 {second.dtype}: they must be equal")
+
+
+def _check_frames(name: str, frames: NDArray[Any] | GpuArray) -> None:
+    shape = frames.shape
     if frames.dtype not in (np.uint8, np.uint16, np.float32):
         raise InputError(
             f"{name} is {frames.dtype}: convert it to uint8, uint16, or float32 with value_range (native byte order)"
         )
-    if frames.ndim not in (2, 3):
-        raise InputError(f"{name} has shape {frames.shape}: give grey frames (h, w) or (n, h, w)")
-    if frames.size == 0:
-        raise InputError(f"{name} has shape {frames.shape}: it is empty")
-    if frames.ndim == 3 and frames.shape[2] in (3, 4) and min(frames.shape[:2]) > 4:
-        raise InputError(f"{name} has shape {frames.shape}, which looks like a colour image: give grey frames (h, w)")
-    if min(frames.shape[-2:]) < SMALLEST_SIDE:
-        raise InputError(f"{name} has shape {frames.shape}: frames need at least {SMALLEST_SIDE} x {SMALLEST_SIDE} px")
-    require_finite(name, frames)
+    if len(shape) not in (2, 3):
+        raise InputError(f"{name} has shape {shape}: give grey frames (h, w) or (n, h, w)")
+    if 0 in shape:
+        raise InputError(f"{name} has shape {shape}: it is empty")
+    if len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > 4:
+        raise InputError(f"{name} has shape {shape}, which looks like a colour image: give grey frames (h, w)")
+    if min(shape[-2:]) < SMALLEST_SIDE:
+        raise InputError(f"{name} has shape {shape}: frames need at least {SMALLEST_SIDE} x {SMALLEST_SIDE} px")
 
 
 def require_finite(name: str, array: NDArray[Any]) -> None:
@@ -199,10 +291,15 @@ def _value_range(dtype: np.dtype[Any], value_range: tuple[float, float] | None) 
 
 def _initial_flow(initial_flow: ArrayLike, frames_shape: tuple[int, ...]) -> NDArray[np.float32]:
     start = as_array("initial_flow", initial_flow)
-    if start.dtype != np.float32:
-        raise InputError(f"initial_flow is {start.dtype}: convert it to float32")
-    wanted = (frames_shape[0], 2, *frames_shape[1:])
-    if start.shape != wanted and not (frames_shape[0] == 1 and start.shape == wanted[1:]):
-        raise InputError(f"initial_flow has shape {start.shape}: frames of shape {frames_shape} need {wanted}")
+    _check_initial_flow(start.dtype, start.shape, frames_shape)
     require_finite("initial_flow", start)
-    return np.ascontiguousarray(start.reshape(wanted))
+    return np.ascontiguousarray(start.reshape(frames_shape[0], 2, *frames_shape[1:]))
+
+
+def _check_initial_flow(dtype: np.dtype[Any], shape: tuple[int, ...], frames_shape: tuple[int, ...]) -> None:
+    if dtype != np.float32:
+        raise InputError(f"initial_flow is {dtype}: convert it to float32")
+    pairs = frames_shape[0] if len(frames_shape) == 3 else 1
+    wanted = (pairs, 2, *frames_shape[-2:])
+    if shape != wanted and not (pairs == 1 and shape == wanted[1:]):
+        raise InputError(f"initial_flow has shape {shape}: frames of shape {frames_shape} need {wanted}")

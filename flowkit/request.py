@@ -16,6 +16,9 @@ from flowkit.strain import StrainVariant
 from flowkit.types import InputError, TVL1Params, fingerprint, resolve_params
 
 CubeType = Literal["float32", "float16"]
+Device = Literal["cpu", "cuda"]
+BATCHES: dict[str, int] = {"cpu": 32, "cuda": 1024}
+"""Pairs at once where the user does not say."""
 
 DECODING = "grey as stored or Y of BT.601: JPEG by simplejpeg, other images by OpenCV, video by PyAV"
 """How a frame becomes grey values; change this text whenever the rule changes, and old outputs are not continued."""
@@ -39,6 +42,7 @@ class ExtractRequest:
     """Fingerprint of all that decides the face boxes, so that an edited file of boxes is another request."""
     strain: StrainVariant
     dtype: CubeType
+    device: Device
     batch: int
     """Pairs given to the solver at once."""
 
@@ -53,7 +57,8 @@ class ExtractRequest:
         face: str = "none",
         strain: str = "standard",
         dtype: str = "float32",
-        batch: int = 32,
+        device: str = "cpu",
+        batch: int | None = None,
     ) -> ExtractRequest:
         """A request from what a user writes.
 
@@ -67,7 +72,9 @@ class ExtractRequest:
             raise InputError(f"strain={strain!r} is unknown; choose one of {', '.join(get_args(StrainVariant))}")
         if dtype not in get_args(CubeType):
             raise InputError(f"dtype={dtype!r} is unknown; choose one of {', '.join(get_args(CubeType))}")
-        if batch < 1:
+        if device not in get_args(Device):
+            raise InputError(f"device={device!r} is unknown; choose one of {', '.join(get_args(Device))}")
+        if batch is not None and batch < 1:
             raise InputError(f"batch={batch}: give at least 1 pair")
         return cls(
             pairs=str(parse_plan(pairs)),
@@ -78,7 +85,8 @@ class ExtractRequest:
             face_digest=parse_face(face).digest,
             strain=strain,  # type: ignore[arg-type]
             dtype=dtype,  # type: ignore[arg-type]
-            batch=batch,
+            device=device,  # type: ignore[arg-type]
+            batch=batch or BATCHES[device],
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -90,7 +98,7 @@ class ExtractRequest:
             "size": list(self.size) if self.size else None,
             "face": self.face.partition(":")[0],
             "face_digest": self.face_digest,
-            "device": "cpu",
+            "device": self.device,
             "preset": self.preset,
             "tvl1": self.params.to_dict(),
             "strain": self.strain,

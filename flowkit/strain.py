@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from flowkit import _core
 from flowkit.flow import SMALLEST_SIDE, as_array, require_finite, thread_count
+from flowkit.gpu import require_gpus
 from flowkit.types import InputError
 
 StrainVariant = Literal["standard", "meb", "softnet"]
@@ -32,7 +33,7 @@ def strain_tensor(flow: ArrayLike, *, device: str = "auto", threads: int | None 
     """
     batch, single = _flow_batch(flow)
     if device == "cuda":
-        _require_gpu()
+        require_gpus("device='cuda'")
         tensor = _core.strain_tensor_cuda(batch)
     elif device in ("auto", "cpu"):
         tensor = _core.strain_tensor(batch, thread_count(threads))
@@ -77,9 +78,3 @@ def _flow_batch(flow: ArrayLike) -> tuple[NDArray[np.float32], bool]:
     require_finite("flow", array)
     single = array.ndim == 3
     return np.ascontiguousarray(array[None] if single else array), single
-
-
-def _require_gpu() -> None:
-    devices, problem = _core.cuda_devices()
-    if not devices:
-        raise InputError(f"device='cuda': no usable GPU ({problem}); use device='cpu', and see `flowkit doctor`")

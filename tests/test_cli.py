@@ -97,7 +97,8 @@ def test_frame_base_counts_a_videos_frames(flowkit, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--gpu"], "--gpu: this version computes TV-L1 on the CPU only; leave --gpu out"),
+        (["--gpu=maybe"], "--gpu maybe: write --gpu, or --gpu auto"),
+        (["--gpu", "auto", "--engine", "ray"], "--gpu auto is for one machine; with --engine ray write --gpu"),
         (["--set", "epsilon"], "--set epsilon: write it as KEY=VALUE"),
         (["--pairs", "lag"], "pair plan 'lag' is unknown"),
         (["--engine", "spark"], "engine='spark' is unknown"),

@@ -30,15 +30,19 @@ class Engine(Protocol):
         """
 
 
-def open_engine(name: str, *, workers: int | None = None, ray_address: str | None = None) -> Engine:
+def open_engine(
+    name: str, *, workers: int | None = None, ray_address: str | None = None, device: str = "cpu"
+) -> Engine:
     """The engine of that name: "local" or "ray".
 
     Args:
-        workers: processes (local) or actors (ray); None for one a CPU.
+        workers: processes (local) or actors (ray); None for one a CPU. With device "cuda", threads that decode (local),
+            or actors with a GPU each (ray).
         ray_address: of a running cluster; None starts one on this machine.
 
     Raises:
-        InputError: for another name, fewer than one worker, an address without ray, or where Ray is not installed.
+        InputError: for another name, fewer than one worker, an address without ray, where Ray is not installed, or
+            for device "cuda" without a GPU that can be used.
     """
     if workers is not None and workers < 1:
         raise InputError(f"workers={workers}: give at least 1")
@@ -47,11 +51,16 @@ def open_engine(name: str, *, workers: int | None = None, ray_address: str | Non
 
         if ray_address is not None:
             raise InputError(f"ray_address={ray_address!r} is for the engine ray; choose it with --engine ray")
+        if device == "cuda":
+            from flowkit.engines.cuda import cuda_devices
+            from flowkit.engines.gpu import GpuEngine
+
+            return GpuEngine(cuda_devices(), workers or available_cpus())
         return LocalEngine(workers or available_cpus())
     if name == "ray":
         from flowkit.engines.ray import RayEngine
 
-        return RayEngine(workers, ray_address)
+        return RayEngine(workers, ray_address, device)
     raise InputError(f"engine={name!r} is unknown; choose local or ray")
 
 

@@ -20,19 +20,20 @@ from flowkit.types import InputError, Interrupted
 from flowkit.unit import Job, UnitRunner
 
 IN_FLIGHT = 2
-"""Units an actor has at once: one in work and one waiting."""
+"""Units an actor has at once: one in work and one waiting; on a GPU, one more."""
 
 STORE_BYTES = 100 * 2**20
 """Ray's object store on a local cluster, near its least: cubes never go through it."""
 
 
 class RayEngine:
-    """Ray Core actors, one a CPU share."""
+    """Ray Core actors, one a CPU or, on GPUs, one a GPU."""
 
-    def __init__(self, workers: int | None, address: str | None) -> None:
+    def __init__(self, workers: int | None, address: str | None, device: str = "cpu") -> None:
         self._ray = _import_ray()
         self._workers = workers
         self._address = address
+        self._device = device
 
     def run(self, units: Sequence[Unit], job: Job) -> Iterator[Commit]:
         """See `flowkit.engines.Engine`. A cluster that the caller has already joined is used and left running."""
@@ -44,9 +45,13 @@ class RayEngine:
             self.join()
         actors: list[Any] = []
         try:
-            cpus = int(ray.cluster_resources().get("CPU", 1))
-            worker = ray.remote(num_cpus=1, max_restarts=-1, max_task_retries=RETRIES)(_Worker)
-            actors = [worker.remote(job) for _ in range(min(self._workers or cpus, cpus, len(units)))]
+            shares = self._shares()
+            options = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": RETRIES}
+            if self._device == "cuda":
+                # Threads: while one unit is on the GPU, the next is decoded and the last one written.
+                options |= {"num_gpus": 1, "max_concurrency": IN_FLIGHT + 1}
+            worker = ray.remote(**options)(_GpuWorker if self._device == "cuda" else _Worker)
+            actors = [worker.remote(job) for _ in range(min(self._workers or shares, shares, len(units)))]
             yield from _schedule(ray, actors, units)
         finally:
             if joined:
@@ -54,6 +59,13 @@ class RayEngine:
                     ray.kill(actor)
             else:
                 ray.shutdown()
+
+    def _shares(self) -> int:
+        """How many actors the cluster has room for; an InputError where that is none."""
+        resources = self._ray.cluster_resources()
+        if self._device == "cuda" and not resources.get("GPU"):
+            raise InputError("--gpu: the Ray cluster has no GPU; add a node with one, or leave --gpu out")
+        return int(resources["GPU"] if self._device == "cuda" else resources.get("CPU", 1))
 
     def join(self) -> None:
         """Joins the cluster at the address, or starts one on this machine; an InputError where that fails."""
@@ -83,6 +95,25 @@ class _Worker:
 
         cv2.setNumThreads(1)
         self.runner = UnitRunner(self.job)
+
+    def complete(self, unit: Unit) -> Commit:
+        return self.runner(unit)
+
+
+@dataclass
+class _GpuWorker:
+    """The actor of a GPU, the only one that Ray shows it."""
+
+    job: Job
+
+    def __post_init__(self) -> None:
+        import cv2
+
+        from flowkit.engines.cuda import cuda_devices
+        from flowkit.engines.gpu import DeviceRunner
+
+        cv2.setNumThreads(1)
+        self.runner = DeviceRunner(self.job, cuda_devices()[0])
 
     def complete(self, unit: Unit) -> Commit:
         return self.runner(unit)

@@ -1,0 +1,298 @@
+"""The GPU engine's pipeline, with the CPU solver in the place of the GPU: everything but CUDA itself is real."""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flowkit
+from flowkit import _core
+from flowkit.cli import with_gpu_value
+from flowkit.engines.gpu import IN_FLIGHT, DeviceMemoryError, DeviceRunner, GpuEngine
+from flowkit.extract import extract
+from flowkit.gpu import has_code_for
+from flowkit.request import ExtractRequest
+from flowkit.shard import read
+from flowkit.types import InputError
+from flowkit.unit import UnitRunner
+from flowkit.verify import verify
+from tests.clips import dataset, frame_folder
+from tests.clips import flowkit as command
+
+NO_GPU = pytest.mark.skipif(bool(_core.cuda_devices()[0]), reason="there is a GPU here")
+
+
+class Stand:
+    """Computes batches on the CPU in a thread of its own, with buffers that the next batch but one takes back."""
+
+    def __init__(self, request: ExtractRequest, room: int = 1000, spoil: int | None = None) -> None:
+        self._request, self._room, self._spoil = request, room, spoil
+        self._pool = ThreadPoolExecutor(1)
+        self._lent: list[np.ndarray] = []
+        self.sizes: list[int] = []
+        self.most_running = 0
+        self._running = 0
+
+    def most_pairs(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> int:
+        return 1000
+
+    def start(self, frames0, frames1) -> Any:
+        if len(frames0) > self._room:
+            raise DeviceMemoryError(f"{len(frames0)} pairs do not fit")
+        self.sizes.append(len(frames0))
+        self._running += 1
+        self.most_running = max(self.most_running, self._running)
+        future = self._pool.submit(self._solve, np.stack(frames0), np.stack(frames1))
+        return _Running(self, future)
+
+    def _solve(self, frames0: np.ndarray, frames1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        request = self._request
+        cubes, iterations = flowkit.motion_cube(
+            frames0, frames1, params=request.params, variant=request.strain, threads=1, return_iterations=True
+        )
+        cubes = cubes.astype(request.dtype)
+        if self._spoil is not None:
+            cubes[self._spoil % len(cubes)] = np.nan
+        return cubes, iterations
+
+    def lend(self, cubes: np.ndarray) -> np.ndarray:
+        self._running -= 1
+        self._lent.append(cubes)
+        if len(self._lent) > IN_FLIGHT:
+            self._lent.pop(0)[:] = np.nan
+        return cubes
+
+
+@dataclasses.dataclass
+class _Running:
+    device: Stand
+    future: Future[Any]
+
+    def result(self) -> tuple[np.ndarray, np.ndarray]:
+        cubes, iterations = self.future.result()
+        return self.device.lend(cubes), iterations
+
+
+class Stands:
+    """Makes devices and remembers them."""
+
+    def __init__(self, **options: Any) -> None:
+        self._options = options
+        self.made: list[Stand] = []
+
+    def __call__(self, request: ExtractRequest) -> Stand:
+        self.made.append(Stand(request, **self._options))
+        return self.made[-1]
+
+    @property
+    def sizes(self) -> list[int]:
+        return [size for device in self.made for size in device.sizes]
+
+
+FAST = {"warps": 1, "inner_iterations": 3}
+
+
+def run(source, out, *stands: Stands, **options: Any):
+    engine = GpuEngine(stands, decoders=3)
+    options = {"pairs": "lag:1", "size": 16, "params": FAST} | options
+    return extract(source, out, engine=engine, **options)
+
+
+def rows(out) -> dict[str, Any]:
+    """Cubes and all else by pair_id."""
+    found = {}
+    for i in range(len(read(out).paths)):
+        table = read(out).shard(i)
+        labels = table.drop_columns(["cube"]).to_pylist()
+        found |= {
+            label["pair_id"]: (label, cube.tobytes()) for label, cube in zip(labels, read(out).cubes(i), strict=True)
+        }
+    return found
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_it_gives_the_rows_of_the_local_engine_from_batches_across_clips(tmp_path, devices):
+    dataset(tmp_path, clips=5, frames=40)
+    (tmp_path / "sub02" / "img7.png").unlink()
+    extract(tmp_path / "manifest.csv", tmp_path / "cpu", pairs="lag:1", size=16, params=FAST, workers=1)
+    stands = [Stands() for _ in range(devices)]
+    summary = run(tmp_path / "manifest.csv", tmp_path / "gpu", *stands, batch=60)
+    assert (summary.computed, summary.failed) == (193, 2)
+    assert verify(tmp_path / "gpu").ok
+    assert rows(tmp_path / "gpu") == rows(tmp_path / "cpu")
+    assert read(tmp_path / "gpu").failures().equals(read(tmp_path / "cpu").failures())
+    if devices == 1:
+        assert max(stands[0].sizes) == 60
+        assert stands[0].made[0].most_running == IN_FLIGHT
+
+
+def test_clips_of_other_shapes_and_depths_have_batches_of_their_own(tmp_path):
+    for name, options in {"a": {}, "b": {"size": (48, 40)}, "c": {"depth": 16}, "d": {"size": (48, 40)}}.items():
+        frame_folder(tmp_path / "clips" / name, range(1, 9), **options)
+    stands = Stands()
+    summary = run(tmp_path / "clips", tmp_path / "gpu", stands, size=None)
+    assert (summary.computed, summary.failed) == (28, 0)
+    extract(tmp_path / "clips", tmp_path / "cpu", pairs="lag:1", params=FAST, workers=1)
+    assert rows(tmp_path / "gpu") == rows(tmp_path / "cpu")
+
+
+@pytest.mark.parametrize("options", [{"dtype": "float16"}, {"strain": "meb"}], ids=str)
+def test_it_gives_what_the_request_asks_for(tmp_path, options):
+    dataset(tmp_path, clips=2, frames=6)
+    run(tmp_path / "manifest.csv", tmp_path / "gpu", Stands(), **options)
+    extract(tmp_path / "manifest.csv", tmp_path / "cpu", pairs="lag:1", size=16, params=FAST, workers=1, **options)
+    assert rows(tmp_path / "gpu") == rows(tmp_path / "cpu")
+
+
+def test_batches_are_halved_until_they_fit(tmp_path):
+    dataset(tmp_path, clips=3, frames=40)
+    stands = Stands(room=11)
+    summary = run(tmp_path / "manifest.csv", tmp_path / "gpu", stands, batch=64)
+    assert (summary.computed, summary.failed) == (117, 0)
+    # A first batch may have been any part of 64 pairs; what fits is never below half of what there is room for.
+    assert max(stands.sizes) <= 11
+    assert sorted(stands.sizes)[-2] >= 5
+    assert verify(tmp_path / "gpu").ok
+
+
+def test_a_pair_that_never_fits_is_a_failure_with_its_reason(tmp_path):
+    dataset(tmp_path, clips=1, frames=4)
+    summary = run(tmp_path / "manifest.csv", tmp_path / "gpu", Stands(room=0))
+    assert (summary.computed, summary.failed) == (0, 3)
+    assert set(read(tmp_path / "gpu").failures()["error"].to_pylist()) == {"toy/sub01/ep01: 1 pairs do not fit"}
+    assert verify(tmp_path / "gpu").ok
+
+
+def test_a_cube_that_is_not_finite_is_a_failure_and_no_row(tmp_path):
+    dataset(tmp_path, clips=1, frames=8)
+    summary = run(tmp_path / "manifest.csv", tmp_path / "gpu", Stands(spoil=2))
+    assert summary.failed >= 1
+    assert summary.computed + summary.failed == 7
+    assert all("not finite" in error for error in read(tmp_path / "gpu").failures()["error"].to_pylist())
+    assert all(np.isfinite(cubes).all() for cubes in read(tmp_path / "gpu").cubes())
+
+
+def test_an_error_of_the_device_ends_the_run_which_can_be_continued(tmp_path):
+    dataset(tmp_path, clips=3, frames=130)
+
+    class Breaking(Stand):
+        def start(self, frames0, frames1):
+            if len(self.sizes) == 3:
+                raise RuntimeError("cudaLaunchKernelExC: an illegal memory access was encountered")
+            return super().start(frames0, frames1)
+
+    before = threading.active_count()
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        run(tmp_path / "manifest.csv", tmp_path / "gpu", Breaking, batch=50)
+    assert threading.active_count() - before <= 1  # the stand's own
+    assert not verify(tmp_path / "gpu").problems
+    assert run(tmp_path / "manifest.csv", tmp_path / "gpu", Stands()).computed == 387
+    assert verify(tmp_path / "gpu").ok
+
+
+def test_closing_the_iterator_ends_all_threads(tmp_path):
+    dataset(tmp_path, clips=3, frames=130)
+    seen = []
+
+    class Enough(Exception):
+        pass
+
+    def stop(state):
+        seen.append(state)
+        if state.units_done:
+            raise Enough
+
+    before = threading.active_count()
+    with pytest.raises(Enough):
+        run(tmp_path / "manifest.csv", tmp_path / "gpu", Stands(), report=stop, batch=20)
+    assert threading.active_count() - before <= 1
+    assert not verify(tmp_path / "gpu").problems
+
+
+def test_single_units_on_a_device_are_those_of_the_cpu(tmp_path):
+    from flowkit.plan import make_units, run_metadata, settle_plan
+    from flowkit.unit import Job
+
+    clips = dataset(tmp_path, clips=2, frames=20)
+    request = ExtractRequest.parse(pairs="lag:1", size=16, params=FAST)
+    units, metadata = make_units(clips, request), run_metadata(clips, request)
+    for name in ("device", "cpu"):
+        for folder in ("plan", "shards", "failures", "commits"):
+            (tmp_path / name / folder).mkdir(parents=True)
+        settle_plan(tmp_path / name, units, metadata)
+    runner = DeviceRunner(Job(tmp_path / "device", request, metadata), Stands(room=7))
+    with ThreadPoolExecutor(2) as pool:
+        commits = list(pool.map(runner, units))
+    assert [commit.computed for commit in commits] == [len(unit.pairs) for unit in units]
+    for unit in units:
+        UnitRunner(Job(tmp_path / "cpu", request, metadata))(unit)
+    assert rows(tmp_path / "device") == rows(tmp_path / "cpu")
+
+
+# ---- asking for a GPU
+
+
+@NO_GPU
+def test_gpu_without_one_says_what_is_missing(tmp_path):
+    dataset(tmp_path, clips=1, frames=4)
+    code, _, error = command("extract", tmp_path / "manifest.csv", "-o", tmp_path / "out", "--gpu")
+    assert code == 2
+    assert error.startswith("flowkit: --gpu: no usable GPU: ")
+    assert "built without CUDA" in error or "driver" in error
+    assert not (tmp_path / "out" / "commits").exists()
+
+
+@NO_GPU
+def test_gpu_auto_falls_back_and_says_so(tmp_path):
+    dataset(tmp_path, clips=1, frames=4)
+    options = ("--gpu", "auto", "--size", "16", "--pairs", "lag:1")
+    code, out, error = command("extract", tmp_path / "manifest.csv", "-o", tmp_path / "out", *options)
+    assert code == 0
+    assert "flowkit: computing on the CPU: no usable GPU: " in error
+    assert "3 pairs" in out
+    assert read(tmp_path / "out").parameters["device"] == "cpu"
+
+
+@NO_GPU
+@pytest.mark.parametrize("device", ["cuda", "cuda:0"])
+def test_device_cuda_without_a_gpu_is_refused(device):
+    image = np.zeros((16, 16), np.uint8)
+    with pytest.raises(InputError, match=f"device='{device}': no usable GPU"):
+        flowkit.tvl1_flow(image, image, device=device)
+
+
+def test_the_option_may_stand_alone():
+    assert with_gpu_value(["extract", "a", "--gpu"]) == ["extract", "a", "--gpu=yes"]
+    assert with_gpu_value(["extract", "--gpu", "a"]) == ["extract", "--gpu=yes", "a"]
+    assert with_gpu_value(["extract", "--gpu", "auto", "a"]) == ["extract", "--gpu", "auto", "a"]
+    assert with_gpu_value(["extract", "--gpu=auto", "a"]) == ["extract", "--gpu=auto", "a"]
+
+
+@pytest.mark.parametrize(
+    ("capability", "architectures", "runs"),
+    [
+        ((9, 0), "75-real 80-real 86-real 89-real 90-real 100-real 120", True),
+        ((8, 9), "80-real", True),
+        ((8, 0), "86-real", False),
+        ((9, 0), "80-real", False),
+        ((12, 1), "120", True),
+        ((13, 0), "120", True),
+        ((13, 0), "120-real", False),
+        ((7, 0), "75-real 120", False),
+        ((9, 0), "90a-real", True),
+        ((10, 3), "90-virtual", True),
+    ],
+)
+def test_code_for_an_architecture(capability, architectures, runs):
+    assert has_code_for(capability, architectures) == runs
+
+
+def test_outputs_of_cpu_and_gpu_are_kept_apart():
+    cpu, gpu = (ExtractRequest.parse(pairs="lag:1", device=device) for device in ("cpu", "cuda"))
+    assert cpu.parameters_hash != gpu.parameters_hash
+    assert gpu.batch > cpu.batch
