@@ -25,10 +25,16 @@ FLOWKIT_HD float select(bool condition, float a, float b) { return condition ? a
 
 FLOWKIT_HD float root(float a) { return sqrtf(a); }
 
-// sqrt(x^2 + y^2), rounded once.
+// sqrt(x^2 + y^2), rounded once, without double precision, which most GPUs have little of: the square and its rounding
+// error together are exact (T. Dekker, A Floating-Point Technique for Extending the Available Precision, 1971), and one
+// Newton step from the rounded root brings the error in.
 FLOWKIT_HD float length(float x, float y) {
-  const double wide_x = x, wide_y = y;
-  return static_cast<float>(sqrt(wide_x * wide_x + wide_y * wide_y));
+  const float xx = x * x, yy = y * y;
+  const float square = xx + yy;
+  const float error = ((fmaxf(xx, yy) - square) + fminf(xx, yy)) + (fmaf(x, x, -xx) + fmaf(y, y, -yy));
+  const float r = sqrtf(square);
+  const float remainder = fmaf(-r, r, square) + error;
+  return r + remainder / fmaxf(r + r, 1e-30f);
 }
 
 // What the data term needs at each pixel: a linearised image value, or a patch of them.
@@ -107,11 +113,26 @@ FLOWKIT_HD T divergence_first_column(T px, T py, T py_above) {
   return (px + py) - py_above;
 }
 
+// Two quotients by one divisor, each rounded once.
+template <class T>
+FLOWKIT_HD Vector2<T> quotients(T x, T y, T divisor) {
+  return {x / divisor, y / divisor};
+}
+
+// The same bits with one division instead of two, for divisors and quotients that are no subnormal numbers: r is the
+// rounded reciprocal, so the remainder of the product x r is exact and corrects it (P. Markstein, Computation of
+// Elementary Functions on the IBM RISC System/6000 Processor, 1990).
+FLOWKIT_HD Vector2<float> quotients(float x, float y, float divisor) {
+  const float r = 1.0f / divisor;
+  const float qx = x * r, qy = y * r;
+  return {fmaf(fmaf(-qx, divisor, x), r, qx), fmaf(fmaf(-qy, divisor, y), r, qy)};
+}
+
 // p = (p + step grad) / (1 + step |grad|), rounded as OpenCV does.
 template <class T>
 FLOWKIT_HD Vector2<T> dual_step(Vector2<T> p, Vector2<T> grad, float step) {
   const T norm = 1.0f + step * length(grad.x, grad.y);
-  return {(p.x + step * grad.x) / norm, (p.y + step * grad.y) / norm};
+  return quotients(p.x + step * grad.x, p.y + step * grad.y, norm);
 }
 
 // The same for the duals of u and v together, with one division for both.
