@@ -14,6 +14,7 @@
 #include "cpu/parallel.h"
 #include "cpu/strain.h"
 #include "cpu/tvl1.h"
+#include "cuda/host_blocks.h"
 #if defined(FLOWKIT_WITH_CUDA)
 #include "cuda/device.h"
 #include "cuda/strain.h"
@@ -79,28 +80,24 @@ Pixel pixel_of(const py::array& frames) {
 }
 
 // frames: (n, h, w) with any strides.
-struct FrameBatch {
-  const char* data;
-  py::ssize_t pair_bytes, row_bytes, column_bytes;
-  Pixel pixel;
+FrameBatch frame_batch(const py::array& frames) {
+  return {static_cast<const char*>(frames.data()), frames.strides(0), frames.strides(1), frames.strides(2),
+          pixel_of(frames)};
+}
 
-  explicit FrameBatch(const py::array& a)
-      : data(static_cast<const char*>(a.data())),
-        pair_bytes(a.strides(0)),
-        row_bytes(a.strides(1)),
-        column_bytes(a.strides(2)),
-        pixel(pixel_of(a)) {}
-  FrameView operator[](std::size_t i) const {
-    return {data + static_cast<py::ssize_t>(i) * pair_bytes, row_bytes, column_bytes, pixel};
-  }
-};
+FrameView frame_of(const FrameBatch& batch, std::size_t i) {
+  return {batch.data + static_cast<py::ssize_t>(i) * batch.pair_bytes, batch.row_bytes, batch.column_bytes,
+          batch.pixel};
+}
+
+ValueRange value_range(double lo, double hi) { return {static_cast<float>(lo), static_cast<float>(255.0 / (hi - lo))}; }
 
 py::tuple tvl1_flow(const py::array& frames0, const py::array& frames1, const py::dict& params, double lo, double hi,
                     const std::optional<Floats>& initial_flow, int threads) {
   const TVL1Params p = params_from(params);
-  const FrameBatch batch0(frames0), batch1(frames1);
+  const FrameBatch batch0 = frame_batch(frames0), batch1 = frame_batch(frames1);
   const py::ssize_t n = frames0.shape(0), height = frames0.shape(1), width = frames0.shape(2);
-  const ValueRange range = {static_cast<float>(lo), static_cast<float>(255.0 / (hi - lo))};
+  const ValueRange range = value_range(lo, hi);
   Floats flow({n, py::ssize_t{2}, height, width});
   py::array_t<int32_t> iterations(n);
   float* flow_data = flow.mutable_data();
@@ -114,9 +111,51 @@ py::tuple tvl1_flow(const py::array& frames0, const py::array& frames1, const py
     for_each(static_cast<std::size_t>(n), threads, [&] {
       return [&, solver = std::make_unique<TVL1Solver>(size, p, table)](std::size_t i) {
         const float* start = initial ? initial + i * stride : nullptr;
-        iterations_data[i] = solver->solve(batch0[i], batch1[i], range, start, flow_data + i * stride);
+        iterations_data[i] =
+            solver->solve(frame_of(batch0, i), frame_of(batch1, i), range, start, flow_data + i * stride);
       };
     });
+  }
+  return py::make_tuple(flow, iterations);
+}
+
+// limits: shared_bytes, max_ranks, max_threads, tile_iterations, force ("resident", "tiled" or ""), order ("forward" or
+// "reverse"); what is left out is as on a GPU that is large enough for anything.
+DeviceLimits limits_from(const py::dict& d) {
+  const auto whole = [&](const char* name, int otherwise) {
+    return d.contains(name) ? d[name].cast<int>() : otherwise;
+  };
+  DeviceLimits limits;
+  limits.shared_bytes = static_cast<std::size_t>(whole("shared_bytes", 232448));
+  limits.most_ranks = whole("max_ranks", kMostRanks);
+  limits.most_threads = whole("max_threads", limits.most_threads);
+  limits.tile_iterations = whole("tile_iterations", limits.tile_iterations);
+  using Force = DeviceLimits::Force;
+  if (d.contains("force"))
+    limits.force =
+        choice<Force>(d, "force", {{"", Force::none}, {"resident", Force::resident}, {"tiled", Force::tiled}});
+  return limits;
+}
+
+// The CUDA solver's block programs, run on the host.
+py::tuple tvl1_flow_on_blocks(const py::array& frames0, const py::array& frames1, const py::dict& params, double lo,
+                              double hi, const std::optional<Floats>& initial_flow, const py::dict& limits) {
+  const py::ssize_t n = frames0.shape(0), height = frames0.shape(1), width = frames0.shape(2);
+  const TVL1Plan plan({static_cast<int>(width), static_cast<int>(height)}, params_from(params), limits_from(limits));
+  const ThreadOrder order =
+      limits.contains("order")
+          ? choice<ThreadOrder>(limits, "order", {{"forward", ThreadOrder::forward}, {"reverse", ThreadOrder::reverse}})
+          : ThreadOrder::forward;
+  Floats flow({n, py::ssize_t{2}, height, width});
+  py::array_t<int32_t> iterations(n);
+  const BatchArguments arguments = {{frame_batch(frames0), frame_batch(frames1)},
+                                    value_range(lo, hi),
+                                    initial_flow ? initial_flow->data() : nullptr,
+                                    flow.mutable_data(),
+                                    iterations.mutable_data()};
+  {
+    py::gil_scoped_release release;
+    tvl1_flow_blocks(arguments, static_cast<int>(n), plan, order);
   }
   return py::make_tuple(flow, iterations);
 }
@@ -204,6 +243,8 @@ PYBIND11_MODULE(_core, m) {
       py::arg("height"), py::arg("width"), py::arg("params"));
   m.def("tvl1_flow", &tvl1_flow, py::arg("frames0"), py::arg("frames1"), py::arg("params"), py::arg("lo"),
         py::arg("hi"), py::arg("initial_flow"), py::arg("threads"));
+  m.def("tvl1_flow_blocks", &tvl1_flow_on_blocks, py::arg("frames0"), py::arg("frames1"), py::arg("params"),
+        py::arg("lo"), py::arg("hi"), py::arg("initial_flow"), py::arg("limits"));
   m.def("strain_tensor", &strain_tensor_batch, py::arg("flow"), py::arg("threads"));
   m.def("strain_magnitude", &strain_magnitude_batch, py::arg("flow"), py::arg("variant"), py::arg("threads"));
   m.def("cuda_devices", &cuda_device_list);
