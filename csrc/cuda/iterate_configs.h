@@ -6,14 +6,14 @@
 
 namespace flowkit {
 
-using PixelOpencv = IterationConfig<DataTerm::pixel, Rounding::opencv, false, true, kCellRows>;
-using PixelFast = IterationConfig<DataTerm::pixel, Rounding::fast, false, true, kCellRows>;
-using PatchFastUntested = IterationConfig<DataTerm::patch, Rounding::fast, true, false, kCellRows>;
+using PixelOpencv = IterationConfig<DataTerm::pixel, Rounding::opencv, false, true>;
+using PixelFast = IterationConfig<DataTerm::pixel, Rounding::fast, false, true>;
+using PatchFastUntested = IterationConfig<DataTerm::patch, Rounding::fast, true, false>;
 // With an affine reference of zero these compute what the forms without one do.
-using PixelOpencvAffine = IterationConfig<DataTerm::pixel, Rounding::opencv, true, true, kCellRows>;
-using PixelFastAffine = IterationConfig<DataTerm::pixel, Rounding::fast, true, true, kCellRows>;
-using PatchOpencv = IterationConfig<DataTerm::patch, Rounding::opencv, true, true, kCellRows>;
-using PatchFast = IterationConfig<DataTerm::patch, Rounding::fast, true, true, kCellRows>;
+using PixelOpencvAffine = IterationConfig<DataTerm::pixel, Rounding::opencv, true, true>;
+using PixelFastAffine = IterationConfig<DataTerm::pixel, Rounding::fast, true, true>;
+using PatchOpencv = IterationConfig<DataTerm::patch, Rounding::opencv, true, true>;
+using PatchFast = IterationConfig<DataTerm::patch, Rounding::fast, true, true>;
 
 // Calls use(config) with the form for these parameters.
 template <class Use>

@@ -6,10 +6,8 @@
 namespace flowkit {
 
 std::size_t IterationPlan::shared_bytes() const {
-  const std::size_t constants = (five_constants ? 5 : 4) * cell_rows * sizeof(Float4);
-  // Edges of u, v and of the duals: a row of four and a column of cell_rows each, for both components.
-  const std::size_t edges = 4 * (sizeof(Float4) + cell_rows * sizeof(float));
-  return kSumBytes + cells() * (constants + edges) + 4 * columns * sizeof(Float4);
+  const std::size_t constants = (five_constants ? 5 : 4) * kCellRows, edges = 8;
+  return kSumBytes + cells() * ((constants + edges) * sizeof(Float4) + sizeof(std::uint32_t));
 }
 
 namespace {
@@ -22,7 +20,7 @@ bool plan_resident(Size size, const DeviceLimits& limits, IterationPlan& plan) {
   plan.resident = true;
   plan.tiles_x = plan.tiles_y = 1;
   plan.columns = divide_up(size.width, kCellColumns);
-  const int rows = divide_up(size.height, plan.cell_rows);
+  const int rows = divide_up(size.height, kCellRows);
   for (int ranks = 1; ranks <= std::min({limits.most_ranks, kMostRanks, rows}); ++ranks) {
     plan.rows = divide_up(rows, ranks);
     plan.ranks = divide_up(rows, plan.rows);
@@ -43,7 +41,7 @@ bool plan_tiled(Size size, const DeviceLimits& limits, IterationPlan& best) {
   plan.iterations = limits.tile_iterations;
   long long least = -1;
   for (plan.columns = 1; plan.columns <= divide_up(size.width, kCellColumns); ++plan.columns)
-    for (plan.rows = 1; plan.rows <= divide_up(size.height, plan.cell_rows); ++plan.rows) {
+    for (plan.rows = 1; plan.rows <= divide_up(size.height, kCellRows); ++plan.rows) {
       if (!fits(plan, limits)) break;
       const bool wide = plan.width() >= size.width || plan.step_x() > 0;
       const bool high = plan.height() >= size.height || plan.step_y() > 0;
@@ -61,9 +59,8 @@ bool plan_tiled(Size size, const DeviceLimits& limits, IterationPlan& best) {
 
 }  // namespace
 
-IterationPlan plan_iteration(Size size, DataTerm term, int cell_rows, const DeviceLimits& limits) {
+IterationPlan plan_iteration(Size size, DataTerm term, const DeviceLimits& limits) {
   IterationPlan plan = {};
-  plan.cell_rows = cell_rows;
   plan.five_constants = term == DataTerm::patch;
   using Force = DeviceLimits::Force;
   if (limits.force != Force::tiled && plan_resident(size, limits, plan)) return plan;

@@ -18,16 +18,12 @@ struct DeviceLimits {
   enum class Force { none, resident, tiled } force = Force::none;
 };
 
-// A *cell* is the kCellColumns x cell_rows pixels that one thread owns; a *region* is what one rank keeps on chip:
-// columns x rows cells.
-constexpr int kCellColumns = 4;
-
-// Pixels a thread owns along y. More mean fewer edges to pass; 4 is what fits a thread's 128 registers.
-constexpr int kCellRows = 4;
+// A *cell* is the 4 x 4 pixels that one thread owns: as many as the registers of 512 threads hold. A *region* is what
+// one rank keeps on chip: columns x rows cells.
+constexpr int kCellColumns = 4, kCellRows = 4;
 
 struct IterationPlan {
-  bool resident;  // the ranks of one team hold the whole level, each a band of rows; else one rank holds a tile
-  int cell_rows;
+  bool resident;      // the ranks of one team hold the whole level, each a band of rows; else one rank holds a tile
   int columns, rows;  // cells of a region
   int ranks;
   int tiles_x, tiles_y;
@@ -37,7 +33,7 @@ struct IterationPlan {
   FLOWKIT_HD int cells() const { return columns * rows; }
   FLOWKIT_HD int threads() const { return (cells() + kWarp - 1) / kWarp * kWarp; }
   FLOWKIT_HD int width() const { return columns * kCellColumns; }
-  FLOWKIT_HD int height() const { return rows * cell_rows; }
+  FLOWKIT_HD int height() const { return rows * kCellRows; }
   FLOWKIT_HD int tiles() const { return tiles_x * tiles_y; }
   // Iterations spoil a tile from its edges inwards, one pixel each; the left edge lies on a multiple of four pixels.
   FLOWKIT_HD int halo_x() const { return resident ? 0 : (iterations + 3) / 4 * 4; }
@@ -47,12 +43,13 @@ struct IterationPlan {
   std::size_t shared_bytes() const;
 };
 
-// Shared memory of a region besides its cells: sums of warps and ranks. See RegionMemory in iterate.h.
+// Shared memory of a region: four edges each of u, v and of the duals a cell, its constants, and sums of warps and
+// ranks. cell.h has the layout.
 constexpr int kMostRanks = 8, kMostWarps = 32;
 constexpr std::size_t kSumBytes = kMostRanks * sizeof(double) + kMostWarps * sizeof(float);
 
 // The resident variant on as few ranks as hold the level, or else tiles as large as fit, cut so that the work outside
 // the image and in halos is least. Throws std::invalid_argument where nothing fits.
-IterationPlan plan_iteration(Size size, DataTerm term, int cell_rows, const DeviceLimits& limits);
+IterationPlan plan_iteration(Size size, DataTerm term, const DeviceLimits& limits);
 
 }  // namespace flowkit

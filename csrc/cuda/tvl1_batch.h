@@ -154,7 +154,8 @@ class TVL1Batch {
 
   void launch_iterations(const LevelPlan& level, int count, bool from_median) {
     with_config(params_, [&](auto config) {
-      const Iterate<decltype(config)> program(batch_, level.grid, level.iteration, plan_.steps, count, from_median);
+      const Iterate<decltype(config)> program(batch_, level.grid, level.iteration, plan_.steps, stop_test(level), count,
+                                              from_median);
       launcher_.launch(program, program.teams(pairs_));
     });
     if (level.iteration.resident) return;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <stdexcept>
 #include <string>
 
@@ -29,7 +30,8 @@ std::ptrdiff_t plane_floats(const Grid& g) { return padded(g.stride * g.height);
 TVL1Plan::TVL1Plan(Size size, const TVL1Params& p, const DeviceLimits& limits)
     : params(p),
       steps{static_cast<float>(p.theta), static_cast<float>(p.lambda * p.theta), static_cast<float>(p.tau / p.theta),
-            static_cast<float>(p.gradient_floor)},
+            // The iteration's quotients are for normal divisors (float_math.h).
+            std::max(static_cast<float>(p.gradient_floor), std::numeric_limits<float>::min())},
       smoothing(taps_by_value(p.smoothing)),
       reduction(taps_by_value(p.pyramid_blur * std::sqrt(1.0 / (p.scale * p.scale) - 1.0))),
       patch(taps_by_value(p.data_term == DataTerm::patch ? p.patch_sigma : 0.0)) {
@@ -51,7 +53,7 @@ TVL1Plan::TVL1Plan(Size size, const TVL1Params& p, const DeviceLimits& limits)
       first = measures_.pair_floats;
       measures_.pair_floats += plane_floats(level.grid);
     }
-    level.iteration = plan_iteration(s, p.data_term, kCellRows, level_limits);
+    level.iteration = plan_iteration(s, p.data_term, level_limits);
     const std::ptrdiff_t errors = level.iteration.tiles() * level.iteration.iterations;
     measures_.pair_errors = std::max(measures_.pair_errors, errors);
     levels.push_back(level);
