@@ -29,19 +29,19 @@ class CellFlags {
   FLOWKIT_HD void set(Flag flag, bool on) { bits_ |= on ? flag : 0u; }
   FLOWKIT_HD bool is(Flag flag) const { return (bits_ & flag) != 0; }
 
-  // The columns (rows) of the cell that its region owns: first <= i < end.
-  FLOWKIT_HD void own_columns(int first, int end) { bits_ |= mask(first, end) << 8; }
-  FLOWKIT_HD void own_rows(int first, int end) { bits_ |= mask(first, end) << 12; }
-  FLOWKIT_HD bool owns_column(int i) const { return (bits_ >> (8 + i) & 1u) != 0; }
-  FLOWKIT_HD bool owns_row(int j) const { return (bits_ >> (12 + j) & 1u) != 0; }
+  // The pixels of the cell that its region owns: left <= column < right, top <= row < bottom.
+  FLOWKIT_HD void own(int left, int right, int top, int bottom) {
+    for (int j = 0; j < 4; ++j)
+      if (j >= top && j < bottom) bits_ |= mask(left, right) << (16 + 4 * j);
+  }
+  FLOWKIT_HD bool owns(int column, int row) const { return (bits_ >> (16 + 4 * row + column) & 1u) != 0; }
 
   // The flow ends behind this column (row) of the cell, if that is one of the cell's.
-  FLOWKIT_HD void ends_behind_column(int i) { bits_ |= mask(i, i + 1) << 16; }
-  FLOWKIT_HD void ends_behind_row(int j) { bits_ |= mask(j, j + 1) << 20; }
-  FLOWKIT_HD bool column_ends() const { return (bits_ & 0xfu << 16) != 0; }
-  FLOWKIT_HD bool row_ends() const { return (bits_ & 0xfu << 20) != 0; }
-  FLOWKIT_HD bool ends_at_column(int i) const { return (bits_ >> (16 + i) & 1u) != 0; }
-  FLOWKIT_HD bool ends_at_row(int j) const { return (bits_ >> (20 + j) & 1u) != 0; }
+  FLOWKIT_HD void ends_behind_column(int i) { bits_ |= mask(i, i + 1) << 8; }
+  FLOWKIT_HD void ends_behind_row(int j) { bits_ |= mask(j, j + 1) << 12; }
+  FLOWKIT_HD bool ends() const { return (bits_ & 0xffu << 8) != 0; }
+  FLOWKIT_HD bool ends_at_column(int i) const { return (bits_ >> (8 + i) & 1u) != 0; }
+  FLOWKIT_HD bool ends_at_row(int j) const { return (bits_ >> (12 + j) & 1u) != 0; }
 
  private:
   FLOWKIT_HD static unsigned mask(int first, int end) {
@@ -53,10 +53,30 @@ class CellFlags {
   unsigned bits_ = 0;
 };
 
-// The variables of a cell, [row][column].
+// The variables of a cell in registers, [row][column]. The flow's first column and the last column of the duals along x
+// are in the cell's record alone: there they have to be for the neighbours, and registers are short.
 struct Cell {
-  float u[4][4], v[4][4];
-  float pu_x[4][4], pu_y[4][4], pv_x[4][4], pv_y[4][4];
+  float u[4][3], v[4][3];        // columns 1 to 3
+  float pu_x[4][3], pv_x[4][3];  // columns 0 to 2
+  float pu_y[4][4], pv_y[4][4];
+};
+
+// The constants of a row of a cell, those of its first two pixels before those of the others: then few registers hold
+// them at a time.
+template <int constants>
+struct CellConstants {
+  Float4 four[constants];
+
+  // Where constant k of pixel i stands. An odd last constant has the middle Float4 for all pixels.
+  FLOWKIT_HD static constexpr int place(int k, int i) {
+    const int half = constants / 2, first = i < 2 ? 0 : constants - half;
+    return k == 2 * half ? 4 * half + i : 4 * (first + k / 2) + 2 * (k % 2) + i % 2;
+  }
+  FLOWKIT_HD void set(int k, const Float4& row) {
+    FLOWKIT_UNROLL
+    for (int i = 0; i < 4; ++i) four[place(k, i) / 4].at[place(k, i) % 4] = row.at[i];
+  }
+  FLOWKIT_HD float at(int k, int i) const { return four[place(k, i) / 4].at[place(k, i) % 4]; }
 };
 
 // A cell's part of its rank's shared memory: its constants, and its edges for the neighbours to read; index 0 for u, 1
@@ -64,11 +84,11 @@ struct Cell {
 // one edge stands apart.
 template <int constants_>
 struct CellRecord {
-  Float4 constants[constants_][4];
-  Float4 dual_row[2];       // last row of the dual along y
-  Float4 dual_column[2];    // last column of the dual along x
-  Float4 primal_row[2];     // first row of the flow
-  Float4 primal_column[1];  // first column of the flow; v's is in RegionMemory
+  CellConstants<constants_> constants[4];  // of each row
+  Float4 dual_row[2];                      // last row of the dual along y
+  Float4 dual_column[2];                   // last column of the dual along x
+  Float4 primal_row[2];                    // first row of the flow
+  Float4 primal_column[1];                 // first column of the flow; v's is in RegionMemory
 };
 
 // The shared memory of a rank.
@@ -99,13 +119,6 @@ struct RegionMemory {
 };
 static_assert(kSumBytes % sizeof(Float4) == 0, "the records behind the sums are aligned");
 
-FLOWKIT_DEVICE Float4 row_of(const float (&cell)[4][4], int j) {
-  return {{cell[j][0], cell[j][1], cell[j][2], cell[j][3]}};
-}
-FLOWKIT_DEVICE Float4 column_of(const float (&cell)[4][4], int i) {
-  return {{cell[0][i], cell[1][i], cell[2][i], cell[3][i]}};
-}
-
 // Four pixels of a plane, 0 where they are not in the image.
 FLOWKIT_DEVICE Float4 load_four(const float* plane, const Grid& grid, int x, int y) {
   if (x >= grid.width || y >= grid.height) return Float4{};
@@ -116,27 +129,43 @@ FLOWKIT_DEVICE Float4 load_four(const float* plane, const Grid& grid, int x, int
   return four;
 }
 
-FLOWKIT_DEVICE void load_cell(float (&to)[4][4], const float* plane, const Grid& grid, const CellPlace& p) {
-  FLOWKIT_UNROLL
-  for (int j = 0; j < 4; ++j) {
-    const Float4 four = load_four(plane, grid, p.x, p.y + j);
-    FLOWKIT_UNROLL
-    for (int i = 0; i < 4; ++i) to[j][i] = four.at[i];
+// Writes the pixels of one row that a region owns.
+FLOWKIT_DEVICE void store_four(const Float4& row, float* plane, const Grid& grid, const CellPlace& p, int y) {
+  if (y < p.top || y >= p.bottom) return;
+  float* to = plane + y * grid.stride + p.x;
+  if (p.x >= p.left && p.x + 4 <= p.right) {
+    *reinterpret_cast<Float4*>(to) = row;
+    return;
   }
+  FLOWKIT_UNROLL
+  for (int i = 0; i < 4; ++i)
+    if (p.x + i >= p.left && p.x + i < p.right) to[i] = row.at[i];
 }
 
-// Only what the region owns.
-FLOWKIT_DEVICE void store_cell(const float (&from)[4][4], float* plane, const Grid& grid, const CellPlace& p) {
-  const bool whole = p.x >= p.left && p.x + 4 <= p.right;
-  FLOWKIT_UNROLL
-  for (int j = 0; j < 4; ++j) {
-    if (p.y + j < p.top || p.y + j >= p.bottom) continue;
-    float* to = plane + (p.y + j) * grid.stride + p.x;
-    if (whole) *reinterpret_cast<Float4*>(to) = row_of(from, j);
-    FLOWKIT_UNROLL
-    for (int i = 0; i < 4; ++i)
-      if (!whole && p.x + i >= p.left && p.x + i < p.right) to[i] = from[j][i];
+// A cell's variables wherever they are: component 0 is u, 1 is v; pixel (i, j) of the cell.
+template <int constants>
+struct CellView {
+  using Memory = RegionMemory<constants>;
+  const Memory& memory;
+  Cell& cell;
+  int thread;
+
+  FLOWKIT_DEVICE float& flow(int component, int j, int i) const {
+    if (i == 0) return memory.primal_column(component, thread).at[j];
+    return component == 0 ? cell.u[j][i - 1] : cell.v[j][i - 1];
   }
-}
+  FLOWKIT_DEVICE float& dual_x(int component, int j, int i) const {
+    if (i == 3) return memory.cells[thread].dual_column[component].at[j];
+    return component == 0 ? cell.pu_x[j][i] : cell.pv_x[j][i];
+  }
+  FLOWKIT_DEVICE float& dual_y(int component, int j, int i) const {
+    return component == 0 ? cell.pu_y[j][i] : cell.pv_y[j][i];
+  }
+  // In the order of enum Variable.
+  FLOWKIT_DEVICE float& variable(int which, int j, int i) const {
+    if (which <= kV) return flow(which - kU, j, i);
+    return which == kPuX || which == kPvX ? dual_x((which - kPuX) / 2, j, i) : dual_y((which - kPuX) / 2, j, i);
+  }
+};
 
 }  // namespace flowkit

@@ -36,8 +36,13 @@ class CudaTeam {
   template <class T>
   FLOWKIT_DEVICE T* remote(int rank) const {
 #if __CUDA_ARCH__ >= 900
-    if constexpr (clusters)
-      if (ranks_ > 1) return cooperative_groups::this_cluster().map_shared_rank(shared<T>(rank), rank);
+    if constexpr (clusters) {
+      if (ranks_ > 1) {
+        // Opaque, so that addresses which few threads need are not kept in registers through a loop.
+        asm volatile("" : "+r"(rank));
+        return cooperative_groups::this_cluster().map_shared_rank(shared<T>(rank), rank);
+      }
+    }
 #endif
     return shared<T>(rank);
   }
@@ -71,8 +76,12 @@ class CudaTeam {
  private:
   FLOWKIT_DEVICE void barrier() const {
 #if __CUDA_ARCH__ >= 900
-    if constexpr (clusters)
-      if (ranks_ > 1) return cooperative_groups::this_cluster().sync();
+    if constexpr (clusters) {
+      if (ranks_ > 1) {
+        asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+        return;
+      }
+    }
 #endif
     __syncthreads();
   }

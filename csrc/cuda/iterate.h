@@ -36,6 +36,7 @@ struct Iterate : Program {
   static constexpr int kMostThreads = 512;
   static constexpr bool kClusters = true;
   using Memory = RegionMemory<Config::constants>;
+  using View = CellView<Config::constants>;
 
   Batch batch;
   Grid grid;
@@ -93,8 +94,7 @@ struct Iterate : Program {
     flags.set(CellFlags::kImageLeft, p.x == 0);
     flags.set(CellFlags::kRankAbove, row == 0 && rank > 0);
     flags.set(CellFlags::kRankBelow, row == plan.rows - 1 && rank < plan.ranks - 1);
-    flags.own_columns(p.left - p.x, p.right - p.x);
-    flags.own_rows(p.top - p.y, p.bottom - p.y);
+    flags.own(p.left - p.x, p.right - p.x, p.top - p.y, p.bottom - p.y);
     // Where the image ends, or the region before it.
     const int end_x = tile % plan.tiles_x * plan.step_x() + plan.width();
     const int end_y = tile / plan.tiles_x * plan.step_y() + plan.height() * plan.ranks;
@@ -103,63 +103,75 @@ struct Iterate : Program {
     return flags;
   }
 
-  FLOWKIT_DEVICE void load(int pair, bool median, Cell& cell, const CellPlace& p) const {
-    load_cell(cell.u, median ? batch.median(pair, 0) : batch.current(pair, kU), grid, p);
-    load_cell(cell.v, median ? batch.median(pair, 1) : batch.current(pair, kV), grid, p);
-    load_cell(cell.pu_x, batch.current(pair, kPuX), grid, p);
-    load_cell(cell.pu_y, batch.current(pair, kPuY), grid, p);
-    load_cell(cell.pv_x, batch.current(pair, kPvX), grid, p);
-    load_cell(cell.pv_y, batch.current(pair, kPvY), grid, p);
-  }
-
-  FLOWKIT_DEVICE void load_constants(int pair, int thread, const Memory& own, const CellPlace& p) const {
-    for (int k = 0; k < Config::constants; ++k)
-      for (int j = 0; j < kCellRows; ++j)
-        own.cells[thread].constants[k][j] = load_four(batch.data(pair, k), grid, p.x, p.y + j);
-  }
-
-  FLOWKIT_DEVICE void store(int pair, int state, const Cell& cell, const CellPlace& p) const {
-    store_cell(cell.u, batch.variable(pair, state, kU), grid, p);
-    store_cell(cell.v, batch.variable(pair, state, kV), grid, p);
-    store_cell(cell.pu_x, batch.variable(pair, state, kPuX), grid, p);
-    store_cell(cell.pu_y, batch.variable(pair, state, kPuY), grid, p);
-    store_cell(cell.pv_x, batch.variable(pair, state, kPvX), grid, p);
-    store_cell(cell.pv_y, batch.variable(pair, state, kPvY), grid, p);
-  }
-
-  // The duals that the cells to the right and below need.
-  template <class Team>
-  FLOWKIT_DEVICE void pass_duals(Team& team, int rank, int thread, const Cell& cell) const {
-    const Memory memory_here = memory(team, rank);
-    const CellFlags flags = memory_here.flags[thread];
-    auto& own = memory_here.cells[thread];
-    own.dual_column[0] = column_of(cell.pu_x, 3);
-    own.dual_column[1] = column_of(cell.pv_x, 3);
-    if (!flags.is(CellFlags::kLastRow)) {
-      own.dual_row[0] = row_of(cell.pu_y, 3);
-      own.dual_row[1] = row_of(cell.pv_y, 3);
-    } else if (flags.is(CellFlags::kRankBelow)) {
-      auto& next = remote_memory(team, rank + 1).cells[thread];
-      next.dual_row[0] = row_of(cell.pu_y, 3);
-      next.dual_row[1] = row_of(cell.pv_y, 3);
+  FLOWKIT_DEVICE void load(int pair, bool median, const View& cell, const CellPlace& p) const {
+    FLOWKIT_UNROLL
+    for (int which = 0; which < kVariables; ++which) {
+      if (!opaque(plan.columns)) continue;
+      const bool from_median = median && which <= kV;
+      const float* plane = from_median ? batch.median(pair, which) : batch.current(pair, which);
+      FLOWKIT_UNROLL
+      for (int j = 0; j < kCellRows; ++j) {
+        const Float4 row = load_four(plane, grid, p.x, p.y + j);
+        FLOWKIT_UNROLL
+        for (int i = 0; i < kCellColumns; ++i) cell.variable(which, j, i) = row.at[i];
+      }
     }
   }
 
-  // The flow that the cells to the left and above need.
-  template <class Team>
-  FLOWKIT_DEVICE void pass_flow(Team& team, int rank, int thread, const Cell& cell) const {
-    const Memory memory_here = memory(team, rank);
-    const CellFlags flags = memory_here.flags[thread];
-    memory_here.primal_column(0, thread) = column_of(cell.u, 0);
-    memory_here.primal_column(1, thread) = column_of(cell.v, 0);
-    if (!flags.is(CellFlags::kFirstRow)) {
-      memory_here.cells[thread].primal_row[0] = row_of(cell.u, 0);
-      memory_here.cells[thread].primal_row[1] = row_of(cell.v, 0);
-    } else if (flags.is(CellFlags::kRankAbove)) {
-      auto& next = remote_memory(team, rank - 1).cells[thread];
-      next.primal_row[0] = row_of(cell.u, 0);
-      next.primal_row[1] = row_of(cell.v, 0);
+  // A cell's record before the first iteration.
+  FLOWKIT_DEVICE void prepare(const Memory& own, int pair, int tile, int rank, int thread) const {
+    const CellPlace p = place(tile, rank, thread);
+    const CellFlags flags = flags_of(tile, rank, thread, p);
+    own.flags[thread] = flags;
+    auto& cell = own.cells[thread];
+    for (int j = 0; j < kCellRows; ++j) {
+      CellConstants<Config::constants> row;
+      FLOWKIT_UNROLL
+      for (int k = 0; k < Config::constants; ++k) row.set(k, load_four(batch.data(pair, k), grid, p.x, p.y + j));
+      cell.constants[j] = row;
     }
+    // What no rank will pass here: above the first rank there are no duals; below the last one nothing is read for its
+    // value.
+    if (flags.is(CellFlags::kLastRow) && rank == 0) cell.dual_row[0] = cell.dual_row[1] = Float4{};
+    if (flags.is(CellFlags::kFirstRow) && rank == plan.ranks - 1) cell.primal_row[0] = cell.primal_row[1] = Float4{};
+  }
+
+  FLOWKIT_DEVICE void store(int pair, int state, const View& cell, const CellPlace& p) const {
+    FLOWKIT_UNROLL
+    for (int which = 0; which < kVariables; ++which) {
+      if (!opaque(plan.columns)) continue;
+      FLOWKIT_UNROLL
+      for (int j = 0; j < kCellRows; ++j) {
+        Float4 row;
+        FLOWKIT_UNROLL
+        for (int i = 0; i < kCellColumns; ++i) row.at[i] = cell.variable(which, j, i);
+        store_four(row, batch.variable(pair, state, which), grid, p, p.y + j);
+      }
+    }
+  }
+
+  // The duals that the cells below need; those for the right are in the record already.
+  template <class Team>
+  FLOWKIT_DEVICE void pass_duals(Team& team, int rank, const View& cell) const {
+    const CellFlags flags = cell.memory.flags[cell.thread];
+    const bool here = !flags.is(CellFlags::kLastRow);
+    if (!here && !flags.is(CellFlags::kRankBelow)) return;
+    Float4* to = (here ? cell.memory : remote_memory(team, rank + 1)).cells[cell.thread].dual_row;
+    FLOWKIT_UNROLL
+    for (int c = 0; c < 2; ++c)
+      to[c] = {{cell.dual_y(c, 3, 0), cell.dual_y(c, 3, 1), cell.dual_y(c, 3, 2), cell.dual_y(c, 3, 3)}};
+  }
+
+  // The flow that the cells above need.
+  template <class Team>
+  FLOWKIT_DEVICE void pass_flow(Team& team, int rank, const View& cell) const {
+    const CellFlags flags = cell.memory.flags[cell.thread];
+    const bool here = !flags.is(CellFlags::kFirstRow);
+    if (!here && !flags.is(CellFlags::kRankAbove)) return;
+    Float4* to = (here ? cell.memory : remote_memory(team, rank - 1)).cells[cell.thread].primal_row;
+    FLOWKIT_UNROLL
+    for (int c = 0; c < 2; ++c)
+      to[c] = {{cell.flow(c, 0, 0), cell.flow(c, 0, 1), cell.flow(c, 0, 2), cell.flow(c, 0, 3)}};
   }
 
   FLOWKIT_DEVICE static float divergence_at(float px, float left, float py, float above, bool image_left) {
@@ -168,120 +180,103 @@ struct Iterate : Program {
     return divergence_first_column(px, py, above);
   }
 
-  FLOWKIT_DEVICE Vector2<float> data_step_at(const Float4 (&k)[Config::constants], int i, float u, float v) const {
+  FLOWKIT_DEVICE Vector2<float> data_step_at(const CellConstants<Config::constants>& c, int i, float u, float v) const {
     if constexpr (Config::term == DataTerm::patch) {
-      return data_step(PatchStep<float>{k[0].at[i], k[1].at[i], k[2].at[i], k[3].at[i], k[4].at[i]}, u, v);
+      return data_step(PatchStep<float>{c.at(0, i), c.at(1, i), c.at(2, i), c.at(3, i), c.at(4, i)}, u, v);
     } else {
-      const Linearised<float> at = {k[0].at[i], k[1].at[i], k[2].at[i], k[3].at[i]};
+      const Linearised<float> at = {c.at(0, i), c.at(1, i), c.at(2, i), c.at(3, i)};
       const Vector2<float> d = data_step(at, u, v, steps);
       return {u + d.x, v + d.y};
     }
   }
 
   // The flow of the cell; returns the squared change of its owned pixels.
-  FLOWKIT_DEVICE float primal(const Memory& own, int thread, Cell& cell) const {
-    const CellFlags flags = own.flags[thread];
-    Float4 left_u = {}, left_v = {};
-    if (!flags.is(CellFlags::kFirstColumn)) {
-      left_u = own.cells[thread - 1].dual_column[0];
-      left_v = own.cells[thread - 1].dual_column[1];
-    }
-    const auto& upper = own.cells[above(thread, flags)];
-    const Float4 above_u = upper.dual_row[0], above_v = upper.dual_row[1];
-    const bool image_left = flags.is(CellFlags::kImageLeft);
-    float changes[4] = {};
-    FLOWKIT_UNROLL
-    for (int j = 0; j < kCellRows; ++j) {
-      Float4 constants[Config::constants];
-      FLOWKIT_UNROLL
-      for (int k = 0; k < Config::constants; ++k) constants[k] = own.cells[thread].constants[k][j];
-      FLOWKIT_UNROLL
-      for (int i = 0; i < kCellColumns; ++i) {
-        const float u_old = cell.u[j][i], v_old = cell.v[j][i];
-        const Vector2<float> moved = data_step_at(constants, i, u_old, v_old);
-        const float div_u = divergence_at(cell.pu_x[j][i], i > 0 ? cell.pu_x[j][i - 1] : left_u.at[j], cell.pu_y[j][i],
-                                          j > 0 ? cell.pu_y[j - 1][i] : above_u.at[i], i == 0 && image_left);
-        const float div_v = divergence_at(cell.pv_x[j][i], i > 0 ? cell.pv_x[j][i - 1] : left_v.at[j], cell.pv_y[j][i],
-                                          j > 0 ? cell.pv_y[j - 1][i] : above_v.at[i], i == 0 && image_left);
-        const float u = moved.x + steps.theta * div_u, v = moved.y + steps.theta * div_v;
-        cell.u[j][i] = u;
-        cell.v[j][i] = v;
-        if (Config::tested && flags.owns_row(j)) changes[i] += (u - u_old) * (u - u_old) + (v - v_old) * (v - v_old);
-      }
-    }
+  FLOWKIT_DEVICE float primal(const View& cell) const {
+    const int thread = cell.thread;
+    const CellFlags flags = cell.memory.flags[thread];
+    const bool has_left = !flags.is(CellFlags::kFirstColumn), image_left = flags.is(CellFlags::kImageLeft);
+    const Float4* left = cell.memory.cells[has_left ? thread - 1 : thread].dual_column;
+    const Float4* upper = cell.memory.cells[above(thread, flags)].dual_row;
     float change = 0.0f;
     FLOWKIT_UNROLL
-    for (int i = 0; i < kCellColumns; ++i)
-      if (flags.owns_column(i)) change += changes[i];
+    for (int j = 0; j < kCellRows; ++j) {
+      if (!opaque(plan.columns)) continue;
+      const CellConstants<Config::constants> constants = cell.memory.cells[thread].constants[j];
+      FLOWKIT_UNROLL
+      for (int i = 0; i < kCellColumns; ++i) {
+        if (!Config::tested && !opaque(plan.columns)) continue;
+        const Vector2<float> old = {cell.flow(0, j, i), cell.flow(1, j, i)};
+        const Vector2<float> moved = data_step_at(constants, i, old.x, old.y);
+        float div[2];
+        FLOWKIT_UNROLL
+        for (int c = 0; c < 2; ++c) {
+          const float before = i > 0 ? cell.dual_x(c, j, i - 1) : (has_left ? left[c].at[j] : 0.0f);
+          const float over = j > 0 ? cell.dual_y(c, j - 1, i) : upper[c].at[i];
+          div[c] = divergence_at(cell.dual_x(c, j, i), before, cell.dual_y(c, j, i), over, i == 0 && image_left);
+        }
+        const float u = moved.x + steps.theta * div[0], v = moved.y + steps.theta * div[1];
+        cell.flow(0, j, i) = u;
+        cell.flow(1, j, i) = v;
+        if (Config::tested && flags.owns(i, j)) change += (u - old.x) * (u - old.x) + (v - old.y) * (v - old.y);
+      }
+    }
     return change;
   }
 
-  // Behind the last column and row the flow goes on with the slope of the affine reference.
-  FLOWKIT_DEVICE static void continue_flow(CellFlags flags, float (&f)[4][4], float slope_x, float slope_y,
-                                           Float4& right, Float4& below) {
-    if (flags.column_ends()) {
+  // Behind the last column (row) the flow goes on with the slope of the affine reference, where that is in the cell.
+  FLOWKIT_DEVICE static void continue_flow(CellFlags flags, const View& cell, int c, Vector2<float> slope) {
+    FLOWKIT_UNROLL
+    for (int k = 0; k < 3; ++k) {
       FLOWKIT_UNROLL
-      for (int j = 0; j < kCellRows; ++j) {
-        FLOWKIT_UNROLL
-        for (int i = 0; i < 3; ++i)
-          if (flags.ends_at_column(i)) f[j][i + 1] = f[j][i] + slope_x;
-        if (flags.ends_at_column(3)) right.at[j] = f[j][3] + slope_x;
-      }
-    }
-    if (flags.row_ends()) {
-      FLOWKIT_UNROLL
-      for (int i = 0; i < kCellColumns; ++i) {
-        FLOWKIT_UNROLL
-        for (int j = 0; j < 3; ++j)
-          if (flags.ends_at_row(j)) f[j + 1][i] = f[j][i] + slope_y;
-        if (flags.ends_at_row(3)) below.at[i] = f[3][i] + slope_y;
+      for (int i = 0; i < 4; ++i) {
+        if (flags.ends_at_column(k)) cell.flow(c, i, k + 1) = cell.flow(c, i, k) + slope.x;
+        if (flags.ends_at_row(k)) cell.flow(c, k + 1, i) = cell.flow(c, k, i) + slope.y;
       }
     }
   }
 
-  FLOWKIT_DEVICE void dual(const Memory& own, int thread, const AffineGradient& affine, Cell& cell) const {
-    const CellFlags flags = own.flags[thread];
+  FLOWKIT_DEVICE void dual_at(const View& cell, int j, int i, const Vector2<float> (&grad)[2]) const {
+    Vector2<float> pu = {cell.dual_x(0, j, i), cell.dual_y(0, j, i)}, pv = {cell.dual_x(1, j, i), cell.dual_y(1, j, i)};
+    if constexpr (Config::rounding == Rounding::fast) {
+      dual_step_pair(pu, pv, grad[0], grad[1], steps.dual_step);
+    } else {
+      pu = dual_step(pu, grad[0], steps.dual_step);
+      pv = dual_step(pv, grad[1], steps.dual_step);
+    }
+    cell.dual_x(0, j, i) = pu.x;
+    cell.dual_y(0, j, i) = pu.y;
+    cell.dual_x(1, j, i) = pv.x;
+    cell.dual_y(1, j, i) = pv.y;
+  }
+
+  FLOWKIT_DEVICE void dual(const View& cell, const AffineGradient& affine) const {
+    const int thread = cell.thread;
+    const CellFlags flags = cell.memory.flags[thread];
+    const Vector2<float> slope[2] = {{affine.ux, affine.uy}, {affine.vx, affine.vy}};
+    if (flags.ends()) {
+      continue_flow(flags, cell, 0, slope[0]);
+      continue_flow(flags, cell, 1, slope[1]);
+    }
+    const bool column_ends = flags.ends_at_column(3), row_ends = flags.ends_at_row(3);
     const int right = flags.is(CellFlags::kLastColumn) ? thread : thread + 1;
-    Float4 right_u = own.primal_column(0, right), right_v = own.primal_column(1, right);
-    const auto& lower = own.cells[below(thread, flags)];
-    Float4 below_u = lower.primal_row[0], below_v = lower.primal_row[1];
-    continue_flow(flags, cell.u, affine.ux, affine.uy, right_u, below_u);
-    continue_flow(flags, cell.v, affine.vx, affine.vy, right_v, below_v);
+    const Float4* lower = cell.memory.cells[below(thread, flags)].primal_row;
     FLOWKIT_UNROLL
     for (int j = 0; j < kCellRows; ++j) {
       FLOWKIT_UNROLL
       for (int i = 0; i < kCellColumns; ++i) {
-        const float u = cell.u[j][i], v = cell.v[j][i];
-        Vector2<float> grad_u = {(i < 3 ? cell.u[j][i + 1] : right_u.at[j]) - u,
-                                 (j < 3 ? cell.u[j + 1][i] : below_u.at[i]) - u};
-        Vector2<float> grad_v = {(i < 3 ? cell.v[j][i + 1] : right_v.at[j]) - v,
-                                 (j < 3 ? cell.v[j + 1][i] : below_v.at[i]) - v};
-        if constexpr (Config::affine) {
-          grad_u = {grad_u.x - affine.ux, grad_u.y - affine.uy};
-          grad_v = {grad_v.x - affine.vx, grad_v.y - affine.vy};
+        Vector2<float> grad[2];
+        FLOWKIT_UNROLL
+        for (int c = 0; c < 2; ++c) {
+          const float f = cell.flow(c, j, i), beyond_x = f + slope[c].x, beyond_y = f + slope[c].y;
+          const float next =
+              i < 3 ? cell.flow(c, j, i + 1) : (column_ends ? beyond_x : cell.memory.primal_column(c, right).at[j]);
+          const float under = j < 3 ? cell.flow(c, j + 1, i) : (row_ends ? beyond_y : lower[c].at[i]);
+          grad[c] = {next - f, under - f};
+          if constexpr (Config::affine) grad[c] = {grad[c].x - slope[c].x, grad[c].y - slope[c].y};
         }
-        Vector2<float> pu = {cell.pu_x[j][i], cell.pu_y[j][i]}, pv = {cell.pv_x[j][i], cell.pv_y[j][i]};
-        if constexpr (Config::rounding == Rounding::fast) {
-          dual_step_pair(pu, pv, grad_u, grad_v, steps.dual_step);
-        } else {
-          pu = dual_step(pu, grad_u, steps.dual_step);
-          pv = dual_step(pv, grad_v, steps.dual_step);
-        }
-        cell.pu_x[j][i] = pu.x;
-        cell.pu_y[j][i] = pu.y;
-        cell.pv_x[j][i] = pv.x;
-        cell.pv_y[j][i] = pv.y;
+        dual_at(cell, j, i, grad);
       }
     }
-  }
-
-  // What no rank will pass here: above the first rank there are no duals; below the last one nothing is read for its
-  // value.
-  FLOWKIT_DEVICE void clear_ring(const Memory& own, int thread, int rank) const {
-    const CellFlags flags = own.flags[thread];
-    auto& cell = own.cells[thread];
-    if (flags.is(CellFlags::kLastRow) && rank == 0) cell.dual_row[0] = cell.dual_row[1] = Float4{};
-    if (flags.is(CellFlags::kFirstRow) && rank == plan.ranks - 1) cell.primal_row[0] = cell.primal_row[1] = Float4{};
   }
 
   // The phase of the primal step; with a test to come, the sums of the squared change of each warp.
@@ -289,9 +284,10 @@ struct Iterate : Program {
   FLOWKIT_DEVICE void move_flow(Team& team, Cells& cells) const {
     const auto body = [&](int rank, int thread) {
       if (thread >= plan.cells()) return 0.0f;
-      Cell& cell = cells(rank, thread);
-      const float change = primal(memory(team, rank), thread, cell);
-      pass_flow(team, rank, thread, cell);
+      const Memory own = memory(team, rank);
+      const View cell = {own, cells(rank, thread), thread};
+      const float change = primal(cell);
+      pass_flow(team, rank, cell);
       return change;
     };
     if constexpr (Config::tested)
@@ -305,17 +301,21 @@ struct Iterate : Program {
   FLOWKIT_DEVICE void sum_warps(Team& team, int rank, int pair, int tile, int iteration) const {
     const float* warps = memory(team, rank).warp_sums;
     double sum = 0.0;
+    FLOWKIT_NO_UNROLL
     for (int w = 0; w < plan.threads() / kWarp; ++w) sum += warps[w];
-    if (plan.resident)
-      for (int r = 0; r < plan.ranks; ++r) remote_memory(team, r).rank_sums[rank] = sum;
-    else
+    if (!plan.resident) {
       batch.errors[pair * batch.pair_errors + iteration * plan.tiles() + tile] = sum;
+      return;
+    }
+    FLOWKIT_NO_UNROLL
+    for (int r = 0; r < plan.ranks; ++r) remote_memory(team, r).rank_sums[rank] = sum;
   }
 
   template <class Team>
   FLOWKIT_DEVICE double sum_ranks(Team& team) const {
     const double* sums = memory(team, team.rank()).rank_sums;
     double sum = 0.0;
+    FLOWKIT_NO_UNROLL
     for (int r = 0; r < plan.ranks; ++r) sum += sums[r];
     return sum;
   }
@@ -332,17 +332,14 @@ struct Iterate : Program {
     typename Team::template PerThread<Cell> cells(team);
 
     team.for_each([&](int rank, int thread) {
-      if (thread >= plan.cells()) return;
-      const Memory own = memory(team, rank);
-      const CellPlace at = place(tile, rank, thread);
-      own.flags[thread] = flags_of(tile, rank, thread, at);
-      load(pair, median, cells(rank, thread), at);
-      load_constants(pair, thread, own, at);
+      if (thread < plan.cells()) prepare(memory(team, rank), pair, tile, rank, thread);
     });
     team.for_each([&](int rank, int thread) {
       if (thread >= plan.cells()) return;
-      clear_ring(memory(team, rank), thread, rank);
-      pass_duals(team, rank, thread, cells(rank, thread));
+      const Memory own = memory(team, rank);
+      const View cell = {own, cells(rank, thread), thread};
+      load(pair, median, cell, place(tile, rank, thread));
+      pass_duals(team, rank, cell);
     });
 
     StopTest test = stop;
@@ -354,15 +351,20 @@ struct Iterate : Program {
       team.for_each([&](int rank, int thread) {
         if (Config::tested && thread == 0) sum_warps(team, rank, pair, tile, done);
         if (thread >= plan.cells()) return;
-        dual(memory(team, rank), thread, affine, cells(rank, thread));
-        pass_duals(team, rank, thread, cells(rank, thread));
+        const Memory own = memory(team, rank);
+        const View cell = {own, cells(rank, thread), thread};
+        dual(cell, affine);
+        pass_duals(team, rank, cell);
       });
       ++done;
       if (Config::tested && plan.resident) stopped = test.done(sum_ranks(team));
     }
 
     team.for_each([&](int rank, int thread) {
-      if (thread < plan.cells()) store(pair, target, cells(rank, thread), place(tile, rank, thread));
+      if (thread < plan.cells()) {
+        const Memory own = memory(team, rank);
+        store(pair, target, View{own, cells(rank, thread), thread}, place(tile, rank, thread));
+      }
       if (!plan.resident || rank != 0 || thread != 0) return;
       status.iterations += done;
       status.stop = test;
