@@ -3,6 +3,7 @@
 
 #include "../resample.h"
 #include "batch.h"
+#include "batch_arguments.h"
 
 #if !defined(__CUDACC__)
 #include <math.h>
@@ -10,13 +11,6 @@
 #endif
 
 namespace flowkit {
-
-// The first or the second frames of a batch: any strides, in bytes, also negative ones.
-struct FrameBatch {
-  const char* data;
-  std::ptrdiff_t pair_bytes, row_bytes, column_bytes;
-  Pixel pixel;
-};
 
 // Bytewise, since strides may leave a pixel unaligned.
 template <class T>

@@ -15,15 +15,6 @@
 
 namespace flowkit {
 
-// Frames, initial flow (or null) and results of a batch, in memory that the programs can reach.
-struct BatchArguments {
-  FrameBatch frames[2];
-  ValueRange range;
-  const float* initial_flow;  // (pairs, 2, h, w) or null
-  float* flow;                // (pairs, 2, h, w)
-  std::int32_t* iterations;   // (pairs)
-};
-
 // A Launcher has launch(program, teams), and launches run one after the other.
 template <class Launcher>
 class TVL1Batch {
