@@ -89,10 +89,32 @@ class CudaTeam {
   int ranks_ = 1, rank_ = 0;
 };
 
+#if defined(__CUDA_ARCH__)
+constexpr int kArchitecture = __CUDA_ARCH__;
+#else
+constexpr int kArchitecture = 0;  // the host's pass over the code: launch bounds mean nothing there
+#endif
+
 template <class P>
-__global__ void __launch_bounds__(P::kMostThreads) run_program(const __grid_constant__ P program) {
+constexpr int launch_bound() {
+  if constexpr (P::kClusters)
+    return P::most_threads(kArchitecture);
+  else
+    return P::kMostThreads;
+}
+
+template <class P>
+__global__ void __launch_bounds__(launch_bound<P>()) run_program(const __grid_constant__ P program) {
   CudaTeam<P::kClusters> team;
   program(team);
+}
+
+inline cudaLaunchAttribute cluster_of(int ranks) {
+  cudaLaunchAttribute cluster = {};
+  cluster.id = cudaLaunchAttributeClusterDimension;
+  cluster.val.clusterDim.x = static_cast<unsigned>(ranks);
+  cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+  return cluster;
 }
 
 // Launches on one stream of the current device; throws where a call fails.
@@ -111,10 +133,7 @@ class CudaLauncher {
       check(cudaFuncSetAttribute(run_program<P>, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                  static_cast<int>(shared_bytes)),
             "cudaFuncSetAttribute");
-    cudaLaunchAttribute cluster = {};
-    cluster.id = cudaLaunchAttributeClusterDimension;
-    cluster.val.clusterDim.x = static_cast<unsigned>(ranks);
-    cluster.val.clusterDim.y = cluster.val.clusterDim.z = 1;
+    cudaLaunchAttribute cluster = cluster_of(ranks);
     cudaLaunchConfig_t config = {};
     config.gridDim = dim3(static_cast<unsigned>(blocks));
     config.blockDim = dim3(static_cast<unsigned>(program.threads()));

@@ -35,6 +35,12 @@ template <class Config>
 struct Iterate : Program {
   static constexpr int kMostThreads = 512;
   static constexpr bool kClusters = true;
+  // Shared memory holds regions of fewer cells before compute capability 9.0 and on consumer GPUs: there a thread may
+  // have more registers.
+  static constexpr int most_threads(int architecture) {
+    const bool large = architecture >= 900 && architecture < 1200;
+    return large ? kMostThreads : (architecture == 800 ? 384 : 256);
+  }
   using Memory = RegionMemory<Config::constants>;
   using View = CellView<Config::constants>;
 
@@ -204,7 +210,7 @@ struct Iterate : Program {
       const CellConstants<Config::constants> constants = cell.memory.cells[thread].constants[j];
       FLOWKIT_UNROLL
       for (int i = 0; i < kCellColumns; ++i) {
-        if (!Config::tested && !opaque(plan.columns)) continue;
+        if (!Config::tested && i % 2 == 0 && !opaque(plan.columns)) continue;
         const Vector2<float> old = {cell.flow(0, j, i), cell.flow(1, j, i)};
         const Vector2<float> moved = data_step_at(constants, i, old.x, old.y);
         float div[2];
@@ -262,6 +268,7 @@ struct Iterate : Program {
     const Float4* lower = cell.memory.cells[below(thread, flags)].primal_row;
     FLOWKIT_UNROLL
     for (int j = 0; j < kCellRows; ++j) {
+      if (!Config::tested && !opaque(plan.columns)) continue;
       FLOWKIT_UNROLL
       for (int i = 0; i < kCellColumns; ++i) {
         Vector2<float> grad[2];
