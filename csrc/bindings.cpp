@@ -2,8 +2,6 @@
 // check every argument before it comes here.
 #include "bindings.h"
 
-#include <pybind11/stl.h>
-
 #include <cstdlib>
 
 #include "cpu/dispatch.h"

@@ -1,6 +1,4 @@
 // The block programs of the CUDA solver on the host, for tests.
-#include <pybind11/stl.h>
-
 #include "bindings.h"
 #include "cuda/host_blocks.h"
 #include "tvl1_math.h"

@@ -197,6 +197,9 @@ struct Iterate : Program {
   }
 
   // The flow of the cell; returns the squared change of its owned pixels.
+  //
+  // opaque() stands where it does, here and below, because with it the compiler stays within 128 registers without
+  // spilling; benchmarks/kernel_resources.py watches that.
   FLOWKIT_DEVICE float primal(const View& cell) const {
     const int thread = cell.thread;
     const CellFlags flags = cell.memory.flags[thread];
@@ -210,7 +213,7 @@ struct Iterate : Program {
       const CellConstants<Config::constants> constants = cell.memory.cells[thread].constants[j];
       FLOWKIT_UNROLL
       for (int i = 0; i < kCellColumns; ++i) {
-        if (!Config::tested && i % 2 == 0 && !opaque(plan.columns)) continue;
+        if (Config::term == DataTerm::patch && i % 2 == 0 && !opaque(plan.columns)) continue;
         const Vector2<float> old = {cell.flow(0, j, i), cell.flow(1, j, i)};
         const Vector2<float> moved = data_step_at(constants, i, old.x, old.y);
         float div[2];
