@@ -1,107 +1,29 @@
 // The Python face of csrc: converts arguments, releases the interpreter, calls. flowkit/flow.py and flowkit/strain.py
 // check every argument before it comes here.
-#include <pybind11/numpy.h>
-#include <pybind11/pybind11.h>
-#include <pybind11/stl.h>
+#include "bindings.h"
 
 #include <algorithm>
 #include <cstdlib>
-#include <map>
-#include <optional>
-#include <stdexcept>
-#include <string>
 
 #include "cpu/dispatch.h"
 #include "cpu/parallel.h"
 #include "cpu/strain.h"
 #include "cpu/tvl1.h"
-#if defined(FLOWKIT_WITH_CUDA)
-#include "cuda/device.h"
-#include "cuda/strain.h"
-#endif
-
-namespace py = pybind11;
 
 namespace flowkit {
 namespace {
 
-using Floats = py::array_t<float, py::array::c_style>;
-
-template <class E>
-E choice(const py::dict& params, const char* name, const std::map<std::string, E>& known) {
-  return known.at(params[name].cast<std::string>());
+FrameView frame_of(const FrameBatch& batch, std::size_t i) {
+  return {batch.data + static_cast<py::ssize_t>(i) * batch.pair_bytes, batch.row_bytes, batch.column_bytes,
+          batch.pixel};
 }
-
-TVL1Params params_from(const py::dict& d) {
-  const auto number = [&](const char* name) { return d[name].cast<double>(); };
-  const auto whole = [&](const char* name) { return d[name].cast<int>(); };
-  const std::map<std::string, Kernel> kernel = {{"linear", Kernel::linear}, {"cubic", Kernel::cubic}};
-  TVL1Params p;
-  p.tau = number("tau");
-  p.lambda = number("lambda_");
-  p.theta = number("theta");
-  p.epsilon = number("epsilon");
-  p.stop_rule = choice<StopRule>(d, "stop_rule", {{"every", StopRule::every}, {"cadenced", StopRule::cadenced}});
-  p.levels = whole("levels");
-  p.scale = number("scale");
-  p.depth = choice<Depth>(d, "depth", {{"side", Depth::side}, {"diagonal", Depth::diagonal}});
-  p.min_side = whole("min_side");
-  p.warps = whole("warps");
-  p.outer_iterations = whole("outer_iterations");
-  p.inner_iterations = whole("inner_iterations");
-  p.median = whole("median");
-  p.cubic = number("cubic");
-  p.border = choice<Border>(
-      d, "border",
-      {{"zero", Border::zero}, {"clamp", Border::clamp}, {"off", Border::off}, {"off-taps", Border::off_taps}});
-  p.five_point_derivative = choice<bool>(d, "derivative", {{"central3", false}, {"central5", true}});
-  p.data_term = choice<DataTerm>(d, "data_term", {{"pixel", DataTerm::pixel}, {"patch", DataTerm::patch}});
-  p.patch_sigma = number("patch_sigma");
-  p.residual_scale = number("residual_scale");
-  p.rounding = choice<Rounding>(d, "rounding", {{"opencv", Rounding::opencv}, {"fast", Rounding::fast}});
-  p.affine_reference = d["affine_reference"].cast<bool>();
-  p.carry_dual = d["carry_dual"].cast<bool>();
-  p.gradient_floor = number("gradient_floor");
-  p.stretch = d["stretch"].cast<bool>();
-  p.smoothing = number("smoothing");
-  p.pyramid_blur = number("pyramid_blur");
-  p.pyramid_kernel = choice<Kernel>(d, "pyramid_kernel", kernel);
-  p.grid = choice<Alignment>(d, "grid", {{"centre", Alignment::centre}, {"corner", Alignment::corner}});
-  p.upsampling = choice<Kernel>(d, "upsampling", kernel);
-  p.upsampling_exact = d["upsampling_exact"].cast<bool>();
-  return p;
-}
-
-Pixel pixel_of(const py::array& frames) {
-  if (frames.dtype().kind() == 'f' && frames.itemsize() == 4) return Pixel::f32;
-  if (frames.dtype().kind() == 'u' && frames.itemsize() == 1) return Pixel::u8;
-  if (frames.dtype().kind() == 'u' && frames.itemsize() == 2) return Pixel::u16;
-  throw std::invalid_argument("frames must be uint8, uint16 or float32");
-}
-
-// frames: (n, h, w) with any strides.
-struct FrameBatch {
-  const char* data;
-  py::ssize_t pair_bytes, row_bytes, column_bytes;
-  Pixel pixel;
-
-  explicit FrameBatch(const py::array& a)
-      : data(static_cast<const char*>(a.data())),
-        pair_bytes(a.strides(0)),
-        row_bytes(a.strides(1)),
-        column_bytes(a.strides(2)),
-        pixel(pixel_of(a)) {}
-  FrameView operator[](std::size_t i) const {
-    return {data + static_cast<py::ssize_t>(i) * pair_bytes, row_bytes, column_bytes, pixel};
-  }
-};
 
 py::tuple tvl1_flow(const py::array& frames0, const py::array& frames1, const py::dict& params, double lo, double hi,
                     const std::optional<Floats>& initial_flow, int threads) {
   const TVL1Params p = params_from(params);
-  const FrameBatch batch0(frames0), batch1(frames1);
+  const FrameBatch batch0 = frame_batch(frames0), batch1 = frame_batch(frames1);
   const py::ssize_t n = frames0.shape(0), height = frames0.shape(1), width = frames0.shape(2);
-  const ValueRange range = {static_cast<float>(lo), static_cast<float>(255.0 / (hi - lo))};
+  const ValueRange range = value_range(lo, hi);
   Floats flow({n, py::ssize_t{2}, height, width});
   py::array_t<int32_t> iterations(n);
   float* flow_data = flow.mutable_data();
@@ -117,7 +39,8 @@ py::tuple tvl1_flow(const py::array& frames0, const py::array& frames1, const py
     for_each(static_cast<std::size_t>(n), threads, [&] {
       return [&, solver = std::make_unique<TVL1Solver>(size, p, table, team)](std::size_t i) {
         const float* start = initial ? initial + i * stride : nullptr;
-        iterations_data[i] = solver->solve(batch0[i], batch1[i], range, start, flow_data + i * stride);
+        iterations_data[i] =
+            solver->solve(frame_of(batch0, i), frame_of(batch1, i), range, start, flow_data + i * stride);
       };
     });
   }
@@ -154,33 +77,6 @@ Floats strain_magnitude_batch(const Floats& flow, const std::string& variant, in
   return each_flow(flow, 1, threads, variants.at(variant));
 }
 
-// (devices as (name, compute capability, memory in bytes), why there are none)
-py::tuple cuda_device_list() {
-  py::list devices;
-#if defined(FLOWKIT_WITH_CUDA)
-  const Devices found = cuda_devices();
-  for (const DeviceInfo& d : found.devices)
-    devices.append(py::make_tuple(d.name, std::to_string(d.major) + "." + std::to_string(d.minor), d.memory_bytes));
-  return py::make_tuple(devices, found.problem);
-#else
-  return py::make_tuple(devices, "flowkit was built without CUDA");
-#endif
-}
-
-Floats strain_tensor_on_gpu(const Floats& flow) {
-#if defined(FLOWKIT_WITH_CUDA)
-  Floats out({flow.shape(0), py::ssize_t{3}, flow.shape(2), flow.shape(3)});
-  float* target = out.mutable_data();
-  py::gil_scoped_release release;
-  strain_tensor_cuda(flow.data(), static_cast<std::size_t>(flow.shape(0)), static_cast<int>(flow.shape(2)),
-                     static_cast<int>(flow.shape(3)), target);
-  return out;
-#else
-  (void)flow;
-  throw std::runtime_error("flowkit was built without CUDA");
-#endif
-}
-
 }  // namespace
 }  // namespace flowkit
 
@@ -189,11 +85,6 @@ PYBIND11_MODULE(_core, m) {
   m.doc() =
       "The compiled part of flowkit. Private: call it through flowkit.tvl1_flow, flowkit.strain_tensor and so on.";
   m.attr("version") = FLOWKIT_VERSION;
-#if defined(FLOWKIT_WITH_CUDA)
-  m.attr("cuda_build") = py::make_tuple(FLOWKIT_CUDA_VERSION, FLOWKIT_CUDA_ARCHITECTURES);
-#else
-  m.attr("cuda_build") = py::none();
-#endif
   m.def("simd_levels", &simd_levels);
   m.def("set_simd", &set_simd, py::arg("name"));
   m.def("simd_level", [] { return std::string(kernels().level); });
@@ -209,7 +100,7 @@ PYBIND11_MODULE(_core, m) {
         py::arg("hi"), py::arg("initial_flow"), py::arg("threads"));
   m.def("strain_tensor", &strain_tensor_batch, py::arg("flow"), py::arg("threads"));
   m.def("strain_magnitude", &strain_magnitude_batch, py::arg("flow"), py::arg("variant"), py::arg("threads"));
-  m.def("cuda_devices", &cuda_device_list);
-  m.def("strain_tensor_cuda", &strain_tensor_on_gpu, py::arg("flow"));
+  bind_blocks(m);
+  bind_cuda(m);
   if (const char* level = std::getenv("FLOWKIT_SIMD")) set_simd(level);
 }

@@ -3,6 +3,10 @@
 
 #include "view.h"
 
+#if !defined(__CUDACC__)
+#include <math.h>
+#endif
+
 namespace flowkit {
 
 enum class Alignment { centre, corner };
@@ -46,6 +50,39 @@ FLOWKIT_HD CubicWeights<T> cubic_weights(T t, float a, Fused fused) {
   const T w3 = a * (s * square);
   const T w1 = fused(fused(T{} + (a + 2.0f), t, T{} - (a + 3.0f)), square, one);
   return {{w0, w1, ((one - w0) - w1) - w3, w3}};
+}
+
+// The taps of one output: input[index[k]] has weight[k]. Two taps (linear) have one fraction, weight[0].
+struct Taps {
+  int index[4];
+  float weight[4];
+};
+
+// The taps of output i of an axis of n_in samples, resampled with a step of `ratio`.
+FLOWKIT_HD Taps taps_at(int i, int n_in, double ratio, Alignment alignment, Kernel kernel) {
+  const int taps = kernel == Kernel::linear ? 2 : 4;
+  const double at = source_coordinate(i, ratio, alignment);
+  int base = static_cast<int>(floor(at));
+  float t = static_cast<float>(at - base);
+  if (taps == 2 && ratio > 1.0 && base >= n_in - 1) {
+    // The last pixel as cv2.resize takes it when shrinking: the end of the last interval, which rounds otherwise than
+    // the start.
+    base = n_in - 2;
+    t = 1.0f;
+  }
+  Taps out = {};
+  for (int k = 0; k < taps; ++k) {
+    const int tap = base - (taps == 2 ? 0 : 1) + k;
+    out.index[k] = tap < 0 ? 0 : (tap < n_in ? tap : n_in - 1);
+  }
+  if (taps == 2) {
+    out.weight[0] = t;
+    return out;
+  }
+  const auto multiply_add = [](float a, float b, float c) { return a * b + c; };
+  const CubicWeights<float> weights = cubic_weights(t, kCatmullRom, multiply_add);
+  for (int k = 0; k < taps; ++k) out.weight[k] = weights.w[k];
+  return out;
 }
 
 }  // namespace flowkit

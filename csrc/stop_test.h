@@ -14,6 +14,12 @@ class StopTest {
   FLOWKIT_HD bool simple() const { return never() || rule_ == StopRule::every; }
   FLOWKIT_HD double limit() const { return never() ? -1.0 : threshold_; }
 
+  // Goes on where an earlier object of the same warp left off.
+  FLOWKIT_HD void resume(const StopTest& earlier) {
+    counter_ = earlier.counter_;
+    iteration_ = earlier.iteration_;
+  }
+
   // Takes the sum of squared changes of the next iteration; true when it was the last.
   FLOWKIT_HD bool done(double error) {
     if (never()) return false;

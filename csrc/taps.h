@@ -17,28 +17,10 @@ class ResampleTaps {
         taps_(kernel == Kernel::linear ? 2 : 4),
         index_(n_ * taps_ + kReadBehind),
         weight_(n_ * taps_ + kReadBehind) {
-    const int before = taps_ == 2 ? 0 : 1;
-    const auto multiply_add = [](float a, float b, float c) { return a * b + c; };
     for (int i = 0; i < n_out; ++i) {
-      const double at = source_coordinate(i, ratio, alignment);
-      int base = static_cast<int>(std::floor(at));
-      float t = static_cast<float>(at - base);
-      if (taps_ == 2 && ratio > 1.0 && base >= n_in - 1) {
-        // The last pixel as cv2.resize takes it when shrinking: the end of the last interval, which rounds otherwise
-        // than the start.
-        base = n_in - 2;
-        t = 1.0f;
-      }
-      for (int k = 0; k < taps_; ++k) {
-        const int tap = base - before + k;
-        index_[k * n_ + i] = tap < 0 ? 0 : (tap < n_in ? tap : n_in - 1);
-      }
-      if (taps_ == 2) {
-        weight_[i] = t;
-        continue;
-      }
-      const CubicWeights<float> weights = cubic_weights(t, kCatmullRom, multiply_add);
-      for (int k = 0; k < taps_; ++k) weight_[k * n_ + i] = weights.w[k];
+      const Taps taps = taps_at(i, n_in, ratio, alignment, kernel);
+      for (int k = 0; k < taps_; ++k) index_[k * n_ + i] = taps.index[k];
+      for (int k = 0; k < (taps_ == 2 ? 1 : 4); ++k) weight_[k * n_ + i] = taps.weight[k];
     }
   }
   AxisTaps view() const { return {n_, taps_, index_.data(), weight_.data()}; }

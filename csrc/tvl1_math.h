@@ -13,11 +13,8 @@
 // declared before this header is included.
 #pragma once
 
+#include "float_math.h"
 #include "view.h"
-
-#if !defined(__CUDACC__)
-#include <math.h>
-#endif
 
 namespace flowkit {
 
@@ -25,10 +22,30 @@ FLOWKIT_HD float select(bool condition, float a, float b) { return condition ? a
 
 FLOWKIT_HD float root(float a) { return sqrtf(a); }
 
-// sqrt(x^2 + y^2), rounded once.
+// For vectors plain arithmetic; for float see float_math.h.
+template <class T>
+FLOWKIT_HD T inverse(T a) {
+  return 1.0f / a;
+}
+template <class T>
+FLOWKIT_HD T quotient(T a, T b) {
+  return a / b;
+}
+template <class T>
+FLOWKIT_HD T floored_root(T a) {
+  return root(a);
+}
+
+// sqrt(x^2 + y^2), rounded once (but at least 2^-51), without double precision, of which most GPUs have little: the
+// square and its rounding error together are exact (T. Dekker, A Floating-Point Technique for Extending the Available
+// Precision, 1971), and one Newton step from the rounded root brings the error in.
 FLOWKIT_HD float length(float x, float y) {
-  const double wide_x = x, wide_y = y;
-  return static_cast<float>(sqrt(wide_x * wide_x + wide_y * wide_y));
+  const float xx = x * x, yy = y * y;
+  const float square = xx + yy;
+  const float error = ((fmaxf(xx, yy) - square) + fminf(xx, yy)) + (fmaf(x, x, -xx) + fmaf(y, y, -yy));
+  const float r = floored_root(square);
+  const float remainder = fmaf(-r, r, square) + error;
+  return r + quotient(remainder, r + r);
 }
 
 // What the data term needs at each pixel: a linearised image value, or a patch of them.
@@ -70,7 +87,7 @@ FLOWKIT_HD Vector2<T> data_step(const Linearised<T>& at, T u, T v, const StepSiz
   const T rho = at.rho_c + (at.gx * u + at.gy * v);
   const T limit = s.data_limit * at.square;
   const T most = T{} + s.data_limit;
-  const T to_zero = select(at.square > s.gradient_floor, -rho / at.square, T{});
+  const T to_zero = select(at.square > s.gradient_floor, quotient(-rho, at.square), T{});
   const T amount = select(rho < -limit, most, select(rho > limit, -most, to_zero));
   return {amount * at.gx, amount * at.gy};
 }
@@ -107,19 +124,29 @@ FLOWKIT_HD T divergence_first_column(T px, T py, T py_above) {
   return (px + py) - py_above;
 }
 
+// Two quotients by one divisor, each rounded once.
+template <class T>
+FLOWKIT_HD Vector2<T> quotients(T x, T y, T divisor) {
+  return {x / divisor, y / divisor};
+}
+FLOWKIT_HD Vector2<float> quotients(float x, float y, float divisor) {
+  const float r = inverse(divisor);
+  return {quotient_by(x, divisor, r), quotient_by(y, divisor, r)};
+}
+
 // p = (p + step grad) / (1 + step |grad|), rounded as OpenCV does.
 template <class T>
 FLOWKIT_HD Vector2<T> dual_step(Vector2<T> p, Vector2<T> grad, float step) {
   const T norm = 1.0f + step * length(grad.x, grad.y);
-  return {(p.x + step * grad.x) / norm, (p.y + step * grad.y) / norm};
+  return quotients(p.x + step * grad.x, p.y + step * grad.y, norm);
 }
 
 // The same for the duals of u and v together, with one division for both.
 template <class T>
 FLOWKIT_HD void dual_step_pair(Vector2<T>& pu, Vector2<T>& pv, Vector2<T> grad_u, Vector2<T> grad_v, float step) {
-  const T norm_u = 1.0f + step * root(grad_u.x * grad_u.x + grad_u.y * grad_u.y);
-  const T norm_v = 1.0f + step * root(grad_v.x * grad_v.x + grad_v.y * grad_v.y);
-  const T both = 1.0f / (norm_u * norm_v);
+  const T norm_u = 1.0f + step * floored_root(grad_u.x * grad_u.x + grad_u.y * grad_u.y);
+  const T norm_v = 1.0f + step * floored_root(grad_v.x * grad_v.x + grad_v.y * grad_v.y);
+  const T both = inverse(norm_u * norm_v);
   const T inverse_u = both * norm_v, inverse_v = both * norm_u;
   pu = {(pu.x + step * grad_u.x) * inverse_u, (pu.y + step * grad_u.y) * inverse_u};
   pv = {(pv.x + step * grad_v.x) * inverse_v, (pv.y + step * grad_v.y) * inverse_v};

@@ -23,19 +23,10 @@ def strain_tensor(flow: NDArray[np.float32], threads: int) -> NDArray[np.float32
 def strain_magnitude(flow: NDArray[np.float32], variant: str, threads: int) -> NDArray[np.float32]: ...
 def cuda_devices() -> tuple[list[tuple[str, str, int]], str]: ...
 def strain_tensor_cuda(flow: NDArray[np.float32]) -> NDArray[np.float32]: ...
-def tvl1_flow_on_gpu(
-    frames0: NDArray[Any],
-    frames1: NDArray[Any],
-    params: dict[str, Any],
-    lo: float,
-    hi: float,
-    initial_flow: NDArray[np.float32] | None,
-    device: int,
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]: ...
 def tvl1_workspace_bytes(height: int, width: int, n: int, params: dict[str, Any], device: int) -> int: ...
 def tvl1_flow_cuda(
-    frames0: int,
-    frames1: int,
+    frames0_ptr: int,
+    frames1_ptr: int,
     dtype: str,
     strides0: tuple[int, int, int],
     strides1: tuple[int, int, int],
@@ -45,14 +36,39 @@ def tvl1_flow_cuda(
     params: dict[str, Any],
     lo: float,
     hi: float,
-    initial_flow: int,
-    flow: int,
-    iterations: int,
-    workspace: int,
+    initial_flow_ptr: int,
+    flow_ptr: int,
+    iterations_ptr: int,
+    workspace_ptr: int,
     workspace_bytes: int,
     stream: int,
     device: int,
 ) -> None: ...
 def motion_cube_cuda(
-    flow: int, n: int, height: int, width: int, cube: int, dtype: str, stream: int, device: int
+    flow_ptr: int, n: int, height: int, width: int, half: bool, cube_ptr: int, stream: int, device: int
 ) -> None: ...
+def tvl1_flow_on_gpu(
+    frames0: NDArray[Any],
+    frames1: NDArray[Any],
+    params: dict[str, Any],
+    lo: float,
+    hi: float,
+    initial_flow: NDArray[np.float32] | None,
+    device: int,
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]: ...
+
+# The block programs of the CUDA solver on the host, for tests.
+def tvl1_flow_blocks(
+    frames0: NDArray[Any],
+    frames1: NDArray[Any],
+    params: dict[str, Any],
+    lo: float,
+    hi: float,
+    initial_flow: NDArray[np.float32] | None,
+    limits: dict[str, Any],
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]: ...
+def motion_cube_blocks(flow: NDArray[np.float32], half: bool) -> NDArray[Any]: ...
+def iteration_plans(
+    height: int, width: int, params: dict[str, Any], limits: dict[str, Any]
+) -> list[dict[str, Any]]: ...
+def scalar_arithmetic(name: str, a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]: ...

@@ -1,21 +1,14 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
-#include <stdexcept>
-#include <string>
 
 #include "../strain_math.h"
+#include "check.h"
 #include "strain.h"
 
 namespace flowkit {
 
 namespace {
-
-void check(cudaError_t status, const char* call) {
-  if (status == cudaSuccess) return;
-  cudaGetLastError();
-  throw std::runtime_error(std::string(call) + ": " + cudaGetErrorString(status));
-}
 
 class DeviceBuffer {
  public:

@@ -1,0 +1,107 @@
+// The block programs of the CUDA solver on the host, for tests.
+#include "bindings.h"
+#include "cuda/host_blocks.h"
+#include "tvl1_math.h"
+
+namespace flowkit {
+namespace {
+
+// limits: shared_bytes, max_ranks, max_threads, tile_iterations, force ("resident", "tiled" or ""); what is left out is
+// as on a GPU of compute capability 9.0.
+DeviceLimits limits_from(const py::dict& d) {
+  const auto whole = [&](const char* name, int otherwise) {
+    return d.contains(name) ? d[name].cast<int>() : otherwise;
+  };
+  DeviceLimits limits;
+  limits.shared_bytes = static_cast<std::size_t>(whole("shared_bytes", 232448));
+  limits.most_ranks = whole("max_ranks", kMostRanks);
+  limits.most_threads = whole("max_threads", limits.most_threads);
+  limits.tile_iterations = whole("tile_iterations", limits.tile_iterations);
+  using Force = DeviceLimits::Force;
+  if (d.contains("force"))
+    limits.force =
+        choice<Force>(d, "force", {{"", Force::none}, {"resident", Force::resident}, {"tiled", Force::tiled}});
+  return limits;
+}
+
+// limits may also have order: "forward" or "reverse", in which the threads of a phase run.
+py::tuple tvl1_flow(const py::array& frames0, const py::array& frames1, const py::dict& params, double lo, double hi,
+                    const std::optional<Floats>& initial_flow, const py::dict& limits) {
+  const Size size = size_of(frames0);
+  const py::ssize_t n = frames0.shape(0);
+  const std::map<std::string, ThreadOrder> orders = {{"forward", ThreadOrder::forward},
+                                                     {"reverse", ThreadOrder::reverse}};
+  const ThreadOrder order = limits.contains("order") ? choice(limits, "order", orders) : ThreadOrder::forward;
+  Floats flow({n, py::ssize_t{2}, frames0.shape(1), frames0.shape(2)});
+  py::array_t<int32_t> iterations(n);
+  const BatchArguments arguments = {{frame_batch(frames0), frame_batch(frames1)},
+                                    value_range(lo, hi),
+                                    initial_flow ? initial_flow->data() : nullptr,
+                                    flow.mutable_data(),
+                                    iterations.mutable_data()};
+  const TVL1Params p = params_from(params);
+  const DeviceLimits device = limits_from(limits);
+  {
+    py::gil_scoped_release release;
+    tvl1_flow_blocks(arguments, size, static_cast<int>(n), p, device, order);
+  }
+  return py::make_tuple(flow, iterations);
+}
+
+// flow: (n, 2, h, w); (n, 3, h, w) float32, or uint16 with the bits of float16.
+py::array motion_cube(const Floats& flow, bool half) {
+  const Size size = {static_cast<int>(flow.shape(3)), static_cast<int>(flow.shape(2))};
+  const std::vector<py::ssize_t> shape = {flow.shape(0), 3, flow.shape(2), flow.shape(3)};
+  const int pairs = static_cast<int>(flow.shape(0));
+  if (half) {
+    py::array_t<std::uint16_t> cube(shape);
+    motion_cube_blocks(flow.data(), size, pairs, cube.mutable_data());
+    return cube;
+  }
+  Floats cube(shape);
+  motion_cube_blocks(flow.data(), size, pairs, cube.mutable_data());
+  return cube;
+}
+
+// How each level would be iterated, full resolution first, as dicts.
+py::list plans(int height, int width, const py::dict& params, const py::dict& limits) {
+  py::list levels;
+  for (const IterationPlan& p : iteration_plans({width, height}, params_from(params), limits_from(limits))) {
+    py::dict level;
+    level["variant"] = p.resident ? "resident" : "tiled";
+    level["ranks"] = p.ranks;
+    level["columns"] = p.columns;
+    level["rows"] = p.rows;
+    level["threads"] = p.threads();
+    level["shared_bytes"] = p.shared_bytes();
+    level["tiles_x"] = p.tiles_x;
+    level["tiles_y"] = p.tiles_y;
+    level["iterations"] = p.iterations;
+    levels.append(level);
+  }
+  return levels;
+}
+
+// The scalar arithmetic of the programs, element by element.
+Floats scalar_arithmetic(const std::string& name, const Floats& a, const Floats& b) {
+  const std::map<std::string, float (*)(float, float)> known = {
+      {"quotient", [](float x, float y) { return quotient(x, y); }},
+      {"floored_root", [](float x, float) { return floored_root(x); }},
+      {"length", [](float x, float y) { return length(x, y); }}};
+  const auto operation = known.at(name);
+  Floats out(a.size());
+  for (py::ssize_t i = 0; i < a.size(); ++i) out.mutable_data()[i] = operation(a.data()[i], b.data()[i]);
+  return out;
+}
+
+}  // namespace
+
+void bind_blocks(py::module_& m) {
+  m.def("tvl1_flow_blocks", &tvl1_flow, py::arg("frames0"), py::arg("frames1"), py::arg("params"), py::arg("lo"),
+        py::arg("hi"), py::arg("initial_flow"), py::arg("limits"));
+  m.def("motion_cube_blocks", &motion_cube, py::arg("flow"), py::arg("half"));
+  m.def("iteration_plans", &plans, py::arg("height"), py::arg("width"), py::arg("params"), py::arg("limits"));
+  m.def("scalar_arithmetic", &scalar_arithmetic, py::arg("name"), py::arg("a"), py::arg("b"));
+}
+
+}  // namespace flowkit

@@ -1,0 +1,155 @@
+// What runs on a GPU, or says that this build has no CUDA part.
+#include <array>
+#include <stdexcept>
+
+#include "bindings.h"
+
+#if defined(FLOWKIT_WITH_CUDA)
+#include "cuda/device.h"
+#include "cuda/strain.h"
+#include "cuda/tvl1_cuda.h"
+#endif
+
+namespace flowkit {
+namespace {
+
+[[noreturn]] [[maybe_unused]] void no_cuda() { throw std::runtime_error("flowkit was built without CUDA"); }
+
+// (devices as (name, compute capability, memory in bytes), why there are none)
+py::tuple cuda_device_list() {
+  py::list devices;
+#if defined(FLOWKIT_WITH_CUDA)
+  const Devices found = cuda_devices();
+  for (const DeviceInfo& d : found.devices)
+    devices.append(py::make_tuple(d.name, std::to_string(d.major) + "." + std::to_string(d.minor), d.memory_bytes));
+  return py::make_tuple(devices, found.problem);
+#else
+  return py::make_tuple(devices, "flowkit was built without CUDA");
+#endif
+}
+
+Floats strain_tensor_on_gpu(const Floats& flow) {
+#if defined(FLOWKIT_WITH_CUDA)
+  Floats out({flow.shape(0), py::ssize_t{3}, flow.shape(2), flow.shape(3)});
+  float* target = out.mutable_data();
+  py::gil_scoped_release release;
+  strain_tensor_cuda(flow.data(), static_cast<std::size_t>(flow.shape(0)), static_cast<int>(flow.shape(2)),
+                     static_cast<int>(flow.shape(3)), target);
+  return out;
+#else
+  (void)flow;
+  no_cuda();
+#endif
+}
+
+using Strides = std::array<std::ptrdiff_t, 3>;  // of a pair, a row and a column, in bytes
+
+#if defined(FLOWKIT_WITH_CUDA)
+template <class T>
+T* pointer(std::uintptr_t address) {
+  return reinterpret_cast<T*>(address);
+}
+
+FrameBatch device_frames(std::uintptr_t address, const std::string& dtype, const Strides& strides) {
+  const std::map<std::string, Pixel> pixels = {{"u8", Pixel::u8}, {"u16", Pixel::u16}, {"f32", Pixel::f32}};
+  return {pointer<const char>(address), strides[0], strides[1], strides[2], pixels.at(dtype)};
+}
+#endif
+
+std::size_t workspace_bytes(int height, int width, int n, const py::dict& params, int device) {
+#if defined(FLOWKIT_WITH_CUDA)
+  return tvl1_workspace_bytes({width, height}, n, params_from(params), device);
+#else
+  (void)height, (void)width, (void)n, (void)params, (void)device;
+  no_cuda();
+#endif
+}
+
+// Addresses are of the device's memory; returns before the work is done, which goes to the stream.
+void flow_cuda(std::uintptr_t frames0, std::uintptr_t frames1, const std::string& dtype, const Strides& strides0,
+               const Strides& strides1, int n, int height, int width, const py::dict& params, double lo, double hi,
+               std::uintptr_t initial_flow, std::uintptr_t flow, std::uintptr_t iterations, std::uintptr_t workspace,
+               std::size_t workspace_size, std::uintptr_t stream, int device) {
+#if defined(FLOWKIT_WITH_CUDA)
+  const BatchArguments arguments = {{device_frames(frames0, dtype, strides0), device_frames(frames1, dtype, strides1)},
+                                    value_range(lo, hi),
+                                    pointer<const float>(initial_flow),
+                                    pointer<float>(flow),
+                                    pointer<std::int32_t>(iterations)};
+  const TVL1Params p = params_from(params);
+  py::gil_scoped_release release;
+  tvl1_flow_cuda(arguments, {width, height}, n, p, pointer<void>(workspace), workspace_size,
+                 {device, pointer<void>(stream)});
+#else
+  (void)frames0, (void)frames1, (void)dtype, (void)strides0, (void)strides1, (void)n, (void)height, (void)width;
+  (void)params, (void)lo, (void)hi, (void)initial_flow, (void)flow, (void)iterations, (void)workspace;
+  (void)workspace_size, (void)stream, (void)device;
+  no_cuda();
+#endif
+}
+
+void cube_cuda(std::uintptr_t flow, int n, int height, int width, bool half, std::uintptr_t cube, std::uintptr_t stream,
+               int device) {
+#if defined(FLOWKIT_WITH_CUDA)
+  const DeviceStream on = {device, pointer<void>(stream)};
+  py::gil_scoped_release release;
+  if (half)
+    motion_cube_cuda(pointer<const float>(flow), {width, height}, n, pointer<std::uint16_t>(cube), on);
+  else
+    motion_cube_cuda(pointer<const float>(flow), {width, height}, n, pointer<float>(cube), on);
+#else
+  (void)flow, (void)n, (void)height, (void)width, (void)half, (void)cube, (void)stream, (void)device;
+  no_cuda();
+#endif
+}
+
+// From arrays to arrays.
+py::tuple flow_on_gpu(const py::array& frames0, const py::array& frames1, const py::dict& params, double lo, double hi,
+                      const std::optional<Floats>& initial_flow, int device) {
+#if defined(FLOWKIT_WITH_CUDA)
+  const py::array first = py::array::ensure(frames0, py::array::c_style),
+                  second = py::array::ensure(frames1, py::array::c_style);
+  const py::ssize_t n = first.shape(0);
+  Floats flow({n, py::ssize_t{2}, first.shape(1), first.shape(2)});
+  py::array_t<std::int32_t> iterations(n);
+  const BatchArguments arguments = {{frame_batch(first), frame_batch(second)},
+                                    value_range(lo, hi),
+                                    initial_flow ? initial_flow->data() : nullptr,
+                                    flow.mutable_data(),
+                                    iterations.mutable_data()};
+  const Size size = size_of(first);
+  const TVL1Params p = params_from(params);
+  {
+    py::gil_scoped_release release;
+    tvl1_flow_on_gpu(arguments, size, static_cast<std::size_t>(n), p, device);
+  }
+  return py::make_tuple(flow, iterations);
+#else
+  (void)frames0, (void)frames1, (void)params, (void)lo, (void)hi, (void)initial_flow, (void)device;
+  no_cuda();
+#endif
+}
+
+}  // namespace
+
+void bind_cuda(py::module_& m) {
+#if defined(FLOWKIT_WITH_CUDA)
+  m.attr("cuda_build") = py::make_tuple(FLOWKIT_CUDA_VERSION, FLOWKIT_CUDA_ARCHITECTURES);
+#else
+  m.attr("cuda_build") = py::none();
+#endif
+  m.def("cuda_devices", &cuda_device_list);
+  m.def("strain_tensor_cuda", &strain_tensor_on_gpu, py::arg("flow"));
+  m.def("tvl1_workspace_bytes", &workspace_bytes, py::arg("height"), py::arg("width"), py::arg("n"), py::arg("params"),
+        py::arg("device"));
+  m.def("tvl1_flow_cuda", &flow_cuda, py::arg("frames0_ptr"), py::arg("frames1_ptr"), py::arg("dtype"),
+        py::arg("strides0"), py::arg("strides1"), py::arg("n"), py::arg("height"), py::arg("width"), py::arg("params"),
+        py::arg("lo"), py::arg("hi"), py::arg("initial_flow_ptr"), py::arg("flow_ptr"), py::arg("iterations_ptr"),
+        py::arg("workspace_ptr"), py::arg("workspace_bytes"), py::arg("stream"), py::arg("device"));
+  m.def("motion_cube_cuda", &cube_cuda, py::arg("flow_ptr"), py::arg("n"), py::arg("height"), py::arg("width"),
+        py::arg("half"), py::arg("cube_ptr"), py::arg("stream"), py::arg("device"));
+  m.def("tvl1_flow_on_gpu", &flow_on_gpu, py::arg("frames0"), py::arg("frames1"), py::arg("params"), py::arg("lo"),
+        py::arg("hi"), py::arg("initial_flow"), py::arg("device"));
+}
+
+}  // namespace flowkit

@@ -1,0 +1,83 @@
+// The memory of a batch of pairs on the device, and what is known of each pair there.
+#pragma once
+
+#include "../stop_test.h"
+#include "team.h"
+
+namespace flowkit {
+
+// One pair's progress. The device decides by it what a launch does with the pair; the host never reads it.
+struct PairStatus {
+  int active;       // 0: the rest of this warp's launches leave the pair alone
+  int current;      // which of the two states holds the pair's flow and duals
+  int repeat;       // iterations that the next launch repeats, because the stop fell inside the last one; or 0
+  int from_median;  // whether the launch to repeat took u and v from the median's planes
+  int iterations;   // that ran so far
+  StopTest stop;
+  AffineGradient affine;
+  float darkest, brightest;  // of both frames
+};
+
+// The primal and dual variables, in the order of their planes.
+enum Variable { kU, kV, kPuX, kPuY, kPvX, kPvY, kVariables };
+
+// A batch's memory: for each pair `plane_stride` floats a plane, large enough for any level and used in the geometry of
+// the level at hand. Rows begin at multiples of four floats; what lies between a row's end and the next row is never
+// read for its value.
+struct Batch {
+  float* planes;
+  PairStatus* status;
+  double* errors;   // of the tiled iteration: a pair's sums of squared changes, [iteration][tile]
+  double* moments;  // a pair's RowMoments, [component][member][row]
+  std::ptrdiff_t pair_floats, plane_floats;
+  std::ptrdiff_t pair_errors, pair_moments;
+
+  static constexpr int kStates = 0, kMedians = 2 * kVariables, kData = kMedians + 2, kDerivatives = kData + 5,
+                       kFrames = kDerivatives + 2;
+
+  FLOWKIT_HD float* plane(int pair, int index) const { return planes + pair * pair_floats + index * plane_floats; }
+  // A pair's state 0 or 1.
+  FLOWKIT_HD float* variable(int pair, int state, int which) const {
+    return plane(pair, kStates + state * kVariables + which);
+  }
+  FLOWKIT_HD float* current(int pair, int which) const { return variable(pair, status[pair].current, which); }
+  FLOWKIT_HD float* next(int pair, int which) const { return variable(pair, 1 - status[pair].current, which); }
+  FLOWKIT_HD float* median(int pair, int component) const { return plane(pair, kMedians + component); }
+  // The members of Linearised (four), or of PatchStep.
+  FLOWKIT_HD float* data(int pair, int k) const { return plane(pair, kData + k); }
+  FLOWKIT_HD float* derivative(int pair, int axis) const { return plane(pair, kDerivatives + axis); }
+};
+
+// Where a level's frames are: behind the other planes of each pair.
+struct LevelFrames {
+  std::ptrdiff_t first[2];
+};
+
+FLOWKIT_HD float* level_frame(const Batch& b, const LevelFrames& frames, int pair, int which) {
+  return b.planes + pair * b.pair_floats + frames.first[which];
+}
+
+constexpr Grid device_grid(Size size) { return {size.width, size.height, (size.width + 3) / 4 * 4}; }
+
+// A program of one thread a pixel of each of `items` images a pair; the body gets (pair, item, x, y).
+template <class Body>
+struct EachPixel : Program {
+  Size size;
+  int items;
+  Body body;
+
+  EachPixel(Size size, int items, const Body& body) : size(size), items(items), body(body) {}
+  FLOWKIT_HD int tiles() const { return (size.width * size.height + kMostThreads - 1) / kMostThreads; }
+  std::int64_t teams(int pairs) const { return static_cast<std::int64_t>(pairs) * items * tiles(); }
+
+  template <class Team>
+  FLOWKIT_DEVICE void operator()(Team& team) const {
+    const int tile = team.index() % tiles(), image = team.index() / tiles();
+    team.for_each([&](int, int thread) {
+      const int pixel = tile * kMostThreads + thread;
+      if (pixel < size.width * size.height) body(image / items, image % items, pixel % size.width, pixel / size.width);
+    });
+  }
+};
+
+}  // namespace flowkit

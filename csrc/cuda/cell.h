@@ -1,0 +1,171 @@
+// What one thread of the iteration keeps: a cell of 4 x 4 pixels, in registers, and its record in shared memory.
+#pragma once
+
+#include "../tvl1_math.h"
+#include "batch.h"
+#include "iteration_plan.h"
+
+namespace flowkit {
+
+// A cell's first pixel, and which of its pixels the region owns: left <= x < right, top <= y < bottom.
+struct CellPlace {
+  int x, y;
+  int left, right, top, bottom;
+};
+
+// How a cell lies, in one word. It stands in shared memory and is read in every phase: in a register, compilers would
+// take it apart ahead of the loop and keep the parts.
+class CellFlags {
+ public:
+  enum Flag : unsigned {
+    kFirstColumn = 1u << 0,  // of cells in the region
+    kLastColumn = 1u << 1,
+    kFirstRow = 1u << 2,
+    kLastRow = 1u << 3,
+    kImageLeft = 1u << 4,  // its first pixel is in the image's first column
+    kRankAbove = 1u << 5,  // the row above it is another rank's
+    kRankBelow = 1u << 6,
+  };
+  FLOWKIT_HD void set(Flag flag, bool on) { bits_ |= on ? flag : 0u; }
+  FLOWKIT_HD bool is(Flag flag) const { return (bits_ & flag) != 0; }
+
+  // The pixels of the cell that its region owns: left <= column < right, top <= row < bottom.
+  FLOWKIT_HD void own(int left, int right, int top, int bottom) {
+    for (int j = 0; j < 4; ++j)
+      if (j >= top && j < bottom) bits_ |= mask(left, right) << (16 + 4 * j);
+  }
+  FLOWKIT_HD bool owns(int column, int row) const { return (bits_ >> (16 + 4 * row + column) & 1u) != 0; }
+
+  // The flow ends behind this column (row) of the cell, if that is one of the cell's.
+  FLOWKIT_HD void ends_behind_column(int i) { bits_ |= mask(i, i + 1) << 8; }
+  FLOWKIT_HD void ends_behind_row(int j) { bits_ |= mask(j, j + 1) << 12; }
+  FLOWKIT_HD bool ends() const { return (bits_ & 0xffu << 8) != 0; }
+  FLOWKIT_HD bool ends_at_column(int i) const { return (bits_ >> (8 + i) & 1u) != 0; }
+  FLOWKIT_HD bool ends_at_row(int j) const { return (bits_ >> (12 + j) & 1u) != 0; }
+
+ private:
+  FLOWKIT_HD static unsigned mask(int first, int end) {
+    unsigned bits = 0;
+    for (int i = 0; i < 4; ++i) bits |= i >= first && i < end ? 1u << i : 0u;
+    return bits;
+  }
+
+  unsigned bits_ = 0;
+};
+
+// The variables of a cell in registers, [row][column]. The flow's first column and the last column of the duals along x
+// are in the cell's record alone: there they have to be for the neighbours, and registers are short.
+struct Cell {
+  float u[4][3], v[4][3];        // columns 1 to 3
+  float pu_x[4][3], pv_x[4][3];  // columns 0 to 2
+  float pu_y[4][4], pv_y[4][4];
+};
+
+// The constants of a row of a cell, those of its first two pixels before those of the others: then few registers hold
+// them at a time.
+template <int constants>
+struct CellConstants {
+  Float4 four[constants];
+
+  // Where constant k of pixel i stands. An odd last constant has the middle Float4 for all pixels.
+  FLOWKIT_HD static constexpr int place(int k, int i) {
+    const int half = constants / 2, first = i < 2 ? 0 : constants - half;
+    return k == 2 * half ? 4 * half + i : 4 * (first + k / 2) + 2 * (k % 2) + i % 2;
+  }
+  FLOWKIT_HD void set(int k, const Float4& row) {
+    FLOWKIT_UNROLL
+    for (int i = 0; i < 4; ++i) four[place(k, i) / 4].at[place(k, i) % 4] = row.at[i];
+  }
+  FLOWKIT_HD float at(int k, int i) const { return four[place(k, i) / 4].at[place(k, i) % 4]; }
+};
+
+// A cell's part of its rank's shared memory: its constants, and its edges for the neighbours to read; index 0 for u, 1
+// for v. An odd number of Float4, so that eight neighbouring threads read the same member from all 32 banks; for that
+// one edge stands apart.
+template <int constants_>
+struct CellRecord {
+  CellConstants<constants_> constants[4];  // of each row
+  Float4 dual_row[2];                      // last row of the dual along y
+  Float4 dual_column[2];                   // last column of the dual along x
+  Float4 primal_row[2];                    // first row of the flow
+  Float4 primal_column[1];                 // first column of the flow; v's is in RegionMemory
+};
+
+// The shared memory of a rank.
+//
+// The rows of edges form a ring: nobody in the region reads the last row's duals or the first row's flow, so in their
+// place stand those that the ranks above and below have passed here, or zeros.
+template <int constants>
+struct RegionMemory {
+  using Record = CellRecord<constants>;
+  static_assert(sizeof(Record) / sizeof(Float4) % 2 == 1);
+
+  double* rank_sums;  // of every rank, in every rank's memory
+  float* warp_sums;   // of this rank
+  Record* cells;
+  Float4* v_columns;
+  CellFlags* flags;
+
+  FLOWKIT_DEVICE RegionMemory(Float4* base, int count) {
+    rank_sums = reinterpret_cast<double*>(base);
+    warp_sums = reinterpret_cast<float*>(rank_sums + kMostRanks);
+    cells = reinterpret_cast<Record*>(base + kSumBytes / sizeof(Float4));
+    v_columns = reinterpret_cast<Float4*>(cells + count);
+    flags = reinterpret_cast<CellFlags*>(v_columns + count);
+  }
+  FLOWKIT_DEVICE Float4& primal_column(int component, int cell) const {
+    return component == 0 ? cells[cell].primal_column[0] : v_columns[cell];
+  }
+};
+static_assert(kSumBytes % sizeof(Float4) == 0, "the records behind the sums are aligned");
+
+// Four pixels of a plane, 0 where they are not in the image.
+FLOWKIT_DEVICE Float4 load_four(const float* plane, const Grid& grid, int x, int y) {
+  if (x >= grid.width || y >= grid.height) return Float4{};
+  Float4 four = *reinterpret_cast<const Float4*>(plane + y * grid.stride + x);
+  FLOWKIT_UNROLL
+  for (int i = 1; i < 4; ++i)
+    if (x + i >= grid.width) four.at[i] = 0.0f;
+  return four;
+}
+
+// Writes the pixels of one row that a region owns.
+FLOWKIT_DEVICE void store_four(const Float4& row, float* plane, const Grid& grid, const CellPlace& p, int y) {
+  if (y < p.top || y >= p.bottom) return;
+  float* to = plane + y * grid.stride + p.x;
+  if (p.x >= p.left && p.x + 4 <= p.right) {
+    *reinterpret_cast<Float4*>(to) = row;
+    return;
+  }
+  FLOWKIT_UNROLL
+  for (int i = 0; i < 4; ++i)
+    if (p.x + i >= p.left && p.x + i < p.right) to[i] = row.at[i];
+}
+
+// A cell's variables wherever they are: component 0 is u, 1 is v; pixel (i, j) of the cell.
+template <int constants>
+struct CellView {
+  using Memory = RegionMemory<constants>;
+  const Memory& memory;
+  Cell& cell;
+  int thread;
+
+  FLOWKIT_DEVICE float& flow(int component, int j, int i) const {
+    if (i == 0) return memory.primal_column(component, thread).at[j];
+    return component == 0 ? cell.u[j][i - 1] : cell.v[j][i - 1];
+  }
+  FLOWKIT_DEVICE float& dual_x(int component, int j, int i) const {
+    if (i == 3) return memory.cells[thread].dual_column[component].at[j];
+    return component == 0 ? cell.pu_x[j][i] : cell.pv_x[j][i];
+  }
+  FLOWKIT_DEVICE float& dual_y(int component, int j, int i) const {
+    return component == 0 ? cell.pu_y[j][i] : cell.pv_y[j][i];
+  }
+  // In the order of enum Variable.
+  FLOWKIT_DEVICE float& variable(int which, int j, int i) const {
+    if (which <= kV) return flow(which - kU, j, i);
+    return which == kPuX || which == kPvX ? dual_x((which - kPuX) / 2, j, i) : dual_y((which - kPuX) / 2, j, i);
+  }
+};
+
+}  // namespace flowkit

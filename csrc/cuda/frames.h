@@ -1,0 +1,178 @@
+// Programs of the image pyramid: frames in, grey values of every level out.
+#pragma once
+
+#include "../resample.h"
+#include "batch.h"
+#include "batch_arguments.h"
+
+#if !defined(__CUDACC__)
+#include <math.h>
+#include <string.h>
+#endif
+
+namespace flowkit {
+
+// Bytewise, since strides may leave a pixel unaligned.
+template <class T>
+FLOWKIT_DEVICE float read_pixel(const char* at) {
+  T value;
+  memcpy(&value, at, sizeof value);
+  return static_cast<float>(value);
+}
+
+FLOWKIT_DEVICE float pixel_at(const FrameBatch& frames, int pair, int x, int y) {
+  const char* at = frames.data + pair * frames.pair_bytes + y * frames.row_bytes + x * frames.column_bytes;
+  switch (frames.pixel) {
+    case Pixel::u8: return read_pixel<std::uint8_t>(at);
+    case Pixel::u16: return read_pixel<std::uint16_t>(at);
+    default: return read_pixel<float>(at);
+  }
+}
+
+// Both frames to grey values on 0..255; item = frame.
+struct Convert {
+  Batch batch;
+  Grid grid;
+  LevelFrames to;
+  FrameBatch frames[2];
+  ValueRange range;
+
+  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
+    const float value = pixel_at(frames[item], pair, x, y);
+    level_frame(batch, to, pair, item)[y * grid.stride + x] = (value - range.lo) * range.gain;
+  }
+};
+
+// The darkest and the brightest pixel of both frames, one team a pair.
+struct FindExtremes : Program {
+  Batch batch;
+  Grid grid;
+  LevelFrames frames;
+
+  struct Extremes {
+    float low, high;
+    FLOWKIT_DEVICE void add(const Extremes& other) {
+      low = fminf(low, other.low);
+      high = fmaxf(high, other.high);
+    }
+  };
+
+  FindExtremes(const Batch& batch, Grid grid, const LevelFrames& frames) : batch(batch), grid(grid), frames(frames) {}
+  std::size_t shared_bytes() const { return kMostThreads * sizeof(Extremes); }
+
+  FLOWKIT_DEVICE Extremes of_thread(int pair, int thread) const {
+    const float first = level_frame(batch, frames, pair, 0)[0];
+    Extremes found = {first, first};
+    for (int which = 0; which < 2; ++which) {
+      const float* frame = level_frame(batch, frames, pair, which);
+      for (int pixel = thread; pixel < grid.width * grid.height; pixel += kMostThreads) {
+        const float value = frame[pixel / grid.width * grid.stride + pixel % grid.width];
+        found.add({value, value});
+      }
+    }
+    return found;
+  }
+
+  template <class Team>
+  FLOWKIT_DEVICE void operator()(Team& team) const {
+    const int pair = team.index();
+    team.for_each(
+        [&](int rank, int thread) { team.template shared<Extremes>(rank)[thread] = of_thread(pair, thread); });
+    for (int half = kMostThreads / 2; half > 0; half /= 2)
+      team.for_each([&](int rank, int thread) {
+        Extremes* found = team.template shared<Extremes>(rank);
+        if (thread < half) found[thread].add(found[thread + half]);
+      });
+    team.for_each([&](int rank, int thread) {
+      if (thread != 0) return;
+      const Extremes* found = team.template shared<Extremes>(rank);
+      batch.status[pair].darkest = found->low;
+      batch.status[pair].brightest = found->high;
+    });
+  }
+};
+
+// Both frames to 0..255 by their joint extremes; item = frame.
+struct Stretch {
+  Batch batch;
+  Grid grid;
+  LevelFrames frames;
+
+  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
+    const float low = batch.status[pair].darkest, high = batch.status[pair].brightest;
+    if (!(high > low)) return;
+    float* at = level_frame(batch, frames, pair, item) + y * grid.stride + x;
+    *at = (*at - low) * (255.0f / (high - low));
+  }
+};
+
+// A symmetric kernel weight[0..radius], by value, so that no launch waits for a copy.
+struct GaussianTaps {
+  static constexpr int kMostRadius = 800;
+  int radius;
+  float weight[kMostRadius + 1];
+};
+
+FLOWKIT_HD int clamp_index(int i, int n) { return i < 0 ? 0 : (i < n ? i : n - 1); }
+
+// Convolves the frames along one axis, borders replicated; item = frame.
+template <bool along_x>
+struct Blur {
+  Grid grid;
+  Batch batch;
+  LevelFrames in, out;
+  GaussianTaps taps;
+
+  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
+    const float* from = level_frame(batch, in, pair, item);
+    const auto at = [&](int k) {
+      return along_x ? from[y * grid.stride + clamp_index(x + k, grid.width)]
+                     : from[clamp_index(y + k, grid.height) * grid.stride + x];
+    };
+    float value = taps.weight[0] * at(0);
+    for (int k = 1; k <= taps.radius; ++k) value += taps.weight[k] * (at(-k) + at(k));
+    level_frame(batch, out, pair, item)[y * grid.stride + x] = value;
+  }
+};
+
+// How an axis pair is resampled: the step in source pixels a pixel, and where pixel 0 lies.
+struct Resampling {
+  Grid from, to;
+  double ratio_x, ratio_y;
+  Alignment alignment;
+  Kernel kernel;
+};
+
+// Linear interpolation from a (t = 0) to b (t = 1), rounded as cv2.resize does.
+FLOWKIT_DEVICE float between(float a, float b, float t) { return fmaf(t, b - a, a); }
+
+FLOWKIT_DEVICE float resampled_along_x(const float* row, const Taps& t, Kernel kernel) {
+  if (kernel == Kernel::linear) return between(row[t.index[0]], row[t.index[1]], t.weight[0]);
+  return t.weight[0] * row[t.index[0]] + t.weight[1] * row[t.index[1]] + t.weight[2] * row[t.index[2]] +
+         t.weight[3] * row[t.index[3]];
+}
+
+// One output: rows first, then the column; `gain` in double precision.
+FLOWKIT_DEVICE float resampled(const float* in, const Resampling& r, double gain, int x, int y) {
+  const Taps tx = taps_at(x, r.from.width, r.ratio_x, r.alignment, r.kernel);
+  const Taps ty = taps_at(y, r.from.height, r.ratio_y, r.alignment, r.kernel);
+  const auto row = [&](int k) { return resampled_along_x(in + ty.index[k] * r.from.stride, tx, r.kernel); };
+  const float value = r.kernel == Kernel::linear ? between(row(0), row(1), ty.weight[0])
+                                                 : ty.weight[0] * row(0) + ty.weight[1] * row(1) +
+                                                       ty.weight[2] * row(2) + ty.weight[3] * row(3);
+  return static_cast<float>(gain * static_cast<double>(value));
+}
+
+// The frames of the next coarser level; item = frame.
+struct Reduce {
+  Batch batch;
+  Resampling how;
+  LevelFrames in, out;
+
+  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
+    level_frame(batch, out, pair, item)[y * how.to.stride + x] =
+        resampled(level_frame(batch, in, pair, item), how, 1.0, x, y);
+  }
+};
+
+}  // namespace flowkit

@@ -1,0 +1,34 @@
+#include "host_blocks.h"
+
+#include "cube.h"
+#include "tvl1_batch.h"
+
+namespace flowkit {
+
+void tvl1_flow_blocks(const BatchArguments& arguments, Size size, int pairs, const TVL1Params& params,
+                      const DeviceLimits& limits, ThreadOrder order) {
+  const TVL1Plan plan(size, params, limits);
+  const std::size_t bytes = plan.workspace_bytes(pairs);
+  std::vector<Float4> workspace(bytes / sizeof(Float4));
+  std::memset(static_cast<void*>(workspace.data()), kPoison, bytes);
+  HostLauncher launcher(order);
+  TVL1Batch<HostLauncher>(launcher, plan, workspace.data(), pairs).run(arguments);
+}
+
+void motion_cube_blocks(const float* flow, Size size, int pairs, float* cube) {
+  HostLauncher launcher(ThreadOrder::forward);
+  launch_motion_cube(launcher, size, pairs, flow, cube);
+}
+
+void motion_cube_blocks(const float* flow, Size size, int pairs, std::uint16_t* cube) {
+  HostLauncher launcher(ThreadOrder::forward);
+  launch_motion_cube(launcher, size, pairs, flow, cube);
+}
+
+std::vector<IterationPlan> iteration_plans(Size size, const TVL1Params& params, const DeviceLimits& limits) {
+  std::vector<IterationPlan> plans;
+  for (const LevelPlan& level : TVL1Plan(size, params, limits).levels) plans.push_back(level.iteration);
+  return plans;
+}
+
+}  // namespace flowkit

@@ -1,0 +1,74 @@
+#include "iteration_plan.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace flowkit {
+
+std::size_t IterationPlan::shared_bytes() const {
+  const std::size_t constants = (five_constants ? 5 : 4) * kCellRows, edges = 8;
+  return kSumBytes + cells() * ((constants + edges) * sizeof(Float4) + sizeof(std::uint32_t));
+}
+
+namespace {
+
+bool fits(const IterationPlan& plan, const DeviceLimits& limits) {
+  return plan.threads() <= limits.most_threads && plan.shared_bytes() <= limits.shared_bytes;
+}
+
+bool plan_resident(Size size, const DeviceLimits& limits, IterationPlan& plan) {
+  plan.resident = true;
+  plan.tiles_x = plan.tiles_y = 1;
+  plan.columns = divide_up(size.width, kCellColumns);
+  const int rows = divide_up(size.height, kCellRows);
+  for (int ranks = 1; ranks <= std::min({limits.most_ranks, kMostRanks, rows}); ++ranks) {
+    plan.rows = divide_up(rows, ranks);
+    plan.ranks = divide_up(rows, plan.rows);
+    if (fits(plan, limits)) return true;
+  }
+  return false;
+}
+
+// Tiles along one axis whose regions are `region` pixels long and overlap by two halos.
+int tiles_along(int side, int region, int halo) {
+  return region >= side ? 1 : divide_up(side - 2 * halo, region - 2 * halo);
+}
+
+bool plan_tiled(Size size, const DeviceLimits& limits, IterationPlan& best) {
+  IterationPlan plan = best;
+  plan.resident = false;
+  plan.ranks = 1;
+  plan.iterations = limits.tile_iterations;
+  long long least = -1;
+  for (plan.columns = 1; plan.columns <= divide_up(size.width, kCellColumns); ++plan.columns)
+    for (plan.rows = 1; plan.rows <= divide_up(size.height, kCellRows); ++plan.rows) {
+      if (!fits(plan, limits)) break;
+      const bool wide = plan.width() >= size.width || plan.step_x() > 0;
+      const bool high = plan.height() >= size.height || plan.step_y() > 0;
+      if (!wide || !high) continue;
+      plan.tiles_x = tiles_along(size.width, plan.width(), plan.halo_x());
+      plan.tiles_y = tiles_along(size.height, plan.height(), plan.halo_y());
+      const long long work = static_cast<long long>(plan.tiles()) * plan.threads();
+      if (least < 0 || work < least) {
+        least = work;
+        best = plan;
+      }
+    }
+  return least >= 0;
+}
+
+}  // namespace
+
+IterationPlan plan_iteration(Size size, DataTerm term, const DeviceLimits& limits) {
+  IterationPlan plan = {};
+  plan.five_constants = term == DataTerm::patch;
+  using Force = DeviceLimits::Force;
+  if (limits.force != Force::tiled && plan_resident(size, limits, plan)) return plan;
+  if (limits.force != Force::resident && plan_tiled(size, limits, plan)) return plan;
+  throw std::invalid_argument("no plan of the iteration for " + std::to_string(size.width) + " x " +
+                              std::to_string(size.height) + " px fits " + std::to_string(limits.shared_bytes) +
+                              " bytes of shared memory, " + std::to_string(limits.most_threads) + " threads and " +
+                              std::to_string(limits.most_ranks) + " ranks");
+}
+
+}  // namespace flowkit

@@ -1,0 +1,72 @@
+// Block programs: the CUDA solver as plain C++, so that tests run it on machines without a GPU.
+//
+// A *team* is one thread block, or a cluster of `ranks` blocks that see each other's shared memory. A *program* is a
+// trivially copyable functor of pointers and sizes,
+//
+//     template <class Team> FLOWKIT_DEVICE void operator()(Team& team) const;
+//
+// which every team of a launch runs. It is a sequence of phases:
+//
+//     team.for_each([&](int rank, int thread) { ... });
+//
+// runs the body for every thread of every rank, then waits for the whole team. Within a phase no thread may read what
+// another one writes. A body may return a float or double: then for_each(body, write) adds the values of each warp, in
+// the order of a butterfly, and calls write(rank, warp, sum) before it waits. What stands between the phases is run by
+// every thread and has to come out the same for all of them.
+//
+// What lives from phase to phase:
+//
+//     typename Team::template PerThread<State> state(team);   registers; state(rank, thread) is the thread's own
+//     team.template shared<T>(rank)                           shared memory of the rank that runs the body
+//     team.template remote<T>(rank)                           shared memory of any rank of the team
+//
+// CudaTeam (cuda_team.cuh) has threads for all this. HostTeam (host_team.h) has loops, in forward or in reverse order,
+// and fills memory with NaN before it is used, so that a read of what another thread writes in the same phase, or of
+// what nobody wrote, changes the result.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "../view.h"
+
+#if defined(__CUDACC__)
+#define FLOWKIT_DEVICE __device__ __forceinline__
+#define FLOWKIT_UNROLL _Pragma("unroll")
+#define FLOWKIT_NO_UNROLL _Pragma("unroll 1")
+#else
+#define FLOWKIT_DEVICE inline
+#define FLOWKIT_UNROLL
+#define FLOWKIT_NO_UNROLL
+#endif
+
+namespace flowkit {
+
+constexpr int kWarp = 32;
+
+// Four floats that are read and written as one.
+struct alignas(16) Float4 {
+  float at[4];
+};
+
+// What a launch of a program needs, as far as the program does not say otherwise.
+struct Program {
+  static constexpr int kMostThreads = 256;  // the register budget follows from it
+  static constexpr bool kClusters = false;  // whether it may run with more than one rank
+  int ranks() const { return 1; }
+  int threads() const { return kMostThreads; }
+  std::size_t shared_bytes() const { return 0; }
+};
+
+// True for positive numbers, in a way that no compiler sees through: what stands behind it is not moved ahead of it,
+// and fewer registers are in use at a time.
+FLOWKIT_DEVICE bool opaque(int positive) {
+#if defined(__CUDA_ARCH__)
+  asm volatile("" : "+r"(positive)::"memory");
+#endif
+  return positive > 0;
+}
+
+constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
+
+}  // namespace flowkit

@@ -1,0 +1,164 @@
+// The launches that compute TV-L1 flow of a batch of pairs. How many there are does not depend on the batch, and
+// nothing comes back to the host: each pair's progress is in its PairStatus. docs/algorithm.md is the specification;
+// docs/cuda.md says how the programs share the work.
+#pragma once
+
+#include <algorithm>
+
+#include "begin_warp.h"
+#include "decide.h"
+#include "iterate_configs.h"
+#include "median.h"
+#include "state.h"
+#include "tvl1_plan.h"
+#include "warp.h"
+
+namespace flowkit {
+
+// A Launcher has launch(program, teams), and launches run one after the other.
+template <class Launcher>
+class TVL1Batch {
+ public:
+  TVL1Batch(Launcher& launcher, const TVL1Plan& plan, void* workspace, int pairs)
+      : launcher_(launcher), plan_(plan), params_(plan.params), batch_(plan.cut(workspace, pairs)), pairs_(pairs) {}
+
+  void run(const BatchArguments& arguments) {
+    launcher_.launch(BeginPairs(batch_, pairs_, stop_test(plan_.levels[0])), per_pair_teams());
+    load_frames(arguments);
+    build_pyramid();
+    start_coarsest(arguments.initial_flow);
+    for (std::size_t s = plan_.levels.size(); s-- > 0;) {
+      if (s + 1 < plan_.levels.size()) raise_state(plan_.levels[s]);
+      solve_level(plan_.levels[s]);
+    }
+    const LevelPlan& full = plan_.levels[0];
+    each_pixel(full.size, 2, StoreFlow{batch_, full.grid, arguments.flow, arguments.iterations});
+  }
+
+ private:
+  template <class Body>
+  void each_pixel(Size size, int items, const Body& body) {
+    const EachPixel<Body> program(size, items, body);
+    launcher_.launch(program, program.teams(pairs_));
+  }
+  std::int64_t per_pair_teams() const { return divide_up(pairs_, Program::kMostThreads); }
+  void swap_states() { launcher_.launch(SwapStates(batch_, pairs_), per_pair_teams()); }
+  StopTest stop_test(const LevelPlan& level) const { return StopTest(params_, level.size); }
+
+  void blur(const LevelPlan& level, const LevelFrames& to, const GaussianTaps& taps) {
+    each_pixel(level.size, 2, Blur<true>{level.grid, batch_, level.frames, plan_.scratch[0], taps});
+    each_pixel(level.size, 2, Blur<false>{level.grid, batch_, plan_.scratch[0], to, taps});
+  }
+
+  void load_frames(const BatchArguments& a) {
+    const LevelPlan& full = plan_.levels[0];
+    each_pixel(full.size, 2, Convert{batch_, full.grid, full.frames, {a.frames[0], a.frames[1]}, a.range});
+    if (params_.stretch) {
+      launcher_.launch(FindExtremes(batch_, full.grid, full.frames), pairs_);
+      each_pixel(full.size, 2, Stretch{batch_, full.grid, full.frames});
+    }
+    if (plan_.smoothing.radius >= 0) blur(full, full.frames, plan_.smoothing);
+  }
+
+  void build_pyramid() {
+    for (std::size_t s = 0; s + 1 < plan_.levels.size(); ++s) {
+      const LevelPlan &fine = plan_.levels[s], &coarse = plan_.levels[s + 1];
+      const bool blurred = plan_.reduction.radius >= 0;
+      if (blurred) blur(fine, plan_.scratch[1], plan_.reduction);
+      const LevelFrames& from = blurred ? plan_.scratch[1] : fine.frames;
+      each_pixel(coarse.size, 2, Reduce{batch_, fine.reduce, from, coarse.frames});
+    }
+  }
+
+  // Zero flow needs no way down: it starts at the coarsest level.
+  void start_coarsest(const float* initial_flow) {
+    const LevelPlan& coarsest = plan_.levels.back();
+    const LevelPlan& start = initial_flow ? plan_.levels[0] : coarsest;
+    each_pixel(start.size, 2, StartFlow{batch_, start.grid, initial_flow});
+    for (std::size_t s = 0; initial_flow && s + 1 < plan_.levels.size(); ++s) {
+      swap_states();
+      Resampling down = plan_.levels[s].reduce;
+      down.kernel = Kernel::linear;
+      const ResampleFlow program = {batch_, down, {params_.scale, params_.scale}};
+      each_pixel(plan_.levels[s + 1].size, 2, program);
+    }
+    start_duals(coarsest, false);
+    swap_states();
+  }
+
+  void start_duals(const LevelPlan& level, bool carried) {
+    Resampling how = level.raise_duals;
+    how.to = level.grid;
+    each_pixel(level.size, 4, StartDuals{batch_, how, carried});
+  }
+
+  void raise_state(const LevelPlan& to) {
+    each_pixel(to.size, 2, ResampleFlow{batch_, to.raise, {to.raise_gain[0], to.raise_gain[1]}});
+    start_duals(to, params_.carry_dual);
+    swap_states();
+  }
+
+  void solve_level(const LevelPlan& level) {
+    each_pixel(level.size, 2, Differentiate{batch_, level.grid, level.frames, params_.five_point_derivative});
+    for (int warp = 0; warp < params_.warps; ++warp) {
+      begin_warp(level);
+      for (int outer = 0; outer < params_.outer_iterations; ++outer) {
+        median(level);
+        iterate(level);
+      }
+      // Pairs whose stop fell inside the last launch repeat that one; the others run nothing.
+      if (!level.iteration.resident && params_.epsilon > 0.0) launch_iterations(level, 0, false);
+    }
+  }
+
+  void begin_warp(const LevelPlan& level) {
+    const DataBounds on = data_bounds(params_.border, level.size);
+    const bool zero_border = params_.border == Border::zero;
+    const float cubic = static_cast<float>(params_.cubic);
+    each_pixel(level.size, 1, Linearise{batch_, level.grid, level.frames, on, cubic, zero_border});
+    if (params_.data_term == DataTerm::patch) {
+      const BlurProducts program(batch_, level.grid, plan_.patch);
+      launcher_.launch(program, program.teams(pairs_));
+      const float residual_scale = static_cast<float>(params_.residual_scale);
+      each_pixel(level.size, 1,
+                 AveragePatches{batch_, level.grid, plan_.steps.data_limit, residual_scale, plan_.patch});
+    }
+    if (params_.affine_reference) {
+      const SumRows program(batch_, level.grid);
+      launcher_.launch(program, program.teams(pairs_));
+    }
+    launcher_.launch(BeginWarp(batch_, level.grid, stop_test(level), params_.affine_reference), pairs_);
+  }
+
+  void median(const LevelPlan& level) {
+    const Size groups = {divide_up(level.size.width, 4), level.size.height};
+    if (params_.median == 3) each_pixel(groups, 2, Median<3>{batch_, level.grid});
+    if (params_.median == 5) each_pixel(groups, 2, Median<5>{batch_, level.grid});
+  }
+
+  void iterate(const LevelPlan& level) {
+    const int inner = params_.inner_iterations;
+    const int at_once = level.iteration.resident ? inner : level.iteration.iterations;
+    for (int first = 0; first < inner; first += at_once)
+      launch_iterations(level, std::min(at_once, inner - first), first == 0 && params_.median > 0);
+  }
+
+  void launch_iterations(const LevelPlan& level, int count, bool from_median) {
+    with_config(params_, [&](auto config) {
+      const Iterate<decltype(config)> program(batch_, level.grid, level.iteration, plan_.steps, stop_test(level), count,
+                                              from_median);
+      launcher_.launch(program, program.teams(pairs_));
+    });
+    if (level.iteration.resident) return;
+    const bool tested = params_.epsilon > 0.0;
+    launcher_.launch(Decide(batch_, level.iteration, count, from_median, tested), pairs_);
+  }
+
+  Launcher& launcher_;
+  const TVL1Plan& plan_;
+  const TVL1Params& params_;
+  Batch batch_;
+  int pairs_;
+};
+
+}  // namespace flowkit

@@ -1,0 +1,99 @@
+#include "tvl1_plan.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <string>
+
+#include "../taps.h"
+
+namespace flowkit {
+
+namespace {
+
+GaussianTaps taps_by_value(double sigma) {
+  const std::vector<float> weights = gaussian_taps(sigma);
+  const int radius = static_cast<int>(weights.size()) - 1;  // -1: none
+  if (radius > GaussianTaps::kMostRadius)
+    throw std::invalid_argument("a Gaussian of sigma " + std::to_string(sigma) + " px is too wide for the GPU");
+  GaussianTaps taps = {radius, {}};
+  std::copy(weights.begin(), weights.end(), taps.weight);
+  return taps;
+}
+
+std::ptrdiff_t padded(std::ptrdiff_t floats) { return (floats + 63) / 64 * 64; }
+std::ptrdiff_t plane_floats(const Grid& g) { return padded(g.stride * g.height); }
+
+}  // namespace
+
+TVL1Plan::TVL1Plan(Size size, const TVL1Params& p, const DeviceLimits& limits)
+    : params(p),
+      steps{static_cast<float>(p.theta), static_cast<float>(p.lambda * p.theta), static_cast<float>(p.tau / p.theta),
+            // The iteration's quotients are for normal divisors (float_math.h).
+            std::max(static_cast<float>(p.gradient_floor), std::numeric_limits<float>::min())},
+      smoothing(taps_by_value(p.smoothing)),
+      reduction(taps_by_value(p.pyramid_blur * std::sqrt(1.0 / (p.scale * p.scale) - 1.0))),
+      patch(taps_by_value(p.data_term == DataTerm::patch ? p.patch_sigma : 0.0)) {
+  const std::vector<Size> sizes = pyramid_sizes(size, p);
+  measures_.plane_floats = plane_floats(device_grid(size));
+  measures_.pair_floats = Batch::kFrames * measures_.plane_floats;
+  measures_.pair_moments = 6 * size.height;
+  for (int frame = 0; frame < 2; ++frame) {
+    scratch[0].first[frame] = (2 * frame) * measures_.plane_floats;
+    scratch[1].first[frame] = (2 * frame + 1) * measures_.plane_floats;
+  }
+  DeviceLimits level_limits = limits;
+  level_limits.tile_iterations = std::min(limits.tile_iterations, p.inner_iterations);
+  for (const Size& s : sizes) {
+    LevelPlan level = {};
+    level.size = s;
+    level.grid = device_grid(s);
+    for (std::ptrdiff_t& first : level.frames.first) {
+      first = measures_.pair_floats;
+      measures_.pair_floats += plane_floats(level.grid);
+    }
+    level.iteration = plan_iteration(s, p.data_term, level_limits);
+    const std::ptrdiff_t errors = level.iteration.tiles() * level.iteration.iterations;
+    measures_.pair_errors = std::max(measures_.pair_errors, errors);
+    levels.push_back(level);
+  }
+  for (std::size_t s = 0; s + 1 < levels.size(); ++s) {
+    LevelPlan &fine = levels[s], &coarse = levels[s + 1];
+    const double nominal = 1.0 / p.scale;
+    const double ratio_x = static_cast<double>(coarse.size.width) / fine.size.width,
+                 ratio_y = static_cast<double>(coarse.size.height) / fine.size.height;
+    fine.reduce = {fine.grid, coarse.grid, nominal, nominal, p.grid, p.pyramid_kernel};
+    fine.raise = {coarse.grid, fine.grid, ratio_x, ratio_y, p.grid, p.upsampling};
+    fine.raise_duals = {coarse.grid, fine.grid, ratio_x, ratio_y, p.grid, Kernel::linear};
+    fine.raise_gain[0] = p.upsampling_exact ? 1.0 / ratio_x : nominal;
+    fine.raise_gain[1] = p.upsampling_exact ? 1.0 / ratio_y : nominal;
+  }
+}
+
+TVL1Plan::Parts TVL1Plan::parts(int pairs) const {
+  const auto behind = [](std::size_t start, std::size_t bytes) {
+    return (start + bytes + kAlign - 1) / kAlign * kAlign;
+  };
+  Parts at = {};
+  at.errors = behind(at.status, sizeof(PairStatus) * pairs);
+  at.moments = behind(at.errors, sizeof(double) * measures_.pair_errors * pairs);
+  at.planes = behind(at.moments, sizeof(double) * measures_.pair_moments * pairs);
+  at.end = behind(at.planes, sizeof(float) * measures_.pair_floats * pairs);
+  return at;
+}
+
+std::size_t TVL1Plan::workspace_bytes(int pairs) const { return parts(pairs).end; }
+
+Batch TVL1Plan::cut(void* workspace, int pairs) const {
+  const Parts at = parts(pairs);
+  char* base = static_cast<char*>(workspace);
+  Batch batch = measures_;
+  batch.status = reinterpret_cast<PairStatus*>(base + at.status);
+  batch.errors = reinterpret_cast<double*>(base + at.errors);
+  batch.moments = reinterpret_cast<double*>(base + at.moments);
+  batch.planes = reinterpret_cast<float*>(base + at.planes);
+  return batch;
+}
+
+}  // namespace flowkit

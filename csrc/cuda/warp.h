@@ -1,0 +1,162 @@
+// Programs at the start of a warp: derivatives of I1, bicubic sampling at (x + u, y + v), linearisation, patches.
+// docs/algorithm.md, "One level"; operations in the order of csrc/cpu/kernels/warp.inl and patch.inl.
+#pragma once
+
+#include "frames.h"
+
+namespace flowkit {
+
+// d/dx (item 0) or d/dy (item 1) of I1, with the nearest pixel outside the image.
+struct Differentiate {
+  Batch batch;
+  Grid grid;
+  LevelFrames frames;
+  bool five_point;
+
+  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
+    const float* image = level_frame(batch, frames, pair, 1);
+    const auto at = [&](int k) {
+      return item == 0 ? image[y * grid.stride + clamp_index(x + k, grid.width)]
+                       : image[clamp_index(y + k, grid.height) * grid.stride + x];
+    };
+    const float near = at(1) - at(-1), far = at(2) - at(-2);
+    batch.derivative(pair, item)[y * grid.stride + x] =
+        five_point ? near * (8.0f / 12.0f) - far * (1.0f / 12.0f) : near * 0.5f;
+  }
+};
+
+// The 4 x 4 taps around a sample point.
+struct SamplePoint {
+  int left, top;
+  CubicWeights<float> x, y;
+};
+
+// Points further outside than all taps' reach are pulled to where all taps are border already.
+FLOWKIT_DEVICE float clamp_point(float p, int side) { return fmaxf(fminf(p, side + 1.0f), -2.0f); }
+
+FLOWKIT_DEVICE SamplePoint sample_point(float px, float py, Grid g, float cubic) {
+  const auto fused = [](float a, float b, float c) { return fmaf(a, b, c); };
+  px = clamp_point(px, g.width);
+  py = clamp_point(py, g.height);
+  const float left = floorf(px), top = floorf(py);
+  return {static_cast<int>(left), static_cast<int>(top), cubic_weights(px - left, cubic, fused),
+          cubic_weights(py - top, cubic, fused)};
+}
+
+// Rows first, then the column, fused as cv2.remap does. Outside the image: 0, or the nearest pixel.
+FLOWKIT_DEVICE float sample(const float* plane, Grid g, const SamplePoint& s, bool zero_border) {
+  float value = 0.0f;
+  for (int j = 0; j < 4; ++j) {
+    const int y = s.top - 1 + j;
+    const float* taps = plane + clamp_index(y, g.height) * g.stride;
+    const auto tap = [&](int i) {
+      const int x = s.left - 1 + i;
+      const bool outside = x < 0 || x >= g.width || y < 0 || y >= g.height;
+      return zero_border && outside ? 0.0f : taps[clamp_index(x, g.width)];
+    };
+    float row = tap(0) * s.x.w[0];
+    for (int i = 1; i < 4; ++i) row = fmaf(tap(i), s.x.w[i], row);
+    value = j == 0 ? row * s.y.w[0] : fmaf(row, s.y.w[j], value);
+  }
+  return value;
+}
+
+// I1 linearised around the current flow, into data planes 0 to 3.
+struct Linearise {
+  Batch batch;
+  Grid grid;
+  LevelFrames frames;
+  DataBounds on;
+  float cubic;
+  bool zero_border;
+
+  FLOWKIT_DEVICE void operator()(int pair, int, int x, int y) const {
+    const std::ptrdiff_t i = y * grid.stride + x;
+    const float u = batch.current(pair, kU)[i], v = batch.current(pair, kV)[i];
+    const float px = static_cast<float>(x) + u, py = v + static_cast<float>(y);
+    const SamplePoint at = sample_point(px, py, grid, cubic);
+    const float value = sample(level_frame(batch, frames, pair, 1), grid, at, zero_border);
+    const float dx = sample(batch.derivative(pair, 0), grid, at, zero_border);
+    const float dy = sample(batch.derivative(pair, 1), grid, at, zero_border);
+    const bool inside = px >= on.x_min && px <= on.x_max && py >= on.y_min && py <= on.y_max;
+    const float gx = inside ? dx : 0.0f, gy = inside ? dy : 0.0f;
+    const float frame0 = level_frame(batch, frames, pair, 0)[i];
+    batch.data(pair, 0)[i] = gx;
+    batch.data(pair, 1)[i] = gy;
+    batch.data(pair, 2)[i] = inside ? value - gx * u - gy * v - frame0 : 0.0f;
+    batch.data(pair, 3)[i] = gx * gx + gy * gy;
+  }
+};
+
+constexpr int kProducts = 6;  // gx gx, gx gy, gy gy, gx rho_c, gy rho_c, rho rho
+
+// The products of gradients and residuals, blurred along x, into the planes of the pair's other state. A team has a
+// piece of a row; its shared memory holds the products there and `radius` pixels on both sides.
+struct BlurProducts : Program {
+  static constexpr int kMostThreads = 128;
+  static_assert(static_cast<int>(kVariables) == kProducts, "the other state is the scratch");
+  Batch batch;
+  Grid grid;
+  GaussianTaps taps;
+
+  BlurProducts(const Batch& batch, Grid grid, const GaussianTaps& taps) : batch(batch), grid(grid), taps(taps) {}
+  int threads() const { return kMostThreads; }
+  FLOWKIT_HD int span() const { return kMostThreads + 2 * taps.radius; }
+  FLOWKIT_HD int pieces() const { return (grid.width + kMostThreads - 1) / kMostThreads; }
+  std::size_t shared_bytes() const { return sizeof(float) * kProducts * span(); }
+  std::int64_t teams(int pairs) const { return static_cast<std::int64_t>(pairs) * grid.height * pieces(); }
+
+  FLOWKIT_DEVICE void products_at(int pair, int x, int y, float* out) const {
+    const std::ptrdiff_t i = y * grid.stride + clamp_index(x, grid.width);
+    const float gx = batch.data(pair, 0)[i], gy = batch.data(pair, 1)[i], rho_c = batch.data(pair, 2)[i];
+    const float rho = rho_c + (gx * batch.current(pair, kU)[i] + gy * batch.current(pair, kV)[i]);
+    const float product[kProducts] = {gx * gx, gx * gy, gy * gy, gx * rho_c, gy * rho_c, rho * rho};
+    for (int k = 0; k < kProducts; ++k) out[k * span()] = product[k];
+  }
+
+  template <class Team>
+  FLOWKIT_DEVICE void operator()(Team& team) const {
+    const int piece = team.index() % pieces(), row = team.index() / pieces();
+    const int y = row % grid.height, pair = row / grid.height, first = piece * kMostThreads;
+    team.for_each([&](int rank, int thread) {
+      float* products = team.template shared<float>(rank);
+      for (int i = thread; i < span(); i += kMostThreads) products_at(pair, first + i - taps.radius, y, products + i);
+    });
+    team.for_each([&](int rank, int thread) {
+      const int x = first + thread;
+      if (x >= grid.width) return;
+      const float* centre = team.template shared<float>(rank) + taps.radius + thread;
+      for (int k = 0; k < kProducts; ++k, centre += span()) {
+        float value = taps.weight[0] * centre[0];
+        for (int j = 1; j <= taps.radius; ++j) value += taps.weight[j] * (centre[-j] + centre[j]);
+        batch.next(pair, k)[y * grid.stride + x] = value;
+      }
+    });
+  }
+};
+
+// The products blurred along y, and the linear step of the patch that they give, into data planes 0 to 4.
+struct AveragePatches {
+  Batch batch;
+  Grid grid;
+  float data_limit, residual_scale;
+  GaussianTaps taps;
+
+  FLOWKIT_DEVICE void operator()(int pair, int, int x, int y) const {
+    float mean[kProducts];
+    for (int k = 0; k < kProducts; ++k) {
+      const float* column = batch.next(pair, k) + x;
+      const auto at = [&](int row) { return column[clamp_index(row, grid.height) * grid.stride]; };
+      mean[k] = taps.weight[0] * at(y);
+      for (int j = 1; j <= taps.radius; ++j) mean[k] += taps.weight[j] * (at(y - j) + at(y + j));
+    }
+    const float inverse_scale = 1.0f / (residual_scale * residual_scale);
+    const float trust = 1.0f / root(1.0f + mean[5] * inverse_scale);
+    const PatchStep<float> step =
+        patch_step(trust * mean[0], trust * mean[1], trust * mean[2], trust * mean[3], trust * mean[4], data_limit);
+    const float planes[5] = {step.a11, step.a12, step.a22, step.k1, step.k2};
+    for (int k = 0; k < 5; ++k) batch.data(pair, k)[y * grid.stride + x] = planes[k];
+  }
+};
+
+}  // namespace flowkit

@@ -1,0 +1,62 @@
+// Square roots and quotients of floats that are rounded correctly, without the branches with which compilers guard
+// them.
+//
+// For normal numbers a GPU's own sequence is a hardware approximation and one or two corrections by fused
+// multiply-adds; around it stand a test of the range and a slow path, a third of the instructions of an iteration. In
+// the iteration the range is known, so here are the same sequences alone (as nvcc 13 emits them for sm_75 to sm_120).
+// On the host, where tests run the GPU's programs, the approximation is the rounded value itself.
+#pragma once
+
+#include "view.h"
+
+#if !defined(__CUDACC__)
+#include <math.h>
+#endif
+
+namespace flowkit {
+
+FLOWKIT_HD float approximate_inverse(float a) {
+#if defined(__CUDA_ARCH__)
+  float r;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(a));
+  return r;
+#else
+  return 1.0f / a;
+#endif
+}
+
+FLOWKIT_HD float approximate_inverse_root(float a) {
+#if defined(__CUDA_ARCH__)
+  float r;
+  asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(a));
+  return r;
+#else
+  return static_cast<float>(1.0 / sqrt(static_cast<double>(a)));
+#endif
+}
+
+// 1 / a, for 2^-126 <= |a| < 2^126.
+FLOWKIT_HD float inverse(float a) {
+  const float r = approximate_inverse(a);
+  return fmaf(r, fmaf(-a, r, 1.0f), r);
+}
+
+// a / b, for b as above and a quotient that is no subnormal number: with the rounded inverse the remainder of the first
+// guess is exact and corrects it (P. Markstein, Computation of Elementary Functions on the IBM RISC System/6000
+// Processor, 1990).
+FLOWKIT_HD float quotient_by(float a, float b, float inverse_b) {
+  const float q = a * inverse_b;
+  return fmaf(inverse_b, fmaf(-b, q, a), q);
+}
+FLOWKIT_HD float quotient(float a, float b) { return quotient_by(a, b, inverse(b)); }
+
+// sqrt(max(a, 2^-100)). The floor keeps the sequence in its range, also for 0, and is lost where the root is added
+// to 1.
+FLOWKIT_HD float floored_root(float a) {
+  const float b = fmaxf(a, 0x1p-100f);
+  const float r = approximate_inverse_root(b);
+  const float s = b * r;
+  return fmaf(fmaf(-s, s, b), 0.5f * r, s);
+}
+
+}  // namespace flowkit
