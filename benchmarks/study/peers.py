@@ -1,21 +1,17 @@
-"""The methods that the study compares: flowkit's presets and what else one would use."""
+"""The methods that the study compares: flowkit's presets, and the peers of `flowkit bench` with their defaults."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import cv2
-import numpy as np
-
 import flowkit
 from benchmarks.study.measures import Flow, Frame, Method
+from flowkit.bench import methods as bench
+from flowkit.bench.methods import DIS_MEDIUM, DUAL_TVL1, OPENCV
 from flowkit.types import PRESETS, TVL1Params
 
-DUAL_TVL1 = "cv2 DualTVL1"
-DIS_MEDIUM = "cv2 DIS medium"
-OPENCV = "flowkit opencv"
-"""The bits of DUAL_TVL1, faster."""
+__all__ = ["DIS_MEDIUM", "DUAL_TVL1", "OPENCV", "PEERS", "ablations", "methods", "solver"]
 
 
 def solver(params: TVL1Params) -> Method:
@@ -27,47 +23,26 @@ def solver(params: TVL1Params) -> Method:
     return solve
 
 
-def dual_tvl1(frame0: Frame, frame1: Frame) -> Flow:
-    """cv2's DualTVL1 with its defaults; a new object each time, since one keeps fewer scales after a small image."""
-    return cv2.optflow.DualTVL1OpticalFlow_create().calc(frame0, frame1, None).transpose(2, 0, 1)
-
-
-def scikit_image(frame0: Frame, frame1: Frame) -> Flow:
-    """scikit-image's TV-L1 with its defaults."""
-    from skimage.registration import optical_flow_tvl1
-
-    v, u = optical_flow_tvl1(frame0, frame1)
-    return np.stack([u, v]).astype(np.float32)
-
-
-def dense(create: Callable[[], cv2.DenseOpticalFlow]) -> Method:
-    """One of cv2's other methods; an object a size, since DIS keeps a finer scale for good after a small image."""
-    made: dict[tuple[int, ...], cv2.DenseOpticalFlow] = {}
+def peer(create: Callable[[], Method]) -> Method:
+    """A peer with an object a size: DualTVL1 and DIS are spoilt for good by a small image."""
+    made: dict[tuple[int, ...], Method] = {}
 
     def solve(frame0: Frame, frame1: Frame) -> Flow:
         if frame0.shape not in made:
             made[frame0.shape] = create()
-        return made[frame0.shape].calc(frame0, frame1, None).transpose(2, 0, 1)
+        return made[frame0.shape](frame0, frame1)
 
     return solve
 
 
-def dis(preset: int) -> Method:
-    return dense(lambda: cv2.DISOpticalFlow_create(preset))
-
-
 def methods(presets: Mapping[str, TVL1Params]) -> dict[str, Method]:
     """All methods by name, the given presets first; cv2 must be on one thread (cv2.setNumThreads)."""
+    peers = {found.name: peer(found.create) for found in bench.PEERS.values() if found.absent() is None}
     return {
         **{f"flowkit {name}": solver(params) for name, params in presets.items()},
         OPENCV: solver(PRESETS["opencv"]),
         "flowkit ipol": solver(PRESETS["ipol"]),
-        DUAL_TVL1: dual_tvl1,
-        "scikit-image TV-L1": scikit_image,
-        "cv2 Farneback": dense(lambda: cv2.FarnebackOpticalFlow_create(5, 0.5, False, 15, 3, 5, 1.2)),
-        DIS_MEDIUM: dis(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM),
-        "cv2 DIS fast": dis(cv2.DISOPTICAL_FLOW_PRESET_FAST),
-        "cv2 DIS ultrafast": dis(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST),
+        **peers,
     }
 
 
@@ -104,6 +79,6 @@ def ablations(micro: TVL1Params) -> dict[str, Method]:
 
 PEERS: dict[str, Method] = {
     OPENCV: solver(PRESETS["opencv"]),
-    DIS_MEDIUM: dis(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM),
+    DIS_MEDIUM: peer(bench.PEERS["dis-medium"].create),
 }
 """The methods that the searches are measured by."""

@@ -13,6 +13,7 @@ import numpy as np
 
 import flowkit
 from flowkit.bench.pairs import Flow, Frame
+from flowkit.gpu import gpus
 from flowkit.types import PRESETS, InputError
 
 Solve = Callable[[Frame, Frame], Flow]
@@ -34,8 +35,10 @@ class Method:
 
 
 def presets() -> list[Method]:
-    """flowkit's, every preset that it has."""
-    return [Method(f"flowkit {name}", _preset(name)) for name in PRESETS]
+    """flowkit's, every preset that it has; again on the first GPU where there is one, with the way there and back."""
+    on_cpu = [Method(f"flowkit {name}", _preset(name, "cpu")) for name in PRESETS]
+    on_gpu = [Method(f"flowkit {name} on GPU", _preset(name, "cuda")) for name in PRESETS] if gpus()[0] else []
+    return on_cpu + on_gpu
 
 
 def peers(names: Sequence[str] | None = None) -> tuple[list[Method], dict[str, str]]:
@@ -60,11 +63,11 @@ def peers(names: Sequence[str] | None = None) -> tuple[list[Method], dict[str, s
     return found, absent
 
 
-def _preset(name: str) -> Callable[[int], Batch]:
+def _preset(name: str, device: str) -> Callable[[int], Batch]:
     def make(threads: int) -> Batch:
         def solve(pairs: Sequence[tuple[Frame, Frame]]) -> Sequence[Flow]:
             frames0, frames1 = (np.stack(frames) for frames in zip(*pairs, strict=True))
-            return list(flowkit.tvl1_flow(frames0, frames1, preset=name, threads=threads))
+            return list(flowkit.tvl1_flow(frames0, frames1, preset=name, device=device, threads=threads))
 
         return solve
 
