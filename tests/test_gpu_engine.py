@@ -100,7 +100,10 @@ FAST = {"warps": 1, "inner_iterations": 3}
 def run(source, out, *stands: Stands, **options: Any):
     engine = GpuEngine(stands, decoders=3)
     options = {"pairs": "lag:1", "size": 16, "params": FAST} | options
-    return extract(source, out, engine=engine, **options)
+    summary = extract(source, out, engine=engine, **options)
+    assert set(engine.busy_s) <= {"decode", "start", "wait", "collect", "write"}
+    assert engine.busy_s["decode"] > 0
+    return summary
 
 
 def rows(out) -> dict[str, Any]:

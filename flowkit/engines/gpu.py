@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -75,6 +77,8 @@ class GpuEngine:
     devices: Sequence[DeviceMaker]
     decoders: int
     """Threads that decode frames."""
+    busy_s: dict[str, float] = field(default_factory=dict)
+    """Seconds that the stages of all runs took, summed over their threads: decode, start, wait, collect, write."""
 
     def run(self, units: Sequence[Unit], job: Job) -> Iterator[Commit]:
         """See `flowkit.engines.Engine`."""
@@ -104,7 +108,7 @@ class DeviceRunner:
         job = self._job
         decoded = decode_unit(unit, job.request, _opener(self._caches))
         with self._lock:
-            worker = DeviceWorker(self._device, job.request.batch, lambda _: None)
+            worker = DeviceWorker(self._device, job.request.batch, lambda _: None, _Clock({}))
             worker.take(decoded)
             while worker.busy:
                 if not worker.start_batch(last=True):
@@ -122,6 +126,21 @@ def _opener(caches: threading.local) -> SourceCache:
 
 
 _Kind = tuple[tuple[int, int], np.dtype[Any]]
+
+
+class _Clock:
+    """Adds up what stages take, from any thread: `with clock("decode"): ...`."""
+
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self._seconds = seconds
+        self._lock = threading.Lock()
+
+    @contextmanager
+    def __call__(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        with self._lock:
+            self._seconds[stage] = self._seconds.get(stage, 0.0) + time.perf_counter() - start
 
 
 @dataclass(slots=True)
@@ -157,8 +176,10 @@ class _Pipeline:
     _decode: ThreadPoolExecutor = field(init=False)
     _write: ThreadPoolExecutor = field(init=False)
     _threads: list[threading.Thread] = field(default_factory=list)
+    _clock: _Clock = field(init=False)
 
     def __post_init__(self) -> None:
+        self._clock = _Clock(self.engine.busy_s)
         devices = len(self.engine.devices)
         rows = max(len(unit.pairs) for unit in self.units)
         in_a_batch = min(-(-self.job.request.batch // rows), BATCH_PIXELS // UNIT_PIXELS)
@@ -216,11 +237,13 @@ class _Pipeline:
         self._tell_devices()
 
     def _decode_one(self, unit: Unit) -> None:
-        self._decoded.put(decode_unit(unit, self.job.request, _opener(self._caches)))
+        with self._clock("decode"):
+            decoded = decode_unit(unit, self.job.request, _opener(self._caches))
+        self._decoded.put(decoded)
 
     def _compute(self, maker: DeviceMaker) -> None:
         """One device's worker: starts batches as long as there are pairs, and hands results on in the meantime."""
-        worker = DeviceWorker(maker(self.job.request), self.job.request.batch, self._commit)
+        worker = DeviceWorker(maker(self.job.request), self.job.request.batch, self._commit, self._clock)
         more = True
         while not self._ended.is_set() and (more or worker.busy):
             # Waits for frames only when there is nothing else to do.
@@ -234,11 +257,11 @@ class _Pipeline:
 
     def _commit(self, decoded: DecodedUnit) -> None:
         def write() -> None:
-            rows = unit_rows(decoded, self.job.request, self.job.metadata)
-            decoded.frames.clear()
-            decoded.results.clear()
-            number, parameters_hash = decoded.unit.number, self.job.request.parameters_hash
-            self._finished.put(commit_rows(self.job.out, number, rows, parameters_hash))
+            with self._clock("write"):
+                rows = unit_rows(decoded, self.job.request, self.job.metadata)
+                number, parameters_hash = decoded.unit.number, self.job.request.parameters_hash
+                commit = commit_rows(self.job.out, number, rows, parameters_hash)
+            self._finished.put(commit)
             self._room.release()
 
         if not self._ended.is_set():
@@ -248,8 +271,9 @@ class _Pipeline:
 class DeviceWorker:
     """The pairs that wait for one device and the batches that it is at."""
 
-    def __init__(self, device: Device, batch: int, commit: Callable[[DecodedUnit], None]) -> None:
+    def __init__(self, device: Device, batch: int, commit: Callable[[DecodedUnit], None], clock: _Clock) -> None:
         """`commit` is called with each unit once all of its pairs have their results."""
+        self._clock = clock
         self._device = device
         self._batch = batch
         self._commit = commit
@@ -286,7 +310,8 @@ class DeviceWorker:
             del self._waiting[kind]
         try:
             frames0, frames1 = ([work.decoded.frame(i, which) for work, i in pairs] for which in (0, 1))
-            self._running.append(_Batch(pairs, self._device.start(frames0, frames1)))
+            with self._clock("start"):
+                self._running.append(_Batch(pairs, self._device.start(frames0, frames1)))
         except DeviceMemoryError as error:
             self._too_large(pairs, kind, error)
         return True
@@ -302,18 +327,19 @@ class DeviceWorker:
         """Waits for the oldest batch and gives its results to their units."""
         batch = self._running.popleft()
         try:
-            cubes, iterations = batch.running.result()
+            with self._clock("wait"):
+                cubes, iterations = batch.running.result()
         except DeviceMemoryError as error:
             frame = batch.pairs[0][0].decoded.frame(batch.pairs[0][1], 0)
             self._too_large(batch.pairs, (frame.shape, frame.dtype), error)
             return
-        finite = [bool(np.isfinite(cube).all()) for cube in cubes]
-        for (work, i), cube, count, usable in zip(batch.pairs, cubes, iterations, finite, strict=True):
-            if usable:
-                work.decoded.results[i] = Computed(cube.copy(), int(count))
-            else:
-                work.decoded.fail(i, "the flow is not finite: check the frames' values, or lower tau or lambda_")
-            self._one_done(work)
+        with self._clock("collect"):
+            for (work, i), cube, count in zip(batch.pairs, cubes, iterations, strict=True):
+                if np.isfinite(cube).all():
+                    work.decoded.results[i] = Computed(cube.copy(), int(count))
+                else:
+                    work.decoded.fail(i, "the flow is not finite: check the frames' values, or lower tau or lambda_")
+                self._one_done(work)
 
     def _too_large(self, pairs: list[tuple[_Work, int]], kind: _Kind, error: DeviceMemoryError) -> None:
         """Half as many pairs at once from now on; one alone that does not fit has failed."""

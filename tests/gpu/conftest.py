@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from flowkit import _core
+from flowkit.gpu import gpus
 
 
 @pytest.fixture(autouse=True)
 def gpu() -> None:
-    devices, reason = _core.cuda_devices()
-    if not devices:
+    usable, reason = gpus()
+    if not usable:
         pytest.skip(f"no usable GPU: {reason}")

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Builds flowkit for this machine's GPU, tests it there, runs the sanitizer and the benchmarks: everything that needs a GPU.
+#
+#   benchmarks/gpu_check.sh OUT [WHEELS]
+#
+# OUT gets a log of each step and bench_gpu.json. WHEELS is a folder of wheels for packages that are missing where there is no
+# package registry. The exit code is 0 if every step passed; a step that fails does not keep the next from running. The
+# environment may set PYTHON (python3), STEPS ("build test sanitize bench") and CUDAARCHS (90).
+set -uo pipefail
+cd "$(dirname "$0")/.."
+out=$(mkdir -p "${1:?give a folder for the results}" && cd "$1" && pwd)
+wheels=${2:+$(cd "$2" && pwd)}
+python=${PYTHON:-python3}
+steps=${STEPS:-build test sanitize bench}
+export CUDAARCHS=${CUDAARCHS:-90} PYTHONUNBUFFERED=1
+site=$(mktemp -d)
+export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}"
+failed=()
+
+step() { # name, seconds, command ...
+  local name=$1 limit=$2 start=$SECONDS
+  shift 2
+  [[ " $steps " == *" $name "* ]] || return 0
+  echo "== $name"
+  timeout "$limit" "$@" >"$out/$name.log" 2>&1
+  local code=$?
+  tail -n 12 "$out/$name.log"
+  echo "== $name: exit $code after $((SECONDS - start)) s"
+  [[ $code == 0 ]] || failed+=("$name")
+}
+
+build() {
+  if [[ -n "$wheels" ]]; then
+    "$python" -m pip install -q --no-index --no-deps --target "$site" "$wheels"/*.whl || return
+  fi
+  "$python" -m pip install -q --no-build-isolation --no-deps --no-index --target "$site" . || return
+  # From elsewhere, so that the installed package is found and not the source folder, which has no extension.
+  cd "$site" && "$python" -c "import flowkit.doctor as d; [print(*row, sep=': ') for row in d.report()]"
+}
+
+# Tests and benchmarks run from a copy without flowkit's source, against what was built.
+work=$(mktemp -d)
+cp -r tests benchmarks pyproject.toml "$work"
+
+sanitize() {
+  local tool=${SANITIZER:-compute-sanitizer}
+  command -v "$tool" >/dev/null || { echo "no $tool here"; return 1; }
+  for check in memcheck racecheck initcheck; do
+    echo "-- $check"
+    "$tool" --tool "$check" --error-exitcode 1 "$python" -m pytest -q -x tests/gpu/test_tvl1.py -k sanitizer || return
+  done
+}
+
+step build 300 build
+cd "$work" || exit 1
+step test 300 "$python" -m pytest -q -p no:cacheprovider tests/gpu
+step sanitize 400 sanitize
+step bench 500 "$python" -m benchmarks.bench_gpu --extract -o "$out/bench_gpu.json"
+[[ ${#failed[@]} == 0 ]] && echo "all steps passed" || echo "failed: ${failed[*]}"
+exit ${#failed[@]}

@@ -1,0 +1,109 @@
+"""Arrays that live on the GPU go in and come out as arrays of their library, on the caller's stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import flowkit
+from flowkit.gpu_arrays import on_gpu
+from flowkit.types import InputError
+from tests import fields
+
+
+def pairs(n: int, h: int = 64, w: int = 72) -> tuple[np.ndarray, np.ndarray]:
+    made = [fields.textured_pair(fields.bump(h, w, 1.0, -0.5, w / 4), seed=i) for i in range(n)]
+    frames0, frames1 = (np.rint([pair[k] for pair in made]).astype(np.uint8) for k in (0, 1))
+    return frames0, frames1
+
+
+def library(name: str) -> Any:
+    """(to the GPU, back) of an array library, or a skip where it has no GPU."""
+    if name == "torch":
+        torch = pytest.importorskip("torch")
+        if not torch.cuda.is_available():
+            pytest.skip("this torch has no CUDA")
+        return lambda a: torch.from_numpy(a).cuda(), lambda t: t.cpu().numpy()
+    if name == "cupy":
+        cupy = pytest.importorskip("cupy")
+        return cupy.asarray, cupy.asnumpy
+    cuda = pytest.importorskip("numba.cuda")
+    if not cuda.is_available():
+        pytest.skip("numba finds no CUDA")
+    return cuda.to_device, lambda a: a.copy_to_host()
+
+
+@pytest.mark.parametrize("name", ["torch", "cupy", "numba"])
+@pytest.mark.parametrize("single", [False, True])
+def test_what_goes_in_comes_out(name, single):
+    to_gpu, back = library(name)
+    frames0, frames1 = pairs(3)
+    if single:
+        frames0, frames1 = frames0[0], frames1[0]
+    flow, iterations = flowkit.tvl1_flow(to_gpu(frames0), to_gpu(frames1), preset="opencv", return_iterations=True)
+    assert on_gpu(flow)
+    assert type(flow) is type(to_gpu(frames0.astype(np.float32)))
+    expected, counts = flowkit.tvl1_flow(frames0, frames1, preset="opencv", return_iterations=True)
+    assert flow.shape == expected.shape
+    assert np.abs(back(flow) - expected).mean() < 1e-3
+    assert np.abs(np.asarray(back(iterations)) - counts).max() <= 1
+
+
+def test_a_result_is_in_order_on_the_callers_stream():
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("this torch has no CUDA")
+    frames0, frames1 = (torch.from_numpy(frames).cuda() for frames in pairs(8, 128, 128))
+    expected = flowkit.tvl1_flow(frames0, frames1).clone()
+    torch.cuda.synchronize()
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        # The frames are still being made when the flow is asked for.
+        busy = torch.ones(4096, 4096, device="cuda")
+        for _ in range(20):
+            busy = busy @ busy / 4096
+        late0, late1 = frames0 + (busy[0, 0] * 0).to(torch.uint8), frames1 + (busy[0, 0] * 0).to(torch.uint8)
+        flow = flowkit.tvl1_flow(late0, late1)
+    stream.synchronize()
+    assert torch.equal(flow, expected)
+
+
+def test_any_strides_and_kinds():
+    cupy = pytest.importorskip("cupy")
+    frames0, frames1 = pairs(4)
+    expected = flowkit.tvl1_flow(frames0, frames1)
+    for make in (
+        lambda a: cupy.asarray(a[::-1])[::-1],
+        lambda a: cupy.asarray(np.ascontiguousarray(a.transpose(2, 0, 1))).transpose(1, 2, 0),
+        lambda a: cupy.asarray(a.astype(np.uint16) * 257),
+        lambda a: cupy.asarray(np.repeat(a, 2, axis=2))[:, :, ::2],
+    ):
+        flow = cupy.asnumpy(flowkit.tvl1_flow(make(frames0), make(frames1)))
+        assert np.abs(flow - expected).mean() < 1e-3
+
+
+def test_numpy_frames_are_computed_there_and_come_back():
+    frames0, frames1 = pairs(5)
+    flow, iterations = flowkit.tvl1_flow(frames0, frames1, device="cuda", return_iterations=True)
+    assert isinstance(flow, np.ndarray)
+    expected, counts = flowkit.tvl1_flow(frames0, frames1, device="cpu", return_iterations=True)
+    assert np.abs(flow - expected).mean() < 1e-3
+    assert np.array_equal(iterations, counts)
+    start = np.zeros((5, 2, 64, 72), np.float32) + 0.3
+    there, here = (flowkit.tvl1_flow(frames0, frames1, device=d, initial_flow=start) for d in ("cuda", "cpu"))
+    assert np.abs(there - here).mean() < 1e-3
+
+
+def test_one_place_one_library():
+    cupy = pytest.importorskip("cupy")
+    frames0, frames1 = pairs(2)
+    with pytest.raises(InputError, match="one place"):
+        flowkit.tvl1_flow(cupy.asarray(frames0), frames1)
+    with pytest.raises(InputError, match="device='cpu'"):
+        flowkit.tvl1_flow(cupy.asarray(frames0), cupy.asarray(frames1), device="cpu")
+    with pytest.raises(InputError, match="float64"):
+        flowkit.tvl1_flow(cupy.asarray(frames0, dtype=np.float64), cupy.asarray(frames1, dtype=np.float64))
+    with pytest.raises(InputError, match="the usable GPUs are 0"):
+        flowkit.tvl1_flow(frames0, frames1, device="cuda:63")
