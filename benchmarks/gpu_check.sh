@@ -17,12 +17,11 @@ site=$(mktemp -d)
 export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}"
 failed=()
 
-step() { # name, seconds, command ...
+step() { # the name of a function below, and the seconds it may take
   local name=$1 limit=$2 start=$SECONDS
-  shift 2
   [[ " $steps " == *" $name "* ]] || return 0
   echo "== $name"
-  timeout "$limit" "$@" >"$out/$name.log" 2>&1
+  timeout "$limit" bash -c "$name" >"$out/$name.log" 2>&1
   local code=$?
   tail -n 12 "$out/$name.log"
   echo "== $name: exit $code after $((SECONDS - start)) s"
@@ -33,7 +32,9 @@ build() {
   if [[ -n "$wheels" ]]; then
     "$python" -m pip install -q --no-index --no-deps --target "$site" "$wheels"/*.whl || return
   fi
-  "$python" -m pip install -q --no-build-isolation --no-deps --no-index --target "$site" . || return
+  # In a new folder: an earlier build may have been one without CUDA.
+  "$python" -m pip install -q --no-build-isolation --no-deps --no-index --target "$site" -C build-dir="$(mktemp -d)" \
+    -C cmake.define.FLOWKIT_CUDA=on . || return
   # From elsewhere, so that the installed package is found and not the source folder, which has no extension.
   cd "$site" && "$python" -c "import flowkit.doctor as d; [print(*row, sep=': ') for row in d.report()]"
 }
@@ -41,6 +42,10 @@ build() {
 # Tests and benchmarks run from a copy without flowkit's source, against what was built.
 work=$(mktemp -d)
 cp -r tests benchmarks pyproject.toml "$work"
+
+test() {
+  "$python" -m pytest -q -p no:cacheprovider tests/gpu | tee "$site/tests" && ! grep -q "no usable GPU" "$site/tests"
+}
 
 sanitize() {
   local tool=${SANITIZER:-compute-sanitizer}
@@ -51,10 +56,14 @@ sanitize() {
   done
 }
 
-step build 300 build
+bench() { "$python" -m benchmarks.bench_gpu --extract -o "$out/bench_gpu.json"; }
+
+export -f build test sanitize bench
+export out wheels python site
+step build 300
 cd "$work" || exit 1
-step test 300 "$python" -m pytest -q -p no:cacheprovider tests/gpu
-step sanitize 400 sanitize
-step bench 500 "$python" -m benchmarks.bench_gpu --extract -o "$out/bench_gpu.json"
+step test 300
+step sanitize 400
+step bench 500
 [[ ${#failed[@]} == 0 ]] && echo "all steps passed" || echo "failed: ${failed[*]}"
 exit ${#failed[@]}
