@@ -60,28 +60,28 @@ struct Taps {
 
 // The taps of output i of an axis of n_in samples, resampled with a step of `ratio`.
 FLOWKIT_HD Taps taps_at(int i, int n_in, double ratio, Alignment alignment, Kernel kernel) {
-  const int taps = kernel == Kernel::linear ? 2 : 4;
+  const bool linear = kernel == Kernel::linear;
   const double at = source_coordinate(i, ratio, alignment);
   int base = static_cast<int>(floor(at));
   float t = static_cast<float>(at - base);
-  if (taps == 2 && ratio > 1.0 && base >= n_in - 1) {
+  if (linear && ratio > 1.0 && base >= n_in - 1) {
     // The last pixel as cv2.resize takes it when shrinking: the end of the last interval, which rounds otherwise than
     // the start.
     base = n_in - 2;
     t = 1.0f;
   }
   Taps out = {};
-  for (int k = 0; k < taps; ++k) {
-    const int tap = base - (taps == 2 ? 0 : 1) + k;
+  for (int k = 0; k < 4; ++k) {
+    const int tap = base - (linear ? 0 : 1) + k;
     out.index[k] = tap < 0 ? 0 : (tap < n_in ? tap : n_in - 1);
   }
-  if (taps == 2) {
+  if (linear) {
     out.weight[0] = t;
     return out;
   }
   const auto multiply_add = [](float a, float b, float c) { return a * b + c; };
   const CubicWeights<float> weights = cubic_weights(t, kCatmullRom, multiply_add);
-  for (int k = 0; k < taps; ++k) out.weight[k] = weights.w[k];
+  for (int k = 0; k < 4; ++k) out.weight[k] = weights.w[k];
   return out;
 }
 

@@ -21,6 +21,7 @@ from flowkit.types import PRESETS, TVL1Params
 from tests import fields
 
 SIZES = [(3, 3), (5, 17), (16, 16), (33, 31), (64, 64), (130, 101), (29, 53)]
+VIEWS = [lambda a: a[:, ::-1, ::-1], lambda a: a.transpose(0, 2, 1), lambda a: a[:, ::2, 1::3]]
 FEW_THREADS = {"force": "tiled", "max_threads": 64}  # several tiles even of small images
 BASE = TVL1Params(
     epsilon=0.0, warps=2, outer_iterations=2, inner_iterations=8, median=0, cubic=-0.5, border="clamp", min_side=8

@@ -78,7 +78,7 @@ class CudaTeam {
 #if __CUDA_ARCH__ >= 900
     if constexpr (clusters) {
       if (ranks_ > 1) {
-        asm volatile("barrier.cluster.arrive.release.aligned;\nbarrier.cluster.wait.acquire.aligned;" ::: "memory");
+        asm volatile("barrier.cluster.arrive.release;\nbarrier.cluster.wait.acquire;" ::: "memory");
         return;
       }
     }
