@@ -110,6 +110,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--record", action="store_true", help="write the record instead of comparing with it")
     parser.add_argument("--architectures", nargs="+", default=ARCHITECTURES, metavar="90")
+    parser.add_argument("--verbose", action="store_true", help="print every kernel")
     arguments = parser.parse_args()
     nvcc = find_nvcc()
     if nvcc is None:
@@ -118,7 +119,9 @@ def main() -> None:
     version = nvcc_version(nvcc)
     found = {f"sm_{a}": compile_for(nvcc, a) for a in arguments.architectures}
     for architecture, kernels in found.items():
-        for name, resources in kernels.items():
+        spilling = [name for name, resources in kernels.items() if resources["spill_bytes"]]
+        print(f"{architecture}: {len(kernels)} kernels, {', '.join(spilling) or 'none'} with spills")
+        for name, resources in kernels.items() if arguments.verbose else ():
             print(architecture, name, *(f"{field}={value}" for field, value in resources.items()))
     if arguments.record:
         RECORD.write_text(json.dumps({"nvcc": version, "flags": FLAGS, "kernels": found}, indent=1) + "\n")

@@ -69,7 +69,9 @@ def extract(
         str | None, typer.Option(metavar="N|WxH", help="Resize to this many pixels before the flow. Default: as it is.")
     ] = None,
     face: Annotated[str, typer.Option(metavar="MODE", help="none, or boxes:FILE with a table of face boxes.")] = "none",
-    preset: Annotated[str, typer.Option(help="The solver's parameters: micro, opencv, opencv-cuda or ipol.")] = "micro",
+    preset: Annotated[
+        str, typer.Option(help="The solver's parameters: micro, fast, opencv, opencv-cuda or ipol.")
+    ] = "micro",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one parameter of the preset; may be repeated."),
