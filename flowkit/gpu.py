@@ -28,7 +28,7 @@ def gpus() -> tuple[list[Gpu], str]:
         return [], "this flowkit was built without CUDA; install nvcc, or set FLOWKIT_NVCC=wheels, and build it again"
     devices, problem = _core.cuda_devices()
     if not devices:
-        return [], f"the driver gives none ({problem})"
+        return [], problem
     found = [
         Gpu(number, name, (int(capability.partition(".")[0]), int(capability.partition(".")[2])), memory)
         for number, (name, capability, memory) in enumerate(devices)
