@@ -53,6 +53,11 @@ FLOWKIT_HD Vec select(VecInt condition, Vec a, Vec b) { return condition ? a : b
 
 // fused: a * b + c, rounded once (twice, the first time in double, where the machine has no such instruction).
 #if FLOWKIT_LANES == 16
+// The lanes from number n on, followed by the first n of `next`.
+template <int n>
+FLOWKIT_HD Vec shifted(Vec here, Vec next) {
+  return Vec(_mm512_alignr_epi32(__m512i(next), __m512i(here), n));
+}
 FLOWKIT_HD Vec minimum(Vec a, Vec b) { return _mm512_min_ps(a, b); }
 FLOWKIT_HD Vec maximum(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 FLOWKIT_HD Vec root(Vec a) { return _mm512_sqrt_ps(a); }
@@ -61,6 +66,10 @@ FLOWKIT_HD float fused(float a, float b, float c) { return __builtin_fmaf(a, b, 
 FLOWKIT_HD Vec round_down(Vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 FLOWKIT_HD bool all(VecInt condition) { return _mm512_movepi32_mask(__m512i(condition)) == 0xffff; }
 #elif FLOWKIT_LANES == 8
+template <int n>
+FLOWKIT_HD Vec shifted(Vec here, Vec next) {
+  return __builtin_shuffle(here, next, VecInt{n, n + 1, n + 2, n + 3, n + 4, n + 5, n + 6, n + 7});
+}
 FLOWKIT_HD Vec minimum(Vec a, Vec b) { return _mm256_min_ps(a, b); }
 FLOWKIT_HD Vec maximum(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 FLOWKIT_HD Vec root(Vec a) { return _mm256_sqrt_ps(a); }
@@ -69,6 +78,10 @@ FLOWKIT_HD float fused(float a, float b, float c) { return __builtin_fmaf(a, b, 
 FLOWKIT_HD Vec round_down(Vec a) { return _mm256_floor_ps(a); }
 FLOWKIT_HD bool all(VecInt condition) { return _mm256_movemask_ps(__m256(condition)) == 0xff; }
 #else
+template <int n>
+FLOWKIT_HD Vec shifted(Vec here, Vec next) {
+  return __builtin_shuffle(here, next, VecInt{n, n + 1, n + 2, n + 3});
+}
 FLOWKIT_HD Vec minimum(Vec a, Vec b) { return a < b ? a : b; }
 FLOWKIT_HD Vec maximum(Vec a, Vec b) { return a > b ? a : b; }
 FLOWKIT_HD Vec root(Vec a) {

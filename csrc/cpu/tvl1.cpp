@@ -268,7 +268,7 @@ int TVL1Solver::iterate_warp(std::size_t s) {
   StopTest stop(params_, level.size);
   const int parts = level.size.width * level.size.height < kFewPixels ? 1 : team_.size();
   // With a stop to wait for, the last of a long queue of iterations would lag far behind the first.
-  const int queue = parts * (params_.epsilon > 0.0 ? 4 : 8);
+  const int queue = parts * (params_.epsilon > 0.0 ? 6 : 8);
   const int at_once = stop.simple() ? std::min(queue, kMostIterationsAtOnce) : 1;
   int total = 0;
   for (int outer = 0; outer < params_.outer_iterations; ++outer) {

@@ -41,13 +41,18 @@ FLOWKIT_HD Window<taps> window(const CubicWeights<Vec>& own, VecInt shifted) {
   return out;
 }
 
-// The window's sum over one plane: rows first, then the column, fused as cv2.remap does.
+// The window's sum over one plane: rows first, then the column, fused as cv2.remap does. The taps of a row are two
+// vectors and what lies between them: loads that cross a cache line are what the warp's time goes into.
 template <int x_taps, int y_taps>
 FLOWKIT_HD Vec sum_window(const float* first, std::ptrdiff_t stride, const Window<x_taps>& x, const Window<y_taps>& y) {
   Vec value = {};
   for (int j = 0; j < y_taps; ++j, first += stride) {
-    Vec row = load(first) * x.weight[0];
-    for (int i = 1; i < x_taps; ++i) row = fused(load(first + i), x.weight[i], row);
+    const Vec here = load(first), next = load(first + kLanes);
+    Vec row = here * x.weight[0];
+    row = fused(shifted<1>(here, next), x.weight[1], row);
+    row = fused(shifted<2>(here, next), x.weight[2], row);
+    row = fused(shifted<3>(here, next), x.weight[3], row);
+    if constexpr (x_taps == 5) row = fused(shifted<4>(here, next), x.weight[4], row);
     value = j == 0 ? row * y.weight[0] : fused(row, y.weight[j], value);
   }
   return value;
