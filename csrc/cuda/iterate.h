@@ -22,12 +22,11 @@
 namespace flowkit {
 
 // What of the iteration is fixed at compile time.
-template <DataTerm term_, Rounding rounding_, bool affine_, bool tested_>
+template <DataTerm term_, Rounding rounding_, bool affine_>
 struct IterationConfig {
   static constexpr DataTerm term = term_;
   static constexpr Rounding rounding = rounding_;
   static constexpr bool affine = affine_;  // off: the affine reference is zero
-  static constexpr bool tested = tested_;  // off: nothing stops early
   static constexpr int constants = term == DataTerm::patch ? 5 : 4;
 };
 
@@ -41,6 +40,13 @@ struct Iterate : Program {
     const bool large = architecture >= 900 && architecture < 1200;
     return large ? kMostThreads : (architecture == 800 ? 384 : 256);
   }
+  // What a team does in this launch.
+  struct Task {
+    int pair, tile;
+    int target;   // the state to write
+    bool median;  // u and v come from the median's planes
+    AffineGradient affine;
+  };
   using Memory = RegionMemory<Config::constants>;
   using View = CellView<Config::constants>;
 
@@ -49,12 +55,20 @@ struct Iterate : Program {
   IterationPlan plan;
   StepSizes steps;
   StopTest stop;
+  bool tested;       // off: nothing stops early
   int count;         // iterations of this launch, for pairs that have none to repeat
   bool from_median;  // u and v come from the median's planes
 
   Iterate(const Batch& batch, Grid grid, const IterationPlan& plan, const StepSizes& steps, const StopTest& stop,
-          int count, bool from_median)
-      : batch(batch), grid(grid), plan(plan), steps(steps), stop(stop), count(count), from_median(from_median) {}
+          bool tested, int count, bool from_median)
+      : batch(batch),
+        grid(grid),
+        plan(plan),
+        steps(steps),
+        stop(stop),
+        tested(tested),
+        count(count),
+        from_median(from_median) {}
   int ranks() const { return plan.ranks; }
   int threads() const { return plan.threads(); }
   std::size_t shared_bytes() const { return plan.shared_bytes(); }
@@ -100,7 +114,8 @@ struct Iterate : Program {
     flags.set(CellFlags::kImageLeft, p.x == 0);
     flags.set(CellFlags::kRankAbove, row == 0 && rank > 0);
     flags.set(CellFlags::kRankBelow, row == plan.rows - 1 && rank < plan.ranks - 1);
-    flags.own(p.left - p.x, p.right - p.x, p.top - p.y, p.bottom - p.y);
+    // Nobody asks for the change of pixels that no one owns.
+    if (tested) flags.own(p.left - p.x, p.right - p.x, p.top - p.y, p.bottom - p.y);
     // Where the image ends, or the region before it.
     const int end_x = tile % plan.tiles_x * plan.step_x() + plan.width();
     const int end_y = tile / plan.tiles_x * plan.step_y() + plan.height() * plan.ranks;
@@ -109,12 +124,12 @@ struct Iterate : Program {
     return flags;
   }
 
-  FLOWKIT_DEVICE void load(int pair, bool median, const View& cell, const CellPlace& p) const {
+  FLOWKIT_DEVICE void load(const Task& task, const View& cell, const CellPlace& p) const {
     FLOWKIT_UNROLL
     for (int which = 0; which < kVariables; ++which) {
       if (!opaque(plan.columns)) continue;
-      const bool from_median = median && which <= kV;
-      const float* plane = from_median ? batch.median(pair, which) : batch.current(pair, which);
+      const bool filtered = task.median && which <= kV;
+      const float* plane = filtered ? batch.median(task.pair, which) : batch.current(task.pair, which);
       FLOWKIT_UNROLL
       for (int j = 0; j < kCellRows; ++j) {
         const Float4 row = load_four(plane, grid, p.x, p.y + j);
@@ -125,15 +140,15 @@ struct Iterate : Program {
   }
 
   // A cell's record before the first iteration.
-  FLOWKIT_DEVICE void prepare(const Memory& own, int pair, int tile, int rank, int thread) const {
-    const CellPlace p = place(tile, rank, thread);
-    const CellFlags flags = flags_of(tile, rank, thread, p);
+  FLOWKIT_DEVICE void prepare(const Memory& own, const Task& task, int rank, int thread) const {
+    const CellPlace p = place(task.tile, rank, thread);
+    const CellFlags flags = flags_of(task.tile, rank, thread, p);
     own.flags[thread] = flags;
     auto& cell = own.cells[thread];
     for (int j = 0; j < kCellRows; ++j) {
       CellConstants<Config::constants> row;
       FLOWKIT_UNROLL
-      for (int k = 0; k < Config::constants; ++k) row.set(k, load_four(batch.data(pair, k), grid, p.x, p.y + j));
+      for (int k = 0; k < Config::constants; ++k) row.set(k, load_four(batch.data(task.pair, k), grid, p.x, p.y + j));
       cell.constants[j] = row;
     }
     // What no rank will pass here: above the first rank there are no duals; below the last one nothing is read for its
@@ -142,7 +157,7 @@ struct Iterate : Program {
     if (flags.is(CellFlags::kFirstRow) && rank == plan.ranks - 1) cell.primal_row[0] = cell.primal_row[1] = Float4{};
   }
 
-  FLOWKIT_DEVICE void store(int pair, int state, const View& cell, const CellPlace& p) const {
+  FLOWKIT_DEVICE void store(const Task& task, const View& cell, const CellPlace& p) const {
     FLOWKIT_UNROLL
     for (int which = 0; which < kVariables; ++which) {
       if (!opaque(plan.columns)) continue;
@@ -151,7 +166,7 @@ struct Iterate : Program {
         Float4 row;
         FLOWKIT_UNROLL
         for (int i = 0; i < kCellColumns; ++i) row.at[i] = cell.variable(which, j, i);
-        store_four(row, batch.variable(pair, state, which), grid, p, p.y + j);
+        store_four(row, batch.variable(task.pair, task.target, which), grid, p, p.y + j);
       }
     }
   }
@@ -226,20 +241,27 @@ struct Iterate : Program {
         const float u = moved.x + steps.theta * div[0], v = moved.y + steps.theta * div[1];
         cell.flow(0, j, i) = u;
         cell.flow(1, j, i) = v;
-        if (Config::tested && flags.owns(i, j)) change += (u - old.x) * (u - old.x) + (v - old.y) * (v - old.y);
+        if (flags.owns(i, j)) change += (u - old.x) * (u - old.x) + (v - old.y) * (v - old.y);
       }
     }
     return change;
   }
 
-  // Behind the last column (row) the flow goes on with the slope of the affine reference, where that is in the cell.
-  FLOWKIT_DEVICE static void continue_flow(CellFlags flags, const View& cell, int c, Vector2<float> slope) {
+  // Behind the last column (row) the flow goes on with the slope of the affine reference: here what of that is in
+  // registers. The first column, which other threads read in this phase, is left to dual().
+  FLOWKIT_DEVICE static void continue_flow(const View& cell, const AffineGradient& affine) {
+    const CellFlags flags = cell.memory.flags[cell.thread];
+    if (!flags.ends()) return;
     FLOWKIT_UNROLL
-    for (int k = 0; k < 3; ++k) {
+    for (int c = 0; c < 2; ++c) {
+      const float slope_x = c == 0 ? affine.ux : affine.vx, slope_y = c == 0 ? affine.uy : affine.vy;
       FLOWKIT_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        if (flags.ends_at_column(k)) cell.flow(c, i, k + 1) = cell.flow(c, i, k) + slope.x;
-        if (flags.ends_at_row(k)) cell.flow(c, k + 1, i) = cell.flow(c, k, i) + slope.y;
+      for (int k = 0; k < 3; ++k) {
+        FLOWKIT_UNROLL
+        for (int i = 0; i < 4; ++i) {
+          if (flags.ends_at_column(k)) cell.flow(c, i, k + 1) = cell.flow(c, i, k) + slope_x;
+          if (flags.ends_at_row(k) && i > 0) cell.flow(c, k + 1, i) = cell.flow(c, k, i) + slope_y;
+        }
       }
     }
   }
@@ -262,16 +284,11 @@ struct Iterate : Program {
     const int thread = cell.thread;
     const CellFlags flags = cell.memory.flags[thread];
     const Vector2<float> slope[2] = {{affine.ux, affine.uy}, {affine.vx, affine.vy}};
-    if (flags.ends()) {
-      continue_flow(flags, cell, 0, slope[0]);
-      continue_flow(flags, cell, 1, slope[1]);
-    }
-    const bool column_ends = flags.ends_at_column(3), row_ends = flags.ends_at_row(3);
+    const bool column_ends = flags.ends_at_column(3);
     const int right = flags.is(CellFlags::kLastColumn) ? thread : thread + 1;
     const Float4* lower = cell.memory.cells[below(thread, flags)].primal_row;
     FLOWKIT_UNROLL
     for (int j = 0; j < kCellRows; ++j) {
-      if (!Config::tested && !opaque(plan.columns)) continue;
       FLOWKIT_UNROLL
       for (int i = 0; i < kCellColumns; ++i) {
         Vector2<float> grad[2];
@@ -280,7 +297,8 @@ struct Iterate : Program {
           const float f = cell.flow(c, j, i), beyond_x = f + slope[c].x, beyond_y = f + slope[c].y;
           const float next =
               i < 3 ? cell.flow(c, j, i + 1) : (column_ends ? beyond_x : cell.memory.primal_column(c, right).at[j]);
-          const float under = j < 3 ? cell.flow(c, j + 1, i) : (row_ends ? beyond_y : lower[c].at[i]);
+          const bool ends_below = (j == 3 || i == 0) && flags.ends_at_row(j);
+          const float under = ends_below ? beyond_y : (j < 3 ? cell.flow(c, j + 1, i) : lower[c].at[i]);
           grad[c] = {next - f, under - f};
           if constexpr (Config::affine) grad[c] = {grad[c].x - slope[c].x, grad[c].y - slope[c].y};
         }
@@ -289,7 +307,7 @@ struct Iterate : Program {
     }
   }
 
-  // The phase of the primal step; with a test to come, the sums of the squared change of each warp.
+  // The phase of the primal step, with the sums of the squared change of each warp.
   template <class Team, class Cells>
   FLOWKIT_DEVICE void move_flow(Team& team, Cells& cells) const {
     const auto body = [&](int rank, int thread) {
@@ -300,21 +318,18 @@ struct Iterate : Program {
       pass_flow(team, rank, cell);
       return change;
     };
-    if constexpr (Config::tested)
-      team.for_each(body, [&](int rank, int warp, float sum) { memory(team, rank).warp_sums[warp] = sum; });
-    else
-      team.for_each(body);
+    team.for_each(body, [&](int rank, int warp, float sum) { memory(team, rank).warp_sums[warp] = sum; });
   }
 
   // One thread of each rank adds up its warps' sums, for all ranks to see, or as a tile's for Decide.
   template <class Team>
-  FLOWKIT_DEVICE void sum_warps(Team& team, int rank, int pair, int tile, int iteration) const {
+  FLOWKIT_DEVICE void sum_warps(Team& team, int rank, const Task& task, int iteration) const {
     const float* warps = memory(team, rank).warp_sums;
     double sum = 0.0;
     FLOWKIT_NO_UNROLL
     for (int w = 0; w < plan.threads() / kWarp; ++w) sum += warps[w];
     if (!plan.resident) {
-      batch.errors[pair * batch.pair_errors + iteration * plan.tiles() + tile] = sum;
+      batch.errors[task.pair * batch.pair_errors + iteration * plan.tiles() + task.tile] = sum;
       return;
     }
     FLOWKIT_NO_UNROLL
@@ -330,52 +345,70 @@ struct Iterate : Program {
     return sum;
   }
 
-  template <class Team>
-  FLOWKIT_DEVICE void operator()(Team& team) const {
-    const int tile = team.index() % plan.tiles(), pair = team.index() / plan.tiles();
-    PairStatus& status = batch.status[pair];
-    const int most = status.repeat > 0 ? status.repeat : count;
-    if (!status.active || most == 0) return;
-    const int target = plan.resident ? status.current : 1 - status.current;
-    const bool median = status.repeat > 0 ? status.from_median != 0 : from_median;
-    const AffineGradient affine = Config::affine ? status.affine : AffineGradient{};
-    typename Team::template PerThread<Cell> cells(team);
-
+  // The phase of the dual step; the warps' sums are added up beside it.
+  template <class Team, class Cells>
+  FLOWKIT_DEVICE void move_duals(Team& team, Cells& cells, const Task& task, int iteration) const {
     team.for_each([&](int rank, int thread) {
-      if (thread < plan.cells()) prepare(memory(team, rank), pair, tile, rank, thread);
+      if (tested && thread == 0) sum_warps(team, rank, task, iteration);
+      if (thread >= plan.cells()) return;
+      const Memory own = memory(team, rank);
+      const View cell = {own, cells(rank, thread), thread};
+      continue_flow(cell, task.affine);
+      dual(cell, task.affine);
+      pass_duals(team, rank, cell);
+    });
+  }
+
+  // Everything a region needs onto the chip.
+  template <class Team, class Cells>
+  FLOWKIT_DEVICE void enter(Team& team, Cells& cells, const Task& task) const {
+    team.for_each([&](int rank, int thread) {
+      if (thread < plan.cells()) prepare(memory(team, rank), task, rank, thread);
     });
     team.for_each([&](int rank, int thread) {
       if (thread >= plan.cells()) return;
       const Memory own = memory(team, rank);
       const View cell = {own, cells(rank, thread), thread};
-      load(pair, median, cell, place(tile, rank, thread));
+      load(task, cell, place(task.tile, rank, thread));
       pass_duals(team, rank, cell);
     });
+  }
 
+  // And back, what it owns.
+  template <class Team, class Cells>
+  FLOWKIT_DEVICE void leave(Team& team, Cells& cells, const Task& task) const {
+    team.for_each([&](int rank, int thread) {
+      if (thread >= plan.cells()) return;
+      const Memory own = memory(team, rank);
+      store(task, View{own, cells(rank, thread), thread}, place(task.tile, rank, thread));
+    });
+  }
+
+  template <class Team>
+  FLOWKIT_DEVICE void operator()(Team& team) const {
+    const int pair = team.index() / plan.tiles();
+    PairStatus& status = batch.status[pair];
+    const bool repeats = status.repeat > 0;
+    const int most = repeats ? status.repeat : count;
+    if (!status.active || most == 0) return;
+    const Task task = {pair, team.index() % plan.tiles(), plan.resident ? status.current : 1 - status.current,
+                       repeats ? status.from_median != 0 : from_median,
+                       Config::affine ? status.affine : AffineGradient{}};
+    typename Team::template PerThread<Cell> cells(team);
+    enter(team, cells, task);
     StopTest test = stop;
     test.resume(status.stop);
     bool stopped = false;
     int done = 0;
     while (done < most && !stopped) {
       move_flow(team, cells);
-      team.for_each([&](int rank, int thread) {
-        if (Config::tested && thread == 0) sum_warps(team, rank, pair, tile, done);
-        if (thread >= plan.cells()) return;
-        const Memory own = memory(team, rank);
-        const View cell = {own, cells(rank, thread), thread};
-        dual(cell, affine);
-        pass_duals(team, rank, cell);
-      });
-      ++done;
-      if (Config::tested && plan.resident) stopped = test.done(sum_ranks(team));
+      move_duals(team, cells, task, done++);
+      if (tested && plan.resident) stopped = test.done(sum_ranks(team));
     }
-
+    leave(team, cells, task);
+    if (!plan.resident) return;  // Decide says what became of the pair
     team.for_each([&](int rank, int thread) {
-      if (thread < plan.cells()) {
-        const Memory own = memory(team, rank);
-        store(pair, target, View{own, cells(rank, thread), thread}, place(tile, rank, thread));
-      }
-      if (!plan.resident || rank != 0 || thread != 0) return;
+      if (rank != 0 || thread != 0) return;
       status.iterations += done;
       status.stop = test;
       status.active = !stopped;

@@ -6,23 +6,19 @@
 
 namespace flowkit {
 
-using PixelOpencv = IterationConfig<DataTerm::pixel, Rounding::opencv, false, true>;
-using PixelFast = IterationConfig<DataTerm::pixel, Rounding::fast, false, true>;
-using PatchFastUntested = IterationConfig<DataTerm::patch, Rounding::fast, true, false>;
-// With an affine reference of zero these compute what the forms without one do.
-using PixelOpencvAffine = IterationConfig<DataTerm::pixel, Rounding::opencv, true, true>;
-using PixelFastAffine = IterationConfig<DataTerm::pixel, Rounding::fast, true, true>;
-using PatchOpencv = IterationConfig<DataTerm::patch, Rounding::opencv, true, true>;
-using PatchFast = IterationConfig<DataTerm::patch, Rounding::fast, true, true>;
+using PixelOpencv = IterationConfig<DataTerm::pixel, Rounding::opencv, false>;
+using PixelFast = IterationConfig<DataTerm::pixel, Rounding::fast, false>;
+using PatchFast = IterationConfig<DataTerm::patch, Rounding::fast, true>;
+// With an affine reference of zero these, and the one before, compute what a form without one would.
+using PixelOpencvAffine = IterationConfig<DataTerm::pixel, Rounding::opencv, true>;
+using PixelFastAffine = IterationConfig<DataTerm::pixel, Rounding::fast, true>;
+using PatchOpencv = IterationConfig<DataTerm::patch, Rounding::opencv, true>;
 
 // Calls use(config) with the form for these parameters.
 template <class Use>
 void with_config(const TVL1Params& p, const Use& use) {
   const bool fast = p.rounding == Rounding::fast;
-  if (p.data_term == DataTerm::patch) {
-    if (!fast) return use(PatchOpencv{});
-    return p.epsilon > 0.0 ? use(PatchFast{}) : use(PatchFastUntested{});
-  }
+  if (p.data_term == DataTerm::patch) return fast ? use(PatchFast{}) : use(PatchOpencv{});
   if (p.affine_reference) return fast ? use(PixelFastAffine{}) : use(PixelOpencvAffine{});
   return fast ? use(PixelFast{}) : use(PixelOpencv{});
 }

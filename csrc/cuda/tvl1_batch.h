@@ -144,14 +144,14 @@ class TVL1Batch {
   }
 
   void launch_iterations(const LevelPlan& level, int count, bool from_median) {
+    const bool tested = params_.epsilon > 0.0;
     with_config(params_, [&](auto config) {
-      const Iterate<decltype(config)> program(batch_, level.grid, level.iteration, plan_.steps, stop_test(level), count,
-                                              from_median);
+      const Iterate<decltype(config)> program(batch_, level.grid, level.iteration, plan_.steps, stop_test(level),
+                                              tested, count, from_median);
       launcher_.launch(program, program.teams(pairs_));
     });
-    if (level.iteration.resident) return;
-    const bool tested = params_.epsilon > 0.0;
-    launcher_.launch(Decide(batch_, level.iteration, count, from_median, tested), pairs_);
+    if (!level.iteration.resident)
+      launcher_.launch(Decide(batch_, level.iteration, count, from_median, tested), pairs_);
   }
 
   Launcher& launcher_;
