@@ -51,6 +51,17 @@ def test_what_goes_in_comes_out(name, single):
     assert np.abs(np.asarray(back(iterations)) - counts).max() <= 1
 
 
+@pytest.mark.parametrize("name", ["torch", "cupy", "numba"])
+def test_cubes_too(name):
+    to_gpu, back = library(name)
+    frames0, frames1 = pairs(3)
+    cube = flowkit.motion_cube(to_gpu(frames0), to_gpu(frames1))
+    assert on_gpu(cube)
+    assert np.abs(back(cube) - flowkit.motion_cube(frames0, frames1)).mean() < 1e-3
+    with pytest.raises(InputError, match="'standard' only"):
+        flowkit.motion_cube(to_gpu(frames0), to_gpu(frames1), variant="meb")
+
+
 def test_a_result_is_in_order_on_the_callers_stream():
     torch = pytest.importorskip("torch")
     if not torch.cuda.is_available():
