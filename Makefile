@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc cmake build_support -type f) CMakeLists.txt pyproject.toml constraints.txt
 
-.PHONY: venv demo test lint types bench pytest format clean
+.PHONY: venv demo test lint types kernels bench pytest format clean
 
 venv: $(VENV)/.installed
 
@@ -24,10 +24,14 @@ test: lint types bench pytest
 lint: venv
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inl')
+	$(BIN)/clang-format --dry-run --Werror $$(find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inl')
 
 types: venv
 	$(BIN)/mypy
+
+# Registers and spills of the CUDA kernels against the record; needs nvcc, and no GPU.
+kernels: venv
+	$(BIN)/python -m benchmarks.kernel_resources
 
 bench: venv
 	$(BIN)/python -m benchmarks --short --check
@@ -38,7 +42,7 @@ pytest: venv
 format: venv
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/clang-format -i $$(find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.inl')
+	$(BIN)/clang-format -i $$(find csrc -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.cuh' -o -name '*.inl')
 
 clean:
 	rm -rf $(VENV) build demo
