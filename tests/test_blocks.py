@@ -194,7 +194,8 @@ def test_a_stop_at_an_outer_iterations_end(rule):
 def test_any_frames(view, dtype):
     range_ = {np.uint8: (0, 255), np.uint16: (0, 65535), np.float32: (-16, 300)}[dtype]
     frames = [view(f.astype(dtype)) for f in batch(2, 40, 39)]
-    assert_the_cpus(BASE, *frames, range_=range_)
+    # With zeros outside the image, black is not only an offset that both frames share.
+    assert_the_cpus(BASE.replace(border="zero"), *frames, range_=range_)
 
 
 @pytest.mark.parametrize("grid", ["centre", "corner"])

@@ -53,6 +53,40 @@ class CellFlags {
   unsigned bits_ = 0;
 };
 
+// Of a cell of one rank of the team that has a tile.
+FLOWKIT_DEVICE CellPlace place_of(const IterationPlan& plan, const Grid& grid, int tile, int rank, int cell) {
+  const int tile_x = tile % plan.tiles_x, tile_y = tile / plan.tiles_x;
+  const int x0 = tile_x * plan.step_x(), y0 = tile_y * plan.step_y();
+  CellPlace p;
+  p.x = x0 + cell % plan.columns * kCellColumns;
+  p.y = y0 + (rank * plan.rows + cell / plan.columns) * kCellRows;
+  p.left = tile_x == 0 ? 0 : x0 + plan.halo_x();
+  p.top = tile_y == 0 ? 0 : y0 + plan.halo_y();
+  p.right = tile_x == plan.tiles_x - 1 ? grid.width : x0 + plan.width() - plan.halo_x();
+  p.bottom = tile_y == plan.tiles_y - 1 ? grid.height : y0 + plan.height() - plan.halo_y();
+  return p;
+}
+
+// All but the ownership of pixels.
+FLOWKIT_DEVICE CellFlags flags_of(const IterationPlan& plan, const Grid& grid, int tile, int rank, int cell,
+                                  const CellPlace& p) {
+  const int column = cell % plan.columns, row = cell / plan.columns;
+  CellFlags flags;
+  flags.set(CellFlags::kFirstColumn, column == 0);
+  flags.set(CellFlags::kLastColumn, column == plan.columns - 1);
+  flags.set(CellFlags::kFirstRow, row == 0);
+  flags.set(CellFlags::kLastRow, row == plan.rows - 1);
+  flags.set(CellFlags::kImageLeft, p.x == 0);
+  flags.set(CellFlags::kRankAbove, row == 0 && rank > 0);
+  flags.set(CellFlags::kRankBelow, row == plan.rows - 1 && rank < plan.ranks - 1);
+  // Where the image ends, or the region before it.
+  const int end_x = tile % plan.tiles_x * plan.step_x() + plan.width();
+  const int end_y = tile / plan.tiles_x * plan.step_y() + plan.height() * plan.ranks;
+  flags.ends_behind_column((end_x < grid.width ? end_x : grid.width) - 1 - p.x);
+  flags.ends_behind_row((end_y < grid.height ? end_y : grid.height) - 1 - p.y);
+  return flags;
+}
+
 // The variables of a cell in registers, [row][column]. The flow's first column and the last column of the duals along x
 // are in the cell's record alone: there they have to be for the neighbours, and registers are short.
 struct Cell {

@@ -91,39 +91,6 @@ struct Iterate : Program {
     return flags.is(CellFlags::kLastRow) ? cell - (plan.rows - 1) * plan.columns : cell + plan.columns;
   }
 
-  FLOWKIT_DEVICE CellPlace place(int tile, int rank, int cell) const {
-    const int tile_x = tile % plan.tiles_x, tile_y = tile / plan.tiles_x;
-    const int x0 = tile_x * plan.step_x(), y0 = tile_y * plan.step_y();
-    CellPlace p;
-    p.x = x0 + cell % plan.columns * kCellColumns;
-    p.y = y0 + (rank * plan.rows + cell / plan.columns) * kCellRows;
-    p.left = tile_x == 0 ? 0 : x0 + plan.halo_x();
-    p.top = tile_y == 0 ? 0 : y0 + plan.halo_y();
-    p.right = tile_x == plan.tiles_x - 1 ? grid.width : x0 + plan.width() - plan.halo_x();
-    p.bottom = tile_y == plan.tiles_y - 1 ? grid.height : y0 + plan.height() - plan.halo_y();
-    return p;
-  }
-
-  FLOWKIT_DEVICE CellFlags flags_of(int tile, int rank, int cell, const CellPlace& p) const {
-    const int column = cell % plan.columns, row = cell / plan.columns;
-    CellFlags flags;
-    flags.set(CellFlags::kFirstColumn, column == 0);
-    flags.set(CellFlags::kLastColumn, column == plan.columns - 1);
-    flags.set(CellFlags::kFirstRow, row == 0);
-    flags.set(CellFlags::kLastRow, row == plan.rows - 1);
-    flags.set(CellFlags::kImageLeft, p.x == 0);
-    flags.set(CellFlags::kRankAbove, row == 0 && rank > 0);
-    flags.set(CellFlags::kRankBelow, row == plan.rows - 1 && rank < plan.ranks - 1);
-    // Nobody asks for the change of pixels that no one owns.
-    if (tested) flags.own(p.left - p.x, p.right - p.x, p.top - p.y, p.bottom - p.y);
-    // Where the image ends, or the region before it.
-    const int end_x = tile % plan.tiles_x * plan.step_x() + plan.width();
-    const int end_y = tile / plan.tiles_x * plan.step_y() + plan.height() * plan.ranks;
-    flags.ends_behind_column((end_x < grid.width ? end_x : grid.width) - 1 - p.x);
-    flags.ends_behind_row((end_y < grid.height ? end_y : grid.height) - 1 - p.y);
-    return flags;
-  }
-
   FLOWKIT_DEVICE void load(const Task& task, const View& cell, const CellPlace& p) const {
     FLOWKIT_UNROLL
     for (int which = 0; which < kVariables; ++which) {
@@ -141,8 +108,10 @@ struct Iterate : Program {
 
   // A cell's record before the first iteration.
   FLOWKIT_DEVICE void prepare(const Memory& own, const Task& task, int rank, int thread) const {
-    const CellPlace p = place(task.tile, rank, thread);
-    const CellFlags flags = flags_of(task.tile, rank, thread, p);
+    const CellPlace p = place_of(plan, grid, task.tile, rank, thread);
+    CellFlags flags = flags_of(plan, grid, task.tile, rank, thread, p);
+    // Nobody asks for the change of pixels that no one owns.
+    if (tested) flags.own(p.left - p.x, p.right - p.x, p.top - p.y, p.bottom - p.y);
     own.flags[thread] = flags;
     auto& cell = own.cells[thread];
     for (int j = 0; j < kCellRows; ++j) {
@@ -369,7 +338,7 @@ struct Iterate : Program {
       if (thread >= plan.cells()) return;
       const Memory own = memory(team, rank);
       const View cell = {own, cells(rank, thread), thread};
-      load(task, cell, place(task.tile, rank, thread));
+      load(task, cell, place_of(plan, grid, task.tile, rank, thread));
       pass_duals(team, rank, cell);
     });
   }
@@ -380,7 +349,7 @@ struct Iterate : Program {
     team.for_each([&](int rank, int thread) {
       if (thread >= plan.cells()) return;
       const Memory own = memory(team, rank);
-      store(task, View{own, cells(rank, thread), thread}, place(task.tile, rank, thread));
+      store(task, View{own, cells(rank, thread), thread}, place_of(plan, grid, task.tile, rank, thread));
     });
   }
 

@@ -121,7 +121,9 @@ def test_a_pair_has_the_same_bits_in_any_batch(preset, n):
 def test_any_frames(view, dtype):
     range_ = {np.uint8: (0, 255), np.uint16: (0, 65535), np.float32: (-16, 300)}[dtype]
     frames = [view(f.astype(dtype)) for f in facial_batch(3, 64, 63)]
-    assert_agrees(gpu(*frames, PRESETS["micro"], range_)[0], cpu(*frames, PRESETS["micro"], range_)[0])
+    # With zeros outside the image, black is not only an offset that both frames share.
+    params = PRESETS["micro"].replace(border="zero")
+    assert_agrees(gpu(*frames, params, range_)[0], cpu(*frames, params, range_)[0])
 
 
 def test_an_initial_flow():
