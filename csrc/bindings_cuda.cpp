@@ -51,7 +51,7 @@ T* pointer(std::uintptr_t address) {
 }
 
 FrameBatch device_frames(std::uintptr_t address, const std::string& dtype, const Strides& strides) {
-  const std::map<std::string, Pixel> pixels = {{"u8", Pixel::u8}, {"u16", Pixel::u16}, {"f32", Pixel::f32}};
+  const std::map<std::string, Pixel> pixels = {{"uint8", Pixel::u8}, {"uint16", Pixel::u16}, {"float32", Pixel::f32}};
   return {pointer<const char>(address), strides[0], strides[1], strides[2], pixels.at(dtype)};
 }
 #endif

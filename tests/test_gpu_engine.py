@@ -269,6 +269,19 @@ def test_device_cuda_without_a_gpu_is_refused(device):
         flowkit.tvl1_flow(image, image, device=device)
 
 
+@NO_GPU
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "float32"])
+def test_the_solver_takes_the_names_of_dtypes_and_then_misses_the_gpu(dtype):
+    params = ExtractRequest.parse(pairs="lag:1").params.to_dict()
+    sizes = (1, 16, 16, params, 0.0, 255.0)
+    with pytest.raises(RuntimeError, match=r"cuda|CUDA"):
+        _core.tvl1_flow_cuda(0, 0, dtype, (256, 16, 1), (256, 16, 1), *sizes, 0, 0, 0, 0, 0, 0, 0)
+    with pytest.raises(RuntimeError, match=r"cuda|CUDA"):
+        _core.motion_cube_cuda(0, 1, 16, 16, False, 0, 0, 0)
+    with pytest.raises(RuntimeError, match=r"cuda|CUDA"):
+        _core.tvl1_workspace_bytes(16, 16, 1, params, 0)
+
+
 def test_the_option_may_stand_alone():
     assert with_gpu_value(["extract", "a", "--gpu"]) == ["extract", "a", "--gpu=yes"]
     assert with_gpu_value(["extract", "--gpu", "a"]) == ["extract", "--gpu=yes", "a"]

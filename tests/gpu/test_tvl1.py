@@ -164,7 +164,7 @@ class OnDevice:
         strides = (self.height * self.width, self.width, 1)
         address = self.library.address
         _core.tvl1_flow_cuda(
-            *(address(f) for f in self.frames), "u8", strides, strides, self.n, self.height, self.width,
+            *(address(f) for f in self.frames), "uint8", strides, strides, self.n, self.height, self.width,
             self.params.to_dict(), 0, 255, 0, address(self.flow), address(self.iterations), address(self.workspace),
             self.workspace.nbytes, stream, 0,
         )  # fmt: skip
