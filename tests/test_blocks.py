@@ -72,6 +72,7 @@ def assert_the_cpus(params: TVL1Params, *frames: NDArray[Any], **options: Any) -
     expected, counts = cpu(*frames, params, **known)
     flow, iterations = blocks(*frames, params, **options)
     difference = np.abs(flow - expected)
+    assert min(flow.shape[2:]) < 5 or np.abs(expected).max() > 0.01, "there is something to agree on"
     assert difference.mean() <= 1e-4
     assert (difference < 1e-3).mean() >= 0.999
     if _core.simd_level() != "baseline":  # that one has no fused multiply-add and rounds twice now and then
@@ -193,7 +194,7 @@ def test_a_stop_at_an_outer_iterations_end(rule):
 )
 def test_any_frames(view, dtype):
     range_ = {np.uint8: (0, 255), np.uint16: (0, 65535), np.float32: (-16, 300)}[dtype]
-    frames = [view(f.astype(dtype)) for f in batch(2, 40, 39)]
+    frames = [view(f.astype(dtype)) for f in batch(3, 40, 39)]
     # With zeros outside the image, black is not only an offset that both frames share.
     assert_the_cpus(BASE.replace(border="zero"), *frames, range_=range_)
 
