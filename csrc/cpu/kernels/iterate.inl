@@ -105,37 +105,51 @@ FLOWKIT_HD void pause() {
 #endif
 }
 
+// Which iterations are a part's own: a run of them, whose rows then stay in its cache; or, where the sweep may stop
+// after a few, every so many, so that each part has some of those.
+struct Share {
+  int first, stride, count;
+
+  Share(const Sweep& sweep, int part, bool tested) {
+    stride = tested ? sweep.parts : 1;
+    first = tested ? part : sweep.count * part / sweep.parts;
+    const int end = tested ? sweep.count : sweep.count * (part + 1) / sweep.parts;
+    count = (end - first + stride - 1) / stride;
+  }
+  int operator[](int i) const { return first + i * stride; }
+};
+
 // This part's iterations of a sweep. Each follows at least one row behind the one before it, and begins only when the
 // sum of squared changes of that one so far exceeds `stop_at`: a sum of squares can only grow, so then that one is not
 // the last. Nothing is ever undone.
 template <DataTerm term, Rounding rounding, bool affine, bool tested>
 inline void sweep_part(Grid g, IterationPlanes p, StepSizes s, Sweep& sweep, int part) {
-  const int first = sweep.count * part / sweep.parts, end = sweep.count * (part + 1) / sweep.parts;
+  const Share share(sweep, part, tested);
   const int steps = g.height + 1;
   Sweep::Iteration* const iterations = sweep.iterations;
   VecDouble sums[kMostIterationsAtOnce] = {};
-  int begun = first;
-  for (int finished = first, idle = 0; finished < end;) {
+  for (int begun = 0, finished = 0, idle = 0; finished < share.count;) {
     bool waits = true;
-    for (int k = finished; k < begun; ++k) {
+    for (int i = finished; i < begun; ++i) {
+      const int k = share[i];
       Sweep::Iteration& own = iterations[k];
       const int row = own.done, next = row + 2 < steps ? row + 2 : steps;
-      if (k > 0 && acquire(iterations[k - 1].done) < next) continue;
-      sweep_row<term, rounding, affine, tested>(g, p, s, row, sums[k]);
+      if (row == steps || (k > 0 && acquire(iterations[k - 1].done) < next)) continue;
+      sweep_row<term, rounding, affine, tested>(g, p, s, row, sums[i]);
       if (!own.continues || row + 1 == steps) {
-        own.error = sum(sums[k]);
+        own.error = sum(sums[i]);
         if (own.error > sweep.stop_at) release(own.continues, 1);
       }
       release(own.done, row + 1);
       waits = false;
       idle = 0;
     }
-    while (finished < begun && iterations[finished].done == steps) ++finished;
-    if (begun < end && (begun == 0 || acquire(iterations[begun - 1].continues))) {
+    while (finished < begun && iterations[share[finished]].done == steps) ++finished;
+    const Sweep::Iteration* before = begun < share.count && share[begun] > 0 ? &iterations[share[begun] - 1] : nullptr;
+    if (begun < share.count && (!before || acquire(before->continues))) {
       ++begun;
     } else if (waits) {
-      const bool last = begun > 0 && acquire(iterations[begun - 1].done) == steps;
-      if (last && !acquire(iterations[begun - 1].continues)) release(sweep.over, 1);
+      if (before && acquire(before->done) == steps && !acquire(before->continues)) release(sweep.over, 1);
       if (acquire(sweep.over)) return;
       if (++idle < kPatience)
         pause();
