@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <mutex>
 #include <new>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -45,9 +46,19 @@ class Block {
     return *mutex;
   }
 
+  // Waits for other threads, but not for ever: a lock that a forked process inherited from another thread stays locked,
+  // and then one has to do without.
+  static std::unique_lock<std::mutex> patiently() {
+    for (int attempt = 0; attempt < 1000; ++attempt) {
+      std::unique_lock<std::mutex> guard(lock(), std::try_to_lock);
+      if (guard) return guard;
+      std::this_thread::yield();
+    }
+    return {};
+  }
+
   bool take(std::size_t bytes) {
-    // A lock that a forked process inherited from another thread stays locked: then do without.
-    const std::unique_lock<std::mutex> guard(lock(), std::try_to_lock);
+    const std::unique_lock<std::mutex> guard = patiently();
     if (!guard) return false;
     for (Spare& spare : kept())
       if (spare.bytes >= bytes && spare.bytes - bytes <= bytes / 4) {
@@ -72,7 +83,7 @@ class Block {
 
   void give_back() {
     if (spare_.bytes <= kLargestKept) {
-      const std::unique_lock<std::mutex> guard(lock(), std::try_to_lock);
+      const std::unique_lock<std::mutex> guard = patiently();
       if (guard) {
         if (kept().size() == kMostKept) {
           std::free(kept().front().data);
