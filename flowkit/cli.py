@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from flowkit.types import FlowkitError, InputError, Interrupted, TVL1Params
@@ -192,7 +193,7 @@ def doctor() -> None:
 
     table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in report():
-        table.add_row(f"[bold]{name}[/bold]", value)
+        table.add_row(f"[bold]{name}[/bold]", escape(value))
     Console().print(table)
 
 

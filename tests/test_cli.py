@@ -9,6 +9,7 @@ import cv2
 import pytest
 from typer.testing import CliRunner
 
+from flowkit import doctor
 from flowkit.cli import app, main, parse_set
 from flowkit.extract import Summary
 from flowkit.progress import last_line
@@ -189,6 +190,12 @@ def test_the_command_runs_in_a_process_of_its_own(tmp_path):
     code, stdout, stderr = in_its_own_process("extract", folder, "-o", tmp_path / "out", "--pairs", "lag:1")
     assert (code, stderr) == (0, "")
     assert stdout.startswith("1 pairs: 1 computed, 0 failed in ")
+
+
+def test_doctor_prints_what_it_found_brackets_included(flowkit, monkeypatch):
+    monkeypatch.setattr(doctor, "OPTIONAL", {"no_such_module": "arrays: pip install 'flowkit-mer[gpu]'"})
+    _, stdout, _ = flowkit("doctor")
+    assert "flowkit-mer[gpu]" in "".join(stdout.split())
 
 
 def test_doctor_prints_a_table(flowkit):
