@@ -32,7 +32,7 @@ _ENTRY = re.compile(r"Compiling entry function '(\w+)' for '(\w+)'")
 _STACK = re.compile(r"(\d+) bytes stack frame, (\d+) bytes spill stores, (\d+) bytes spill loads")
 _USED = re.compile(r"Used (\d+) registers")
 _SHARED = re.compile(r"(\d+) bytes smem")
-_CONFIG = re.compile(r"IterationConfigILNS_8DataTermE(\d)ELNS_8RoundingE(\d)ELb(\d)E")
+_CONFIG = re.compile(r"IterationConfigILNS_8DataTermE(\d)ELNS_8RoundingE(\d)ELb(\d)ELb(\d)E")
 _PROGRAM = re.compile(r"run_programINS_(?:9EachPixelINS_)?(\d+)(\w+)")
 
 
@@ -53,9 +53,9 @@ def nvcc_version(nvcc: str) -> str:
 def kernel_name(symbol: str) -> str:
     """A readable name of a mangled kernel: the program, and what its template arguments choose."""
     if config := _CONFIG.search(symbol):
-        term, rounding, affine = (int(digit) for digit in config.groups())
+        term, rounding, affine, may_stop = (int(digit) for digit in config.groups())
         words = (("pixel", "patch")[term], ("opencv", "fast")[rounding])
-        return f"Iterate {' '.join(words)}{' affine' * affine}"
+        return f"Iterate {' '.join(words)}{' affine' * affine}{' without stop' * (1 - may_stop)}"
     if program := _PROGRAM.search(symbol):
         length = int(program[1])
         name, arguments = program[2][:length], program[2][length:]

@@ -85,7 +85,7 @@ py::list plans(int height, int width, const py::dict& params, const py::dict& li
 // The scalar arithmetic of the programs, element by element.
 Floats scalar_arithmetic(const std::string& name, const Floats& a, const Floats& b) {
   const std::map<std::string, float (*)(float, float)> known = {
-      {"quotient", [](float x, float y) { return quotient(x, y); }},
+      {"quotient", [](float x, float y) { return quotient_by(x, y, inverse(y)); }},
       {"floored_root", [](float x, float) { return floored_root(x); }},
       {"length", [](float x, float y) { return length(x, y); }}};
   const auto operation = known.at(name);

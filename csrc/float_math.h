@@ -15,6 +15,14 @@
 
 namespace flowkit {
 
+#if defined(__CUDA_ARCH__)
+FLOWKIT_HD float minimum(float a, float b) { return fminf(a, b); }
+FLOWKIT_HD float maximum(float a, float b) { return fmaxf(a, b); }
+#else
+FLOWKIT_HD float minimum(float a, float b) { return a < b ? a : b; }
+FLOWKIT_HD float maximum(float a, float b) { return a > b ? a : b; }
+#endif
+
 FLOWKIT_HD float approximate_inverse(float a) {
 #if defined(__CUDA_ARCH__)
   float r;
@@ -48,15 +56,19 @@ FLOWKIT_HD float quotient_by(float a, float b, float inverse_b) {
   const float q = a * inverse_b;
   return fmaf(inverse_b, fmaf(-b, q, a), q);
 }
-FLOWKIT_HD float quotient(float a, float b) { return quotient_by(a, b, inverse(b)); }
 
-// sqrt(max(a, 2^-100)). The floor keeps the sequence in its range, also for 0, and is lost where the root is added
-// to 1.
-FLOWKIT_HD float floored_root(float a) {
-  const float b = fmaxf(a, 0x1p-100f);
+// sqrt(max(a, 2^-100)), and half its inverse, which is an approximation. The floor keeps the sequence in its range,
+// also for 0, and is lost where the root is added to 1.
+struct Root {
+  float value, half_inverse;
+};
+
+FLOWKIT_HD Root floored_root_of(float a) {
+  const float b = maximum(a, 0x1p-100f);
   const float r = approximate_inverse_root(b);
-  const float s = b * r;
-  return fmaf(fmaf(-s, s, b), 0.5f * r, s);
+  const float s = b * r, half = 0.5f * r;
+  return {fmaf(fmaf(-s, s, b), half, s), half};
 }
+FLOWKIT_HD float floored_root(float a) { return floored_root_of(a).value; }
 
 }  // namespace flowkit

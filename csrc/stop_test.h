@@ -5,6 +5,12 @@
 
 namespace flowkit {
 
+// How far the test of a warp has come.
+struct StopProgress {
+  double counter = 0.0;
+  int iteration = 0;
+};
+
 class StopTest {
  public:
   FLOWKIT_HD StopTest(const TVL1Params& params, Size size)
@@ -14,33 +20,25 @@ class StopTest {
   FLOWKIT_HD bool simple() const { return never() || rule_ == StopRule::every; }
   FLOWKIT_HD double limit() const { return never() ? -1.0 : threshold_; }
 
-  // Goes on where an earlier object of the same warp left off.
-  FLOWKIT_HD void resume(const StopTest& earlier) {
-    counter_ = earlier.counter_;
-    iteration_ = earlier.iteration_;
-  }
-
   // Takes the sum of squared changes of the next iteration; true when it was the last.
-  FLOWKIT_HD bool done(double error) {
+  FLOWKIT_HD bool done(StopProgress& progress, double error) const {
     if (never()) return false;
-    if (rule_ == StopRule::cadenced && !due()) return false;
-    counter_ = error;
+    if (rule_ == StopRule::cadenced && !due(progress)) return false;
+    progress.counter = error;
     return !(error > threshold_);
   }
 
  private:
   FLOWKIT_HD bool never() const { return threshold_ == 0.0; }
 
-  FLOWKIT_HD bool due() {
-    const bool test = (iteration_++ & 1) != 0 && counter_ < threshold_;
-    if (!test) counter_ -= threshold_;
+  FLOWKIT_HD bool due(StopProgress& progress) const {
+    const bool test = (progress.iteration++ & 1) != 0 && progress.counter < threshold_;
+    if (!test) progress.counter -= threshold_;
     return test;
   }
 
   StopRule rule_;
   double threshold_;
-  double counter_ = 0.0;
-  int iteration_ = 0;
 };
 
 }  // namespace flowkit

@@ -28,24 +28,21 @@ FLOWKIT_HD T inverse(T a) {
   return 1.0f / a;
 }
 template <class T>
-FLOWKIT_HD T quotient(T a, T b) {
-  return a / b;
-}
-template <class T>
 FLOWKIT_HD T floored_root(T a) {
   return root(a);
 }
 
-// sqrt(x^2 + y^2), rounded once (but at least 2^-51), without double precision, of which most GPUs have little: the
-// square and its rounding error together are exact (T. Dekker, A Floating-Point Technique for Extending the Available
-// Precision, 1971), and one Newton step from the rounded root brings the error in.
+// sqrt(x^2 + y^2), rounded once (but at least 2^-50), without double precision, of which most GPUs have little: the
+// square and its rounding errors are known exactly (T. Dekker, A Floating-Point Technique for Extending the Available
+// Precision, 1971), and a last Newton step from the root of the square brings the errors in. About one result in 10^7
+// is the other neighbour of the exact value.
 FLOWKIT_HD float length(float x, float y) {
-  const float xx = x * x, yy = y * y;
-  const float square = xx + yy;
-  const float error = ((fmaxf(xx, yy) - square) + fminf(xx, yy)) + (fmaf(x, x, -xx) + fmaf(y, y, -yy));
-  const float r = floored_root(square);
-  const float remainder = fmaf(-r, r, square) + error;
-  return r + quotient(remainder, r + r);
+  const float longer = maximum(fabsf(x), fabsf(y)), shorter = minimum(fabsf(x), fabsf(y));
+  const float longer_square = longer * longer;
+  const float square = fmaf(shorter, shorter, longer_square);
+  const float error = fmaf(shorter, shorter, longer_square - square) + fmaf(longer, longer, -longer_square);
+  const Root r = floored_root_of(square);
+  return fmaf(fmaf(-r.value, r.value, square) + error, r.half_inverse, r.value);
 }
 
 // What the data term needs at each pixel: a linearised image value, or a patch of them.
@@ -80,16 +77,33 @@ struct Vector2 {
   T x, y;
 };
 
+template <class T>
+FLOWKIT_HD T residual(const Linearised<T>& at, T u, T v) {
+  return at.rho_c + (at.gx * u + at.gy * v);
+}
+
+// The step along the gradient that takes the residual to zero, or as far as the limit.
+template <class T>
+FLOWKIT_HD Vector2<T> step_along_gradient(const Linearised<T>& at, T rho, T to_zero, const StepSizes& s) {
+  const T limit = s.data_limit * at.square;
+  const T most = T{} + s.data_limit;
+  const T amount = select(rho < -limit, most, select(rho > limit, -most, to_zero));
+  return {amount * at.gx, amount * at.gy};
+}
+
 // TH: the change of (u, v) along the gradient that lowers the data term, at most lambda theta |g| (Zach et al., eq.
 // 15).
 template <class T>
 FLOWKIT_HD Vector2<T> data_step(const Linearised<T>& at, T u, T v, const StepSizes& s) {
-  const T rho = at.rho_c + (at.gx * u + at.gy * v);
-  const T limit = s.data_limit * at.square;
-  const T most = T{} + s.data_limit;
-  const T to_zero = select(at.square > s.gradient_floor, quotient(-rho, at.square), T{});
-  const T amount = select(rho < -limit, most, select(rho > limit, -most, to_zero));
-  return {amount * at.gx, amount * at.gy};
+  const T rho = residual(at, u, v);
+  return step_along_gradient(at, rho, select(at.square > s.gradient_floor, -rho / at.square, T{}), s);
+}
+
+// The same, where 1 / square is known, or 0 in its place where the square is too small to divide by.
+FLOWKIT_HD Vector2<float> data_step(const Linearised<float>& at, float inverse_square, float u, float v,
+                                    const StepSizes& s) {
+  const float rho = residual(at, u, v);
+  return step_along_gradient(at, rho, quotient_by(-rho, at.square, inverse_square), s);
 }
 
 // The data step of a patch, v = A u + k: the minimiser of |v - u|^2 / 2 + lambda theta (v J v + 2 b v) / 2, so

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import kernel_resources
 
-ITERATE = "_ZN7flowkit11run_programINS_7IterateINS_15IterationConfigILNS_8DataTermE1ELNS_8RoundingE1ELb1EEEEEEEvT_"
+ITERATE = "_ZN7flowkit11run_programINS_7IterateINS_15IterationConfigILNS_8DataTermE1ELNS_8RoundingE1ELb1ELb1EEEEEEEvT_"
 LOG = f"""
 ptxas info    : 0 bytes gmem
 ptxas info    : Compiling entry function '{ITERATE}' for 'sm_90'
@@ -36,7 +36,8 @@ def test_parsing_what_ptxas_says():
         ("_ZN7flowkit11run_programINS_9EachPixelINS_4BlurILb0EEEEEEEvT_", "Blur 0"),
         ("_ZN7flowkit11run_programINS_9EachPixelINS_7ConvertEEEEEvT_", "Convert"),
         ("_ZN7flowkit11run_programINS_9BeginWarpEEEvT_", "BeginWarp"),
-        (ITERATE.replace("Lb1E", "Lb0E").replace("DataTermE1", "DataTermE0"), "Iterate pixel fast"),
+        (ITERATE.replace("Lb1ELb1E", "Lb0ELb1E").replace("DataTermE1", "DataTermE0"), "Iterate pixel fast"),
+        (ITERATE.replace("Lb1ELb1E", "Lb1ELb0E"), "Iterate patch fast affine without stop"),
     ],
 )
 def test_names(symbol, name):
@@ -62,4 +63,4 @@ def test_the_record_has_every_form_of_the_iteration_on_every_architecture():
     record = json.loads(kernel_resources.RECORD.read_text())
     assert set(record["kernels"]) == {f"sm_{a}" for a in kernel_resources.ARCHITECTURES}
     for kernels in record["kernels"].values():
-        assert sum(name.startswith("Iterate ") for name in kernels) == 6
+        assert sum(name.startswith("Iterate ") for name in kernels) == 7

@@ -265,7 +265,8 @@ int TVL1Solver::iterate_warp(std::size_t s) {
   Planes& p = *planes_;
   const Level& level = levels_[s];
   const AffineGradient affine = params_.affine_reference ? fit_affine(level.grid, p.u, p.v) : AffineGradient{};
-  StopTest stop(params_, level.size);
+  const StopTest stop(params_, level.size);
+  StopProgress progress;
   const int parts = level.size.width * level.size.height < kFewPixels ? 1 : team_.size();
   // With a stop to wait for, the last of a long queue of iterations would lag far behind the first.
   const int queue = parts * (params_.epsilon > 0.0 ? 6 : 8);
@@ -285,7 +286,7 @@ int TVL1Solver::iterate_warp(std::size_t s) {
       const int ran = sweep.ran();
       inner += ran;
       total += ran;
-      if (stop.done(sweep.iterations[ran - 1].error)) return total;
+      if (stop.done(progress, sweep.iterations[ran - 1].error)) return total;
     }
   }
   return total;

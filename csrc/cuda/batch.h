@@ -13,7 +13,7 @@ struct PairStatus {
   int repeat;       // iterations that the next launch repeats, because the stop fell inside the last one; or 0
   int from_median;  // whether the launch to repeat took u and v from the median's planes
   int iterations;   // that ran so far
-  StopTest stop;
+  StopProgress progress;
   AffineGradient affine;
   float darkest, brightest;  // of both frames
 };
@@ -43,7 +43,7 @@ struct Batch {
   FLOWKIT_HD float* current(int pair, int which) const { return variable(pair, status[pair].current, which); }
   FLOWKIT_HD float* next(int pair, int which) const { return variable(pair, 1 - status[pair].current, which); }
   FLOWKIT_HD float* median(int pair, int component) const { return plane(pair, kMedians + component); }
-  // The members of Linearised (four), or of PatchStep.
+  // The members of Linearised and the inverse of its square, or those of PatchStep.
   FLOWKIT_HD float* data(int pair, int k) const { return plane(pair, kData + k); }
   FLOWKIT_HD float* derivative(int pair, int axis) const { return plane(pair, kDerivatives + axis); }
 };
@@ -59,23 +59,35 @@ FLOWKIT_HD float* level_frame(const Batch& b, const LevelFrames& frames, int pai
 
 constexpr Grid device_grid(Size size) { return {size.width, size.height, (size.width + 3) / 4 * 4}; }
 
-// A program of one thread a pixel of each of `items` images a pair; the body gets (pair, item, x, y).
+// A program of one thread a pixel of each of `items` images a pair; the body gets (pair, item, x, y). Teams take tile
+// after tile, so that any number of them does.
 template <class Body>
 struct EachPixel : Program {
-  Size size;
-  int items;
+  int pixels;
+  std::int64_t all_tiles;
+  Divisor width, tiles, items;
   Body body;
 
-  EachPixel(Size size, int items, const Body& body) : size(size), items(items), body(body) {}
-  FLOWKIT_HD int tiles() const { return (size.width * size.height + kMostThreads - 1) / kMostThreads; }
-  std::int64_t teams(int pairs) const { return static_cast<std::int64_t>(pairs) * items * tiles(); }
+  EachPixel(Size size, int pairs, int items, const Body& body)
+      : pixels(size.width * size.height),
+        all_tiles(std::int64_t{pairs} * items * divide_up(pixels, kMostThreads)),
+        width(size.width),
+        tiles(divide_up(pixels, kMostThreads)),
+        items(items),
+        body(body) {}
 
   template <class Team>
   FLOWKIT_DEVICE void operator()(Team& team) const {
-    const int tile = team.index() % tiles(), image = team.index() / tiles();
     team.for_each([&](int, int thread) {
-      const int pixel = tile * kMostThreads + thread;
-      if (pixel < size.width * size.height) body(image / items, image % items, pixel % size.width, pixel / size.width);
+      for (int at = team.index(), end = static_cast<int>(all_tiles); at < end; at += team.teams()) {
+        int tile = at;
+        const int image = tiles.divide(tile);
+        int x = tile * kMostThreads + thread;
+        if (x >= pixels) continue;
+        int item = image;
+        const int pair = items.divide(item), y = width.divide(x);
+        body(pair, item, x, y);
+      }
     });
   }
 };

@@ -52,11 +52,9 @@ struct BeginWarp : Program {
   static constexpr int kMostThreads = kWarp;
   Batch batch;
   Grid grid;
-  StopTest stop;
   bool affine;
 
-  BeginWarp(const Batch& batch, Grid grid, const StopTest& stop, bool affine)
-      : batch(batch), grid(grid), stop(stop), affine(affine) {}
+  BeginWarp(const Batch& batch, Grid grid, bool affine) : batch(batch), grid(grid), affine(affine) {}
   int threads() const { return kMostThreads; }
   std::size_t shared_bytes() const { return 2 * sizeof(Moments); }
 
@@ -87,7 +85,7 @@ struct BeginWarp : Program {
       PairStatus& status = batch.status[pair];
       status.active = 1;
       status.repeat = 0;
-      status.stop = stop;
+      status.progress = StopProgress{};
       status.affine = affine ? affine_gradient(grid.width, grid.height, moments[0], moments[1]) : AffineGradient{};
     });
   }

@@ -55,6 +55,8 @@ class CellFlags {
 
 // Of a cell of one rank of the team that has a tile.
 FLOWKIT_DEVICE CellPlace place_of(const IterationPlan& plan, const Grid& grid, int tile, int rank, int cell) {
+  // Threads that fill up the last warp have cells below the image.
+  if (cell >= plan.cells()) return {0, grid.height, 0, 0, 0, 0};
   const int tile_x = tile % plan.tiles_x, tile_y = tile / plan.tiles_x;
   const int x0 = tile_x * plan.step_x(), y0 = tile_y * plan.step_y();
   CellPlace p;
@@ -71,11 +73,12 @@ FLOWKIT_DEVICE CellPlace place_of(const IterationPlan& plan, const Grid& grid, i
 FLOWKIT_DEVICE CellFlags flags_of(const IterationPlan& plan, const Grid& grid, int tile, int rank, int cell,
                                   const CellPlace& p) {
   const int column = cell % plan.columns, row = cell / plan.columns;
+  const bool apart = cell >= plan.cells();
   CellFlags flags;
-  flags.set(CellFlags::kFirstColumn, column == 0);
-  flags.set(CellFlags::kLastColumn, column == plan.columns - 1);
+  flags.set(CellFlags::kFirstColumn, apart || column == 0);
+  flags.set(CellFlags::kLastColumn, apart || column == plan.columns - 1);
   flags.set(CellFlags::kFirstRow, row == 0);
-  flags.set(CellFlags::kLastRow, row == plan.rows - 1);
+  flags.set(CellFlags::kLastRow, apart || row == plan.rows - 1);
   flags.set(CellFlags::kImageLeft, p.x == 0);
   flags.set(CellFlags::kRankAbove, row == 0 && rank > 0);
   flags.set(CellFlags::kRankBelow, row == plan.rows - 1 && rank < plan.ranks - 1);
@@ -95,15 +98,17 @@ struct Cell {
   float pu_y[4][4], pv_y[4][4];
 };
 
+// Of the data term at a pixel: the members of Linearised and the inverse of its square, or the members of PatchStep.
+constexpr int kConstants = 5;
+
 // The constants of a row of a cell, those of its first two pixels before those of the others: then few registers hold
 // them at a time.
-template <int constants>
 struct CellConstants {
-  Float4 four[constants];
+  Float4 four[kConstants];
 
-  // Where constant k of pixel i stands. An odd last constant has the middle Float4 for all pixels.
+  // Where constant k of pixel i stands. The last constant has the middle Float4 for all pixels.
   FLOWKIT_HD static constexpr int place(int k, int i) {
-    const int half = constants / 2, first = i < 2 ? 0 : constants - half;
+    const int half = kConstants / 2, first = i < 2 ? 0 : kConstants - half;
     return k == 2 * half ? 4 * half + i : 4 * (first + k / 2) + 2 * (k % 2) + i % 2;
   }
   FLOWKIT_HD void set(int k, const Float4& row) {
@@ -113,37 +118,46 @@ struct CellConstants {
   FLOWKIT_HD float at(int k, int i) const { return four[place(k, i) / 4].at[place(k, i) % 4]; }
 };
 
+// What a team does with a pair or a tile. It stands in shared memory for the same reason.
+struct IterationTask {
+  int pair, tile;
+  int target;   // the state to write
+  bool median;  // u and v come from the median's planes
+  AffineGradient affine;
+};
+
 // A cell's part of its rank's shared memory: its constants, and its edges for the neighbours to read; index 0 for u, 1
 // for v. An odd number of Float4, so that eight neighbouring threads read the same member from all 32 banks; for that
 // one edge stands apart.
-template <int constants_>
 struct CellRecord {
-  CellConstants<constants_> constants[4];  // of each row
-  Float4 dual_row[2];                      // last row of the dual along y
-  Float4 dual_column[2];                   // last column of the dual along x
-  Float4 primal_row[2];                    // first row of the flow
-  Float4 primal_column[1];                 // first column of the flow; v's is in RegionMemory
+  CellConstants constants[4];  // of each row
+  Float4 dual_row[2];          // last row of the dual along y
+  Float4 dual_column[2];       // last column of the dual along x
+  Float4 primal_row[2];        // first row of the flow
+  Float4 primal_column[1];     // first column of the flow; v's is in RegionMemory
 };
 
 // The shared memory of a rank.
 //
 // The rows of edges form a ring: nobody in the region reads the last row's duals or the first row's flow, so in their
 // place stand those that the ranks above and below have passed here, or zeros.
-template <int constants>
 struct RegionMemory {
-  using Record = CellRecord<constants>;
-  static_assert(sizeof(Record) / sizeof(Float4) % 2 == 1);
+  static_assert(sizeof(CellRecord) / sizeof(Float4) % 2 == 1);
 
   double* rank_sums;  // of every rank, in every rank's memory
   float* warp_sums;   // of this rank
-  Record* cells;
+  StopProgress* progress;
+  IterationTask* task;
+  CellRecord* cells;
   Float4* v_columns;
   CellFlags* flags;
 
   FLOWKIT_DEVICE RegionMemory(Float4* base, int count) {
     rank_sums = reinterpret_cast<double*>(base);
     warp_sums = reinterpret_cast<float*>(rank_sums + kMostRanks);
-    cells = reinterpret_cast<Record*>(base + kSumBytes / sizeof(Float4));
+    progress = reinterpret_cast<StopProgress*>(warp_sums + kMostWarps);
+    task = reinterpret_cast<IterationTask*>(progress + 1);
+    cells = reinterpret_cast<CellRecord*>(base + kHeaderBytes / sizeof(Float4));
     v_columns = reinterpret_cast<Float4*>(cells + count);
     flags = reinterpret_cast<CellFlags*>(v_columns + count);
   }
@@ -151,7 +165,12 @@ struct RegionMemory {
     return component == 0 ? cells[cell].primal_column[0] : v_columns[cell];
   }
 };
-static_assert(kSumBytes % sizeof(Float4) == 0, "the records behind the sums are aligned");
+static_assert(kHeaderBytes % sizeof(Float4) == 0, "the records behind the header are aligned");
+static_assert(kHeaderBytes >=
+              kMostRanks * sizeof(double) + kMostWarps * sizeof(float) + sizeof(StopProgress) + sizeof(IterationTask));
+
+// In 32 bits, which take fewer registers.
+FLOWKIT_DEVICE int index_in_plane(const Grid& grid, int x, int y) { return y * static_cast<int>(grid.stride) + x; }
 
 // Four pixels of a plane, 0 where they are not in the image.
 FLOWKIT_DEVICE Float4 load_four(const float* plane, const Grid& grid, int x, int y) {
@@ -177,10 +196,8 @@ FLOWKIT_DEVICE void store_four(const Float4& row, float* plane, const Grid& grid
 }
 
 // A cell's variables wherever they are: component 0 is u, 1 is v; pixel (i, j) of the cell.
-template <int constants>
 struct CellView {
-  using Memory = RegionMemory<constants>;
-  const Memory& memory;
+  const RegionMemory& memory;
   Cell& cell;
   int thread;
 

@@ -55,8 +55,8 @@ struct MotionCube {
 
 template <class Value, class Launcher>
 void launch_motion_cube(Launcher& launcher, Size size, int pairs, const float* flow, Value* cube) {
-  const EachPixel<MotionCube<Value>> program(size, 1, {size, flow, cube});
-  launcher.launch(program, program.teams(pairs));
+  const EachPixel<MotionCube<Value>> program(size, pairs, 1, {size, flow, cube});
+  launcher.loop(program, program.all_tiles);
 }
 
 }  // namespace flowkit

@@ -4,6 +4,11 @@
 #include <cooperative_groups.h>
 #include <cuda_runtime.h>
 
+#include <algorithm>
+#include <map>
+#include <stdexcept>
+#include <tuple>
+
 #include "check.h"
 #include "team.h"
 
@@ -23,6 +28,7 @@ class CudaTeam {
   }
 
   FLOWKIT_DEVICE int index() const { return ranks_ == 1 ? blockIdx.x : blockIdx.x / ranks_; }
+  FLOWKIT_DEVICE int teams() const { return ranks_ == 1 ? gridDim.x : gridDim.x / ranks_; }
   // The ranks of a team are consecutive blocks: a cluster of one dimension.
   FLOWKIT_DEVICE int rank() const { return rank_; }
   FLOWKIT_DEVICE int ranks() const { return ranks_; }
@@ -120,34 +126,85 @@ inline cudaLaunchAttribute cluster_of(int ranks) {
 // Launches on one stream of the current device; throws where a call fails.
 class CudaLauncher {
  public:
-  explicit CudaLauncher(cudaStream_t stream) : stream_(stream) {}
+  explicit CudaLauncher(cudaStream_t stream) : stream_(stream) {
+    int device = 0;
+    check(cudaGetDevice(&device), "cudaGetDevice");
+    check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+  }
 
   template <class P>
   void launch(const P& program, std::int64_t teams) const {
-    const int ranks = program.ranks();
-    const std::int64_t blocks = teams * ranks;
+    const std::int64_t blocks = teams * program.ranks();
     if (blocks == 0) return;
-    if (blocks > kMostBlocks) throw std::runtime_error("a batch of too many pairs for one launch: give fewer");
-    const std::size_t shared_bytes = program.shared_bytes();
-    if (shared_bytes > kSharedWithoutAsking)
-      check(cudaFuncSetAttribute(run_program<P>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 static_cast<int>(shared_bytes)),
-            "cudaFuncSetAttribute");
-    cudaLaunchAttribute cluster = cluster_of(ranks);
-    cudaLaunchConfig_t config = {};
+    if (blocks > kMostBlocks) throw std::invalid_argument(kTooMany);
+    allow_shared_memory<P>(program.shared_bytes());
+    cudaLaunchAttribute cluster = cluster_of(program.ranks());
+    cudaLaunchConfig_t config = configuration(program, cluster);
     config.gridDim = dim3(static_cast<unsigned>(blocks));
-    config.blockDim = dim3(static_cast<unsigned>(program.threads()));
-    config.dynamicSmemBytes = shared_bytes;
-    config.stream = stream_;
-    config.attrs = &cluster;
-    config.numAttrs = ranks > 1 ? 1 : 0;
     check(cudaLaunchKernelEx(&config, run_program<P>, program), "cudaLaunchKernelEx");
   }
 
+  // As many teams as run at a time, each of which takes item after item: where most items turn out to need nothing,
+  // they cost next to nothing.
+  template <class P>
+  void loop(const P& program, std::int64_t items) const {
+    if (items > kMostBlocks) throw std::invalid_argument(kTooMany);
+    launch(program, std::min<std::int64_t>(items, std::max(1, teams_at_a_time(program))));
+  }
+
  private:
+  template <class P>
+  static void allow_shared_memory(std::size_t bytes) {
+    if (bytes > kSharedWithoutAsking)
+      check(cudaFuncSetAttribute(run_program<P>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+            "cudaFuncSetAttribute");
+  }
+
+  template <class P>
+  cudaLaunchConfig_t configuration(const P& program, cudaLaunchAttribute& cluster) const {
+    cudaLaunchConfig_t config = {};
+    config.gridDim = dim3(static_cast<unsigned>(program.ranks()));
+    config.blockDim = dim3(static_cast<unsigned>(program.threads()));
+    config.dynamicSmemBytes = program.shared_bytes();
+    config.stream = stream_;
+    config.attrs = &cluster;
+    config.numAttrs = program.ranks() > 1 ? 1 : 0;
+    return config;
+  }
+
+  // Asked for once a kernel and shape: the driver takes longer to say it than to launch.
+  template <class P>
+  int teams_at_a_time(const P& program) const {
+    const Shape shape = {reinterpret_cast<const void*>(&run_program<P>), program.ranks(), program.threads(),
+                         program.shared_bytes()};
+    const auto [known, added] = teams_.try_emplace(shape, 0);
+    if (added) known->second = ask_for_teams(program);
+    return known->second;
+  }
+
+  template <class P>
+  int ask_for_teams(const P& program) const {
+    allow_shared_memory<P>(program.shared_bytes());
+    int teams = 0;
+    if (program.ranks() > 1) {
+      cudaLaunchAttribute cluster = cluster_of(program.ranks());
+      const cudaLaunchConfig_t config = configuration(program, cluster);
+      check(cudaOccupancyMaxActiveClusters(&teams, run_program<P>, &config), "cudaOccupancyMaxActiveClusters");
+      return teams;
+    }
+    check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&teams, run_program<P>, program.threads(),
+                                                        program.shared_bytes()),
+          "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
+    return teams * multiprocessors_;
+  }
+
+  using Shape = std::tuple<const void*, int, int, std::size_t>;
+  static constexpr const char* kTooMany = "a batch of too many pairs for one launch: give fewer";
   static constexpr std::int64_t kMostBlocks = 0x7fffffff;
   static constexpr std::size_t kSharedWithoutAsking = 48 * 1024;
   cudaStream_t stream_;
+  int multiprocessors_ = 1;
+  mutable std::map<Shape, int> teams_;
 };
 
 }  // namespace flowkit

@@ -10,12 +10,13 @@ struct Decide : Program {
   static constexpr int kMostThreads = 256;
   Batch batch;
   IterationPlan plan;
+  StopTest stop;
   int count;         // iterations of the launch before
   bool from_median;  // whether that launch took u and v from the median's planes
   bool tested;
 
-  Decide(const Batch& batch, const IterationPlan& plan, int count, bool from_median, bool tested)
-      : batch(batch), plan(plan), count(count), from_median(from_median), tested(tested) {}
+  Decide(const Batch& batch, const IterationPlan& plan, const StopTest& stop, int count, bool from_median, bool tested)
+      : batch(batch), plan(plan), stop(stop), count(count), from_median(from_median), tested(tested) {}
   std::size_t shared_bytes() const { return sizeof(double) * plan.iterations; }
 
   // The launch's result is the pair's state from now on.
@@ -32,9 +33,9 @@ struct Decide : Program {
       return;
     }
     if (count == 0) return;
-    StopTest stop = status.stop;
+    StopProgress progress = status.progress;
     for (int i = 0; tested && i < count; ++i) {
-      if (!stop.done(sums[i])) continue;
+      if (!stop.done(progress, sums[i])) continue;
       if (i + 1 < count) {
         status.repeat = i + 1;
         status.from_median = from_median;
@@ -43,7 +44,7 @@ struct Decide : Program {
       status.active = 0;
     }
     accept(status, count);
-    status.stop = stop;
+    status.progress = progress;
   }
 
   template <class Team>

@@ -1,6 +1,7 @@
 // Runs block programs on the host, one thread after the other: how they are tested where there is no GPU.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 #include <type_traits>
@@ -18,8 +19,9 @@ enum class ThreadOrder { forward, reverse };
 
 class HostTeam {
  public:
-  HostTeam(int index, int ranks, int threads, std::size_t shared_bytes, ThreadOrder order)
+  HostTeam(int index, int teams, int ranks, int threads, std::size_t shared_bytes, ThreadOrder order)
       : index_(index),
+        teams_(teams),
         ranks_(ranks),
         threads_(threads),
         order_(order),
@@ -30,6 +32,7 @@ class HostTeam {
   }
 
   int index() const { return index_; }
+  int teams() const { return teams_; }
   int rank() const { return rank_; }
   int ranks() const { return ranks_; }
   int threads() const { return threads_; }
@@ -91,7 +94,7 @@ class HostTeam {
     return sums[0];
   }
 
-  int index_, ranks_, threads_;
+  int index_, teams_, ranks_, threads_;
   ThreadOrder order_;
   int rank_ = 0;
   std::size_t stride_;
@@ -106,10 +109,16 @@ class HostLauncher {
   void launch(const P& program, std::int64_t teams) {
     if (program.ranks() > 1 && !P::kClusters) throw std::logic_error("a program without clusters has one rank");
     if (program.threads() > P::kMostThreads) throw std::logic_error("more threads than the program has registers for");
-    for (std::int64_t i = 0; i < teams; ++i) {
-      HostTeam team(static_cast<int>(i), program.ranks(), program.threads(), program.shared_bytes(), order_);
+    for (int i = 0; i < teams; ++i) {
+      HostTeam team(i, static_cast<int>(teams), program.ranks(), program.threads(), program.shared_bytes(), order_);
       program(team);
     }
+  }
+
+  // Few teams, so that each takes several items.
+  template <class P>
+  void loop(const P& program, std::int64_t items) {
+    launch(program, std::min<std::int64_t>(items, 3));
   }
 
  private:

@@ -4,9 +4,9 @@
 // the cell, the dual step u and v right of and below it; neighbours pass these edges through shared memory, and the
 // ranks of a cluster through each other's. Two ways to cover a level (IterationPlan):
 //
-// *resident*: the team's ranks hold bands of the whole level and run all iterations of a launch, with the stop test
-// after each: a warp's sum of squared changes is written before the barrier between the phases, added up during the
-// dual step, and read behind the barrier that ends it, so the test waits for nobody.
+// *resident*: the team's ranks hold bands of the whole level and run all iterations of a warp, with the medians between
+// them and the stop test after each: a warp's sum of squared changes is written before the barrier between the phases,
+// added up during the dual step, and read behind the barrier that ends it, so the test waits for nobody.
 //
 // *tiled*: a team holds a tile and a halo of as many pixels as iterations. It reads one of the pair's two states and
 // writes its own pixels into the other, with the sums of each iteration beside. Where the stop turns out to have fallen
@@ -22,12 +22,19 @@
 namespace flowkit {
 
 // What of the iteration is fixed at compile time.
-template <DataTerm term_, Rounding rounding_, bool affine_>
+template <DataTerm term_, Rounding rounding_, bool affine_, bool may_stop_ = true>
 struct IterationConfig {
   static constexpr DataTerm term = term_;
   static constexpr Rounding rounding = rounding_;
-  static constexpr bool affine = affine_;  // off: the affine reference is zero
-  static constexpr int constants = term == DataTerm::patch ? 5 : 4;
+  static constexpr bool affine = affine_;      // off: the affine reference is zero
+  static constexpr bool may_stop = may_stop_;  // off: nothing stops early
+};
+
+// What a launch does.
+struct IterationWork {
+  bool tested;       // off: nothing stops early
+  int count;         // iterations, for pairs that have none to repeat
+  bool from_median;  // u and v come from the median's planes
 };
 
 template <class Config>
@@ -40,47 +47,28 @@ struct Iterate : Program {
     const bool large = architecture >= 900 && architecture < 1200;
     return large ? kMostThreads : (architecture == 800 ? 384 : 256);
   }
-  // What a team does in this launch.
-  struct Task {
-    int pair, tile;
-    int target;   // the state to write
-    bool median;  // u and v come from the median's planes
-    AffineGradient affine;
-  };
-  using Memory = RegionMemory<Config::constants>;
-  using View = CellView<Config::constants>;
-
   Batch batch;
   Grid grid;
   IterationPlan plan;
   StepSizes steps;
   StopTest stop;
-  bool tested;       // off: nothing stops early
-  int count;         // iterations of this launch, for pairs that have none to repeat
-  bool from_median;  // u and v come from the median's planes
+  IterationWork work;
+  int items;  // a pair or a tile each
 
-  Iterate(const Batch& batch, Grid grid, const IterationPlan& plan, const StepSizes& steps, const StopTest& stop,
-          bool tested, int count, bool from_median)
-      : batch(batch),
-        grid(grid),
-        plan(plan),
-        steps(steps),
-        stop(stop),
-        tested(tested),
-        count(count),
-        from_median(from_median) {}
+  Iterate(const Batch& batch, int pairs, Grid grid, const IterationPlan& plan, const StepSizes& steps,
+          const StopTest& stop, const IterationWork& work)
+      : batch(batch), grid(grid), plan(plan), steps(steps), stop(stop), work(work), items(pairs * plan.tiles()) {}
   int ranks() const { return plan.ranks; }
   int threads() const { return plan.threads(); }
   std::size_t shared_bytes() const { return plan.shared_bytes(); }
-  std::int64_t teams(int pairs) const { return static_cast<std::int64_t>(pairs) * plan.tiles(); }
 
   template <class Team>
-  FLOWKIT_DEVICE Memory memory(Team& team, int rank) const {
-    return Memory(team.template shared<Float4>(rank), plan.cells());
+  FLOWKIT_DEVICE RegionMemory memory(Team& team, int rank) const {
+    return RegionMemory(team.template shared<Float4>(rank), plan.threads());
   }
   template <class Team>
-  FLOWKIT_DEVICE Memory remote_memory(Team& team, int rank) const {
-    return Memory(team.template remote<Float4>(rank), plan.cells());
+  FLOWKIT_DEVICE RegionMemory remote_memory(Team& team, int rank) const {
+    return RegionMemory(team.template remote<Float4>(rank), plan.threads());
   }
 
   // The same cell's place in the region's next row up or down, as a ring.
@@ -91,15 +79,16 @@ struct Iterate : Program {
     return flags.is(CellFlags::kLastRow) ? cell - (plan.rows - 1) * plan.columns : cell + plan.columns;
   }
 
-  FLOWKIT_DEVICE void load(const Task& task, const View& cell, const CellPlace& p) const {
+  FLOWKIT_DEVICE void load(const IterationTask& task, const CellView& cell, const CellPlace& p) const {
     FLOWKIT_UNROLL
     for (int which = 0; which < kVariables; ++which) {
-      if (!opaque(plan.columns)) continue;
+      // One after the other, or registers run short.
+      const int height = opaque(plan.columns) ? grid.height : 0;
       const bool filtered = task.median && which <= kV;
       const float* plane = filtered ? batch.median(task.pair, which) : batch.current(task.pair, which);
       FLOWKIT_UNROLL
       for (int j = 0; j < kCellRows; ++j) {
-        const Float4 row = load_four(plane, grid, p.x, p.y + j);
+        const Float4 row = p.y + j < height ? load_four(plane, grid, p.x, p.y + j) : Float4{};
         FLOWKIT_UNROLL
         for (int i = 0; i < kCellColumns; ++i) cell.variable(which, j, i) = row.at[i];
       }
@@ -107,17 +96,17 @@ struct Iterate : Program {
   }
 
   // A cell's record before the first iteration.
-  FLOWKIT_DEVICE void prepare(const Memory& own, const Task& task, int rank, int thread) const {
+  FLOWKIT_DEVICE void prepare(const RegionMemory& own, const IterationTask& task, int rank, int thread) const {
     const CellPlace p = place_of(plan, grid, task.tile, rank, thread);
     CellFlags flags = flags_of(plan, grid, task.tile, rank, thread, p);
     // Nobody asks for the change of pixels that no one owns.
-    if (tested) flags.own(p.left - p.x, p.right - p.x, p.top - p.y, p.bottom - p.y);
+    if (tested()) flags.own(p.left - p.x, p.right - p.x, p.top - p.y, p.bottom - p.y);
     own.flags[thread] = flags;
     auto& cell = own.cells[thread];
     for (int j = 0; j < kCellRows; ++j) {
-      CellConstants<Config::constants> row;
+      CellConstants row;
       FLOWKIT_UNROLL
-      for (int k = 0; k < Config::constants; ++k) row.set(k, load_four(batch.data(task.pair, k), grid, p.x, p.y + j));
+      for (int k = 0; k < kConstants; ++k) row.set(k, load_four(batch.data(task.pair, k), grid, p.x, p.y + j));
       cell.constants[j] = row;
     }
     // What no rank will pass here: above the first rank there are no duals; below the last one nothing is read for its
@@ -126,7 +115,7 @@ struct Iterate : Program {
     if (flags.is(CellFlags::kFirstRow) && rank == plan.ranks - 1) cell.primal_row[0] = cell.primal_row[1] = Float4{};
   }
 
-  FLOWKIT_DEVICE void store(const Task& task, const View& cell, const CellPlace& p) const {
+  FLOWKIT_DEVICE void store(const IterationTask& task, const CellView& cell, const CellPlace& p) const {
     FLOWKIT_UNROLL
     for (int which = 0; which < kVariables; ++which) {
       if (!opaque(plan.columns)) continue;
@@ -142,7 +131,7 @@ struct Iterate : Program {
 
   // The duals that the cells below need; those for the right are in the record already.
   template <class Team>
-  FLOWKIT_DEVICE void pass_duals(Team& team, int rank, const View& cell) const {
+  FLOWKIT_DEVICE void pass_duals(Team& team, int rank, const CellView& cell) const {
     const CellFlags flags = cell.memory.flags[cell.thread];
     const bool here = !flags.is(CellFlags::kLastRow);
     if (!here && !flags.is(CellFlags::kRankBelow)) return;
@@ -154,7 +143,7 @@ struct Iterate : Program {
 
   // The flow that the cells above need.
   template <class Team>
-  FLOWKIT_DEVICE void pass_flow(Team& team, int rank, const View& cell) const {
+  FLOWKIT_DEVICE void pass_flow(Team& team, int rank, const CellView& cell) const {
     const CellFlags flags = cell.memory.flags[cell.thread];
     const bool here = !flags.is(CellFlags::kFirstRow);
     if (!here && !flags.is(CellFlags::kRankAbove)) return;
@@ -170,12 +159,12 @@ struct Iterate : Program {
     return divergence_first_column(px, py, above);
   }
 
-  FLOWKIT_DEVICE Vector2<float> data_step_at(const CellConstants<Config::constants>& c, int i, float u, float v) const {
+  FLOWKIT_DEVICE Vector2<float> data_step_at(const CellConstants& c, int i, float u, float v) const {
     if constexpr (Config::term == DataTerm::patch) {
       return data_step(PatchStep<float>{c.at(0, i), c.at(1, i), c.at(2, i), c.at(3, i), c.at(4, i)}, u, v);
     } else {
       const Linearised<float> at = {c.at(0, i), c.at(1, i), c.at(2, i), c.at(3, i)};
-      const Vector2<float> d = data_step(at, u, v, steps);
+      const Vector2<float> d = data_step(at, c.at(4, i), u, v, steps);
       return {u + d.x, v + d.y};
     }
   }
@@ -184,7 +173,7 @@ struct Iterate : Program {
   //
   // opaque() stands where it does, here and below, because with it the compiler stays within 128 registers without
   // spilling; benchmarks/kernel_resources.py watches that.
-  FLOWKIT_DEVICE float primal(const View& cell) const {
+  FLOWKIT_DEVICE float primal(const CellView& cell) const {
     const int thread = cell.thread;
     const CellFlags flags = cell.memory.flags[thread];
     const bool has_left = !flags.is(CellFlags::kFirstColumn), image_left = flags.is(CellFlags::kImageLeft);
@@ -194,10 +183,10 @@ struct Iterate : Program {
     FLOWKIT_UNROLL
     for (int j = 0; j < kCellRows; ++j) {
       if (!opaque(plan.columns)) continue;
-      const CellConstants<Config::constants> constants = cell.memory.cells[thread].constants[j];
+      const CellConstants constants = cell.memory.cells[thread].constants[j];
       FLOWKIT_UNROLL
       for (int i = 0; i < kCellColumns; ++i) {
-        if (Config::term == DataTerm::patch && i % 2 == 0 && !opaque(plan.columns)) continue;
+        if (Config::affine && i % 2 == 0 && !opaque(plan.columns)) continue;
         const Vector2<float> old = {cell.flow(0, j, i), cell.flow(1, j, i)};
         const Vector2<float> moved = data_step_at(constants, i, old.x, old.y);
         float div[2];
@@ -210,7 +199,8 @@ struct Iterate : Program {
         const float u = moved.x + steps.theta * div[0], v = moved.y + steps.theta * div[1];
         cell.flow(0, j, i) = u;
         cell.flow(1, j, i) = v;
-        if (flags.owns(i, j)) change += (u - old.x) * (u - old.x) + (v - old.y) * (v - old.y);
+        if (Config::may_stop && flags.owns(i, j))
+          change = fmaf(u - old.x, u - old.x, fmaf(v - old.y, v - old.y, change));
       }
     }
     return change;
@@ -218,7 +208,7 @@ struct Iterate : Program {
 
   // Behind the last column (row) the flow goes on with the slope of the affine reference: here what of that is in
   // registers. The first column, which other threads read in this phase, is left to dual().
-  FLOWKIT_DEVICE static void continue_flow(const View& cell, const AffineGradient& affine) {
+  FLOWKIT_DEVICE static void continue_flow(const CellView& cell, const AffineGradient& affine) {
     const CellFlags flags = cell.memory.flags[cell.thread];
     if (!flags.ends()) return;
     FLOWKIT_UNROLL
@@ -235,7 +225,7 @@ struct Iterate : Program {
     }
   }
 
-  FLOWKIT_DEVICE void dual_at(const View& cell, int j, int i, const Vector2<float> (&grad)[2]) const {
+  FLOWKIT_DEVICE void dual_at(const CellView& cell, int j, int i, const Vector2<float> (&grad)[2]) const {
     Vector2<float> pu = {cell.dual_x(0, j, i), cell.dual_y(0, j, i)}, pv = {cell.dual_x(1, j, i), cell.dual_y(1, j, i)};
     if constexpr (Config::rounding == Rounding::fast) {
       dual_step_pair(pu, pv, grad[0], grad[1], steps.dual_step);
@@ -249,7 +239,7 @@ struct Iterate : Program {
     cell.dual_y(1, j, i) = pv.y;
   }
 
-  FLOWKIT_DEVICE void dual(const View& cell, const AffineGradient& affine) const {
+  FLOWKIT_DEVICE void dual(const CellView& cell, const AffineGradient& affine) const {
     const int thread = cell.thread;
     const CellFlags flags = cell.memory.flags[thread];
     const Vector2<float> slope[2] = {{affine.ux, affine.uy}, {affine.vx, affine.vy}};
@@ -276,112 +266,159 @@ struct Iterate : Program {
     }
   }
 
-  // The phase of the primal step, with the sums of the squared change of each warp.
-  template <class Team, class Cells>
-  FLOWKIT_DEVICE void move_flow(Team& team, Cells& cells) const {
-    const auto body = [&](int rank, int thread) {
-      if (thread >= plan.cells()) return 0.0f;
-      const Memory own = memory(team, rank);
-      const View cell = {own, cells(rank, thread), thread};
-      const float change = primal(cell);
-      pass_flow(team, rank, cell);
-      return change;
-    };
-    team.for_each(body, [&](int rank, int warp, float sum) { memory(team, rank).warp_sums[warp] = sum; });
-  }
-
-  // One thread of each rank adds up its warps' sums, for all ranks to see, or as a tile's for Decide.
   template <class Team>
-  FLOWKIT_DEVICE void sum_warps(Team& team, int rank, const Task& task, int iteration) const {
-    const float* warps = memory(team, rank).warp_sums;
-    double sum = 0.0;
-    FLOWKIT_NO_UNROLL
-    for (int w = 0; w < plan.threads() / kWarp; ++w) sum += warps[w];
-    if (!plan.resident) {
-      batch.errors[task.pair * batch.pair_errors + iteration * plan.tiles() + task.tile] = sum;
-      return;
-    }
-    FLOWKIT_NO_UNROLL
-    for (int r = 0; r < plan.ranks; ++r) remote_memory(team, r).rank_sums[rank] = sum;
-  }
-
-  template <class Team>
-  FLOWKIT_DEVICE double sum_ranks(Team& team) const {
-    const double* sums = memory(team, team.rank()).rank_sums;
+  FLOWKIT_DEVICE double sum_ranks(Team& team, int rank) const {
+    const double* sums = memory(team, rank).rank_sums;
     double sum = 0.0;
     FLOWKIT_NO_UNROLL
     for (int r = 0; r < plan.ranks; ++r) sum += sums[r];
     return sum;
   }
 
+  FLOWKIT_DEVICE bool tested() const { return Config::may_stop && work.tested; }
+  FLOWKIT_DEVICE bool tests_here() const { return tested() && plan.resident; }
+
+  // Whether the last iteration was the last of the warp.
+  template <class Team>
+  FLOWKIT_DEVICE bool is_last(Team& team) const {
+    StopProgress progress = *memory(team, team.rank()).progress;
+    return tests_here() && stop.done(progress, sum_ranks(team, team.rank()));
+  }
+
+  template <class Team>
+  FLOWKIT_DEVICE void update_progress(Team& team, int rank) const {
+    if (tests_here()) stop.done(*memory(team, rank).progress, sum_ranks(team, rank));
+  }
+
+  // The phase of the primal step, with the sums of the squared change of each warp.
+  //
+  // Beside it the stop test of the iteration before is brought up to date, which all threads have looked at.
+  template <class Team, class Cells>
+  FLOWKIT_DEVICE void move_flow(Team& team, Cells& cells, bool first) const {
+    const auto body = [&](int rank, int thread) {
+      if (thread == 0 && !first) update_progress(team, rank);
+      const RegionMemory own = memory(team, rank);
+      const CellView cell = {own, cells(rank, thread), thread};
+      const float change = primal(cell);
+      pass_flow(team, rank, cell);
+      return change;
+    };
+    if constexpr (Config::may_stop)
+      team.for_each(body, [&](int rank, int warp, float sum) { memory(team, rank).warp_sums[warp] = sum; });
+    else
+      team.for_each(body);
+  }
+
+  // One thread of each rank adds up its warps' sums, for all ranks to see, or as a tile's for Decide.
+  template <class Team>
+  FLOWKIT_DEVICE void sum_warps(Team& team, int rank, int iteration) const {
+    const RegionMemory own = memory(team, rank);
+    const float* warps = own.warp_sums;
+    double sum = 0.0;
+    FLOWKIT_NO_UNROLL
+    for (int w = 0; w < plan.threads() / kWarp; ++w) sum += warps[w];
+    if (!plan.resident) {
+      batch.errors[own.task->pair * batch.pair_errors + iteration * plan.tiles() + own.task->tile] = sum;
+      return;
+    }
+    FLOWKIT_NO_UNROLL
+    for (int r = 0; r < plan.ranks; ++r) remote_memory(team, r).rank_sums[rank] = sum;
+  }
+
   // The phase of the dual step; the warps' sums are added up beside it.
   template <class Team, class Cells>
-  FLOWKIT_DEVICE void move_duals(Team& team, Cells& cells, const Task& task, int iteration) const {
+  FLOWKIT_DEVICE void move_duals(Team& team, Cells& cells, int iteration) const {
     team.for_each([&](int rank, int thread) {
-      if (tested && thread == 0) sum_warps(team, rank, task, iteration);
-      if (thread >= plan.cells()) return;
-      const Memory own = memory(team, rank);
-      const View cell = {own, cells(rank, thread), thread};
-      continue_flow(cell, task.affine);
-      dual(cell, task.affine);
+      if (tested() && thread == 0) sum_warps(team, rank, iteration);
+      const RegionMemory own = memory(team, rank);
+      const CellView cell = {own, cells(rank, thread), thread};
+      const AffineGradient affine = Config::affine ? own.task->affine : AffineGradient{};
+      continue_flow(cell, affine);
+      dual(cell, affine);
       pass_duals(team, rank, cell);
     });
   }
 
-  // Everything a region needs onto the chip.
-  template <class Team, class Cells>
-  FLOWKIT_DEVICE void enter(Team& team, Cells& cells, const Task& task) const {
+  // What stays on the chip for all iterations.
+  template <class Team>
+  FLOWKIT_DEVICE void enter(Team& team, const IterationTask& task) const {
     team.for_each([&](int rank, int thread) {
-      if (thread < plan.cells()) prepare(memory(team, rank), task, rank, thread);
+      const RegionMemory own = memory(team, rank);
+      prepare(own, task, rank, thread);
+      if (thread != 0) return;
+      *own.task = task;
+      *own.progress = batch.status[task.pair].progress;
     });
+  }
+
+  // The region's variables onto the chip.
+  template <class Team, class Cells>
+  FLOWKIT_DEVICE void read_state(Team& team, Cells& cells) const {
     team.for_each([&](int rank, int thread) {
-      if (thread >= plan.cells()) return;
-      const Memory own = memory(team, rank);
-      const View cell = {own, cells(rank, thread), thread};
-      load(task, cell, place_of(plan, grid, task.tile, rank, thread));
+      const RegionMemory own = memory(team, rank);
+      const CellView cell = {own, cells(rank, thread), thread};
+      load(*own.task, cell, place_of(plan, grid, own.task->tile, rank, thread));
       pass_duals(team, rank, cell);
     });
   }
 
-  // And back, what it owns.
+  // And back, those that it owns. Returns the item.
   template <class Team, class Cells>
-  FLOWKIT_DEVICE void leave(Team& team, Cells& cells, const Task& task) const {
+  FLOWKIT_DEVICE int write_state(Team& team, Cells& cells) const {
+    int item = 0;
     team.for_each([&](int rank, int thread) {
-      if (thread >= plan.cells()) return;
-      const Memory own = memory(team, rank);
-      store(task, View{own, cells(rank, thread), thread}, place_of(plan, grid, task.tile, rank, thread));
+      const RegionMemory own = memory(team, rank);
+      const IterationTask& task = *own.task;
+      store(task, CellView{own, cells(rank, thread), thread}, place_of(plan, grid, task.tile, rank, thread));
+      item = task.pair * plan.tiles() + task.tile;
+    });
+    return item;
+  }
+
+  FLOWKIT_DEVICE int iterations_of(const PairStatus& status) const {
+    if (!status.active) return 0;
+    return status.repeat > 0 ? status.repeat : work.count;
+  }
+
+  // Runs an item's iterations, if there are any. Returns the item, which no register holds meanwhile.
+  template <class Team>
+  FLOWKIT_DEVICE int run(Team& team, int item) const {
+    const int pair = item / plan.tiles();
+    const PairStatus& status = batch.status[pair];
+    const int most = iterations_of(status);
+    if (most == 0) return item;
+    enter(team, {pair, item % plan.tiles(), plan.resident ? status.current : 1 - status.current,
+                 status.repeat > 0 ? status.from_median != 0 : work.from_median, status.affine});
+    typename Team::template PerThread<Cell> cells(team);
+    read_state(team, cells);
+    bool stopped = false;
+    int done = 0;
+    while (done < most && !stopped) {
+      move_flow(team, cells, done == 0);
+      move_duals(team, cells, done++);
+      stopped = is_last(team);
+    }
+    const int same = write_state(team, cells);
+    if (plan.resident) conclude(team, done, stopped);  // of tiles, Decide says what became of the pair
+    return same;
+  }
+
+  template <class Team>
+  FLOWKIT_DEVICE void conclude(Team& team, int done, bool stopped) const {
+    team.for_each([&](int rank, int thread) {
+      if (rank != 0 || thread != 0) return;
+      update_progress(team, rank);
+      PairStatus& status = batch.status[memory(team, rank).task->pair];
+      status.iterations += done;
+      status.progress = *memory(team, rank).progress;
+      status.active = !stopped;
     });
   }
 
   template <class Team>
   FLOWKIT_DEVICE void operator()(Team& team) const {
-    const int pair = team.index() / plan.tiles();
-    PairStatus& status = batch.status[pair];
-    const bool repeats = status.repeat > 0;
-    const int most = repeats ? status.repeat : count;
-    if (!status.active || most == 0) return;
-    const Task task = {pair, team.index() % plan.tiles(), plan.resident ? status.current : 1 - status.current,
-                       repeats ? status.from_median != 0 : from_median,
-                       Config::affine ? status.affine : AffineGradient{}};
-    typename Team::template PerThread<Cell> cells(team);
-    enter(team, cells, task);
-    StopTest test = stop;
-    test.resume(status.stop);
-    bool stopped = false;
-    int done = 0;
-    while (done < most && !stopped) {
-      move_flow(team, cells);
-      move_duals(team, cells, task, done++);
-      if (tested && plan.resident) stopped = test.done(sum_ranks(team));
-    }
-    leave(team, cells, task);
-    if (!plan.resident) return;  // Decide says what became of the pair
-    team.for_each([&](int rank, int thread) {
-      if (rank != 0 || thread != 0) return;
-      status.iterations += done;
-      status.stop = test;
-      status.active = !stopped;
-    });
+    FLOWKIT_NO_UNROLL
+    for (int item = team.index(); item < items; item += team.teams()) item = run(team, item);
   }
 };
 

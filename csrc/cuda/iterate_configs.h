@@ -8,17 +8,19 @@ namespace flowkit {
 
 using PixelOpencv = IterationConfig<DataTerm::pixel, Rounding::opencv, false>;
 using PixelFast = IterationConfig<DataTerm::pixel, Rounding::fast, false>;
-using PatchFast = IterationConfig<DataTerm::patch, Rounding::fast, true>;
+using PatchFast = IterationConfig<DataTerm::patch, Rounding::fast, true, false>;
 // With an affine reference of zero these, and the one before, compute what a form without one would.
 using PixelOpencvAffine = IterationConfig<DataTerm::pixel, Rounding::opencv, true>;
 using PixelFastAffine = IterationConfig<DataTerm::pixel, Rounding::fast, true>;
+using PatchFastStopping = IterationConfig<DataTerm::patch, Rounding::fast, true>;
 using PatchOpencv = IterationConfig<DataTerm::patch, Rounding::opencv, true>;
 
 // Calls use(config) with the form for these parameters.
 template <class Use>
 void with_config(const TVL1Params& p, const Use& use) {
   const bool fast = p.rounding == Rounding::fast;
-  if (p.data_term == DataTerm::patch) return fast ? use(PatchFast{}) : use(PatchOpencv{});
+  if (p.data_term == DataTerm::patch && fast) return p.epsilon > 0.0 ? use(PatchFastStopping{}) : use(PatchFast{});
+  if (p.data_term == DataTerm::patch) return use(PatchOpencv{});
   if (p.affine_reference) return fast ? use(PixelFastAffine{}) : use(PixelOpencvAffine{});
   return fast ? use(PixelFast{}) : use(PixelOpencv{});
 }

@@ -6,8 +6,8 @@
 namespace flowkit {
 
 std::size_t IterationPlan::shared_bytes() const {
-  const std::size_t constants = (five_constants ? 5 : 4) * kCellRows, edges = 8;
-  return kSumBytes + cells() * ((constants + edges) * sizeof(Float4) + sizeof(std::uint32_t));
+  constexpr std::size_t constants = 5 * kCellRows, edges = 8;
+  return kHeaderBytes + threads() * ((constants + edges) * sizeof(Float4) + sizeof(std::uint32_t));
 }
 
 namespace {
@@ -59,9 +59,8 @@ bool plan_tiled(Size size, const DeviceLimits& limits, IterationPlan& best) {
 
 }  // namespace
 
-IterationPlan plan_iteration(Size size, DataTerm term, const DeviceLimits& limits) {
+IterationPlan plan_iteration(Size size, const DeviceLimits& limits) {
   IterationPlan plan = {};
-  plan.five_constants = term == DataTerm::patch;
   using Force = DeviceLimits::Force;
   if (limits.force != Force::tiled && plan_resident(size, limits, plan)) return plan;
   if (limits.force != Force::resident && plan_tiled(size, limits, plan)) return plan;

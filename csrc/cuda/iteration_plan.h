@@ -28,7 +28,6 @@ struct IterationPlan {
   int ranks;
   int tiles_x, tiles_y;
   int iterations;  // most of a launch
-  bool five_constants;
 
   FLOWKIT_HD int cells() const { return columns * rows; }
   FLOWKIT_HD int threads() const { return (cells() + kWarp - 1) / kWarp * kWarp; }
@@ -43,13 +42,13 @@ struct IterationPlan {
   std::size_t shared_bytes() const;
 };
 
-// Shared memory of a region: four edges each of u, v and of the duals a cell, its constants, and sums of warps and
-// ranks. cell.h has the layout.
+// Shared memory of a region: four edges each of u, v and of the duals a cell, its constants, and before them sums of
+// warps and ranks and the task. cell.h has the layout.
 constexpr int kMostRanks = 8, kMostWarps = 32;
-constexpr std::size_t kSumBytes = kMostRanks * sizeof(double) + kMostWarps * sizeof(float);
+constexpr std::size_t kHeaderBytes = 240;
 
 // The resident variant on as few ranks as hold the level, or else tiles as large as fit, cut so that the work outside
 // the image and in halos is least. Throws std::invalid_argument where nothing fits.
-IterationPlan plan_iteration(Size size, DataTerm term, const DeviceLimits& limits);
+IterationPlan plan_iteration(Size size, const DeviceLimits& limits);
 
 }  // namespace flowkit

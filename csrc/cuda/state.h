@@ -10,15 +10,14 @@ namespace flowkit {
 struct BeginPairs : Program {
   Batch batch;
   int pairs;
-  StopTest stop;
 
-  BeginPairs(const Batch& batch, int pairs, const StopTest& stop) : batch(batch), pairs(pairs), stop(stop) {}
+  BeginPairs(const Batch& batch, int pairs) : batch(batch), pairs(pairs) {}
 
   template <class Team>
   FLOWKIT_DEVICE void operator()(Team& team) const {
     team.for_each([&](int, int thread) {
       const int pair = team.index() * kMostThreads + thread;
-      if (pair < pairs) batch.status[pair] = {1, 0, 0, 0, 0, stop, AffineGradient{}, 0.0f, 0.0f};
+      if (pair < pairs) batch.status[pair] = {1, 0, 0, 0, 0, StopProgress{}, AffineGradient{}, 0.0f, 0.0f};
     });
   }
 };

@@ -23,7 +23,7 @@ class TVL1Batch {
       : launcher_(launcher), plan_(plan), params_(plan.params), batch_(plan.cut(workspace, pairs)), pairs_(pairs) {}
 
   void run(const BatchArguments& arguments) {
-    launcher_.launch(BeginPairs(batch_, pairs_, stop_test(plan_.levels[0])), per_pair_teams());
+    launcher_.launch(BeginPairs(batch_, pairs_), per_pair_teams());
     load_frames(arguments);
     build_pyramid();
     start_coarsest(arguments.initial_flow);
@@ -38,8 +38,8 @@ class TVL1Batch {
  private:
   template <class Body>
   void each_pixel(Size size, int items, const Body& body) {
-    const EachPixel<Body> program(size, items, body);
-    launcher_.launch(program, program.teams(pairs_));
+    const EachPixel<Body> program(size, pairs_, items, body);
+    launcher_.loop(program, program.all_tiles);
   }
   std::int64_t per_pair_teams() const { return divide_up(pairs_, Program::kMostThreads); }
   void swap_states() { launcher_.launch(SwapStates(batch_, pairs_), per_pair_teams()); }
@@ -115,7 +115,8 @@ class TVL1Batch {
     const DataBounds on = data_bounds(params_.border, level.size);
     const bool zero_border = params_.border == Border::zero;
     const float cubic = static_cast<float>(params_.cubic);
-    each_pixel(level.size, 1, Linearise{batch_, level.grid, level.frames, on, cubic, zero_border});
+    const float floor = plan_.steps.gradient_floor;
+    each_pixel(level.size, 1, Linearise{batch_, level.grid, level.frames, on, cubic, floor, zero_border});
     if (params_.data_term == DataTerm::patch) {
       const BlurProducts program(batch_, level.grid, plan_.patch);
       launcher_.launch(program, program.teams(pairs_));
@@ -127,11 +128,11 @@ class TVL1Batch {
       const SumRows program(batch_, level.grid);
       launcher_.launch(program, program.teams(pairs_));
     }
-    launcher_.launch(BeginWarp(batch_, level.grid, stop_test(level), params_.affine_reference), pairs_);
+    launcher_.launch(BeginWarp(batch_, level.grid, params_.affine_reference), pairs_);
   }
 
   void median(const LevelPlan& level) {
-    const Size groups = {divide_up(level.size.width, 4), level.size.height};
+    const Size groups = {divide_up(level.size.width, kMedianGroup), level.size.height};
     if (params_.median == 3) each_pixel(groups, 2, Median<3>{batch_, level.grid});
     if (params_.median == 5) each_pixel(groups, 2, Median<5>{batch_, level.grid});
   }
@@ -145,13 +146,14 @@ class TVL1Batch {
 
   void launch_iterations(const LevelPlan& level, int count, bool from_median) {
     const bool tested = params_.epsilon > 0.0;
+    const StopTest stop = stop_test(level);
     with_config(params_, [&](auto config) {
-      const Iterate<decltype(config)> program(batch_, level.grid, level.iteration, plan_.steps, stop_test(level),
-                                              tested, count, from_median);
-      launcher_.launch(program, program.teams(pairs_));
+      const Iterate<decltype(config)> program(batch_, pairs_, level.grid, level.iteration, plan_.steps, stop,
+                                              {tested, count, from_median});
+      launcher_.loop(program, program.items);
     });
     if (!level.iteration.resident)
-      launcher_.launch(Decide(batch_, level.iteration, count, from_median, tested), pairs_);
+      launcher_.launch(Decide(batch_, level.iteration, stop, count, from_median, tested), pairs_);
   }
 
   Launcher& launcher_;

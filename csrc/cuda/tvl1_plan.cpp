@@ -53,7 +53,7 @@ TVL1Plan::TVL1Plan(Size size, const TVL1Params& p, const DeviceLimits& limits)
       first = measures_.pair_floats;
       measures_.pair_floats += plane_floats(level.grid);
     }
-    level.iteration = plan_iteration(s, p.data_term, level_limits);
+    level.iteration = plan_iteration(s, level_limits);
     const std::ptrdiff_t errors = level.iteration.tiles() * level.iteration.iterations;
     measures_.pair_errors = std::max(measures_.pair_errors, errors);
     levels.push_back(level);

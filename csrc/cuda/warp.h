@@ -43,31 +43,46 @@ FLOWKIT_DEVICE SamplePoint sample_point(float px, float py, Grid g, float cubic)
           cubic_weights(py - top, cubic, fused)};
 }
 
-// Rows first, then the column, fused as cv2.remap does. Outside the image: 0, or the nearest pixel.
-FLOWKIT_DEVICE float sample(const float* plane, Grid g, const SamplePoint& s, bool zero_border) {
+// Rows first, then the column, fused as cv2.remap does; tap(i, j) is a pixel around the point.
+template <class Tap>
+FLOWKIT_DEVICE float weighted(const SamplePoint& s, const Tap& tap) {
   float value = 0.0f;
+  FLOWKIT_UNROLL
   for (int j = 0; j < 4; ++j) {
-    const int y = s.top - 1 + j;
-    const float* taps = plane + clamp_index(y, g.height) * g.stride;
-    const auto tap = [&](int i) {
-      const int x = s.left - 1 + i;
-      const bool outside = x < 0 || x >= g.width || y < 0 || y >= g.height;
-      return zero_border && outside ? 0.0f : taps[clamp_index(x, g.width)];
-    };
-    float row = tap(0) * s.x.w[0];
-    for (int i = 1; i < 4; ++i) row = fmaf(tap(i), s.x.w[i], row);
+    float row = tap(0, j) * s.x.w[0];
+    FLOWKIT_UNROLL
+    for (int i = 1; i < 4; ++i) row = fmaf(tap(i, j), s.x.w[i], row);
     value = j == 0 ? row * s.y.w[0] : fmaf(row, s.y.w[j], value);
   }
   return value;
 }
 
-// I1 linearised around the current flow, into data planes 0 to 3.
+// Whether all taps are in the image.
+FLOWKIT_DEVICE bool is_inner(const SamplePoint& s, const Grid& g) {
+  return s.left >= 1 && s.left + 2 < g.width && s.top >= 1 && s.top + 2 < g.height;
+}
+
+FLOWKIT_DEVICE float sample_inner(const float* plane, const Grid& g, const SamplePoint& s) {
+  const float* first = plane + (s.top - 1) * g.stride + s.left - 1;
+  return weighted(s, [&](int i, int j) { return first[j * g.stride + i]; });
+}
+
+// Outside the image: 0, or the nearest pixel.
+FLOWKIT_DEVICE float sample_anywhere(const float* plane, const Grid& g, const SamplePoint& s, bool zero_border) {
+  return weighted(s, [&](int i, int j) {
+    const int x = s.left - 1 + i, y = s.top - 1 + j;
+    const bool outside = x < 0 || x >= g.width || y < 0 || y >= g.height;
+    return zero_border && outside ? 0.0f : plane[clamp_index(y, g.height) * g.stride + clamp_index(x, g.width)];
+  });
+}
+
+// I1 linearised around the current flow, into data planes 0 to 3, and 1 / square into plane 4, or 0 in its place.
 struct Linearise {
   Batch batch;
   Grid grid;
   LevelFrames frames;
   DataBounds on;
-  float cubic;
+  float cubic, gradient_floor;
   bool zero_border;
 
   FLOWKIT_DEVICE void operator()(int pair, int, int x, int y) const {
@@ -75,16 +90,26 @@ struct Linearise {
     const float u = batch.current(pair, kU)[i], v = batch.current(pair, kV)[i];
     const float px = static_cast<float>(x) + u, py = v + static_cast<float>(y);
     const SamplePoint at = sample_point(px, py, grid, cubic);
-    const float value = sample(level_frame(batch, frames, pair, 1), grid, at, zero_border);
-    const float dx = sample(batch.derivative(pair, 0), grid, at, zero_border);
-    const float dy = sample(batch.derivative(pair, 1), grid, at, zero_border);
+    const float* planes[3] = {level_frame(batch, frames, pair, 1), batch.derivative(pair, 0),
+                              batch.derivative(pair, 1)};
+    float sampled[3];
+    if (is_inner(at, grid)) {
+      FLOWKIT_UNROLL
+      for (int k = 0; k < 3; ++k) sampled[k] = sample_inner(planes[k], grid, at);
+    } else {
+      FLOWKIT_UNROLL
+      for (int k = 0; k < 3; ++k) sampled[k] = sample_anywhere(planes[k], grid, at, zero_border);
+    }
+    const auto [value, dx, dy] = sampled;
     const bool inside = px >= on.x_min && px <= on.x_max && py >= on.y_min && py <= on.y_max;
     const float gx = inside ? dx : 0.0f, gy = inside ? dy : 0.0f;
     const float frame0 = level_frame(batch, frames, pair, 0)[i];
     batch.data(pair, 0)[i] = gx;
     batch.data(pair, 1)[i] = gy;
     batch.data(pair, 2)[i] = inside ? value - gx * u - gy * v - frame0 : 0.0f;
-    batch.data(pair, 3)[i] = gx * gx + gy * gy;
+    const float square = gx * gx + gy * gy;
+    batch.data(pair, 3)[i] = square;
+    batch.data(pair, 4)[i] = square > gradient_floor ? inverse(square) : 0.0f;
   }
 };
 
