@@ -6,6 +6,13 @@
 
 namespace flowkit {
 
+// The geometry of a level's planes. Pixel (x, y) of a plane is plane[y * stride + x]; 32 bits do, and take fewer
+// instructions than 64.
+struct LevelGrid {
+  int width, height, stride;
+  std::int64_t wide_stride;  // the same, for the iteration: of 32 bits the compiler would keep products in registers
+};
+
 // One pair's progress. The device decides by it what a launch does with the pair; the host never reads it.
 struct PairStatus {
   int active;       // 0: the rest of this warp's launches leave the pair alone
@@ -27,15 +34,16 @@ enum Variable { kU, kV, kPuX, kPuY, kPvX, kPvY, kVariables };
 struct Batch {
   float* planes;
   PairStatus* status;
-  double* errors;   // of the tiled iteration: a pair's sums of squared changes, [iteration][tile]
-  double* moments;  // a pair's RowMoments, [component][member][row]
-  std::ptrdiff_t pair_floats, plane_floats;
+  double* errors;                 // of the tiled iteration: a pair's sums of squared changes, [iteration][tile]
+  double* moments;                // a pair's RowMoments, [component][member][row]
+  int pair_floats, plane_floats;  // from one pair, or plane, to the next
   std::ptrdiff_t pair_errors, pair_moments;
 
   static constexpr int kStates = 0, kMedians = 2 * kVariables, kData = kMedians + 2, kDerivatives = kData + 5,
                        kFrames = kDerivatives + 2;
 
-  FLOWKIT_HD float* plane(int pair, int index) const { return planes + pair * pair_floats + index * plane_floats; }
+  FLOWKIT_HD float* pair_planes(int pair) const { return planes + static_cast<std::int64_t>(pair) * pair_floats; }
+  FLOWKIT_HD float* plane(int pair, int index) const { return pair_planes(pair) + index * plane_floats; }
   // A pair's state 0 or 1.
   FLOWKIT_HD float* variable(int pair, int state, int which) const {
     return plane(pair, kStates + state * kVariables + which);
@@ -50,14 +58,17 @@ struct Batch {
 
 // Where a level's frames are: behind the other planes of each pair.
 struct LevelFrames {
-  std::ptrdiff_t first[2];
+  int first[2];
 };
 
 FLOWKIT_HD float* level_frame(const Batch& b, const LevelFrames& frames, int pair, int which) {
-  return b.planes + pair * b.pair_floats + frames.first[which];
+  return b.pair_planes(pair) + frames.first[which];
 }
 
-constexpr Grid device_grid(Size size) { return {size.width, size.height, (size.width + 3) / 4 * 4}; }
+constexpr LevelGrid device_grid(Size size) {
+  const int stride = (size.width + 3) / 4 * 4;
+  return {size.width, size.height, stride, stride};
+}
 
 // A program of one thread a pixel of each of `items` images a pair; the body gets (pair, item, x, y). Teams take tile
 // after tile, so that any number of them does.

@@ -10,9 +10,9 @@ namespace flowkit {
 struct SumRows : Program {
   static constexpr int kRows = kMostThreads / kMomentLanes;
   Batch batch;
-  Grid grid;
+  LevelGrid grid;
 
-  SumRows(const Batch& batch, Grid grid) : batch(batch), grid(grid) {}
+  SumRows(const Batch& batch, LevelGrid grid) : batch(batch), grid(grid) {}
   std::size_t shared_bytes() const { return kMostThreads * sizeof(RowMoments); }
   FLOWKIT_HD int tiles() const { return (grid.height + kRows - 1) / kRows; }
   std::int64_t teams(int pairs) const { return static_cast<std::int64_t>(pairs) * 2 * tiles(); }
@@ -51,10 +51,10 @@ struct SumRows : Program {
 struct BeginWarp : Program {
   static constexpr int kMostThreads = kWarp;
   Batch batch;
-  Grid grid;
+  LevelGrid grid;
   bool affine;
 
-  BeginWarp(const Batch& batch, Grid grid, bool affine) : batch(batch), grid(grid), affine(affine) {}
+  BeginWarp(const Batch& batch, LevelGrid grid, bool affine) : batch(batch), grid(grid), affine(affine) {}
   int threads() const { return kMostThreads; }
   std::size_t shared_bytes() const { return 2 * sizeof(Moments); }
 

@@ -54,7 +54,7 @@ class CellFlags {
 };
 
 // Of a cell of one rank of the team that has a tile.
-FLOWKIT_DEVICE CellPlace place_of(const IterationPlan& plan, const Grid& grid, int tile, int rank, int cell) {
+FLOWKIT_DEVICE CellPlace place_of(const IterationPlan& plan, const LevelGrid& grid, int tile, int rank, int cell) {
   // Threads that fill up the last warp have cells below the image.
   if (cell >= plan.cells()) return {0, grid.height, 0, 0, 0, 0};
   const int tile_x = tile % plan.tiles_x, tile_y = tile / plan.tiles_x;
@@ -70,7 +70,7 @@ FLOWKIT_DEVICE CellPlace place_of(const IterationPlan& plan, const Grid& grid, i
 }
 
 // All but the ownership of pixels.
-FLOWKIT_DEVICE CellFlags flags_of(const IterationPlan& plan, const Grid& grid, int tile, int rank, int cell,
+FLOWKIT_DEVICE CellFlags flags_of(const IterationPlan& plan, const LevelGrid& grid, int tile, int rank, int cell,
                                   const CellPlace& p) {
   const int column = cell % plan.columns, row = cell / plan.columns;
   const bool apart = cell >= plan.cells();
@@ -169,13 +169,10 @@ static_assert(kHeaderBytes % sizeof(Float4) == 0, "the records behind the header
 static_assert(kHeaderBytes >=
               kMostRanks * sizeof(double) + kMostWarps * sizeof(float) + sizeof(StopProgress) + sizeof(IterationTask));
 
-// In 32 bits, which take fewer registers.
-FLOWKIT_DEVICE int index_in_plane(const Grid& grid, int x, int y) { return y * static_cast<int>(grid.stride) + x; }
-
 // Four pixels of a plane, 0 where they are not in the image.
-FLOWKIT_DEVICE Float4 load_four(const float* plane, const Grid& grid, int x, int y) {
+FLOWKIT_DEVICE Float4 load_four(const float* plane, const LevelGrid& grid, int x, int y) {
   if (x >= grid.width || y >= grid.height) return Float4{};
-  Float4 four = *reinterpret_cast<const Float4*>(plane + y * grid.stride + x);
+  Float4 four = *reinterpret_cast<const Float4*>(plane + y * grid.wide_stride + x);
   FLOWKIT_UNROLL
   for (int i = 1; i < 4; ++i)
     if (x + i >= grid.width) four.at[i] = 0.0f;
@@ -183,9 +180,9 @@ FLOWKIT_DEVICE Float4 load_four(const float* plane, const Grid& grid, int x, int
 }
 
 // Writes the pixels of one row that a region owns.
-FLOWKIT_DEVICE void store_four(const Float4& row, float* plane, const Grid& grid, const CellPlace& p, int y) {
+FLOWKIT_DEVICE void store_four(const Float4& row, float* plane, const LevelGrid& grid, const CellPlace& p, int y) {
   if (y < p.top || y >= p.bottom) return;
-  float* to = plane + y * grid.stride + p.x;
+  float* to = plane + y * grid.wide_stride + p.x;
   if (p.x >= p.left && p.x + 4 <= p.right) {
     *reinterpret_cast<Float4*>(to) = row;
     return;

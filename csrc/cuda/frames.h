@@ -32,7 +32,7 @@ FLOWKIT_DEVICE float pixel_at(const FrameBatch& frames, int pair, int x, int y) 
 // Both frames to grey values on 0..255; item = frame.
 struct Convert {
   Batch batch;
-  Grid grid;
+  LevelGrid grid;
   LevelFrames to;
   FrameBatch frames[2];
   ValueRange range;
@@ -46,7 +46,7 @@ struct Convert {
 // The darkest and the brightest pixel of both frames, one team a pair.
 struct FindExtremes : Program {
   Batch batch;
-  Grid grid;
+  LevelGrid grid;
   LevelFrames frames;
 
   struct Extremes {
@@ -57,7 +57,8 @@ struct FindExtremes : Program {
     }
   };
 
-  FindExtremes(const Batch& batch, Grid grid, const LevelFrames& frames) : batch(batch), grid(grid), frames(frames) {}
+  FindExtremes(const Batch& batch, LevelGrid grid, const LevelFrames& frames)
+      : batch(batch), grid(grid), frames(frames) {}
   std::size_t shared_bytes() const { return kMostThreads * sizeof(Extremes); }
 
   FLOWKIT_DEVICE Extremes of_thread(int pair, int thread) const {
@@ -95,7 +96,7 @@ struct FindExtremes : Program {
 // Both frames to 0..255 by their joint extremes; item = frame.
 struct Stretch {
   Batch batch;
-  Grid grid;
+  LevelGrid grid;
   LevelFrames frames;
 
   FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
@@ -118,7 +119,7 @@ FLOWKIT_HD int clamp_index(int i, int n) { return i < 0 ? 0 : (i < n ? i : n - 1
 // Convolves the frames along one axis, borders replicated; item = frame.
 template <bool along_x>
 struct Blur {
-  Grid grid;
+  LevelGrid grid;
   Batch batch;
   LevelFrames in, out;
   GaussianTaps taps;
@@ -137,7 +138,7 @@ struct Blur {
 
 // How an axis pair is resampled: the step in source pixels a pixel, and where pixel 0 lies.
 struct Resampling {
-  Grid from, to;
+  LevelGrid from, to;
   double ratio_x, ratio_y;
   Alignment alignment;
   Kernel kernel;

@@ -48,14 +48,14 @@ struct Iterate : Program {
     return large ? kMostThreads : (architecture == 800 ? 384 : 256);
   }
   Batch batch;
-  Grid grid;
+  LevelGrid grid;
   IterationPlan plan;
   StepSizes steps;
   StopTest stop;
   IterationWork work;
   int items;  // a pair or a tile each
 
-  Iterate(const Batch& batch, int pairs, Grid grid, const IterationPlan& plan, const StepSizes& steps,
+  Iterate(const Batch& batch, int pairs, LevelGrid grid, const IterationPlan& plan, const StepSizes& steps,
           const StopTest& stop, const IterationWork& work)
       : batch(batch), grid(grid), plan(plan), steps(steps), stop(stop), work(work), items(pairs * plan.tiles()) {}
   int ranks() const { return plan.ranks; }
@@ -385,15 +385,15 @@ struct Iterate : Program {
   FLOWKIT_DEVICE int run(Team& team, int item) const {
     const int pair = item / plan.tiles();
     const PairStatus& status = batch.status[pair];
-    const int most = iterations_of(status);
-    if (most == 0) return item;
+    const int iterations = iterations_of(status);
+    if (iterations == 0) return item;
     enter(team, {pair, item % plan.tiles(), plan.resident ? status.current : 1 - status.current,
                  status.repeat > 0 ? status.from_median != 0 : work.from_median, status.affine});
     typename Team::template PerThread<Cell> cells(team);
     read_state(team, cells);
     bool stopped = false;
     int done = 0;
-    while (done < most && !stopped) {
+    while (done < iterations && !stopped) {
       move_flow(team, cells, done == 0);
       move_duals(team, cells, done++);
       stopped = is_last(team);

@@ -11,7 +11,7 @@ constexpr int kMedianGroup = 4;
 
 // The pixels x - reach to x + 3 + reach of a row into element r of as many columns; beyond the image the nearest pixel.
 template <int count, int size>
-FLOWKIT_DEVICE void load_row(const float* row, const Grid& grid, int x, int r, float (&columns)[count][size]) {
+FLOWKIT_DEVICE void load_row(const float* row, const LevelGrid& grid, int x, int r, float (&columns)[count][size]) {
   constexpr int reach = size / 2;
   const auto four = [&](int at) { return *reinterpret_cast<const Float4*>(row + at); };
   const Float4 centre = four(x), left = four(x > 0 ? x - 4 : x), right = four(x + 4 < grid.width ? x + 4 : x);
@@ -40,7 +40,7 @@ FLOWKIT_DEVICE void medians(float (&columns)[8][5], float (&out)[kMedianGroup]) 
 
 // The medians of a plane's pixels x to x + 3 of row y; some of them may lie between the image and the next row.
 template <int size>
-FLOWKIT_DEVICE void median_group(const float* in, const Grid& grid, int x, int y, float* out) {
+FLOWKIT_DEVICE void median_group(const float* in, const LevelGrid& grid, int x, int y, float* out) {
   constexpr int reach = size / 2, count = kMedianGroup + 2 * reach;
   float columns[count][size];
   FLOWKIT_UNROLL
@@ -57,7 +57,7 @@ FLOWKIT_DEVICE void median_group(const float* in, const Grid& grid, int x, int y
 template <int size>
 struct Median {
   Batch batch;
-  Grid grid;
+  LevelGrid grid;
 
   FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
     const PairStatus& status = batch.status[pair];

@@ -41,7 +41,7 @@ struct SwapStates : Program {
 // The flow that the caller gave, at full resolution, or zero where it gave none; item = component.
 struct StartFlow {
   Batch batch;
-  Grid grid;
+  LevelGrid grid;
   const float* flow;  // (pairs, 2, h, w) or null
 
   FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
@@ -80,7 +80,7 @@ struct StartDuals {
 // The flow, and what was counted, to where the caller wants them; item = component.
 struct StoreFlow {
   Batch batch;
-  Grid grid;
+  LevelGrid grid;
   float* flow;  // (pairs, 2, h, w)
   std::int32_t* iterations;
 

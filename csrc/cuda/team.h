@@ -82,7 +82,9 @@ class Divisor {
   }
   FLOWKIT_DEVICE int quotient(int a) const {
     if (divisor_ == 1) return a;
-    return static_cast<int>(static_cast<std::uint32_t>((static_cast<std::uint64_t>(a) * multiplier_) >> 32) >> shift_);
+    return static_cast<int>(
+        static_cast<std::uint32_t>((static_cast<std::uint64_t>(static_cast<std::uint32_t>(a)) * multiplier_) >> 32) >>
+        shift_);
   }
   // The quotient; `a` becomes the remainder.
   FLOWKIT_DEVICE int divide(int& a) const {

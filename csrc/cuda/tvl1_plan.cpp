@@ -22,8 +22,17 @@ GaussianTaps taps_by_value(double sigma) {
   return taps;
 }
 
-std::ptrdiff_t padded(std::ptrdiff_t floats) { return (floats + 63) / 64 * 64; }
-std::ptrdiff_t plane_floats(const Grid& g) { return padded(g.stride * g.height); }
+int plane_floats(const LevelGrid& g) { return divide_up(g.stride * g.height, 64) * 64; }
+
+// Floats of a pair are counted in 32 bits.
+void check_size(Size size, const std::vector<Size>& levels) {
+  std::int64_t floats = 0;
+  for (const Size& s : levels) floats += 2 * (std::int64_t{s.width} + 4) * s.height + 64;
+  floats += Batch::kFrames * ((std::int64_t{size.width} + 4) * size.height + 64);
+  if (floats > std::numeric_limits<int>::max())
+    throw std::invalid_argument("frames of " + std::to_string(size.width) + " x " + std::to_string(size.height) +
+                                " px are too large for the GPU");
+}
 
 }  // namespace
 
@@ -36,6 +45,7 @@ TVL1Plan::TVL1Plan(Size size, const TVL1Params& p, const DeviceLimits& limits)
       reduction(taps_by_value(p.pyramid_blur * std::sqrt(1.0 / (p.scale * p.scale) - 1.0))),
       patch(taps_by_value(p.data_term == DataTerm::patch ? p.patch_sigma : 0.0)) {
   const std::vector<Size> sizes = pyramid_sizes(size, p);
+  check_size(size, sizes);
   measures_.plane_floats = plane_floats(device_grid(size));
   measures_.pair_floats = Batch::kFrames * measures_.plane_floats;
   measures_.pair_moments = 6 * size.height;
@@ -44,12 +54,14 @@ TVL1Plan::TVL1Plan(Size size, const TVL1Params& p, const DeviceLimits& limits)
     scratch[1].first[frame] = (2 * frame + 1) * measures_.plane_floats;
   }
   DeviceLimits level_limits = limits;
-  level_limits.tile_iterations = std::min(limits.tile_iterations, p.inner_iterations);
+  // The same for each launch, as far as it goes.
+  const int launches = divide_up(p.inner_iterations, limits.tile_iterations);
+  level_limits.tile_iterations = divide_up(p.inner_iterations, launches);
   for (const Size& s : sizes) {
     LevelPlan level = {};
     level.size = s;
     level.grid = device_grid(s);
-    for (std::ptrdiff_t& first : level.frames.first) {
+    for (int& first : level.frames.first) {
       first = measures_.pair_floats;
       measures_.pair_floats += plane_floats(level.grid);
     }

@@ -11,7 +11,7 @@ namespace flowkit {
 
 struct LevelPlan {
   Size size;
-  Grid grid;
+  LevelGrid grid;
   LevelFrames frames;
   IterationPlan iteration;
   // From this level to the next coarser one, for frames; from the next coarser one to this, for flow and duals.

@@ -9,7 +9,7 @@ namespace flowkit {
 // d/dx (item 0) or d/dy (item 1) of I1, with the nearest pixel outside the image.
 struct Differentiate {
   Batch batch;
-  Grid grid;
+  LevelGrid grid;
   LevelFrames frames;
   bool five_point;
 
@@ -34,7 +34,7 @@ struct SamplePoint {
 // Points further outside than all taps' reach are pulled to where all taps are border already.
 FLOWKIT_DEVICE float clamp_point(float p, int side) { return fmaxf(fminf(p, side + 1.0f), -2.0f); }
 
-FLOWKIT_DEVICE SamplePoint sample_point(float px, float py, Grid g, float cubic) {
+FLOWKIT_DEVICE SamplePoint sample_point(float px, float py, LevelGrid g, float cubic) {
   const auto fused = [](float a, float b, float c) { return fmaf(a, b, c); };
   px = clamp_point(px, g.width);
   py = clamp_point(py, g.height);
@@ -58,17 +58,17 @@ FLOWKIT_DEVICE float weighted(const SamplePoint& s, const Tap& tap) {
 }
 
 // Whether all taps are in the image.
-FLOWKIT_DEVICE bool is_inner(const SamplePoint& s, const Grid& g) {
+FLOWKIT_DEVICE bool is_inner(const SamplePoint& s, const LevelGrid& g) {
   return s.left >= 1 && s.left + 2 < g.width && s.top >= 1 && s.top + 2 < g.height;
 }
 
-FLOWKIT_DEVICE float sample_inner(const float* plane, const Grid& g, const SamplePoint& s) {
+FLOWKIT_DEVICE float sample_inner(const float* plane, const LevelGrid& g, const SamplePoint& s) {
   const float* first = plane + (s.top - 1) * g.stride + s.left - 1;
   return weighted(s, [&](int i, int j) { return first[j * g.stride + i]; });
 }
 
 // Outside the image: 0, or the nearest pixel.
-FLOWKIT_DEVICE float sample_anywhere(const float* plane, const Grid& g, const SamplePoint& s, bool zero_border) {
+FLOWKIT_DEVICE float sample_anywhere(const float* plane, const LevelGrid& g, const SamplePoint& s, bool zero_border) {
   return weighted(s, [&](int i, int j) {
     const int x = s.left - 1 + i, y = s.top - 1 + j;
     const bool outside = x < 0 || x >= g.width || y < 0 || y >= g.height;
@@ -79,14 +79,14 @@ FLOWKIT_DEVICE float sample_anywhere(const float* plane, const Grid& g, const Sa
 // I1 linearised around the current flow, into data planes 0 to 3, and 1 / square into plane 4, or 0 in its place.
 struct Linearise {
   Batch batch;
-  Grid grid;
+  LevelGrid grid;
   LevelFrames frames;
   DataBounds on;
   float cubic, gradient_floor;
   bool zero_border;
 
   FLOWKIT_DEVICE void operator()(int pair, int, int x, int y) const {
-    const std::ptrdiff_t i = y * grid.stride + x;
+    const int i = y * grid.stride + x;
     const float u = batch.current(pair, kU)[i], v = batch.current(pair, kV)[i];
     const float px = static_cast<float>(x) + u, py = v + static_cast<float>(y);
     const SamplePoint at = sample_point(px, py, grid, cubic);
@@ -121,10 +121,10 @@ struct BlurProducts : Program {
   static constexpr int kMostThreads = 128;
   static_assert(static_cast<int>(kVariables) == kProducts, "the other state is the scratch");
   Batch batch;
-  Grid grid;
+  LevelGrid grid;
   GaussianTaps taps;
 
-  BlurProducts(const Batch& batch, Grid grid, const GaussianTaps& taps) : batch(batch), grid(grid), taps(taps) {}
+  BlurProducts(const Batch& batch, LevelGrid grid, const GaussianTaps& taps) : batch(batch), grid(grid), taps(taps) {}
   int threads() const { return kMostThreads; }
   FLOWKIT_HD int span() const { return kMostThreads + 2 * taps.radius; }
   FLOWKIT_HD int pieces() const { return (grid.width + kMostThreads - 1) / kMostThreads; }
@@ -132,7 +132,7 @@ struct BlurProducts : Program {
   std::int64_t teams(int pairs) const { return static_cast<std::int64_t>(pairs) * grid.height * pieces(); }
 
   FLOWKIT_DEVICE void products_at(int pair, int x, int y, float* out) const {
-    const std::ptrdiff_t i = y * grid.stride + clamp_index(x, grid.width);
+    const int i = y * grid.stride + clamp_index(x, grid.width);
     const float gx = batch.data(pair, 0)[i], gy = batch.data(pair, 1)[i], rho_c = batch.data(pair, 2)[i];
     const float rho = rho_c + (gx * batch.current(pair, kU)[i] + gy * batch.current(pair, kV)[i]);
     const float product[kProducts] = {gx * gx, gx * gy, gy * gy, gx * rho_c, gy * rho_c, rho * rho};
@@ -163,17 +163,24 @@ struct BlurProducts : Program {
 // The products blurred along y, and the linear step of the patch that they give, into data planes 0 to 4.
 struct AveragePatches {
   Batch batch;
-  Grid grid;
+  LevelGrid grid;
   float data_limit, residual_scale;
   GaussianTaps taps;
 
   FLOWKIT_DEVICE void operator()(int pair, int, int x, int y) const {
+    const float* products[kProducts];
     float mean[kProducts];
+    FLOWKIT_UNROLL
     for (int k = 0; k < kProducts; ++k) {
-      const float* column = batch.next(pair, k) + x;
-      const auto at = [&](int row) { return column[clamp_index(row, grid.height) * grid.stride]; };
-      mean[k] = taps.weight[0] * at(y);
-      for (int j = 1; j <= taps.radius; ++j) mean[k] += taps.weight[j] * (at(y - j) + at(y + j));
+      products[k] = batch.next(pair, k) + x;
+      mean[k] = taps.weight[0] * products[k][y * grid.stride];
+    }
+    FLOWKIT_NO_UNROLL
+    for (int j = 1; j <= taps.radius; ++j) {
+      const int above = clamp_index(y - j, grid.height) * grid.stride;
+      const int below = clamp_index(y + j, grid.height) * grid.stride;
+      FLOWKIT_UNROLL
+      for (int k = 0; k < kProducts; ++k) mean[k] += taps.weight[j] * (products[k][above] + products[k][below]);
     }
     const float inverse_scale = 1.0f / (residual_scale * residual_scale);
     const float trust = 1.0f / root(1.0f + mean[5] * inverse_scale);
