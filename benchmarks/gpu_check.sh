@@ -3,15 +3,15 @@
 #
 #   benchmarks/gpu_check.sh OUT [WHEELS]
 #
-# OUT gets a log of each step and bench_gpu.json. WHEELS is a folder of wheels for packages that are missing where there is no
+# OUT gets a log of each step, bench_gpu.json and bench_extract.json. WHEELS is a folder of wheels for packages that are missing where there is no
 # package registry. The exit code is 0 if every step passed; a step that fails does not keep the next from running. The
-# environment may set PYTHON (python3), STEPS ("build test sanitize bench") and CUDAARCHS (90).
+# environment may set PYTHON (python3), STEPS ("build test sanitize bench extract") and CUDAARCHS (90).
 set -uo pipefail
 cd "$(dirname "$0")/.."
 out=$(mkdir -p "${1:?give a folder for the results}" && cd "$1" && pwd)
 wheels=${2:+$(cd "$2" && pwd)}
 python=${PYTHON:-python3}
-steps=${STEPS:-build test sanitize bench}
+steps=${STEPS:-build test sanitize bench extract}
 export CUDAARCHS=${CUDAARCHS:-90} PYTHONUNBUFFERED=1
 site=$(mktemp -d)
 export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}"
@@ -56,14 +56,16 @@ sanitize() {
   done
 }
 
-bench() { "$python" -m benchmarks.bench_gpu --extract -o "$out/bench_gpu.json"; }
+bench() { "$python" -m benchmarks.bench_gpu --parts limits rates cpu -o "$out/bench_gpu.json"; }
+extract() { "$python" -m benchmarks.bench_gpu --parts extract -o "$out/bench_extract.json"; }
 
-export -f build test sanitize bench
+export -f build test sanitize bench extract
 export out wheels python site
 step build 300
 cd "$work" || exit 1
 step test 300
 step sanitize 400
 step bench 500
+step extract 120
 [[ ${#failed[@]} == 0 ]] && echo "all steps passed" || echo "failed: ${failed[*]}"
 exit ${#failed[@]}

@@ -6,8 +6,8 @@
 namespace flowkit {
 namespace {
 
-// limits: shared_bytes, max_ranks, max_threads, tile_iterations, force ("resident", "tiled" or ""); what is left out is
-// as on a GPU of compute capability 9.0.
+// limits: shared_bytes, max_ranks, max_threads, tile_iterations, variant (as choose_variant takes it); what is left out
+// is as on a GPU of compute capability 9.0.
 DeviceLimits limits_from(const py::dict& d) {
   const auto whole = [&](const char* name, int otherwise) {
     return d.contains(name) ? d[name].cast<int>() : otherwise;
@@ -17,10 +17,7 @@ DeviceLimits limits_from(const py::dict& d) {
   limits.most_ranks = whole("max_ranks", kMostRanks);
   limits.most_threads = whole("max_threads", limits.most_threads);
   limits.tile_iterations = whole("tile_iterations", limits.tile_iterations);
-  using Force = DeviceLimits::Force;
-  if (d.contains("force"))
-    limits.force =
-        choice<Force>(d, "force", {{"", Force::none}, {"resident", Force::resident}, {"tiled", Force::tiled}});
+  if (d.contains("variant")) choose_variant(d["variant"].cast<std::string>(), limits);
   return limits;
 }
 

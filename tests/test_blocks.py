@@ -22,7 +22,7 @@ from tests import fields
 
 SIZES = [(3, 3), (5, 17), (16, 16), (33, 31), (64, 64), (130, 101), (29, 53)]
 VIEWS = [lambda a: a[:, ::-1, ::-1], lambda a: a.transpose(0, 2, 1), lambda a: a[:, ::2, 1::3]]
-FEW_THREADS = {"force": "tiled", "max_threads": 64}  # several tiles even of small images
+FEW_THREADS = {"variant": "tiled", "max_threads": 64}  # several tiles even of small images
 BASE = TVL1Params(
     epsilon=0.0, warps=2, outer_iterations=2, inner_iterations=8, median=0, cubic=-0.5, border="clamp", min_side=8
 )
@@ -89,7 +89,7 @@ def plan(h: int, w: int, params: TVL1Params, **limits: Any) -> dict[str, Any]:
 # ---- the whole solver
 
 
-@pytest.mark.parametrize("limits", [{"force": "resident"}, FEW_THREADS], ids=["resident", "tiled"])
+@pytest.mark.parametrize("limits", [{"variant": "resident"}, FEW_THREADS], ids=["resident", "tiled"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_preset_has_the_bits_of_the_cpu_solver(preset, size, limits):
@@ -122,7 +122,7 @@ def test_ranks_share_a_level_in_bands(preset, h, max_threads, ranks):
 @pytest.mark.parametrize("size", [(47, 57), (70, 33), (19, 101)], ids=str)
 def test_tiles_overlap_by_as_many_pixels_as_iterations(size, preset, iterations):
     params = PRESETS[preset].replace(levels=2, warps=2)
-    limits = {"force": "tiled", "max_threads": 64, "tile_iterations": iterations}
+    limits = {"variant": "tiled", "max_threads": 64, "tile_iterations": iterations}
     chosen = plan(*size, params, **limits)
     assert chosen["tiles_x"] * chosen["tiles_y"] > 1
     assert_the_cpus(params, *pair(*size), **limits)
@@ -131,7 +131,7 @@ def test_tiles_overlap_by_as_many_pixels_as_iterations(size, preset, iterations)
 @pytest.mark.parametrize("beyond", [0, 1])
 def test_the_last_tile_may_be_almost_empty(beyond):
     """Image sides that the tiles cover exactly, and one pixel more, which takes another tile."""
-    limits = {"force": "tiled", "max_threads": 32, "tile_iterations": 4}
+    limits = {"variant": "tiled", "max_threads": 32, "tile_iterations": 4}
     sides = [n for n in range(20, 140) if plan(n, 9, BASE, **limits)["tiles_y"] == 3]
     h = max(sides) + beyond
     assert plan(h, 9, BASE, **limits)["tiles_y"] == 3 + beyond
@@ -151,6 +151,24 @@ def test_a_level_is_resident_where_it_fits_and_tiled_where_it_does_not():
         assert chosen_at["threads"] <= 512
     with pytest.raises(ValueError, match="no plan of the iteration for 50 x 40 px fits 1000 bytes"):
         plan(40, 50, params, shared_bytes=1000)
+
+
+def test_the_variant_can_be_chosen():
+    params = PRESETS["micro"]
+    assert plan(64, 64, params, variant="")["variant"] == "resident"
+    assert plan(64, 64, params, variant="tiled")["iterations"] == 8
+    tiled = plan(64, 64, params, variant="tiled:3")
+    assert (tiled["variant"], tiled["iterations"]) == ("tiled", 3)
+    for word in ("tile", "tiled:", "tiled:0", "tiled:x", "tiled:-1", "resident:2", "tiled:99999"):
+        with pytest.raises(ValueError, match=f"FLOWKIT_CUDA_VARIANT={word}: give resident, tiled, or tiled:N"):
+            plan(64, 64, params, variant=word)
+
+
+def test_a_launch_of_tiles_is_as_long_as_the_others():
+    """50 iterations take seven launches of at most eight, 18 take three: of eight and of six."""
+    for inner, iterations in ((50, 8), (18, 6), (5, 5), (30, 8), (9, 5)):
+        params = BASE.replace(inner_iterations=inner)
+        assert plan(64, 64, params, **FEW_THREADS)["iterations"] == iterations
 
 
 # ---- stopping

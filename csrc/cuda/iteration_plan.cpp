@@ -59,6 +59,23 @@ bool plan_tiled(Size size, const DeviceLimits& limits, IterationPlan& best) {
 
 }  // namespace
 
+void choose_variant(const std::string& word, DeviceLimits& limits) {
+  const std::string variant = word.substr(0, word.find(':'));
+  const std::string number = variant == word ? "" : word.substr(variant.size() + 1);
+  const bool counts = !number.empty() && number.size() < 4 && number.find_first_not_of("0123456789") == number.npos;
+  using Force = DeviceLimits::Force;
+  if (word.empty()) return;
+  if (variant == "tiled" && (variant == word || (counts && std::stoi(number) > 0))) {
+    limits.force = Force::tiled;
+    if (counts) limits.tile_iterations = std::stoi(number);
+  } else if (word == "resident") {
+    limits.force = Force::resident;
+  } else {
+    throw std::invalid_argument("FLOWKIT_CUDA_VARIANT=" + word +
+                                ": give resident, tiled, or tiled:N for N iterations a launch");
+  }
+}
+
 IterationPlan plan_iteration(Size size, const DeviceLimits& limits) {
   IterationPlan plan = {};
   using Force = DeviceLimits::Force;

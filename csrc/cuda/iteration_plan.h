@@ -18,6 +18,10 @@ struct DeviceLimits {
   enum class Force { none, resident, tiled } force = Force::none;
 };
 
+// Takes what to choose from a word: "resident", "tiled", or "tiled:N" for N iterations a launch; an empty one changes
+// nothing. Throws std::invalid_argument on any other.
+void choose_variant(const std::string& word, DeviceLimits& limits);
+
 // A *cell* is the 4 x 4 pixels that one thread owns: as many as the registers of 512 threads hold. A *region* is what
 // one rank keeps on chip: columns x rows cells.
 constexpr int kCellColumns = 4, kCellRows = 4;

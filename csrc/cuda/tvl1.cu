@@ -1,6 +1,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "cube.h"
 #include "cuda_team.cuh"
@@ -85,6 +86,7 @@ int most_ranks(Kernel kernel, const DeviceLimits& limits) {
 // architecture's code was loaded.
 DeviceLimits device_limits(const TVL1Params& params, int device) {
   DeviceLimits limits;
+  if (const char* word = std::getenv("FLOWKIT_CUDA_VARIANT")) choose_variant(word, limits);
   int shared_bytes = 0;
   check(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
         "cudaDeviceGetAttribute");

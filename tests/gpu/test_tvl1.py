@@ -97,10 +97,27 @@ def test_the_host_programs_give_the_same_bits():
     frames = facial_batch(2, 61, 90)
     for preset in PRESETS:
         flow, iterations = gpu(*frames, PRESETS[preset])
-        for force in ("resident", "tiled"):
-            host, counts = _core.tvl1_flow_blocks(*frames, PRESETS[preset].to_dict(), 0, 255, None, {"force": force})
+        for variant in ("resident", "tiled"):
+            host, counts = _core.tvl1_flow_blocks(
+                *frames, PRESETS[preset].to_dict(), 0, 255, None, {"variant": variant}
+            )
             assert np.array_equal(flow, host)
             assert iterations.tolist() == counts.tolist()
+
+
+@pytest.mark.parametrize("variant", ["resident", "tiled", "tiled:3"])
+@pytest.mark.parametrize("size", [(45, 50), (224, 224)], ids=str)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_variants_give_the_same_bits(monkeypatch, preset, size, variant):
+    frames = facial_batch(4, *size)
+    flow, iterations = gpu(*frames, PRESETS[preset])
+    monkeypatch.setenv("FLOWKIT_CUDA_VARIANT", variant)
+    try:
+        forced, counts = gpu(*frames, PRESETS[preset])
+    except ValueError as error:
+        pytest.skip(f"too large to be resident on this device: {error}")
+    assert np.array_equal(forced, flow)
+    assert counts.tolist() == iterations.tolist()
 
 
 @pytest.mark.parametrize("n", [1, 2, 63, 257, 4096])
