@@ -21,7 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RECORD = Path(__file__).parent / "results" / "kernel_resources.json"
-SOURCE = ROOT / "csrc" / "cuda" / "tvl1.cu"
+SOURCES = tuple(ROOT / "csrc" / "cuda" / f"{name}.cu" for name in ("tvl1", "features"))
 ARCHITECTURES = ("75", "80", "86", "89", "90", "100", "120")
 FLAGS = ("-std=c++17", "--fmad=false", "-Xptxas=-v,--register-usage-level=0")  # as CMakeLists.txt has them
 
@@ -84,12 +84,15 @@ def parse(log: str) -> Kernels:
 
 def compile_for(nvcc: str, architecture: str) -> Kernels:
     """The kernels' resources on one architecture; stops with the compiler's words if it fails."""
-    with tempfile.TemporaryDirectory() as folder:
-        command = [nvcc, *FLAGS, f"-arch=sm_{architecture}", "-cubin", "-o", f"{folder}/tvl1.cubin", str(SOURCE)]
-        run = subprocess.run(command, capture_output=True, text=True, check=False)
-    if run.returncode != 0:
-        sys.exit(f"{' '.join(command)}\n{run.stdout}{run.stderr}")
-    return parse(run.stdout + run.stderr)
+    kernels: Kernels = {}
+    for source in SOURCES:
+        with tempfile.TemporaryDirectory() as folder:
+            command = [nvcc, *FLAGS, f"-arch=sm_{architecture}", "-cubin", "-o", f"{folder}/kernels.cubin", str(source)]
+            run = subprocess.run(command, capture_output=True, text=True, check=False)
+        if run.returncode != 0:
+            sys.exit(f"{' '.join(command)}\n{run.stdout}{run.stderr}")
+        kernels |= parse(run.stdout + run.stderr)
+    return dict(sorted(kernels.items()))
 
 
 def growth(recorded: dict[str, Kernels], found: dict[str, Kernels], same_compiler: bool) -> list[str]:

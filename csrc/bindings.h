@@ -10,6 +10,7 @@
 #include <string>
 
 #include "cuda/batch_arguments.h"
+#include "cuda/features_cuda.h"
 #include "tvl1_params.h"
 
 namespace flowkit {
@@ -31,6 +32,12 @@ ValueRange value_range(double lo, double hi);
 
 // frames: (n, h, w) of uint8, uint16 or float32 with any strides.
 FrameBatch frame_batch(const py::array& frames);
+
+// flow: (n, 2, h, w).
+Size flow_size(const Floats& flow);
+FlowFeature feature_from(const std::string& name);
+// A new array for that feature of these flows; halves are uint16 with their bits.
+py::array feature_array(FlowFeature feature, const Floats& flow);
 
 // The block programs on the host (bindings_blocks.cpp) and on a GPU (bindings_cuda.cpp).
 void bind_blocks(py::module_& m);

@@ -64,4 +64,20 @@ FrameBatch frame_batch(const py::array& frames) {
           pixel_of(frames)};
 }
 
+Size flow_size(const Floats& flow) { return {static_cast<int>(flow.shape(3)), static_cast<int>(flow.shape(2))}; }
+
+FlowFeature feature_from(const std::string& name) {
+  const std::map<std::string, FlowFeature> known = {{"tensor", FlowFeature::tensor},
+                                                    {"magnitude", FlowFeature::magnitude},
+                                                    {"cube", FlowFeature::cube},
+                                                    {"half_cube", FlowFeature::half_cube}};
+  return known.at(name);
+}
+
+py::array feature_array(FlowFeature feature, const Floats& flow) {
+  std::vector<py::ssize_t> shape = {flow.shape(0), planes_of(feature), flow.shape(2), flow.shape(3)};
+  if (planes_of(feature) == 1) shape.erase(shape.begin() + 1);
+  return py::array(feature == FlowFeature::half_cube ? py::dtype::of<std::uint16_t>() : py::dtype::of<float>(), shape);
+}
+
 }  // namespace flowkit

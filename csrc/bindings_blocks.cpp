@@ -45,19 +45,12 @@ py::tuple tvl1_flow(const py::array& frames0, const py::array& frames1, const py
   return py::make_tuple(flow, iterations);
 }
 
-// flow: (n, 2, h, w); (n, 3, h, w) float32, or uint16 with the bits of float16.
-py::array motion_cube(const Floats& flow, bool half) {
-  const Size size = {static_cast<int>(flow.shape(3)), static_cast<int>(flow.shape(2))};
-  const std::vector<py::ssize_t> shape = {flow.shape(0), 3, flow.shape(2), flow.shape(3)};
-  const int pairs = static_cast<int>(flow.shape(0));
-  if (half) {
-    py::array_t<std::uint16_t> cube(shape);
-    motion_cube_blocks(flow.data(), size, pairs, cube.mutable_data());
-    return cube;
-  }
-  Floats cube(shape);
-  motion_cube_blocks(flow.data(), size, pairs, cube.mutable_data());
-  return cube;
+// flow: (n, 2, h, w).
+py::array flow_feature(const std::string& name, const Floats& flow) {
+  const FlowFeature feature = feature_from(name);
+  py::array out = feature_array(feature, flow);
+  flow_feature_blocks(feature, flow.data(), flow_size(flow), static_cast<int>(flow.shape(0)), out.mutable_data());
+  return out;
 }
 
 // How each level would be iterated, full resolution first, as dicts.
@@ -96,7 +89,7 @@ Floats scalar_arithmetic(const std::string& name, const Floats& a, const Floats&
 void bind_blocks(py::module_& m) {
   m.def("tvl1_flow_blocks", &tvl1_flow, py::arg("frames0"), py::arg("frames1"), py::arg("params"), py::arg("lo"),
         py::arg("hi"), py::arg("initial_flow"), py::arg("limits"));
-  m.def("motion_cube_blocks", &motion_cube, py::arg("flow"), py::arg("half"));
+  m.def("flow_feature_blocks", &flow_feature, py::arg("feature"), py::arg("flow"));
   m.def("iteration_plans", &plans, py::arg("height"), py::arg("width"), py::arg("params"), py::arg("limits"));
   m.def("scalar_arithmetic", &scalar_arithmetic, py::arg("name"), py::arg("a"), py::arg("b"));
 }

@@ -6,7 +6,7 @@
 
 #if defined(FLOWKIT_WITH_CUDA)
 #include "cuda/device.h"
-#include "cuda/strain.h"
+#include "cuda/features_cuda.h"
 #include "cuda/tvl1_cuda.h"
 #endif
 
@@ -28,16 +28,17 @@ py::tuple cuda_device_list() {
 #endif
 }
 
-Floats strain_tensor_on_gpu(const Floats& flow) {
+// From arrays to arrays.
+py::array feature_on_gpu(const std::string& name, const Floats& flow, int device) {
 #if defined(FLOWKIT_WITH_CUDA)
-  Floats out({flow.shape(0), py::ssize_t{3}, flow.shape(2), flow.shape(3)});
-  float* target = out.mutable_data();
+  const FlowFeature feature = feature_from(name);
+  py::array out = feature_array(feature, flow);
+  void* target = out.mutable_data();
   py::gil_scoped_release release;
-  strain_tensor_cuda(flow.data(), static_cast<std::size_t>(flow.shape(0)), static_cast<int>(flow.shape(2)),
-                     static_cast<int>(flow.shape(3)), target);
+  flow_feature_on_gpu(feature, flow.data(), flow_size(flow), static_cast<std::size_t>(flow.shape(0)), target, device);
   return out;
 #else
-  (void)flow;
+  (void)name, (void)flow, (void)device;
   no_cuda();
 #endif
 }
@@ -88,17 +89,16 @@ void flow_cuda(std::uintptr_t frames0, std::uintptr_t frames1, const std::string
 #endif
 }
 
-void cube_cuda(std::uintptr_t flow, int n, int height, int width, bool half, std::uintptr_t cube, std::uintptr_t stream,
-               int device) {
+// Addresses are of the device's memory; asynchronous too.
+void feature_cuda(const std::string& name, std::uintptr_t flow, int n, int height, int width, std::uintptr_t out,
+                  std::uintptr_t stream, int device) {
 #if defined(FLOWKIT_WITH_CUDA)
-  const DeviceStream on = {device, pointer<void>(stream)};
+  const FlowFeature feature = feature_from(name);
   py::gil_scoped_release release;
-  if (half)
-    motion_cube_cuda(pointer<const float>(flow), {width, height}, n, pointer<std::uint16_t>(cube), on);
-  else
-    motion_cube_cuda(pointer<const float>(flow), {width, height}, n, pointer<float>(cube), on);
+  flow_feature_cuda(feature, pointer<const float>(flow), {width, height}, n, pointer<void>(out),
+                    {device, pointer<void>(stream)});
 #else
-  (void)flow, (void)n, (void)height, (void)width, (void)half, (void)cube, (void)stream, (void)device;
+  (void)name, (void)flow, (void)n, (void)height, (void)width, (void)out, (void)stream, (void)device;
   no_cuda();
 #endif
 }
@@ -139,15 +139,15 @@ void bind_cuda(py::module_& m) {
   m.attr("cuda_build") = py::none();
 #endif
   m.def("cuda_devices", &cuda_device_list);
-  m.def("strain_tensor_cuda", &strain_tensor_on_gpu, py::arg("flow"));
   m.def("tvl1_workspace_bytes", &workspace_bytes, py::arg("height"), py::arg("width"), py::arg("n"), py::arg("params"),
         py::arg("device"));
   m.def("tvl1_flow_cuda", &flow_cuda, py::arg("frames0_ptr"), py::arg("frames1_ptr"), py::arg("dtype"),
         py::arg("strides0"), py::arg("strides1"), py::arg("n"), py::arg("height"), py::arg("width"), py::arg("params"),
         py::arg("lo"), py::arg("hi"), py::arg("initial_flow_ptr"), py::arg("flow_ptr"), py::arg("iterations_ptr"),
         py::arg("workspace_ptr"), py::arg("workspace_bytes"), py::arg("stream"), py::arg("device"));
-  m.def("motion_cube_cuda", &cube_cuda, py::arg("flow_ptr"), py::arg("n"), py::arg("height"), py::arg("width"),
-        py::arg("half"), py::arg("cube_ptr"), py::arg("stream"), py::arg("device"));
+  m.def("flow_feature_cuda", &feature_cuda, py::arg("feature"), py::arg("flow_ptr"), py::arg("n"), py::arg("height"),
+        py::arg("width"), py::arg("out_ptr"), py::arg("stream"), py::arg("device"));
+  m.def("flow_feature_on_gpu", &feature_on_gpu, py::arg("feature"), py::arg("flow"), py::arg("device"));
   m.def("tvl1_flow_on_gpu", &flow_on_gpu, py::arg("frames0"), py::arg("frames1"), py::arg("params"), py::arg("lo"),
         py::arg("hi"), py::arg("initial_flow"), py::arg("device"));
 }

@@ -8,10 +8,9 @@ from typing import Any, Literal, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flowkit import _core
 from flowkit.flow import tvl1_flow
-from flowkit.gpu_arrays import GpuArray, current_stream, empty, gpu_array, on_gpu
-from flowkit.strain import StrainVariant, strain_magnitude
+from flowkit.gpu_arrays import gpu_array, on_gpu
+from flowkit.strain import StrainVariant, feature_on_gpu, strain_magnitude
 from flowkit.types import InputError, TVL1Params
 
 
@@ -77,18 +76,8 @@ def motion_cube(
         return_iterations=True,
     )
     if on_gpu(flow):
-        cube = _cube_on_gpu(gpu_array("flow", flow))
+        cube = feature_on_gpu("cube", gpu_array("flow", flow))
         return (cube, iterations) if return_iterations else cube
     strain = strain_magnitude(flow, variant, threads=threads)
     cube = np.concatenate([flow, strain[..., None, :, :]], axis=-3)
     return (cube, iterations) if return_iterations else cube
-
-
-def _cube_on_gpu(flow: GpuArray) -> Any:
-    """The cube of a contiguous flow, as an array of the same library on the same GPU."""
-    *batch, _, height, width = flow.shape
-    cube = empty(flow, (*batch, 3, height, width), np.float32)
-    n = batch[0] if batch else 1
-    stream = current_stream(flow)
-    _core.motion_cube_cuda(flow.pointer, n, height, width, False, cube.pointer, stream, flow.device)
-    return cube.owner

@@ -286,15 +286,17 @@ def test_the_affine_reference_of_a_turn(limits):
 
 
 @pytest.mark.parametrize("size", [(3, 3), (17, 20), (40, 33)], ids=str)
-def test_the_motion_cube(rng, size):
+def test_strain_and_the_motion_cube(rng, size):
     flow = rng.standard_normal((3, 2, *size)).astype(np.float32)
     flow[0] *= 1e-6
     flow[1] *= 3e4
-    cube = _core.motion_cube_blocks(flow, False)
+    assert np.array_equal(_core.flow_feature_blocks("tensor", flow), flowkit.strain_tensor(flow))
+    assert np.array_equal(_core.flow_feature_blocks("magnitude", flow), flowkit.strain_magnitude(flow))
+    cube = _core.flow_feature_blocks("cube", flow)
     assert np.array_equal(cube[:, :2], flow)
     assert np.array_equal(cube[:, 2], flowkit.strain_magnitude(flow))
     with np.errstate(over="ignore"):
-        assert np.array_equal(_core.motion_cube_blocks(flow, True).view(np.float16), cube.astype(np.float16))
+        assert np.array_equal(_core.flow_feature_blocks("half_cube", flow).view(np.float16), cube.astype(np.float16))
 
 
 def test_halves_are_rounded_to_nearest_even():
@@ -307,7 +309,9 @@ def test_halves_are_rounded_to_nearest_even():
     values = np.resize(values, (1, 2, 3, -(-values.size // 6)))
     with np.errstate(over="ignore"):
         expected = values.astype(np.float16)
-    assert np.array_equal(_core.motion_cube_blocks(values, True).view(np.float16)[:, :2], expected, equal_nan=True)
+    assert np.array_equal(
+        _core.flow_feature_blocks("half_cube", values).view(np.float16)[:, :2], expected, equal_nan=True
+    )
 
 
 def test_roots_and_quotients_are_rounded_correctly(rng):

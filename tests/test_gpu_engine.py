@@ -277,7 +277,7 @@ def test_the_solver_takes_the_names_of_dtypes_and_then_misses_the_gpu(dtype):
     with pytest.raises(RuntimeError, match=r"cuda|CUDA"):
         _core.tvl1_flow_cuda(0, 0, dtype, (256, 16, 1), (256, 16, 1), *sizes, 0, 0, 0, 0, 0, 0, 0)
     with pytest.raises(RuntimeError, match=r"cuda|CUDA"):
-        _core.motion_cube_cuda(0, 1, 16, 16, False, 0, 0, 0)
+        _core.flow_feature_cuda("cube", 0, 1, 16, 16, 0, 0, 0)
     with pytest.raises(RuntimeError, match=r"cuda|CUDA"):
         _core.tvl1_workspace_bytes(16, 16, 1, params, 0)
 

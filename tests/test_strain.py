@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -186,10 +188,16 @@ def test_bad_options_are_refused_by_name(compute):
     with pytest.raises(InputError, match="threads=0"):
         compute(FLOW, threads=0)
     with pytest.raises(InputError, match="device='tpu'"):
-        flowkit.strain_tensor(FLOW, device="tpu")
+        compute(FLOW, device="tpu")
 
 
 @pytest.mark.skipif(bool(_core.cuda_devices()[0]), reason="there is a GPU here")
-def test_cuda_without_a_gpu_is_refused():
-    with pytest.raises(InputError, match="device='cuda'"):
-        flowkit.strain_tensor(FLOW, device="cuda")
+@pytest.mark.parametrize("compute", [flowkit.strain_tensor, flowkit.strain_magnitude])
+def test_cuda_without_a_gpu_is_refused(compute):
+    with pytest.raises(InputError, match="device='cuda:1': no usable GPU"):
+        compute(FLOW, device="cuda:1")
+    there = SimpleNamespace(__cuda_array_interface__={}, __module__="torch")
+    with pytest.raises(InputError, match="flow is on a GPU: no usable GPU"):
+        compute(there)
+    with pytest.raises(InputError, match="device='cpu', but flow is on a GPU"):
+        compute(there, device="cpu")

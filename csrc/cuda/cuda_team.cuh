@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <tuple>
 
@@ -130,6 +131,8 @@ class CudaLauncher {
     int device = 0;
     check(cudaGetDevice(&device), "cudaGetDevice");
     check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
+    check(cudaDeviceGetAttribute(&shared_bytes_, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+          "cudaDeviceGetAttribute");
   }
 
   template <class P>
@@ -153,11 +156,20 @@ class CudaLauncher {
   }
 
  private:
+  // All that the device has, since other threads of this process may launch the same kernel with more or less.
   template <class P>
-  static void allow_shared_memory(std::size_t bytes) {
-    if (bytes > kSharedWithoutAsking)
-      check(cudaFuncSetAttribute(run_program<P>, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
-            "cudaFuncSetAttribute");
+  void allow_shared_memory(std::size_t bytes) const {
+    if (bytes <= kSharedWithoutAsking || !allowed_.insert(address_of<P>()).second) return;
+    cudaFuncAttributes attributes;
+    check(cudaFuncGetAttributes(&attributes, run_program<P>), "cudaFuncGetAttributes");
+    check(cudaFuncSetAttribute(run_program<P>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                               shared_bytes_ - static_cast<int>(attributes.sharedSizeBytes)),
+          "cudaFuncSetAttribute");
+  }
+
+  template <class P>
+  static const void* address_of() {
+    return reinterpret_cast<const void*>(&run_program<P>);
   }
 
   template <class P>
@@ -175,8 +187,7 @@ class CudaLauncher {
   // Asked for once a kernel and shape: the driver takes longer to say it than to launch.
   template <class P>
   int teams_at_a_time(const P& program) const {
-    const Shape shape = {reinterpret_cast<const void*>(&run_program<P>), program.ranks(), program.threads(),
-                         program.shared_bytes()};
+    const Shape shape = {address_of<P>(), program.ranks(), program.threads(), program.shared_bytes()};
     const auto [known, added] = teams_.try_emplace(shape, 0);
     if (added) known->second = ask_for_teams(program);
     return known->second;
@@ -203,7 +214,8 @@ class CudaLauncher {
   static constexpr std::int64_t kMostBlocks = 0x7fffffff;
   static constexpr std::size_t kSharedWithoutAsking = 48 * 1024;
   cudaStream_t stream_;
-  int multiprocessors_ = 1;
+  int multiprocessors_ = 1, shared_bytes_ = 0;
+  mutable std::set<const void*> allowed_;
   mutable std::map<Shape, int> teams_;
 };
 

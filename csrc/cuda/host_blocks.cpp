@@ -1,6 +1,6 @@
 #include "host_blocks.h"
 
-#include "cube.h"
+#include "features.h"
 #include "tvl1_batch.h"
 
 namespace flowkit {
@@ -15,14 +15,9 @@ void tvl1_flow_blocks(const BatchArguments& arguments, Size size, int pairs, con
   TVL1Batch<HostLauncher>(launcher, plan, workspace.data(), pairs).run(arguments);
 }
 
-void motion_cube_blocks(const float* flow, Size size, int pairs, float* cube) {
+void flow_feature_blocks(FlowFeature feature, const float* flow, Size size, int n, void* out) {
   HostLauncher launcher(ThreadOrder::forward);
-  launch_motion_cube(launcher, size, pairs, flow, cube);
-}
-
-void motion_cube_blocks(const float* flow, Size size, int pairs, std::uint16_t* cube) {
-  HostLauncher launcher(ThreadOrder::forward);
-  launch_motion_cube(launcher, size, pairs, flow, cube);
+  launch_feature(launcher, feature, flow, size, n, out);
 }
 
 std::vector<IterationPlan> iteration_plans(Size size, const TVL1Params& params, const DeviceLimits& limits) {

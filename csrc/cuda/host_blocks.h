@@ -2,6 +2,7 @@
 #pragma once
 
 #include "batch_arguments.h"
+#include "features_cuda.h"
 #include "host_team.h"
 #include "iteration_plan.h"
 
@@ -11,9 +12,7 @@ namespace flowkit {
 void tvl1_flow_blocks(const BatchArguments& arguments, Size size, int pairs, const TVL1Params& params,
                       const DeviceLimits& limits, ThreadOrder order);
 
-// flow: (pairs, 2, h, w); cube: (pairs, 3, h, w), of float or of halves' bits.
-void motion_cube_blocks(const float* flow, Size size, int pairs, float* cube);
-void motion_cube_blocks(const float* flow, Size size, int pairs, std::uint16_t* cube);
+void flow_feature_blocks(FlowFeature feature, const float* flow, Size size, int n, void* out);
 
 // How each level would be iterated, full resolution first.
 std::vector<IterationPlan> iteration_plans(Size size, const TVL1Params& params, const DeviceLimits& limits);

@@ -1,9 +1,7 @@
-#include <cuda_runtime.h>
-
 #include <algorithm>
 #include <cstdlib>
 
-#include "cube.h"
+#include "cuda_memory.h"
 #include "cuda_team.cuh"
 #include "tvl1_batch.h"
 #include "tvl1_cuda.h"
@@ -11,53 +9,6 @@
 namespace flowkit {
 
 namespace {
-
-// Makes a device current as long as it lives.
-class CurrentDevice {
- public:
-  explicit CurrentDevice(int device) {
-    check(cudaGetDevice(&before_), "cudaGetDevice");
-    check(cudaSetDevice(device), "cudaSetDevice");
-  }
-  ~CurrentDevice() { cudaSetDevice(before_); }
-  CurrentDevice(const CurrentDevice&) = delete;
-  CurrentDevice& operator=(const CurrentDevice&) = delete;
-
- private:
-  int before_ = 0;
-};
-
-class Stream {
- public:
-  Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags"); }
-  ~Stream() { cudaStreamDestroy(stream_); }
-  Stream(const Stream&) = delete;
-  Stream& operator=(const Stream&) = delete;
-  cudaStream_t get() const { return stream_; }
-
- private:
-  cudaStream_t stream_ = nullptr;
-};
-
-class DeviceBuffer {
- public:
-  DeviceBuffer(std::size_t bytes, cudaStream_t stream) : stream_(stream) {
-    if (bytes > 0) check(cudaMallocAsync(&data_, bytes, stream), "cudaMallocAsync");
-  }
-  ~DeviceBuffer() {
-    if (data_) cudaFreeAsync(data_, stream_);
-  }
-  DeviceBuffer(const DeviceBuffer&) = delete;
-  DeviceBuffer& operator=(const DeviceBuffer&) = delete;
-  template <class T>
-  T* as() const {
-    return static_cast<T*>(data_);
-  }
-
- private:
-  void* data_ = nullptr;
-  cudaStream_t stream_;
-};
 
 // The largest cluster that the current device can run of blocks with all its shared memory: parts of a GPU (MIG) may
 // have room for small ones only.
@@ -125,10 +76,6 @@ struct Chunk {
         iterations(sizeof(std::int32_t) * pairs, stream) {}
 };
 
-void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
-  check(cudaMemcpyAsync(to, from, bytes, kind, stream), "cudaMemcpyAsync");
-}
-
 // Pairs first .. first + count - 1 of host memory through the chunk.
 void run_chunk(const BatchArguments& host, std::size_t first, std::size_t count, Size size, const TVL1Plan& plan,
                const Chunk& chunk, void* workspace, cudaStream_t stream) {
@@ -153,13 +100,6 @@ void run_chunk(const BatchArguments& host, std::size_t first, std::size_t count,
   check(cudaStreamSynchronize(stream), "cudaStreamSynchronize");
 }
 
-template <class Value>
-void launch_cube_on(const float* flow, Size size, int pairs, Value* cube, DeviceStream on) {
-  const CurrentDevice current(on.device);
-  const CudaLauncher launcher(static_cast<cudaStream_t>(on.stream));
-  launch_motion_cube(launcher, size, pairs, flow, cube);
-}
-
 }  // namespace
 
 std::size_t tvl1_workspace_bytes(Size size, int pairs, const TVL1Params& params, int device) {
@@ -179,26 +119,14 @@ void tvl1_flow_cuda(const BatchArguments& arguments, Size size, int pairs, const
   TVL1Batch<const CudaLauncher>(launcher, plan, workspace, pairs).run(arguments);
 }
 
-void motion_cube_cuda(const float* flow, Size size, int pairs, float* cube, DeviceStream on) {
-  launch_cube_on(flow, size, pairs, cube, on);
-}
-
-void motion_cube_cuda(const float* flow, Size size, int pairs, std::uint16_t* cube, DeviceStream on) {
-  launch_cube_on(flow, size, pairs, cube, on);
-}
-
 void tvl1_flow_on_gpu(const BatchArguments& arguments, Size size, std::size_t pairs, const TVL1Params& params,
                       int device) {
   const CurrentDevice current(device);
   const TVL1Plan plan(size, params, device_limits(params, device));
   const std::size_t area = static_cast<std::size_t>(size.width) * size.height;
   const std::size_t frame_bytes = area * bytes_of(arguments.frames[0].pixel), flow_bytes = 2 * area * sizeof(float);
-  std::size_t free_bytes = 0, total_bytes = 0;
-  check(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo");
-  // Others use the device too: a quarter of what is free stays so.
   const std::size_t pair_bytes = plan.workspace_bytes(1) + 2 * frame_bytes + 2 * flow_bytes;
-  const std::size_t fitting = std::max<std::size_t>(1, free_bytes / 4 * 3 / pair_bytes);
-  const std::size_t most = std::min<std::size_t>({pairs, fitting, 4096});
+  const std::size_t most = std::min<std::size_t>({pairs, fitting(pair_bytes), 4096});
   const Stream stream;
   const Chunk chunk(frame_bytes, flow_bytes, most, arguments.initial_flow != nullptr, stream.get());
   const DeviceBuffer workspace(plan.workspace_bytes(static_cast<int>(most)), stream.get());

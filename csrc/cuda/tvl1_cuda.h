@@ -3,14 +3,9 @@
 
 #include "../tvl1_params.h"
 #include "batch_arguments.h"
+#include "device_stream.h"
 
 namespace flowkit {
-
-// A device and the stream of it that the work goes to (a cudaStream_t; null is the default stream).
-struct DeviceStream {
-  int device;
-  void* stream;
-};
 
 // All of these throw std::runtime_error naming the CUDA call that failed, and std::invalid_argument for sizes and
 // parameters that the programs cannot do.
@@ -22,11 +17,6 @@ std::size_t tvl1_workspace_bytes(Size size, int pairs, const TVL1Params& params,
 // tvl1_workspace_bytes; its contents do not matter.
 void tvl1_flow_cuda(const BatchArguments& arguments, Size size, int pairs, const TVL1Params& params, void* workspace,
                     std::size_t workspace_bytes, DeviceStream on);
-
-// (u, v, strain magnitude) of flows on the device; asynchronous. flow: (pairs, 2, h, w); cube: (pairs, 3, h, w), of
-// float or of halves' bits.
-void motion_cube_cuda(const float* flow, Size size, int pairs, float* cube, DeviceStream on);
-void motion_cube_cuda(const float* flow, Size size, int pairs, std::uint16_t* cube, DeviceStream on);
 
 // From host memory to host memory, as many pairs at a time as the device has memory for. Frames are contiguous.
 void tvl1_flow_on_gpu(const BatchArguments& arguments, Size size, std::size_t pairs, const TVL1Params& params,

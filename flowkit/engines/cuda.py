@@ -159,8 +159,8 @@ class _Slot:
     def _cube(self, flow: Any) -> Any:
         n, _, height, width = flow.shape
         cube = self._there("cube", (n, 3, height, width), self._request.dtype)
-        half = self._request.dtype == "float16"
-        _core.motion_cube_cuda(flow.data.ptr, n, height, width, half, cube.data.ptr, self.stream.ptr, self._number)
+        feature = "half_cube" if self._request.dtype == "float16" else "cube"
+        _core.flow_feature_cuda(feature, flow.data.ptr, n, height, width, cube.data.ptr, self.stream.ptr, self._number)
         return cube
 
     def _host(self, name: str, shape: tuple[int, ...], dtype: Any) -> Frame:

@@ -118,3 +118,27 @@ def test_one_place_one_library():
         flowkit.tvl1_flow(cupy.asarray(frames0, dtype=np.float64), cupy.asarray(frames1, dtype=np.float64))
     with pytest.raises(InputError, match="the usable GPUs are 0"):
         flowkit.tvl1_flow(frames0, frames1, device="cuda:63")
+
+
+@pytest.mark.parametrize("name", ["torch", "cupy", "numba"])
+@pytest.mark.parametrize("shape", [(5, 2, 33, 47), (2, 64, 3)], ids=str)
+def test_strain_of_flows_that_are_there(rng, name, shape):
+    to_gpu, back = library(name)
+    flow = rng.standard_normal(shape).astype(np.float32)
+    there = to_gpu(flow)
+    for compute in (flowkit.strain_tensor, flowkit.strain_magnitude):
+        result = compute(there)
+        assert on_gpu(result)
+        assert type(result) is type(there)
+        assert np.array_equal(back(result), compute(flow))
+    with pytest.raises(InputError, match="'standard' only"):
+        flowkit.strain_magnitude(there, "meb")
+    with pytest.raises(InputError, match="flow has shape"):
+        flowkit.strain_tensor(to_gpu(flow[..., :2]))
+
+
+def test_strain_asks_for_contiguous_flows():
+    cupy = pytest.importorskip("cupy")
+    flow = cupy.zeros((2, 2, 16, 32), np.float32)
+    with pytest.raises(InputError, match="not contiguous"):
+        flowkit.strain_magnitude(flow[..., ::2])

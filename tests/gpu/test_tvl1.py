@@ -286,7 +286,8 @@ def test_the_motion_cube(library, rng, half):
     flow = rng.standard_normal((7, 2, 33, 47)).astype(np.float32)
     on_device = library.put(flow)
     cube = library.poisoned((7, 3, 33, 47), "int16" if half else "float32")
-    _core.motion_cube_cuda(library.address(on_device), 7, 33, 47, half, library.address(cube), 0, 0)
+    feature = "half_cube" if half else "cube"
+    _core.flow_feature_cuda(feature, library.address(on_device), 7, 33, 47, library.address(cube), 0, 0)
     library.wait()
     expected = np.concatenate([flow, flowkit.strain_magnitude(flow)[:, None]], axis=1)
     got = library.get(cube)

@@ -1,0 +1,22 @@
+// Strain and motion cubes of flows on a GPU. docs/algorithm.md, "Strain".
+#pragma once
+
+#include "../tvl1_params.h"
+#include "device_stream.h"
+
+namespace flowkit {
+
+// Of a flow (2, h, w): exx, eyy, exy (3, h, w); their magnitude (h, w); u, v and the magnitude (3, h, w), in single or
+// half precision.
+enum class FlowFeature { tensor, magnitude, cube, half_cube };
+
+constexpr int planes_of(FlowFeature feature) { return feature == FlowFeature::magnitude ? 1 : 3; }
+constexpr std::size_t value_bytes_of(FlowFeature feature) { return feature == FlowFeature::half_cube ? 2 : 4; }
+
+// flow: (n, 2, h, w) on the device; asynchronous. Throws std::runtime_error naming the CUDA call that failed.
+void flow_feature_cuda(FlowFeature feature, const float* flow, Size size, int n, void* out, DeviceStream on);
+
+// From host memory to host memory, as many flows at a time as the device has memory for.
+void flow_feature_on_gpu(FlowFeature feature, const float* flow, Size size, std::size_t n, void* out, int device);
+
+}  // namespace flowkit
