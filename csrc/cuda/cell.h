@@ -144,9 +144,9 @@ struct CellRecord {
 struct RegionMemory {
   static_assert(sizeof(CellRecord) / sizeof(Float4) % 2 == 1);
 
-  double* rank_sums;  // of every rank, in every rank's memory
-  float* warp_sums;   // of this rank
-  StopProgress* progress;
+  double* rank_sums;       // of every rank, in every rank's memory
+  float* warp_sums;        // of this rank
+  StopProgress* progress;  // before the last iteration's test and after it, in turn
   IterationTask* task;
   CellRecord* cells;
   Float4* v_columns;
@@ -156,7 +156,7 @@ struct RegionMemory {
     rank_sums = reinterpret_cast<double*>(base);
     warp_sums = reinterpret_cast<float*>(rank_sums + kMostRanks);
     progress = reinterpret_cast<StopProgress*>(warp_sums + kMostWarps);
-    task = reinterpret_cast<IterationTask*>(progress + 1);
+    task = reinterpret_cast<IterationTask*>(progress + 2);
     cells = reinterpret_cast<CellRecord*>(base + kHeaderBytes / sizeof(Float4));
     v_columns = reinterpret_cast<Float4*>(cells + count);
     flags = reinterpret_cast<CellFlags*>(v_columns + count);
@@ -166,8 +166,8 @@ struct RegionMemory {
   }
 };
 static_assert(kHeaderBytes % sizeof(Float4) == 0, "the records behind the header are aligned");
-static_assert(kHeaderBytes >=
-              kMostRanks * sizeof(double) + kMostWarps * sizeof(float) + sizeof(StopProgress) + sizeof(IterationTask));
+static_assert(kHeaderBytes >= kMostRanks * sizeof(double) + kMostWarps * sizeof(float) + 2 * sizeof(StopProgress) +
+                                  sizeof(IterationTask));
 
 // Four pixels of a plane, 0 where they are not in the image.
 FLOWKIT_DEVICE Float4 load_four(const float* plane, const LevelGrid& grid, int x, int y) {

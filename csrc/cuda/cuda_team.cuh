@@ -19,19 +19,19 @@ namespace flowkit {
 template <bool clusters>
 class CudaTeam {
  public:
-  FLOWKIT_DEVICE CudaTeam() {
-#if __CUDA_ARCH__ >= 900
-    if constexpr (clusters) {
-      ranks_ = static_cast<int>(cooperative_groups::this_cluster().num_blocks());
-      rank_ = static_cast<int>(cooperative_groups::this_cluster().block_rank());
-    }
-#endif
-  }
+  // `ranks` stands among the kernel's parameters, where it takes no register.
+  FLOWKIT_DEVICE explicit CudaTeam(const int& ranks) : ranks_(ranks) {}
 
   FLOWKIT_DEVICE int index() const { return ranks_ == 1 ? blockIdx.x : blockIdx.x / ranks_; }
   FLOWKIT_DEVICE int teams() const { return ranks_ == 1 ? gridDim.x : gridDim.x / ranks_; }
   // The ranks of a team are consecutive blocks: a cluster of one dimension.
-  FLOWKIT_DEVICE int rank() const { return rank_; }
+  FLOWKIT_DEVICE int rank() const {
+    int rank = 0;
+#if __CUDA_ARCH__ >= 900
+    if constexpr (clusters) asm volatile("mov.u32 %0, %%cluster_ctarank;" : "=r"(rank));
+#endif
+    return rank;
+  }
   FLOWKIT_DEVICE int ranks() const { return ranks_; }
 
   // The caller's own rank is always meant, so that the compiler sees plain shared memory.
@@ -93,7 +93,7 @@ class CudaTeam {
     __syncthreads();
   }
 
-  int ranks_ = 1, rank_ = 0;
+  const int& ranks_;
 };
 
 #if defined(__CUDA_ARCH__)
@@ -112,8 +112,14 @@ constexpr int launch_bound() {
 
 template <class P>
 __global__ void __launch_bounds__(launch_bound<P>()) run_program(const __grid_constant__ P program) {
-  CudaTeam<P::kClusters> team;
-  program(team);
+  if constexpr (P::kClusters) {
+    CudaTeam<true> team(program.plan.ranks);
+    program(team);
+  } else {
+    const int alone = 1;
+    CudaTeam<false> team(alone);
+    program(team);
+  }
 }
 
 inline cudaLaunchAttribute cluster_of(int ranks) {

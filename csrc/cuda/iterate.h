@@ -186,7 +186,7 @@ struct Iterate : Program {
       const CellConstants constants = cell.memory.cells[thread].constants[j];
       FLOWKIT_UNROLL
       for (int i = 0; i < kCellColumns; ++i) {
-        if (Config::affine && i % 2 == 0 && !opaque(plan.columns)) continue;
+        if (i % 2 == 0 && !opaque(plan.columns)) continue;
         const Vector2<float> old = {cell.flow(0, j, i), cell.flow(1, j, i)};
         const Vector2<float> moved = data_step_at(constants, i, old.x, old.y);
         float div[2];
@@ -278,25 +278,31 @@ struct Iterate : Program {
   FLOWKIT_DEVICE bool tested() const { return Config::may_stop && work.tested; }
   FLOWKIT_DEVICE bool tests_here() const { return tested() && plan.resident; }
 
-  // Whether the last iteration was the last of the warp.
+  // Whether that iteration was the last of the warp. All threads ask, each on its own; meanwhile the first may be in
+  // the next phase already and write down how far the test has come, for which there is a second place.
   template <class Team>
-  FLOWKIT_DEVICE bool is_last(Team& team) const {
-    StopProgress progress = *memory(team, team.rank()).progress;
-    return tests_here() && stop.done(progress, sum_ranks(team, team.rank()));
+  FLOWKIT_DEVICE bool is_last(Team& team, int iteration) const {
+    if (!tests_here()) return false;
+    StopProgress progress = memory(team, team.rank()).progress[iteration % 2];
+    return stop.done(progress, sum_ranks(team, team.rank()));
   }
 
+  // How far the test has come with that iteration.
   template <class Team>
-  FLOWKIT_DEVICE void update_progress(Team& team, int rank) const {
-    if (tests_here()) stop.done(*memory(team, rank).progress, sum_ranks(team, rank));
+  FLOWKIT_DEVICE StopProgress after(Team& team, int rank, int iteration) const {
+    StopProgress progress = memory(team, rank).progress[iteration % 2];
+    if (tests_here()) stop.done(progress, sum_ranks(team, rank));
+    return progress;
   }
 
   // The phase of the primal step, with the sums of the squared change of each warp.
   //
-  // Beside it the stop test of the iteration before is brought up to date, which all threads have looked at.
+  // Beside it the stop test of the iteration before is brought up to date.
   template <class Team, class Cells>
-  FLOWKIT_DEVICE void move_flow(Team& team, Cells& cells, bool first) const {
+  FLOWKIT_DEVICE void move_flow(Team& team, Cells& cells, int iteration) const {
     const auto body = [&](int rank, int thread) {
-      if (thread == 0 && !first) update_progress(team, rank);
+      if (tests_here() && thread == 0 && opaque(iteration))
+        memory(team, rank).progress[iteration % 2] = after(team, rank, iteration - 1);
       const RegionMemory own = memory(team, rank);
       const CellView cell = {own, cells(rank, thread), thread};
       const float change = primal(cell);
@@ -347,7 +353,7 @@ struct Iterate : Program {
       prepare(own, task, rank, thread);
       if (thread != 0) return;
       *own.task = task;
-      *own.progress = batch.status[task.pair].progress;
+      own.progress[0] = batch.status[task.pair].progress;
     });
   }
 
@@ -394,9 +400,9 @@ struct Iterate : Program {
     bool stopped = false;
     int done = 0;
     while (done < iterations && !stopped) {
-      move_flow(team, cells, done == 0);
-      move_duals(team, cells, done++);
-      stopped = is_last(team);
+      move_flow(team, cells, done);
+      move_duals(team, cells, done);
+      stopped = is_last(team, done++);
     }
     const int same = write_state(team, cells);
     if (plan.resident) conclude(team, done, stopped);  // of tiles, Decide says what became of the pair
@@ -407,10 +413,9 @@ struct Iterate : Program {
   FLOWKIT_DEVICE void conclude(Team& team, int done, bool stopped) const {
     team.for_each([&](int rank, int thread) {
       if (rank != 0 || thread != 0) return;
-      update_progress(team, rank);
       PairStatus& status = batch.status[memory(team, rank).task->pair];
       status.iterations += done;
-      status.progress = *memory(team, rank).progress;
+      status.progress = after(team, rank, done - 1);
       status.active = !stopped;
     });
   }

@@ -49,7 +49,7 @@ struct IterationPlan {
 // Shared memory of a region: four edges each of u, v and of the duals a cell, its constants, and before them sums of
 // warps and ranks and the task. cell.h has the layout.
 constexpr int kMostRanks = 8, kMostWarps = 32;
-constexpr std::size_t kHeaderBytes = 240;
+constexpr std::size_t kHeaderBytes = 256;
 
 // The resident variant on as few ranks as hold the level, or else tiles as large as fit, cut so that the work outside
 // the image and in halos is least. Throws std::invalid_argument where nothing fits.

@@ -12,7 +12,8 @@
 // runs the body for every thread of every rank, then waits for the whole team. Within a phase no thread may read what
 // another one writes. A body may return a float or double: then for_each(body, write) adds the values of each warp, in
 // the order of a butterfly, and calls write(rank, warp, sum) before it waits. What stands between the phases is run by
-// every thread and has to come out the same for all of them.
+// every thread and has to come out the same for all of them; a slow thread runs it while a fast one is in the next
+// phase already, so it must not read what that phase writes.
 //
 // What lives from phase to phase:
 //
