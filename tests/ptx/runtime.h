@@ -1,0 +1,145 @@
+// What the translated kernels ask of the thread that runs them. tests/ptx/__init__.py says what this is for.
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <vector>
+
+constexpr unsigned kWarp = 32, kMostWarps = 32;
+
+enum class Waiting { for_nobody, for_warp, for_block, for_cluster, no_more };
+
+// 16 bytes, so that memory made of them is aligned as a GPU's.
+struct alignas(16) Chunk {
+  char bytes[16];
+};
+
+struct Block {
+  std::vector<Chunk> shared;
+  unsigned shared_bytes;
+  uint32_t exchanged[kMostWarps][kWarp];
+
+  uint64_t address() const { return reinterpret_cast<uint64_t>(shared.data()); }
+};
+
+// Ends the launch, which then says what, with the kernel's and the thread's name. The thread does not run on.
+[[noreturn]] void fail(const std::string& what);
+void check_global(uint64_t address, unsigned bytes);
+
+struct Thread {
+  unsigned number, rank, block_number, blocks;
+  std::vector<Block>* cluster;
+  const std::vector<Chunk>* parameter;
+  unsigned parameter_bytes;
+  Waiting waiting;
+  void* stack_pointer;
+
+  Block& block() const { return (*cluster)[rank]; }
+
+  // Lets others run until all that are meant wait too.
+  void wait(Waiting for_whom);
+  void wait_for_block() { wait(Waiting::for_block); }
+  void wait_for_cluster() { wait(Waiting::for_cluster); }
+
+  // The value of the lane whose number differs by these bits.
+  uint32_t exchange(uint32_t value, unsigned lanes) {
+    uint32_t* values = block().exchanged[number / kWarp];
+    values[number % kWarp] = value;
+    wait(Waiting::for_warp);
+    const uint32_t other = values[number % kWarp ^ lanes];
+    wait(Waiting::for_warp);
+    return other;
+  }
+
+  uint64_t parameter_address() const { return reinterpret_cast<uint64_t>(parameter->data()); }
+  uint64_t shared_address(uint64_t place) const { return block().address() + place; }
+  uint64_t in_rank(uint64_t address, unsigned other) const {
+    const uint64_t place = address - block().address();
+    if (other >= cluster->size() || place >= block().shared_bytes) fail("mapa of rank " + std::to_string(other));
+    return (*cluster)[other].address() + place;
+  }
+
+  template <class T, unsigned count>
+  T* param(uint64_t address) const {
+    const uint64_t place = address - parameter_address();
+    if (place + count * sizeof(T) > parameter_bytes) fail("parameter " + std::to_string(place));
+    return reinterpret_cast<T*>(address);
+  }
+  template <class T, unsigned count>
+  T* shared(uint64_t place) const {
+    place = static_cast<uint32_t>(place);
+    if (place % (count * sizeof(T)) || place + count * sizeof(T) > block().shared_bytes)
+      fail("shared memory " + std::to_string(place));
+    return reinterpret_cast<T*>(shared_address(place));
+  }
+  template <class T, unsigned count>
+  T* generic(uint64_t address) const {
+    for (const Block& b : *cluster)
+      if (address >= b.address() && address + count * sizeof(T) <= b.address() + b.shared_bytes) {
+        if (address % (count * sizeof(T))) fail("misaligned");
+        return reinterpret_cast<T*>(address);
+      }
+    return global<T, count>(address);
+  }
+  template <class T, unsigned count>
+  T* global(uint64_t address) const {
+    check_global(address, count * sizeof(T));
+    return reinterpret_cast<T*>(address);
+  }
+};
+
+struct Kernel {
+  const char* name;
+  void (*run)(Thread&);
+  unsigned parameter_bytes, most_threads;
+};
+extern const Kernel kernel_table[];  // ends with one that has no name
+
+template <class To, class From>
+To bits_as(From from) {
+  static_assert(sizeof(To) == sizeof(From));
+  To to;
+  std::memcpy(&to, &from, sizeof to);
+  return to;
+}
+
+template <class T>
+T shift_left(T value, unsigned count) {
+  return count < 8 * sizeof(T) ? value << count : 0;
+}
+template <class T>
+T shift_right(T value, unsigned count) {
+  return value >> (count < 8 * sizeof(T) ? count : 8 * sizeof(T) - 1) >> (count < 8 * sizeof(T) ? 0 : 1);
+}
+
+// Of numbers the one that is none of NaN, as PTX has it.
+inline float least(float a, float b) { return std::fmin(a, b); }
+inline float greatest(float a, float b) { return std::fmax(a, b); }
+inline double least(double a, double b) { return std::fmin(a, b); }
+inline double greatest(double a, double b) { return std::fmax(a, b); }
+template <class T>
+T least(T a, T b) {
+  return a < b ? a : b;
+}
+template <class T>
+T greatest(T a, T b) {
+  return a > b ? a : b;
+}
+
+// A GPU's is up to an ulp or two off; the sequences that start from it round correctly then too, on the chips that nvcc
+// makes them for.
+inline float approximate(double exact) { return static_cast<float>(exact); }
+
+inline uint32_t permute_bytes(uint32_t low, uint32_t high, uint32_t selector) {
+  const uint64_t both = low | uint64_t{high} << 32;
+  uint32_t result = 0;
+  for (unsigned i = 0; i < 4; ++i) {
+    const unsigned select = selector >> 4 * i & 15;
+    uint32_t byte = both >> 8 * (select & 7) & 255;
+    if (select & 8) byte = byte & 128 ? 255 : 0;
+    result |= byte << 8 * i;
+  }
+  return result;
+}

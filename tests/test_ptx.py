@@ -1,0 +1,111 @@
+"""The compiled kernels and the code that launches them, on the host, against the CPU solver (tests/ptx/__init__.py)."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import flowkit
+from flowkit import _core
+from flowkit.types import PRESETS, TVL1Params
+from tests import fields
+from tests.ptx import build
+
+SIZES = [(3, 3), (17, 29), (48, 37), (100, 90), (224, 224), (280, 340)]
+"""On the last three ranks share the level, the last one is tiled."""
+VARIANTS = ["resident", "tiled", "tiled:3"]
+
+
+@pytest.fixture(scope="module")
+def ptx(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """flowkit's extension with the PTX of the kernels in the place of a GPU."""
+    if reason := build.missing():
+        pytest.skip(f"the PTX cannot be built: {reason}")
+    path = build.build(tmp_path_factory.mktemp("ptx"))
+    spec = importlib.util.spec_from_file_location("flowkit_ptx._core", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@functools.cache
+def pairs(n: int, h: int, w: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Facial pairs of growing motion; of several, the second is still."""
+    made = [fields.facial_pair(max(h, w) + 30, 0.3 + 1.5 * i / n, seed=i) for i in range(n)]
+    frames0, frames1 = (np.stack([each[k][10 : 10 + h, 30 : 30 + w] for each in made]) for k in (0, 1))
+    if n > 1:
+        frames0[1] = frames1[1]
+    return frames0, frames1
+
+
+def assert_the_cpus(ptx: ModuleType, params: TVL1Params, *frames: NDArray[Any], **options: Any) -> NDArray[np.int32]:
+    range_, start = options.get("range_", (0, 255)), options.get("initial_flow")
+    expected, counts = _core.tvl1_flow(*frames, params.to_dict(), *range_, start, 2)
+    flow, iterations = ptx.tvl1_flow_on_gpu(*frames, params.to_dict(), *range_, start, 0)
+    assert np.abs(flow - expected).mean() <= 1e-4
+    assert (np.abs(flow - expected) < 1e-3).mean() >= 0.999
+    if _core.simd_level() != "baseline":  # that one rounds twice now and then
+        assert np.array_equal(flow, expected)
+        assert iterations.tolist() == counts.tolist()
+    return iterations
+
+
+@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_preset_has_the_bits_of_the_cpu_solver(ptx, preset, size):
+    assert_the_cpus(ptx, PRESETS[preset], *pairs(1, *size))
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("preset", PRESETS)
+def test_each_variant_of_the_iteration(ptx, monkeypatch, preset, variant):
+    monkeypatch.setenv("FLOWKIT_CUDA_VARIANT", variant)
+    assert_the_cpus(ptx, PRESETS[preset].replace(warps=2, levels=2), *pairs(3, 52, 45))
+
+
+@pytest.mark.parametrize("rule", ["every", "cadenced"])
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_each_pair_of_a_batch_stops_by_itself(ptx, monkeypatch, variant, rule):
+    """More pairs than teams run at a time."""
+    monkeypatch.setenv("FLOWKIT_CUDA_VARIANT", variant)
+    params = PRESETS["opencv"].replace(stop_rule=rule, warps=2, levels=2)
+    iterations = assert_the_cpus(ptx, params, *pairs(11, 40, 33))
+    assert len(set(iterations.tolist())) > 2
+
+
+def test_a_cluster_of_many_ranks(ptx):
+    """Seven blocks, each with its band of the image."""
+    frames = fields.facial_pair(224, 0.8)[:2]
+    params = PRESETS["opencv"].replace(levels=1, warps=1, outer_iterations=2)
+    assert_the_cpus(ptx, params, *(frame[None] for frame in frames))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_any_frames(ptx, dtype):
+    range_ = {np.uint8: (0, 255), np.uint16: (0, 65535), np.float32: (-16, 300)}[dtype]
+    frames = [f.astype(dtype)[:, ::-1, ::2] for f in pairs(3, 40, 61)]
+    assert_the_cpus(ptx, PRESETS["micro"].replace(border="zero", warps=1), *frames, range_=range_)
+
+
+def test_an_initial_flow(ptx):
+    start = np.stack([fields.bump(33, 40, a, -0.4, 12.0) for a in (0.5, 1.0)]).astype(np.float32)
+    assert_the_cpus(ptx, PRESETS["micro"].replace(warps=1), *pairs(2, 33, 40), initial_flow=start)
+
+
+def test_strain_and_the_motion_cube(ptx, rng):
+    flow = rng.standard_normal((5, 2, 33, 47)).astype(np.float32)
+    strain = flowkit.strain_magnitude(flow)
+    cube = np.concatenate([flow, strain[:, None]], axis=1)
+    assert np.array_equal(ptx.flow_feature_on_gpu("tensor", flow, 0), flowkit.strain_tensor(flow))
+    assert np.array_equal(ptx.flow_feature_on_gpu("magnitude", flow, 0), strain)
+    assert np.array_equal(ptx.flow_feature_on_gpu("cube", flow, 0), cube)
+    halves = ptx.flow_feature_on_gpu("half_cube", flow, 0)
+    assert np.array_equal(halves.view(np.float16), cube.astype(np.float16))
