@@ -70,10 +70,12 @@ constexpr LevelGrid device_grid(Size size) {
   return {size.width, size.height, stride, stride};
 }
 
-// A program of one thread a pixel of each of `items` images a pair; the body gets (pair, item, x, y). Teams take tile
-// after tile, so that any number of them does.
+// Runs the body for every pixel of each of `items` images a pair; it gets (pair, item, x, y). Teams take tile after
+// tile, so that any number of them does, and a thread takes kMostThreads-th pixels of a tile, since to find out where a
+// tile lies takes as long as many a body.
 template <class Body>
 struct EachPixel : Program {
+  static constexpr int kTile = 4 * kMostThreads;
   int pixels;
   std::int64_t all_tiles;
   Divisor width, tiles, items;
@@ -81,9 +83,9 @@ struct EachPixel : Program {
 
   EachPixel(Size size, int pairs, int items, const Body& body)
       : pixels(size.width * size.height),
-        all_tiles(std::int64_t{pairs} * items * divide_up(pixels, kMostThreads)),
+        all_tiles(std::int64_t{pairs} * items * divide_up(pixels, kTile)),
         width(size.width),
-        tiles(divide_up(pixels, kMostThreads)),
+        tiles(divide_up(pixels, kTile)),
         items(items),
         body(body) {}
 
@@ -92,12 +94,14 @@ struct EachPixel : Program {
     team.for_each([&](int, int thread) {
       for (int at = team.index(), end = static_cast<int>(all_tiles); at < end; at += team.teams()) {
         int tile = at;
-        const int image = tiles.divide(tile);
-        int x = tile * kMostThreads + thread;
-        if (x >= pixels) continue;
-        int item = image;
-        const int pair = items.divide(item), y = width.divide(x);
-        body(pair, item, x, y);
+        int item = tiles.divide(tile);
+        const int pair = items.divide(item), first = tile * kTile, behind = first + kTile;
+        FLOWKIT_NO_UNROLL
+        for (int pixel = first + thread; pixel < behind && pixel < pixels; pixel += kMostThreads) {
+          int x = pixel;
+          const int y = width.divide(x);
+          body(pair, item, x, y);
+        }
       }
     });
   }

@@ -45,7 +45,10 @@ namespace flowkit {
 
 constexpr int kWarp = 32;
 
-// Four floats that are read and written as one.
+// Floats that are read and written as one.
+struct alignas(8) Float2 {
+  float at[2];
+};
 struct alignas(16) Float4 {
   float at[4];
 };

@@ -115,11 +115,46 @@ struct Linearise {
 
 constexpr int kProducts = 6;  // gx gx, gx gy, gy gy, gx rho_c, gy rho_c, rho rho
 
-// The products of gradients and residuals, blurred along x, into the planes of the pair's other state. A team has a
-// piece of a row; its shared memory holds the products there and `radius` pixels on both sides.
+struct Products {
+  float at[kProducts];
+
+  FLOWKIT_DEVICE void start(float weight, const Products& centre) {
+    FLOWKIT_UNROLL
+    for (int k = 0; k < kProducts; ++k) at[k] = weight * centre.at[k];
+  }
+  // A tap of a symmetric kernel.
+  FLOWKIT_DEVICE void add(float weight, const Products& before, const Products& behind) {
+    FLOWKIT_UNROLL
+    for (int k = 0; k < kProducts; ++k) at[k] += weight * (before.at[k] + behind.at[k]);
+  }
+};
+
+// Products of many pixels, the first four side by side and the other two, so that two instructions read them.
+struct ProductArrays {
+  Float4* first;
+  Float2* rest;
+
+  FLOWKIT_DEVICE Products load(int i) const {
+    const Float4 four = first[i];
+    const Float2 two = rest[i];
+    return {{four.at[0], four.at[1], four.at[2], four.at[3], two.at[0], two.at[1]}};
+  }
+  FLOWKIT_DEVICE void store(int i, const Products& p) const {
+    first[i] = {{p.at[0], p.at[1], p.at[2], p.at[3]}};
+    rest[i] = {{p.at[4], p.at[5]}};
+  }
+};
+
+// The planes of a pair's other state as scratch.
+FLOWKIT_DEVICE ProductArrays scratch_products(const Batch& batch, int pair) {
+  static_assert(static_cast<int>(kVariables) == kProducts);
+  return {reinterpret_cast<Float4*>(batch.next(pair, 0)), reinterpret_cast<Float2*>(batch.next(pair, 4))};
+}
+
+// The products of gradients and residuals, blurred along x, into the pair's scratch. A team has a piece of a row; its
+// shared memory holds the products there and `radius` pixels on both sides.
 struct BlurProducts : Program {
   static constexpr int kMostThreads = 128;
-  static_assert(static_cast<int>(kVariables) == kProducts, "the other state is the scratch");
   Batch batch;
   LevelGrid grid;
   GaussianTaps taps;
@@ -128,34 +163,39 @@ struct BlurProducts : Program {
   int threads() const { return kMostThreads; }
   FLOWKIT_HD int span() const { return kMostThreads + 2 * taps.radius; }
   FLOWKIT_HD int pieces() const { return (grid.width + kMostThreads - 1) / kMostThreads; }
-  std::size_t shared_bytes() const { return sizeof(float) * kProducts * span(); }
+  std::size_t shared_bytes() const { return sizeof(Products) * span(); }
   std::int64_t teams(int pairs) const { return static_cast<std::int64_t>(pairs) * grid.height * pieces(); }
 
-  FLOWKIT_DEVICE void products_at(int pair, int x, int y, float* out) const {
+  FLOWKIT_DEVICE Products products_at(int pair, int x, int y) const {
     const int i = y * grid.stride + clamp_index(x, grid.width);
     const float gx = batch.data(pair, 0)[i], gy = batch.data(pair, 1)[i], rho_c = batch.data(pair, 2)[i];
     const float rho = rho_c + (gx * batch.current(pair, kU)[i] + gy * batch.current(pair, kV)[i]);
-    const float product[kProducts] = {gx * gx, gx * gy, gy * gy, gx * rho_c, gy * rho_c, rho * rho};
-    for (int k = 0; k < kProducts; ++k) out[k * span()] = product[k];
+    return {{gx * gx, gx * gy, gy * gy, gx * rho_c, gy * rho_c, rho * rho}};
+  }
+
+  template <class Team>
+  FLOWKIT_DEVICE ProductArrays row(Team& team, int rank) const {
+    Float4* first = team.template shared<Float4>(rank);
+    return {first, reinterpret_cast<Float2*>(first + span())};
   }
 
   template <class Team>
   FLOWKIT_DEVICE void operator()(Team& team) const {
-    const int piece = team.index() % pieces(), row = team.index() / pieces();
-    const int y = row % grid.height, pair = row / grid.height, first = piece * kMostThreads;
+    const int piece = team.index() % pieces(), line = team.index() / pieces();
+    const int y = line % grid.height, pair = line / grid.height, first = piece * kMostThreads;
     team.for_each([&](int rank, int thread) {
-      float* products = team.template shared<float>(rank);
-      for (int i = thread; i < span(); i += kMostThreads) products_at(pair, first + i - taps.radius, y, products + i);
+      for (int i = thread; i < span(); i += kMostThreads)
+        row(team, rank).store(i, products_at(pair, first + i - taps.radius, y));
     });
     team.for_each([&](int rank, int thread) {
-      const int x = first + thread;
+      const int x = first + thread, centre = taps.radius + thread;
       if (x >= grid.width) return;
-      const float* centre = team.template shared<float>(rank) + taps.radius + thread;
-      for (int k = 0; k < kProducts; ++k, centre += span()) {
-        float value = taps.weight[0] * centre[0];
-        for (int j = 1; j <= taps.radius; ++j) value += taps.weight[j] * (centre[-j] + centre[j]);
-        batch.next(pair, k)[y * grid.stride + x] = value;
-      }
+      const ProductArrays products = row(team, rank);
+      Products blurred;
+      blurred.start(taps.weight[0], products.load(centre));
+      for (int j = 1; j <= taps.radius; ++j)
+        blurred.add(taps.weight[j], products.load(centre - j), products.load(centre + j));
+      scratch_products(batch, pair).store(y * grid.stride + x, blurred);
     });
   }
 };
@@ -168,20 +208,12 @@ struct AveragePatches {
   GaussianTaps taps;
 
   FLOWKIT_DEVICE void operator()(int pair, int, int x, int y) const {
-    const float* products[kProducts];
-    float mean[kProducts];
-    FLOWKIT_UNROLL
-    for (int k = 0; k < kProducts; ++k) {
-      products[k] = batch.next(pair, k) + x;
-      mean[k] = taps.weight[0] * products[k][y * grid.stride];
-    }
-    FLOWKIT_NO_UNROLL
-    for (int j = 1; j <= taps.radius; ++j) {
-      const int above = clamp_index(y - j, grid.height) * grid.stride;
-      const int below = clamp_index(y + j, grid.height) * grid.stride;
-      FLOWKIT_UNROLL
-      for (int k = 0; k < kProducts; ++k) mean[k] += taps.weight[j] * (products[k][above] + products[k][below]);
-    }
+    const ProductArrays products = scratch_products(batch, pair);
+    const auto at = [&](int row) { return products.load(clamp_index(row, grid.height) * grid.stride + x); };
+    Products blurred;
+    blurred.start(taps.weight[0], at(y));
+    for (int j = 1; j <= taps.radius; ++j) blurred.add(taps.weight[j], at(y - j), at(y + j));
+    const float (&mean)[kProducts] = blurred.at;
     const float inverse_scale = 1.0f / (residual_scale * residual_scale);
     const float trust = 1.0f / root(1.0f + mean[5] * inverse_scale);
     const PatchStep<float> step =
