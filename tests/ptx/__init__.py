@@ -5,7 +5,8 @@ function of one thread, `runtime.cpp` stands in for the CUDA runtime and runs th
 order that changes at every barrier, and `build` puts both into a copy of flowkit's extension. So what runs is the host
 code that launches, with its launch attributes and parameters, and the compiled device code.
 
-What it shows: that threads do not depend on their order between barriers, that every barrier is reached, that accesses
-are aligned and inside their memory, that clusters find each other's shared memory, and that the result is the CPU's.
+What it shows: that threads do not depend on their order between barriers, that no two of them meet at a word of shared
+memory there, that every barrier is reached, that accesses are aligned and inside their memory, that clusters find each
+other's shared memory, and that the result is the CPU's.
 What it does not: ptxas, timing, streams, memory ordering weaker than a barrier, the bits of the approximations.
 """

@@ -104,6 +104,7 @@ void run_cluster(const cudaLaunchConfig_t& config, unsigned first_block, unsigne
   for (Block& block : cluster) {
     block.shared.resize(shared_bytes / sizeof(Chunk) + 1);
     block.shared_bytes = shared_bytes;
+    block.touched.resize(shared_bytes / 4 + 1);
     std::memset(block.shared.data(), kPoison, block.shared.size() * sizeof(Chunk));
   }
   std::vector<Thread> threads(ranks * block_threads);
@@ -113,6 +114,7 @@ void run_cluster(const cudaLaunchConfig_t& config, unsigned first_block, unsigne
                   rank,
                   first_block + rank,
                   config.gridDim.x,
+                  0,
                   &cluster,
                   &parameter,
                   running_kernel->parameter_bytes};

@@ -16,8 +16,16 @@ struct alignas(16) Chunk {
   char bytes[16];
 };
 
+// Who touched a word of shared memory last, and after how many barriers.
+struct Touched {
+  static constexpr unsigned kNobody = ~0u, kMany = ~1u;
+  unsigned writer = kNobody, reader = kNobody;
+  unsigned written = 0, read = 0;
+};
+
 struct Block {
   std::vector<Chunk> shared;
+  std::vector<Touched> touched;  // of each word
   unsigned shared_bytes;
   uint32_t exchanged[kMostWarps][kWarp];
 
@@ -30,6 +38,7 @@ void check_global(uint64_t address, unsigned bytes);
 
 struct Thread {
   unsigned number, rank, block_number, blocks;
+  unsigned passed;  // barriers
   std::vector<Block>* cluster;
   const std::vector<Chunk>* parameter;
   unsigned parameter_bytes;
@@ -40,8 +49,9 @@ struct Thread {
 
   // Lets others run until all that are meant wait too.
   void wait(Waiting for_whom);
-  void wait_for_block() { wait(Waiting::for_block); }
-  void wait_for_cluster() { wait(Waiting::for_cluster); }
+  // A kernel has one kind of barrier for all its threads, so those who have passed equally many may be side by side.
+  void wait_for_block() { wait(Waiting::for_block), ++passed; }
+  void wait_for_cluster() { wait(Waiting::for_cluster), ++passed; }
 
   // The value of the lane whose number differs by these bits.
   uint32_t exchange(uint32_t value, unsigned lanes) {
@@ -61,30 +71,47 @@ struct Thread {
     return (*cluster)[other].address() + place;
   }
 
+  // Ends the launch where another thread may write what this one reads or writes, or read what this one writes.
+  void touch(Block& block, uint64_t place, unsigned bytes, bool writes) const {
+    const unsigned me = rank << 16 | number;
+    for (uint64_t word = place / 4; word <= (place + bytes - 1) / 4; ++word) {
+      Touched& t = block.touched[word];
+      const bool others_write = t.writer != Touched::kNobody && t.written == passed && t.writer != me;
+      const bool others_read = t.reader != Touched::kNobody && t.read == passed && t.reader != me;
+      if (others_write || (writes && others_read)) fail("a race for shared memory " + std::to_string(4 * word));
+      if (writes)
+        t.writer = me, t.written = passed;
+      else
+        t.reader = others_read ? Touched::kMany : me, t.read = passed;
+    }
+  }
+
   template <class T, unsigned count>
-  T* param(uint64_t address) const {
+  T* param(uint64_t address, bool) const {
     const uint64_t place = address - parameter_address();
     if (place + count * sizeof(T) > parameter_bytes) fail("parameter " + std::to_string(place));
     return reinterpret_cast<T*>(address);
   }
   template <class T, unsigned count>
-  T* shared(uint64_t place) const {
+  T* shared(uint64_t place, bool writes) const {
     place = static_cast<uint32_t>(place);
     if (place % (count * sizeof(T)) || place + count * sizeof(T) > block().shared_bytes)
       fail("shared memory " + std::to_string(place));
+    touch(block(), place, count * sizeof(T), writes);
     return reinterpret_cast<T*>(shared_address(place));
   }
   template <class T, unsigned count>
-  T* generic(uint64_t address) const {
-    for (const Block& b : *cluster)
+  T* generic(uint64_t address, bool writes) const {
+    for (Block& b : *cluster)
       if (address >= b.address() && address + count * sizeof(T) <= b.address() + b.shared_bytes) {
         if (address % (count * sizeof(T))) fail("misaligned");
+        touch(b, address - b.address(), count * sizeof(T), writes);
         return reinterpret_cast<T*>(address);
       }
-    return global<T, count>(address);
+    return global<T, count>(address, writes);
   }
   template <class T, unsigned count>
-  T* global(uint64_t address) const {
+  T* global(uint64_t address, bool) const {
     check_global(address, count * sizeof(T));
     return reinterpret_cast<T*>(address);
   }

@@ -160,7 +160,8 @@ class _Translator:
         match = re.fullmatch(r"\[(%?\w+)(?:\+(-?\d+))?\]", where)
         assert match, where
         place = f"{self.value(match[1], 'u64')} + ({match[2] or 0})"
-        at = f"thread.{space}<{TYPES[kind]}, {vector}>({place})"
+        writes = "true" if opcode == "st" else "false"
+        at = f"thread.{space}<{TYPES[kind]}, {vector}>({place}, {writes})"
         if opcode == "st":
             each = [f"at[{i}] = {self.value(register, kind)};" for i, register in enumerate(registers)]
         else:
