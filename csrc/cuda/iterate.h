@@ -18,17 +18,9 @@
 #pragma once
 
 #include "cell.h"
+#include "iterate_configs.h"
 
 namespace flowkit {
-
-// What of the iteration is fixed at compile time.
-template <DataTerm term_, Rounding rounding_, bool affine_, bool may_stop_ = true>
-struct IterationConfig {
-  static constexpr DataTerm term = term_;
-  static constexpr Rounding rounding = rounding_;
-  static constexpr bool affine = affine_;      // off: the affine reference is zero
-  static constexpr bool may_stop = may_stop_;  // off: nothing stops early
-};
 
 // What a launch does.
 struct IterationWork {

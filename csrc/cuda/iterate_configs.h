@@ -2,9 +2,19 @@
 // form costs compile time and binary size once an architecture, so there are few.
 #pragma once
 
-#include "iterate.h"
+#include "../tvl1_math.h"
+#include "../tvl1_params.h"
 
 namespace flowkit {
+
+// What of the iteration is fixed at compile time.
+template <DataTerm term_, Rounding rounding_, bool affine_, bool may_stop_ = true>
+struct IterationConfig {
+  static constexpr DataTerm term = term_;
+  static constexpr Rounding rounding = rounding_;
+  static constexpr bool affine = affine_;      // off: the affine reference is zero
+  static constexpr bool may_stop = may_stop_;  // off: nothing stops early
+};
 
 using PixelOpencv = IterationConfig<DataTerm::pixel, Rounding::opencv, false>;
 using PixelFast = IterationConfig<DataTerm::pixel, Rounding::fast, false>;

@@ -7,7 +7,7 @@
 
 #include "begin_warp.h"
 #include "decide.h"
-#include "iterate_configs.h"
+#include "iterate.h"
 #include "median.h"
 #include "state.h"
 #include "tvl1_plan.h"
