@@ -81,7 +81,8 @@ def build(folder: Path) -> Path:
         ]
         files = [each.result() for each in objects]
     module = folder / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}"
-    _run("g++", "-shared", "-pthread", "-o", str(module), *files)
+    # Its own runtime, also where another package has loaded CUDA's into the process.
+    _run("g++", "-shared", "-pthread", "-Wl,-Bsymbolic", "-o", str(module), *files)
     return module
 
 
