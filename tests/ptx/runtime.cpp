@@ -161,6 +161,8 @@ unsigned ranks_of(const cudaLaunchConfig_t& config) {
 
 }  // namespace
 
+unsigned ulps_off = 0;
+
 void fail(const std::string& what) {
   note_failure(what);
   running->wait(Waiting::no_more);
@@ -195,6 +197,8 @@ cudaError_t cudaLaunchKernelExC(const cudaLaunchConfig_t* config, const void* fu
   std::memcpy(parameter.data(), arguments[0], kernel->parameter_bytes);
   running_kernel = kernel;
   failure.clear();
+  const char* ulps = std::getenv("FLOWKIT_PTX_ULPS");
+  ulps_off = ulps ? static_cast<unsigned>(std::atoi(ulps)) : 0;
   for (unsigned block = 0; block < config->gridDim.x && failure.empty(); block += ranks)
     run_cluster(*config, block, ranks, parameter);
   return failure.empty() ? cudaSuccess : cudaErrorLaunchFailure;
