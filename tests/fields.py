@@ -7,6 +7,8 @@ points: no interpolation enters.
 
 from __future__ import annotations
 
+import functools
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -106,3 +108,29 @@ def endpoint_error(flow: NDArray[np.floating], truth: NDArray[np.floating], marg
     """|flow - truth| of each pixel, px, `margin` px of the frame left out."""
     error = np.hypot(*(np.asarray(flow, float) - np.asarray(truth, float)))
     return error[margin:-margin, margin:-margin] if margin else error
+
+
+@functools.cache
+def facial_crop(h: int, w: int, amplitude_px: float = 1.0) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Field]:
+    """An h x w part of a facial pair, and its true flow."""
+    image0, image1, flow = facial_pair(144, amplitude_px)
+    part = np.s_[10 : 10 + h, 30 : 30 + w]
+    return image0[part].copy(), image1[part].copy(), flow[:, *part]
+
+
+def textured_batch(n: int, h: int, w: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """n different pairs; the second is still and stops at once, the last moves most."""
+    pairs = [textured_pair(bump(h, w, 1.5 * i / n, -1.0 * i / n, w / 4), seed=i) for i in range(n)]
+    frames0, frames1 = (np.rint([pair[k] for pair in pairs]).astype(np.uint8) for k in (0, 1))
+    frames0[1 % n] = frames1[1 % n]
+    return frames0, frames1
+
+
+@functools.cache
+def facial_batch(n: int, h: int, w: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """n facial pairs, eight different ones over and over; of several, the second is still."""
+    made = [facial_pair(max(h, w) + 30, 0.3 + 1.5 * i / n, seed=i) for i in range(min(n, 8))]
+    frames0, frames1 = (np.stack([made[i % 8][k][10 : 10 + h, 30 : 30 + w] for i in range(n)]) for k in (0, 1))
+    if n > 1:
+        frames0[1] = frames1[1]
+    return frames0, frames1

@@ -8,7 +8,6 @@ one iteration apart from the other. That happens to none of the pairs below.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -26,21 +25,6 @@ FEW_THREADS = {"variant": "tiled", "max_threads": 64}  # several tiles even of s
 BASE = TVL1Params(
     epsilon=0.0, warps=2, outer_iterations=2, inner_iterations=8, median=0, cubic=-0.5, border="clamp", min_side=8
 )
-
-
-@functools.cache
-def pair(h: int, w: int, amplitude_px: float = 1.0) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    image0, image1, _ = fields.facial_pair(144, amplitude_px)
-    part = np.s_[10 : 10 + h, 30 : 30 + w]
-    return image0[part].copy(), image1[part].copy()
-
-
-def batch(n: int, h: int, w: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """n different pairs; the second is still, the last moves most."""
-    pairs = [fields.textured_pair(fields.bump(h, w, 1.5 * i / n, -1.0 * i / n, w / 4), seed=i) for i in range(n)]
-    frames0, frames1 = (np.rint([p[k] for p in pairs]).astype(np.uint8) for k in (0, 1))
-    frames0[1 % n] = frames1[1 % n]
-    return frames0, frames1
 
 
 def blocks(
@@ -93,7 +77,7 @@ def plan(h: int, w: int, params: TVL1Params, **limits: Any) -> dict[str, Any]:
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_preset_has_the_bits_of_the_cpu_solver(preset, size, limits):
-    iterations = assert_the_cpus(PRESETS[preset], *pair(*size), **limits)
+    iterations = assert_the_cpus(PRESETS[preset], *fields.facial_crop(*size)[:2], **limits)
     assert iterations[0] > 0
 
 
@@ -101,7 +85,7 @@ def test_each_preset_has_the_bits_of_the_cpu_solver(preset, size, limits):
 @pytest.mark.parametrize("limits", [{"max_threads": 96}, FEW_THREADS], ids=["resident", "tiled"])
 def test_the_order_of_threads_does_not_matter(preset, limits):
     """What a thread reads in a phase, no other one writes in it."""
-    frames = [image[None] for image in pair(45, 50)]
+    frames = [image[None] for image in fields.facial_crop(45, 50)[:2]]
     forward, _ = blocks(*frames, PRESETS[preset], order="forward", **limits)
     reverse, _ = blocks(*frames, PRESETS[preset], order="reverse", **limits)
     assert np.array_equal(forward, reverse)
@@ -114,7 +98,7 @@ def test_ranks_share_a_level_in_bands(preset, h, max_threads, ranks):
     params = PRESETS[preset].replace(levels=1, warps=2)
     chosen = plan(h, 62, params, max_threads=max_threads)
     assert (chosen["variant"], chosen["ranks"]) == ("resident", ranks)
-    assert_the_cpus(params, *pair(h, 62), max_threads=max_threads)
+    assert_the_cpus(params, *fields.facial_crop(h, 62)[:2], max_threads=max_threads)
 
 
 @pytest.mark.parametrize("iterations", [1, 3, 4, 8])
@@ -125,7 +109,7 @@ def test_tiles_overlap_by_as_many_pixels_as_iterations(size, preset, iterations)
     limits = {"variant": "tiled", "max_threads": 64, "tile_iterations": iterations}
     chosen = plan(*size, params, **limits)
     assert chosen["tiles_x"] * chosen["tiles_y"] > 1
-    assert_the_cpus(params, *pair(*size), **limits)
+    assert_the_cpus(params, *fields.facial_crop(*size)[:2], **limits)
 
 
 @pytest.mark.parametrize("beyond", [0, 1])
@@ -136,7 +120,7 @@ def test_the_last_tile_may_be_almost_empty(beyond):
     h = max(sides) + beyond
     assert plan(h, 9, BASE, **limits)["tiles_y"] == 3 + beyond
     for size in ((h, 9), (9, h), (h, h)):
-        assert_the_cpus(BASE, *pair(*size), **limits)
+        assert_the_cpus(BASE, *fields.facial_crop(*size)[:2], **limits)
 
 
 def test_a_level_is_resident_where_it_fits_and_tiled_where_it_does_not():
@@ -177,7 +161,7 @@ def test_a_launch_of_tiles_is_as_long_as_the_others():
 @pytest.mark.parametrize("limits", [{}, {"max_threads": 96}, FEW_THREADS], ids=["one rank", "ranks", "tiled"])
 @pytest.mark.parametrize("rule", ["every", "cadenced"])
 def test_each_pair_stops_by_itself(rule, limits):
-    frames0, frames1 = batch(3, 40, 44)
+    frames0, frames1 = fields.textured_batch(3, 40, 44)
     tiny = PRESETS["opencv"].replace(stop_rule=rule, epsilon=1e-9, outer_iterations=2, warps=2)
     iterations = assert_the_cpus(tiny, frames0, frames1, **limits)
     assert iterations[1] <= 2 * 2 * 5, "the still pair stops in its first iteration, or its second where that is tested"
@@ -192,7 +176,7 @@ def test_each_pair_stops_by_itself(rule, limits):
 def test_a_stop_inside_a_launch_of_tiles_is_exact(inner, median, epsilon):
     """Also in the first launch after a median, and in the last one of a warp."""
     params = BASE.replace(epsilon=epsilon, median=median, inner_iterations=inner, outer_iterations=3, warps=3, levels=2)
-    iterations = assert_the_cpus(params, *batch(3, 33, 38), tile_iterations=8, **FEW_THREADS)
+    iterations = assert_the_cpus(params, *fields.textured_batch(3, 33, 38), tile_iterations=8, **FEW_THREADS)
     assert len(set(iterations.tolist())) > 1
 
 
@@ -200,7 +184,7 @@ def test_a_stop_inside_a_launch_of_tiles_is_exact(inner, median, epsilon):
 def test_a_stop_at_an_outer_iterations_end(rule):
     params = BASE.replace(epsilon=0.01, stop_rule=rule, median=5, inner_iterations=3, outer_iterations=20)
     for limits in ({"max_threads": 64}, FEW_THREADS):
-        assert_the_cpus(params, *batch(4, 33, 38), **limits)
+        assert_the_cpus(params, *fields.textured_batch(4, 33, 38), **limits)
 
 
 # ---- what goes in
@@ -212,7 +196,7 @@ def test_a_stop_at_an_outer_iterations_end(rule):
 )
 def test_any_frames(view, dtype):
     range_ = {np.uint8: (0, 255), np.uint16: (0, 65535), np.float32: (-16, 300)}[dtype]
-    frames = [view(f.astype(dtype)) for f in batch(3, 40, 39)]
+    frames = [view(f.astype(dtype)) for f in fields.textured_batch(3, 40, 39)]
     # With zeros outside the image, black is not only an offset that both frames share.
     assert_the_cpus(BASE.replace(border="zero"), *frames, range_=range_)
 
@@ -221,7 +205,7 @@ def test_any_frames(view, dtype):
 @pytest.mark.parametrize("levels", [1, 3])
 def test_an_initial_flow(grid, levels):
     params = BASE.replace(grid=grid, levels=levels, warps=1)
-    frames = [image[None] for image in pair(41, 38)]
+    frames = [image[None] for image in fields.facial_crop(41, 38)[:2]]
     start = np.stack([fields.bump(41, 38, 1.2, -0.4, 9.0)]).astype(np.float32)
     assert_the_cpus(params, *frames, initial_flow=start)
     assert np.abs(blocks(*frames, params, initial_flow=start)[0] - blocks(*frames, params)[0]).max() > 0.01
@@ -230,7 +214,7 @@ def test_an_initial_flow(grid, levels):
 @pytest.mark.parametrize("limits", [{"max_threads": 96}, FEW_THREADS], ids=["resident", "tiled"])
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_batch_is_each_pair_alone(preset, limits):
-    frames0, frames1 = batch(5, 33, 40)
+    frames0, frames1 = fields.textured_batch(5, 33, 40)
     params = PRESETS[preset].replace(warps=2)
     together, iterations = blocks(frames0, frames1, params, **limits)
     assert_the_cpus(params, frames0, frames1, **limits)
@@ -267,7 +251,7 @@ def test_a_batch_is_each_pair_alone(preset, limits):
 )
 @pytest.mark.parametrize("limits", [{"max_threads": 64}, FEW_THREADS], ids=["resident", "tiled"])
 def test_each_option(options, limits):
-    assert_the_cpus(BASE.replace(**options), *pair(49, 38), **limits)
+    assert_the_cpus(BASE.replace(**options), *fields.facial_crop(49, 38)[:2], **limits)
 
 
 @pytest.mark.parametrize("limits", [{"max_threads": 96}, FEW_THREADS], ids=["resident", "tiled"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 from types import ModuleType
 from typing import Any
@@ -36,16 +35,6 @@ def ptx(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
     return module
 
 
-@functools.cache
-def pairs(n: int, h: int, w: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Facial pairs of growing motion; of several, the second is still."""
-    made = [fields.facial_pair(max(h, w) + 30, 0.3 + 1.5 * i / n, seed=i) for i in range(n)]
-    frames0, frames1 = (np.stack([each[k][10 : 10 + h, 30 : 30 + w] for each in made]) for k in (0, 1))
-    if n > 1:
-        frames0[1] = frames1[1]
-    return frames0, frames1
-
-
 def assert_the_cpus(ptx: ModuleType, params: TVL1Params, *frames: NDArray[Any], **options: Any) -> NDArray[np.int32]:
     range_, start = options.get("range_", (0, 255)), options.get("initial_flow")
     expected, counts = _core.tvl1_flow(*frames, params.to_dict(), *range_, start, 2)
@@ -61,13 +50,13 @@ def assert_the_cpus(ptx: ModuleType, params: TVL1Params, *frames: NDArray[Any], 
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_preset_has_the_bits_of_the_cpu_solver(ptx, preset, size):
-    assert_the_cpus(ptx, PRESETS[preset], *pairs(1, *size))
+    assert_the_cpus(ptx, PRESETS[preset], *fields.facial_batch(1, *size))
 
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_approximations_that_are_off_by_an_ulp_do_not_matter(ptx, monkeypatch, preset):
     """Roots and quotients start from approximations, and a GPU's are not the host's."""
-    frames, params = pairs(1, 224, 224), PRESETS[preset].to_dict()
+    frames, params = fields.facial_batch(1, 224, 224), PRESETS[preset].to_dict()
     exact, _ = ptx.tvl1_flow_on_gpu(*frames, params, 0, 255, None, 0)
     monkeypatch.setenv("FLOWKIT_PTX_ULPS", "1")
     flow, _ = ptx.tvl1_flow_on_gpu(*frames, params, 0, 255, None, 0)
@@ -80,7 +69,7 @@ def test_approximations_that_are_off_by_an_ulp_do_not_matter(ptx, monkeypatch, p
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_variant_of_the_iteration(ptx, monkeypatch, preset, variant):
     monkeypatch.setenv("FLOWKIT_CUDA_VARIANT", variant)
-    assert_the_cpus(ptx, PRESETS[preset].replace(warps=2, levels=2), *pairs(3, 52, 45))
+    assert_the_cpus(ptx, PRESETS[preset].replace(warps=2, levels=2), *fields.facial_batch(3, 52, 45))
 
 
 @pytest.mark.parametrize("rule", ["every", "cadenced"])
@@ -89,7 +78,7 @@ def test_each_pair_of_a_batch_stops_by_itself(ptx, monkeypatch, variant, rule):
     """More pairs than teams run at a time."""
     monkeypatch.setenv("FLOWKIT_CUDA_VARIANT", variant)
     params = PRESETS["opencv"].replace(stop_rule=rule, warps=2, levels=2)
-    iterations = assert_the_cpus(ptx, params, *pairs(11, 40, 33))
+    iterations = assert_the_cpus(ptx, params, *fields.facial_batch(11, 40, 33))
     assert len(set(iterations.tolist())) > 2
 
 
@@ -103,13 +92,13 @@ def test_a_cluster_of_many_ranks(ptx):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_any_frames(ptx, dtype):
     range_ = {np.uint8: (0, 255), np.uint16: (0, 65535), np.float32: (-16, 300)}[dtype]
-    frames = [f.astype(dtype)[:, ::-1, ::2] for f in pairs(3, 40, 61)]
+    frames = [f.astype(dtype)[:, ::-1, ::2] for f in fields.facial_batch(3, 40, 61)]
     assert_the_cpus(ptx, PRESETS["micro"].replace(border="zero", warps=1), *frames, range_=range_)
 
 
 def test_an_initial_flow(ptx):
     start = np.stack([fields.bump(33, 40, a, -0.4, 12.0) for a in (0.5, 1.0)]).astype(np.float32)
-    assert_the_cpus(ptx, PRESETS["micro"].replace(warps=1), *pairs(2, 33, 40), initial_flow=start)
+    assert_the_cpus(ptx, PRESETS["micro"].replace(warps=1), *fields.facial_batch(2, 33, 40), initial_flow=start)
 
 
 def test_strain_and_the_motion_cube(ptx, rng):

@@ -71,8 +71,8 @@ constexpr LevelGrid device_grid(Size size) {
 }
 
 // Runs the body for every pixel of each of `items` images a pair; it gets (pair, item, x, y). Teams take tile after
-// tile, so that any number of them does, and a thread takes kMostThreads-th pixels of a tile, since to find out where a
-// tile lies takes as long as many a body.
+// tile, so that any number of them does, and a thread takes every kMostThreads-th pixel of a tile, since to find out
+// where a tile lies takes as long as many a body.
 template <class Body>
 struct EachPixel : Program {
   static constexpr int kTile = 4 * kMostThreads;

@@ -8,7 +8,6 @@ that say "bits" ask for that.
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -23,17 +22,6 @@ from tests import fields
 SIZES = [(16, 16), (17, 33), (31, 64), (67, 45), (128, 128), (224, 224), (256, 256), (280, 340), (480, 640)]
 VIEWS = [lambda a: a[:, ::-1, ::-1], lambda a: a.transpose(0, 2, 1), lambda a: a[:, ::2, 1::3]]
 POISON = 0xFF  # bytes that make NaN of every float
-
-
-@functools.cache
-def facial_batch(n: int, h: int, w: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """n different facial pairs; of several, the second is still."""
-    side = max(h, w)
-    pairs = [fields.facial_pair(side, 0.3 + 2.0 * i / n, seed=i) for i in range(min(n, 8))]
-    frames0, frames1 = (np.stack([pairs[i % 8][k][:h, :w] for i in range(n)]) for k in (0, 1))
-    if n > 1:
-        frames0[1] = frames1[1]
-    return frames0, frames1
 
 
 def gpu(
@@ -67,7 +55,7 @@ def assert_agrees(flow: NDArray[np.float32], expected: NDArray[np.float32]) -> N
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_each_preset_agrees_with_the_cpu(preset, size):
-    frames = facial_batch(3, *size)
+    frames = fields.facial_batch(3, *size)
     expected, counts = cpu(*frames, PRESETS[preset])
     flow, iterations = gpu(*frames, PRESETS[preset])
     assert_agrees(flow, expected)
@@ -78,7 +66,7 @@ def test_each_preset_agrees_with_the_cpu(preset, size):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_fixed_iterations_give_the_bits_of_the_cpu(preset, size):
     params = PRESETS[preset].replace(epsilon=0.0, warps=2, outer_iterations=min(2, PRESETS[preset].outer_iterations))
-    frames = facial_batch(2, *size)
+    frames = fields.facial_batch(2, *size)
     flow, iterations = gpu(*frames, params)
     expected, counts = cpu(*frames, params)
     assert iterations.tolist() == counts.tolist()
@@ -87,14 +75,14 @@ def test_fixed_iterations_give_the_bits_of_the_cpu(preset, size):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_full_hd(preset):
-    frames = facial_batch(1, 1080, 1920)
+    frames = fields.facial_batch(1, 1080, 1920)
     params = PRESETS[preset].replace(warps=2)
     assert_agrees(gpu(*frames, params)[0], cpu(*frames, params)[0])
 
 
 def test_the_host_programs_give_the_same_bits():
     """Whichever way the device covers the level, against both ways on the host."""
-    frames = facial_batch(2, 61, 90)
+    frames = fields.facial_batch(2, 61, 90)
     for preset in PRESETS:
         flow, iterations = gpu(*frames, PRESETS[preset])
         for variant in ("resident", "tiled"):
@@ -109,7 +97,7 @@ def test_the_host_programs_give_the_same_bits():
 @pytest.mark.parametrize("size", [(45, 50), (224, 224)], ids=str)
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_variants_give_the_same_bits(monkeypatch, preset, size, variant):
-    frames = facial_batch(4, *size)
+    frames = fields.facial_batch(4, *size)
     flow, iterations = gpu(*frames, PRESETS[preset])
     monkeypatch.setenv("FLOWKIT_CUDA_VARIANT", variant)
     try:
@@ -123,7 +111,7 @@ def test_the_variants_give_the_same_bits(monkeypatch, preset, size, variant):
 @pytest.mark.parametrize("n", [1, 2, 63, 257, 4096])
 @pytest.mark.parametrize("preset", ["opencv", "micro"])
 def test_a_pair_has_the_same_bits_in_any_batch(preset, n):
-    frames0, frames1 = facial_batch(n, 48, 40)
+    frames0, frames1 = fields.facial_batch(n, 48, 40)
     together, iterations = gpu(frames0, frames1, PRESETS[preset])
     for i in sorted({0, 1 % n, n // 2, n - 1}):
         alone, count = gpu(frames0[i : i + 1], frames1[i : i + 1], PRESETS[preset])
@@ -137,21 +125,21 @@ def test_a_pair_has_the_same_bits_in_any_batch(preset, n):
 @pytest.mark.parametrize("view", VIEWS)
 def test_any_frames(view, dtype):
     range_ = {np.uint8: (0, 255), np.uint16: (0, 65535), np.float32: (-16, 300)}[dtype]
-    frames = [view(f.astype(dtype)) for f in facial_batch(3, 64, 63)]
+    frames = [view(f.astype(dtype)) for f in fields.facial_batch(3, 64, 63)]
     # With zeros outside the image, black is not only an offset that both frames share.
     params = PRESETS["micro"].replace(border="zero")
     assert_agrees(gpu(*frames, params, range_)[0], cpu(*frames, params, range_)[0])
 
 
 def test_an_initial_flow():
-    frames = facial_batch(2, 96, 80)
+    frames = fields.facial_batch(2, 96, 80)
     start = np.stack([fields.bump(96, 80, a, -0.4, 20.0) for a in (0.5, 1.0)]).astype(np.float32)
     params = PRESETS["micro"].replace(warps=1, inner_iterations=5)
     assert np.array_equal(gpu(*frames, params, initial_flow=start)[0], cpu(*frames, params, initial_flow=start)[0])
 
 
 def test_stopping_is_each_pairs_own():
-    frames = facial_batch(9, 100, 90)
+    frames = fields.facial_batch(9, 100, 90)
     for rule in ("every", "cadenced"):
         params = PRESETS["opencv"].replace(stop_rule=rule)
         flow, iterations = gpu(*frames, params)
@@ -248,7 +236,7 @@ def library(request: pytest.FixtureRequest) -> Any:
 @pytest.mark.parametrize("size", [(33, 31), (224, 224), (300, 500)], ids=str)
 @pytest.mark.parametrize("preset", ["opencv", "micro", "ipol"])
 def test_device_memory_on_the_default_stream(library, preset, size):
-    frames = facial_batch(5, *size)
+    frames = fields.facial_batch(5, *size)
     batch = OnDevice(library, *frames, PRESETS[preset])
     batch.run(0)
     library.wait()
@@ -261,7 +249,7 @@ def test_device_memory_on_the_default_stream(library, preset, size):
 
 
 def test_two_streams_at_a_time(library):
-    batches = [OnDevice(library, *facial_batch(17, 64, 72), PRESETS[name]) for name in ("micro", "opencv")]
+    batches = [OnDevice(library, *fields.facial_batch(17, 64, 72), PRESETS[name]) for name in ("micro", "opencv")]
     streams = library.streams()
     library.wait()
     for _ in range(3):
@@ -269,13 +257,13 @@ def test_two_streams_at_a_time(library):
             batch.run(address)
     library.wait()
     for batch in batches:
-        flow, iterations = gpu(*facial_batch(17, 64, 72), batch.params)
+        flow, iterations = gpu(*fields.facial_batch(17, 64, 72), batch.params)
         assert np.array_equal(library.get(batch.flow), flow)
         assert np.array_equal(library.get(batch.iterations), iterations)
 
 
 def test_a_small_workspace_is_refused(library):
-    batch = OnDevice(library, *facial_batch(2, 32, 32), PRESETS["micro"])
+    batch = OnDevice(library, *fields.facial_batch(2, 32, 32), PRESETS["micro"])
     batch.workspace = batch.workspace[:-1]
     with pytest.raises(ValueError, match="workspace"):
         batch.run(0)

@@ -70,7 +70,7 @@ def _body(kernel: Kernel, shared: set[str]) -> str:
         if registers := re.match(r"\.reg \.(\w+)\s+%(\w+)<(\d+)>", statement):
             kind, prefix, count = registers.groups()
             names = ["tmp"] if prefix == "tmp" else [f"{prefix}{i}" for i in range(int(count))]
-            declared = f"{_unsigned(kind)} {', '.join(f'{name} = 0' for name in names)};"
+            declared = f"{TYPES[kind]} {', '.join(f'{name} = 0' for name in names)};"
             if prefix != "tmp" or declared not in lines:
                 lines.insert(0, declared)
         elif statement.endswith(":"):
@@ -78,10 +78,6 @@ def _body(kernel: Kernel, shared: set[str]) -> str:
         else:
             lines.append(translator.statement(statement))
     return "\n".join(lines)
-
-
-def _unsigned(kind: str) -> str:
-    return TYPES[kind]
 
 
 def _label(name: str) -> str:
