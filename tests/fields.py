@@ -129,7 +129,7 @@ def textured_batch(n: int, h: int, w: int) -> tuple[NDArray[np.uint8], NDArray[n
 @functools.cache
 def facial_batch(n: int, h: int, w: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """n facial pairs, eight different ones over and over; of several, the second is still."""
-    made = [facial_pair(max(h, w) + 30, 0.3 + 1.5 * i / n, seed=i) for i in range(min(n, 8))]
+    made = [facial_pair(max(h, w) + 30, 0.3 + 2.0 * i / n, seed=i) for i in range(min(n, 8))]
     frames0, frames1 = (np.stack([made[i % 8][k][10 : 10 + h, 30 : 30 + w] for i in range(n)]) for k in (0, 1))
     if n > 1:
         frames0[1] = frames1[1]
