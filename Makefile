@@ -18,6 +18,7 @@ $(VENV)/.installed: $(SOURCES)
 
 demo: venv
 	$(BIN)/flowkit demo demo
+	$(BIN)/flowkit-train demo demo
 
 test: lint types kernels bench pytest
 

@@ -31,9 +31,10 @@ import flowkit
 from benchmarks.__main__ import _commit
 from flowkit import _core
 from flowkit.bench import Size, document, facial_pairs, parse_sizes
-from flowkit.flow import thread_count
-from flowkit.gpu import require_gpus
-from flowkit.types import PRESETS, InputError, TVL1Params
+from flowkit.errors import InputError
+from flowkit.motion.devices import require_gpus
+from flowkit.motion.flow import thread_count
+from flowkit.params import PRESETS, TVL1Params
 
 PARTS = ("limits", "rates", "cpu", "extract")
 SIZES = parse_sizes("64,128,224,256,340x280,640x480,1920x1080")
@@ -223,10 +224,10 @@ def _best(call: Callable[[], Any]) -> float:
 
 def _extract(count: int) -> dict[str, Any]:
     """`flowkit extract --gpu` over `count` pairs of 224x224 in PNG files: pairs a second, and each stage's seconds."""
-    from flowkit.engines.cuda import cuda_devices
-    from flowkit.engines.gpu import GpuEngine
-    from flowkit.extract import extract
-    from flowkit.verify import verify
+    from flowkit.extraction.engines.cuda import cuda_devices
+    from flowkit.extraction.engines.device_pipeline import GpuEngine
+    from flowkit.extraction.run import extract
+    from flowkit.output.verify import verify
 
     faces = facial_pairs(Size(224, 224))
     with tempfile.TemporaryDirectory() as folder:

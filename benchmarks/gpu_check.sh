@@ -36,7 +36,7 @@ build() {
   "$python" -m pip install -q --no-build-isolation --no-deps --no-index --target "$site" -C build-dir="$(mktemp -d)" \
     -C cmake.define.FLOWKIT_CUDA=on . || return
   # From elsewhere, so that the installed package is found and not the source folder, which has no extension.
-  cd "$site" && "$python" -c "import flowkit.doctor as d; [print(*row, sep=': ') for row in d.report()]"
+  cd "$site" && "$python" -c "import flowkit.cli.doctor as d; [print(*row, sep=': ') for row in d.report()]"
 }
 
 # Tests and benchmarks run from a copy without flowkit's source, against what was built.

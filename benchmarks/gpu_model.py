@@ -14,7 +14,7 @@ from typing import Any
 
 from flowkit import _core
 from flowkit.bench import Size, parse_sizes
-from flowkit.types import PRESETS
+from flowkit.params import PRESETS
 
 MULTIPROCESSORS, CLOCK_HZ, BYTES_PER_S = 132, 1.755e9, 4.3e12
 """Of an H200; the bytes are what a copy is known to reach."""

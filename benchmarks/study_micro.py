@@ -26,7 +26,7 @@ from benchmarks.study.peers import PEERS, ablations, methods
 from benchmarks.study.report import measure, undone, verdicts
 from benchmarks.study.search import search
 from flowkit import _core
-from flowkit.types import PRESETS, TVL1Params
+from flowkit.params import PRESETS, TVL1Params
 
 RESULTS = Path(__file__).parent / "results" / "study_micro.json"
 PAGE = Path(__file__).parent.parent / "docs" / "study-micro.md"

@@ -3,23 +3,66 @@
 flow = flowkit.tvl1_flow(frames0, frames1)          # (n, 2, h, w) float32, pixels, +u right, +v down
 strain = flowkit.strain_magnitude(flow)             # (n, h, w)
 cube = flowkit.motion_cube(frames0, frames1)        # (n, 3, h, w): u, v, strain magnitude
-shards = flowkit.read("out")                        # what `flowkit extract ... -o out` has written
+flowkit.extract("talk.mp4", "out", pairs="lag:1")   # into shards, as the command does; again to continue
+shards = flowkit.read("out")                        # the shards
+picture = flowkit.flow_to_rgb(flow[0])              # (h, w, 3) uint8
 """
 
-from flowkit.cube import motion_cube
-from flowkit.flow import tvl1_flow
-from flowkit.shard import ShardSet, read
-from flowkit.strain import strain_magnitude, strain_tensor
-from flowkit.types import PRESETS, FlowkitError, TVL1Params
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from flowkit.errors import FlowkitError
+from flowkit.motion.cube import motion_cube
+from flowkit.motion.flow import tvl1_flow
+from flowkit.motion.strain import strain_magnitude, strain_tensor
+from flowkit.params import PRESETS, TVL1Params
+from flowkit.types import Clip
+
+if TYPE_CHECKING:
+    from flowkit.datasets.manifest import read_manifest
+    from flowkit.extraction.run import extract
+    from flowkit.output.shard import ShardSet, read
+    from flowkit.output.verify import verify
+    from flowkit.pictures.colours import flow_to_rgb
+
+    __version__: str
 
 __all__ = [
     "PRESETS",
+    "Clip",
     "FlowkitError",
     "ShardSet",
     "TVL1Params",
+    "__version__",
+    "extract",
+    "flow_to_rgb",
     "motion_cube",
     "read",
+    "read_manifest",
     "strain_magnitude",
     "strain_tensor",
     "tvl1_flow",
+    "verify",
 ]
+
+# Imported when first asked for: arrays in and arrays out need NumPy alone, not the packages for video and Parquet.
+_LATER = {
+    "ShardSet": "flowkit.output.shard",
+    "extract": "flowkit.extraction.run",
+    "flow_to_rgb": "flowkit.pictures.colours",
+    "read": "flowkit.output.shard",
+    "read_manifest": "flowkit.datasets.manifest",
+    "verify": "flowkit.output.verify",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("flowkit-mer")
+    if name not in _LATER:
+        raise AttributeError(f"module 'flowkit' has no attribute {name!r}")
+    return getattr(import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LATER, "__version__"])

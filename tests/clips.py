@@ -16,7 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.datasets import write_manifest
-from flowkit.plan import Unit
+from flowkit.extraction.plan import Part, make_parts
+from flowkit.extraction.request import ExtractRequest
+from flowkit.extraction.resume import run_metadata, settle_plan
+from flowkit.frames.survey import survey
 from flowkit.types import Clip
 
 FLOWKIT = (sys.executable, "-m", "flowkit.cli")
@@ -97,8 +100,8 @@ def flowkit(*arguments: str | Path, **options: Any) -> tuple[int, str, str]:
     return process.returncode, stdout, stderr
 
 
-class Deadly(Unit):
-    """A unit that kills the process which receives it, until it has done so `times` times."""
+class Deadly(Part):
+    """A part that kills the process which receives it, until it has done so `times` times."""
 
     marks: Path
     times: int
@@ -107,17 +110,28 @@ class Deadly(Unit):
         return _receive, (self.marks, self.times, self.number, self.pairs, self.shape, self.framings)
 
 
-def deadly(unit: Unit, marks: Path, times: int) -> Deadly:
-    """The unit, made deadly; each death leaves a file in `marks`."""
-    made = Deadly(unit.number, unit.pairs, unit.shape, unit.framings)
+def deadly(part: Part, marks: Path, times: int) -> Deadly:
+    """The part, made deadly; each death leaves a file in `marks`."""
+    made = Deadly(part.number, part.pairs, part.shape, part.framings)
     object.__setattr__(made, "marks", marks)
     object.__setattr__(made, "times", times)
     return made
 
 
-def _receive(marks: Path, times: int, *fields: Any) -> Unit:
+def _receive(marks: Path, times: int, *fields: Any) -> Part:
     died = len(list(marks.iterdir()))
     if died < times:
         (marks / str(died)).touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    return Unit(*fields)
+    return Part(*fields)
+
+
+def parts_of(clips: Sequence[Clip], request: ExtractRequest) -> list[Part]:
+    """The parts of an extraction, from a survey made here."""
+    return make_parts(clips, request, survey(clips))
+
+
+def settle(out: Path, clips: Sequence[Clip], request: ExtractRequest, **options: bool) -> None:
+    """Writes plan and survey into an output, or compares it with them."""
+    surveys = survey(clips)
+    settle_plan(out, make_parts(clips, request, surveys), surveys, run_metadata(clips, request), **options)

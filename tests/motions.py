@@ -10,8 +10,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from flowkit.commit import FOLDERS, Commit, part_name, record_of, write_commit
-from flowkit.shard import SHARD_SCHEMA_VERSION, cube_column, shard_schema, write_part
+from flowkit.output.commit import FOLDERS, Commit, part_file
+from flowkit.output.plan_file import SCHEMA_VERSION
+from flowkit.output.shard import shard_schema
+from flowkit.output.writer import cube_column, record_of, write_commit, write_table
 from trainer.data import Samples
 from trainer.types import CLASSES
 
@@ -77,27 +79,27 @@ def write_out(
     for name in FOLDERS:
         (folder / name).mkdir(parents=True)
     starts = range(0, len(samples), per_shard)
-    for unit, start in enumerate(starts):
+    for part, start in enumerate(starts):
         cubes = samples.cubes[start : start + per_shard].astype(dtype)
         schema = shard_schema(cubes.shape[2], cubes.shape[3], dtype, {})
         part = {name: values[start : start + per_shard] for name, values in rows.items()}
         empty = [None] * len(cubes)
         arrays = [pa.array(part.get(f.name, empty), f.type) if f.name != "cube" else cube_column(cubes) for f in schema]
-        _commit(pa.Table.from_arrays(arrays, schema=schema), folder, unit)
+        _commit(pa.Table.from_arrays(arrays, schema=schema), folder, part)
     run = {
-        "schema_version": SHARD_SCHEMA_VERSION,
+        "schema_version": SCHEMA_VERSION,
         "parameters": {"preset": "toy"},
         "parameters_hash": "0" * 64,
         "manifest_fingerprint": "f" * 64,
         "versions": {"flowkit": "0"},
-        "plan": {"pairs": len(samples), "units": len(starts)},
+        "plan": {"pairs": len(samples), "parts": len(starts)},
     }
     (folder / "plan" / "run.json").write_text(json.dumps(run))
     return folder
 
 
-def _commit(table: pa.Table, folder: Path, unit: int) -> None:
-    name = part_name("shards", unit)
-    write_part(table, folder / name)
+def _commit(table: pa.Table, folder: Path, part: int) -> None:
+    name = part_file("shards", part)
+    write_table(table, folder / name)
     record = record_of(folder, name, table.num_rows)
-    write_commit(folder, Commit(unit, computed=table.num_rows, failed=0, parameters_hash="0" * 64, files=(record,)))
+    write_commit(folder, Commit(part, computed=table.num_rows, failed=0, parameters_hash="0" * 64, files=(record,)))

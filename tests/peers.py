@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.types import TVL1Params
+from flowkit.params import TVL1Params
 
 
 def cv2_flow(

@@ -19,7 +19,7 @@ from flowkit.bench import Measurement, Size, WrongAnswer, facial_pairs, lines, m
 from flowkit.bench import pairs as pairs_module
 from flowkit.bench.methods import DUAL_TVL1, PEERS, Method
 from flowkit.bench.plot import unbeaten
-from flowkit.types import PRESETS
+from flowkit.params import PRESETS
 from tests.clips import flowkit as in_its_own_process
 
 SIZE = Size(48, 64)
@@ -222,7 +222,7 @@ def test_options_that_cannot_be_used(arguments, words):
 
 def test_a_plot_without_matplotlib_says_how_to_get_it(monkeypatch, tmp_path):
     from flowkit.bench import command
-    from flowkit.types import InputError
+    from flowkit.errors import InputError
 
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(InputError, match=r"pip install 'flowkit-mer\[train\]'"):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import flowkit
 from flowkit import _core
-from flowkit.types import PRESETS, TVL1Params
+from flowkit.params import PRESETS, TVL1Params
 from tests import fields
 
 SIZES = [(3, 3), (5, 17), (16, 16), (33, 31), (64, 64), (130, 101), (29, 53)]

@@ -9,12 +9,13 @@ import cv2
 import pytest
 from typer.testing import CliRunner
 
-from flowkit import doctor
-from flowkit.cli import app, main, parse_set
-from flowkit.extract import Summary
-from flowkit.progress import last_line
-from flowkit.shard import read
-from flowkit.types import InputError
+from flowkit.cli import doctor, main
+from flowkit.cli.app import app
+from flowkit.cli.options import parse_set
+from flowkit.cli.progress import last_line
+from flowkit.errors import InputError
+from flowkit.extraction.run import Summary
+from flowkit.output.shard import read
 from tests.clips import dataset, frame_folder, video
 from tests.clips import flowkit as in_its_own_process
 
@@ -98,8 +99,12 @@ def test_frame_base_counts_a_videos_frames(flowkit, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--gpu=maybe"], "--gpu maybe: write --gpu, or --gpu auto"),
-        (["--gpu", "auto", "--engine", "ray"], "--gpu auto is for one machine; with --engine ray write --gpu"),
+        (["--device", "tpu"], "--device tpu: choose auto, cpu or cuda"),
+        (
+            ["--device", "auto", "--engine", "ray"],
+            "--device auto is for one machine; with --engine ray write --device cuda",
+        ),
+        (["--gpu", "--device", "cpu"], "--gpu is short for --device cuda, and contradicts --device cpu"),
         (["--set", "epsilon"], "--set epsilon: write it as KEY=VALUE"),
         (["--pairs", "lag"], "pair plan 'lag' is unknown"),
         (["--engine", "spark"], "engine='spark' is unknown"),
@@ -222,8 +227,8 @@ def test_progress_shows_what_is_left():
         computed_now=240,
         failed_now=4,
         seconds=12.2,
-        units=4,
-        units_done=4,
+        parts=4,
+        parts_done=4,
     )
     assert last_line(state) == (
         "500 pairs (256 of them earlier): 492 computed, 8 failed in 12.2 s (20 pairs/s), see out/failures -> out"

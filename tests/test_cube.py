@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import flowkit
-from flowkit.types import InputError
+from flowkit.errors import InputError
 from tests import fields
 
 PAIRS = [

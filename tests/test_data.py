@@ -5,8 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 
-from flowkit.shard import cube_column, read_part, write_part
-from flowkit.types import InputError
+from flowkit.errors import InputError
+from flowkit.output.parquet import read_table
+from flowkit.output.writer import cube_column, write_table
 from tests.motions import motion_samples, write_out
 from trainer.data import ethnic_targets, load, normalisation, resize, shuffle_labels
 from trainer.types import RunConfig
@@ -98,9 +99,9 @@ def test_no_size_keeps_the_cube(samples):
 def test_cubes_of_several_sizes_need_a_size(samples, tmp_path):
     out = write_out(samples, tmp_path / "out")
     path = out / "shards" / "part-00001.parquet"
-    table = read_part(path)
+    table = read_table(path)
     small = cube_column(np.zeros((table.num_rows, 3, 8, 12), dtype=np.float32))
-    write_part(table.set_column(table.schema.get_field_index("cube"), "cube", small), path)
+    write_table(table.set_column(table.schema.get_field_index("cube"), "cube", small), path)
     with pytest.raises(InputError, match=r"2 sizes, from \(8, 12\) to \(16, 16\); give --size"):
         load(out, RunConfig())
     assert load(out, RunConfig(size=16)).cubes.shape == (45, 3, 16, 16)

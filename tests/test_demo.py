@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import re
 import sys
@@ -13,13 +14,15 @@ import cv2
 import numpy as np
 import pytest
 
+from flowkit.cli.demo import run
 from flowkit.datasets import read_manifest
-from flowkit.demo import facial_pair, make_dataset, run, tour
-from flowkit.demo.dataset import FRAMES, truth_path
-from flowkit.demo.faces import neutral_face
-from flowkit.demo.motion import Pose, expression, pixel_grid, true_flow
-from flowkit.demo.render import EMOTIONS, Performance, digitise
-from flowkit.types import Clip, FlowkitError, InputError
+from flowkit.errors import FlowkitError, InputError
+from flowkit.synthetic import facial_pair, make_dataset
+from flowkit.synthetic.dataset import FRAMES, truth_path
+from flowkit.synthetic.faces import neutral_face
+from flowkit.synthetic.motion import Pose, expression, pixel_grid, true_flow
+from flowkit.synthetic.render import EMOTIONS, Performance, digitise
+from flowkit.types import Clip
 
 SIZE = 96
 
@@ -272,12 +275,18 @@ def made(folder: Path) -> list[str]:
     return sorted(str(path) for path in files if path.parts[0] not in ("frames", "truth", "shards"))
 
 
-def test_the_demo_leaves_a_page_whose_links_lead_somewhere(tmp_path: Path) -> None:
+def test_the_demo_is_trained_on_and_leaves_a_page_whose_links_lead_somewhere(tmp_path: Path) -> None:
     pytest.importorskip("timm")
+    from trainer.demo import tour
+
     said: list[str] = []
-    index = run(tmp_path / "demo", subjects=3, clips=1, size=64, epochs=1, say=said.append)
+    folder = tmp_path / "demo"
+    with pytest.raises(InputError, match=f"holds no finished demo; run flowkit demo {folder} first"):
+        tour.run(folder)
+    run(folder, subjects=3, clips=1, size=64, say=said.append)
+    index = tour.run(folder, epochs=1, say=said.append)
     steps = [line.split()[0] for line in said if not line.startswith(" ")]
-    assert steps == ["dataset", "extraction", "truth", "LOSO", "pictures", "done"]
+    assert steps == ["dataset", "extraction", "truth", "pictures", "look", "LOSO", "open"]
     assert sum("tested on s0" in line for line in said) == 3
     assert "9 pairs, 0 failed" in said[1]
     text = index.read_text()
@@ -285,18 +294,18 @@ def test_the_demo_leaves_a_page_whose_links_lead_somewhere(tmp_path: Path) -> No
     assert len(links) == 1 + 2 + 3
     for link in links:
         assert (index.parent / link).stat().st_size > 1000
-    found = made(index.parent)
     # A second demo in the same folder replaces the first, and no trace of it is left.
-    (index.parent / "mine.txt").write_text("kept")
-    run(tmp_path / "demo", subjects=3, clips=1, size=64, epochs=1, seed=1, say=said.append)
-    assert {re.sub(r"\d\.png", "N.png", name) for name in made(index.parent)} == {
-        re.sub(r"\d\.png", "N.png", name) for name in [*found, "mine.txt"]
+    first = made(folder)
+    (folder / "mine.txt").write_text("kept")
+    run(folder, subjects=3, clips=1, size=64, seed=1, say=said.append)
+    tour.run(folder, epochs=1, say=said.append)
+    assert {re.sub(r"\d\.png", "N.png", name) for name in made(folder)} == {
+        re.sub(r"\d\.png", "N.png", name) for name in [*first, "mine.txt"]
     }
-    assert len(list((index.parent / "frames").iterdir())) == 9
+    assert len(list((folder / "frames").iterdir())) == 9
 
 
 def test_the_demo_does_not_touch_a_folder_of_something_else(tmp_path: Path) -> None:
-    pytest.importorskip("timm")
     (tmp_path / "frames").mkdir()
     with pytest.raises(InputError, match="is not empty and holds no demo"):
         run(tmp_path)
@@ -304,8 +313,8 @@ def test_the_demo_does_not_touch_a_folder_of_something_else(tmp_path: Path) -> N
 
 
 def test_a_missing_extra_is_named_before_anything_is_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(tour._NEEDED, "no_such_module", "train")
-    with pytest.raises(InputError, match=r"needs no_such_module: pip install 'flowkit-mer\[train\]'"):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"needs scikit-image: pip install 'flowkit-mer\[demo\]'"):
         run(tmp_path / "demo")
     assert not (tmp_path / "demo").exists()
 
@@ -314,12 +323,14 @@ def test_a_missing_extra_is_named_before_anything_is_made(tmp_path: Path, monkey
 def test_the_demo_can_be_learnt_from_its_motion_and_from_nothing_else(tmp_path: Path) -> None:
     pytest.importorskip("timm")
     from trainer.data import load, shuffle_labels
+    from trainer.demo import tour
     from trainer.metrics import confusion, uf1
     from trainer.train import run_loso
     from trainer.types import resolve_config
 
     said: list[str] = []
     run(tmp_path / "demo", say=said.append)
+    tour.run(tmp_path / "demo", say=said.append)
     figures = re.search(r"error ([\d.]+) px; finding no motion at all would be ([\d.]+) px", said[2])
     assert figures is not None
     assert float(figures[1]) < 0.3 * float(figures[2])

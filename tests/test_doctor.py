@@ -1,10 +1,11 @@
-"""flowkit.doctor: it tells what is there, and why what is missing is missing."""
+"""flowkit.cli.doctor: it tells what is there, and why what is missing is missing."""
 
 from __future__ import annotations
 
 import importlib.metadata
 
-from flowkit import _core, doctor
+from flowkit import _core
+from flowkit.cli import doctor
 
 
 def test_report_names_the_build_the_machine_and_the_packages() -> None:

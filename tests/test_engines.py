@@ -10,31 +10,31 @@ from pathlib import Path
 
 import pytest
 
-from flowkit.engines import open_engine
-from flowkit.engines.local import LocalEngine
-from flowkit.engines.ray import RayEngine
-from flowkit.extract import extract
-from flowkit.plan import make_units, run_metadata, settle_plan
-from flowkit.request import ExtractRequest
-from flowkit.shard import read
-from flowkit.types import InputError, Interrupted, TVL1Params
-from flowkit.unit import Job
-from flowkit.verify import verify
-from tests.clips import dataset, deadly, flowkit, frame_folder, start
+from flowkit.errors import InputError, Interrupted
+from flowkit.extraction.engines import open_engine
+from flowkit.extraction.engines.local import LocalEngine
+from flowkit.extraction.engines.ray import RayEngine
+from flowkit.extraction.part import Job
+from flowkit.extraction.request import ExtractRequest
+from flowkit.extraction.resume import run_metadata
+from flowkit.extraction.run import extract
+from flowkit.output.shard import read
+from flowkit.output.verify import verify
+from flowkit.params import TVL1Params
+from tests.clips import dataset, deadly, flowkit, frame_folder, parts_of, settle, start
 
 
 @pytest.fixture
 def job(tmp_path):
-    """A job of three units into an output that is planned."""
+    """A job of three parts into an output that is planned."""
     clips = dataset(tmp_path, clips=3, frames=130)
     request = ExtractRequest.parse(pairs="lag:1", size=16)
-    units, metadata = make_units(clips, request), run_metadata(clips, request)
     out = tmp_path / "out"
     for folder in ("plan", "shards", "failures", "commits"):
         (out / folder).mkdir(parents=True)
-    settle_plan(out, units, metadata)
+    settle(out, clips, request)
     (tmp_path / "marks").mkdir()
-    return units, Job(out, request, metadata)
+    return parts_of(clips, request), Job(out, request, run_metadata(clips, request))
 
 
 def shards_of(out: Path) -> dict[str, bytes]:
@@ -93,31 +93,31 @@ def test_processes_give_the_rows_of_one_process(tmp_path):
 
 
 def test_a_killed_worker_costs_nothing_but_time(job, tmp_path):
-    units, job = job
-    units = [units[0], deadly(units[1], tmp_path / "marks", times=1), *units[2:]]
-    commits = list(LocalEngine(2).run(units, job))
+    parts, job = job
+    parts = [parts[0], deadly(parts[1], tmp_path / "marks", times=1), *parts[2:]]
+    commits = list(LocalEngine(2).run(parts, job))
     assert len(list((tmp_path / "marks").iterdir())) == 1
-    assert sorted(commit.unit for commit in commits) == [0, 1, 2, 3]
+    assert sorted(commit.part for commit in commits) == [0, 1, 2, 3]
     assert verify(job.out).ok
 
 
 def test_a_unit_that_always_kills_its_worker_is_named(job, tmp_path):
-    units, job = job
-    units = [units[0], deadly(units[1], tmp_path / "marks", times=99), *units[2:]]
+    parts, job = job
+    parts = [parts[0], deadly(parts[1], tmp_path / "marks", times=99), *parts[2:]]
     with pytest.raises(
-        Interrupted, match=r"unit 1 \(toy/sub01/ep01 to toy/sub02/ep01\) lost its worker process 4 times"
+        Interrupted, match=r"part 1 \(toy/sub01/ep01 to toy/sub02/ep01\) lost its worker process 4 times"
     ):
-        list(LocalEngine(2).run(units, job))
+        list(LocalEngine(2).run(parts, job))
     assert len(list((tmp_path / "marks").iterdir())) == 4
     assert not verify(job.out).problems
 
 
 def test_closing_the_iterator_ends_the_workers_at_once(job):
-    units, job = job
+    parts, job = job
     slow = TVL1Params(epsilon=0, outer_iterations=50)
     job = dataclasses.replace(job, request=dataclasses.replace(job.request, params=slow))
     before = set(children(os.getpid()))
-    commits = LocalEngine(2).run(units, job)
+    commits = LocalEngine(2).run(parts, job)
     next(commits)
     workers = set(children(os.getpid())) - before
     assert len(workers) >= 2
@@ -200,21 +200,21 @@ def test_ray_gives_the_rows_of_the_local_engine(tmp_path, cluster):
 
 @pytest.mark.slow
 def test_a_killed_ray_actor_costs_nothing_but_time(job, tmp_path, cluster):
-    units, job = job
-    units = [units[0], deadly(units[1], tmp_path / "marks", times=1), *units[2:]]
-    commits = list(RayEngine(2, None).run(units, job))
+    parts, job = job
+    parts = [parts[0], deadly(parts[1], tmp_path / "marks", times=1), *parts[2:]]
+    commits = list(RayEngine(2, None).run(parts, job))
     assert len(list((tmp_path / "marks").iterdir())) == 1
-    assert sorted(commit.unit for commit in commits) == [0, 1, 2, 3]
+    assert sorted(commit.part for commit in commits) == [0, 1, 2, 3]
     assert verify(job.out).ok
 
 
 @pytest.mark.slow
 def test_an_error_in_a_ray_actor_is_the_error_of_the_run(job, cluster):
-    units, job = job
+    parts, job = job
     (job.out / "shards").rmdir()
     (job.out / "shards").write_text("in the way")
     with pytest.raises(Interrupted, match=r"cannot write .*part-0000\d\.parquet' \(Not a directory\)"):
-        list(RayEngine(2, None).run(units, job))
+        list(RayEngine(2, None).run(parts, job))
 
 
 @pytest.mark.slow
@@ -261,5 +261,5 @@ def test_without_ray_the_remedy_is_named(tmp_path):
 
 
 def test_the_core_does_not_import_ray_or_torch():
-    check = "import sys, flowkit.cli, flowkit.extract, flowkit.verify; print({'ray', 'torch'} & set(sys.modules))"
+    check = "import sys, flowkit.cli, flowkit.extraction.run; print({'ray', 'torch'} & set(sys.modules))"
     assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout == "set()\n"

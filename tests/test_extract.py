@@ -12,19 +12,22 @@ import cv2
 import numpy as np
 import pytest
 
-import flowkit.unit
-from flowkit.commit import claimed, put, read_commit
-from flowkit.cube import motion_cube
-from flowkit.extract import extract
-from flowkit.faces import prepare
-from flowkit.plan import make_units
-from flowkit.request import ExtractRequest
-from flowkit.shard import as_numpy, read
-from flowkit.types import Box, Clip, Interrupted, OutputError
-from flowkit.unit import run_unit
-from flowkit.verify import verify
+from flowkit.errors import Interrupted, OutputError
+from flowkit.extraction.part import run_part
+from flowkit.extraction.request import ExtractRequest
+from flowkit.extraction.run import extract
+from flowkit.frames.folder import FolderSource
+from flowkit.frames.prepare import prepare
+from flowkit.motion.cube import motion_cube
+from flowkit.output.commit import read_commit
+from flowkit.output.files import put
+from flowkit.output.shard import as_numpy, read
+from flowkit.output.verify import verify
+from flowkit.output.writer import claimed
+from flowkit.types import Box, Clip
 from tests.clips import FLOWKIT, dataset, frame_folder, texture, video
 from tests.clips import flowkit as command
+from tests.clips import parts_of as planned_parts
 
 
 def files(out: Path) -> dict[str, tuple[int, int]]:
@@ -36,15 +39,15 @@ def files(out: Path) -> dict[str, tuple[int, int]]:
     }
 
 
-def units_of(clips: list[Clip], **options):
+def parts_of(clips: list[Clip], **options):
     request = ExtractRequest.parse(**options)
-    return make_units(clips, request), request
+    return planned_parts(clips, request), request
 
 
 def test_a_row_is_the_motion_cube_of_its_two_frames(tmp_path):
     (clip,) = dataset(tmp_path, clips=1)
-    (unit,), request = units_of([clip], pairs="onset-apex-offset")
-    rows = run_unit(unit, request)
+    (part,), request = parts_of([clip], pairs="onset-apex-offset")
+    rows = run_part(part, request)
     assert rows.failures.num_rows == 0
     cubes = as_numpy(rows.shard["cube"])
     for cube, (number0, number1) in zip(cubes, [(1, 4), (4, 6)], strict=True):
@@ -60,8 +63,8 @@ def test_crop_and_resize_come_before_the_flow(tmp_path):
     (clip,) = dataset(tmp_path, clips=1)
     boxes = tmp_path / "boxes.csv"
     boxes.write_text(f"clip_id,left,top,width,height\n{clip.clip_id},8,4,48,56\n")
-    (unit,), request = units_of([clip], pairs="onset-apex", face=f"boxes:{boxes}", size="32x24", strain="meb")
-    shard = run_unit(unit, request).shard
+    (part,), request = parts_of([clip], pairs="onset-apex", face=f"boxes:{boxes}", size="32x24", strain="meb")
+    shard = run_part(part, request).shard
     frames = [prepare(texture(number), Box(8, 4, 48, 56), (24, 32)) for number in (1, 4)]
     expected = motion_cube(*frames, preset="micro", variant="meb")
     np.testing.assert_array_equal(as_numpy(shard["cube"])[0], expected)
@@ -69,39 +72,37 @@ def test_crop_and_resize_come_before_the_flow(tmp_path):
 
 
 def test_the_rows_do_not_depend_on_batch_or_threads(tmp_path):
-    (unit,), request = units_of(dataset(tmp_path, clips=2, frames=12), pairs="onset-all")
-    expected = run_unit(unit, request)
+    (part,), request = parts_of(dataset(tmp_path, clips=2, frames=12), pairs="onset-all")
+    expected = run_part(part, request)
     for batch, threads in ((1, 1), (5, 2), (64, 2)):
-        rows = run_unit(unit, dataclasses.replace(request, batch=batch), threads=threads)
+        rows = run_part(part, dataclasses.replace(request, batch=batch), threads=threads)
         assert rows.shard.equals(expected.shard, check_metadata=True)
 
 
-def test_each_frame_is_decoded_once(tmp_path):
+def counting(decode, decoded):
+    """The real `decode`, with a list of the frames that were asked for."""
+
+    def counted(self, number, *, colour):
+        decoded.append(number)
+        return decode(self, number, colour=colour)
+
+    return counted
+
+
+def test_each_frame_is_decoded_once(tmp_path, monkeypatch):
     clips = dataset(tmp_path, clips=2, frames=8)
-    (unit,), request = units_of(clips, pairs="onset-all")
+    (part,), request = parts_of(clips, pairs="onset-all")
     decoded = []
-
-    class Counted:
-        """The real frames, with a list of those that were asked for."""
-
-        def __init__(self, clip):
-            self._source = flowkit.unit.SourceCache()(clip)
-            self.decoder = self._source.decoder
-
-        def read(self, numbers):
-            for number, frame in self._source.read(numbers):
-                decoded.append(number)
-                yield number, frame
-
-    rows = run_unit(unit, request, opener=Counted)
+    monkeypatch.setattr(FolderSource, "_decode", counting(FolderSource._decode, decoded))
+    rows = run_part(part, request)
     assert rows.shard.num_rows == 14
     assert decoded == list(range(1, 9)) * 2
 
 
 def test_half_precision_is_the_rounded_cube(tmp_path):
-    (unit,), request = units_of(dataset(tmp_path, clips=1), pairs="onset-apex")
-    single = as_numpy(run_unit(unit, request).shard["cube"])
-    half = as_numpy(run_unit(unit, dataclasses.replace(request, dtype="float16")).shard["cube"])
+    (part,), request = parts_of(dataset(tmp_path, clips=1), pairs="onset-apex")
+    single = as_numpy(run_part(part, request).shard["cube"])
+    half = as_numpy(run_part(part, dataclasses.replace(request, dtype="float16")).shard["cube"])
     np.testing.assert_array_equal(half, single.astype(np.float16))
 
 
@@ -109,8 +110,8 @@ def test_16_bit_frames_and_mixed_depths(tmp_path):
     folder = frame_folder(tmp_path / "a", range(6))
     for number in (3, 4, 5):
         cv2.imwrite(str(folder / f"img{number}.png"), texture(number, depth=16))
-    (unit,), request = units_of([Clip(clip_id="a", source=str(folder))], pairs="lag:1")
-    rows = run_unit(unit, request)
+    (part,), request = parts_of([Clip(clip_id="a", source=str(folder))], pairs="lag:1")
+    rows = run_part(part, request)
     assert rows.shard["frame0"].to_pylist() == [0, 1, 3, 4]
     expected = motion_cube(texture(4, depth=16), texture(5, depth=16), preset="micro")
     np.testing.assert_array_equal(as_numpy(rows.shard["cube"])[3], expected)
@@ -184,7 +185,7 @@ def test_resuming_computes_what_is_missing_and_nothing_else(tmp_path):
     clips = dataset(tmp_path, clips=3, frames=130)
     out = tmp_path / "out"
     first = extract(clips, out, pairs="lag:1", size=16, workers=1)
-    assert (first.units, first.computed_now) == (4, 387)
+    assert (first.parts, first.computed_now) == (4, 387)
     before, content = files(out), {path: path.read_bytes() for path in (out / "shards").iterdir()}
 
     again = extract(clips, out, pairs="lag:1", size=16, workers=1)
@@ -201,6 +202,7 @@ def test_resuming_computes_what_is_missing_and_nothing_else(tmp_path):
     assert {name for name in after if after[name] == before[name]} == {
         "plan/run.json",
         "plan/pairs.parquet",
+        "plan/survey.parquet",
         "shards/part-00000.parquet",
         "commits/part-00000.json",
     }
@@ -216,12 +218,15 @@ def test_failed_pairs_are_computed_again_when_asked(tmp_path):
     assert extract(clips, out, pairs="lag:1", size=16, workers=1).failed == 2
     before = files(out)
     frame.write_bytes(kept)
-    assert extract(clips, out, pairs="lag:1", size=16, workers=1).failed == 2
+    with pytest.raises(OutputError, match=r"other frames.*--retry-failed, where failed pairs were mended"):
+        extract(clips, out, pairs="lag:1", size=16, workers=1)
     assert files(out) == before
     summary = extract(clips, out, pairs="lag:1", size=16, workers=1, retry_failed=True)
     assert (summary.failed, summary.computed, summary.computed_now) == (0, 387, 128)
     assert not list((out / "failures").iterdir())
     assert {name for name, stamp in files(out).items() if before.get(name) != stamp} == {
+        "plan/run.json",
+        "plan/survey.parquet",
         "shards/part-00001.parquet",
         "commits/part-00001.json",
     }
@@ -326,14 +331,14 @@ def test_the_report_is_called_for_each_unit(tmp_path):
         dataset(tmp_path, clips=2, frames=80), tmp_path / "out", pairs="lag:1", size=16, workers=1, report=states.append
     )
     assert [state.computed for state in states] == [0, 128, 158]
-    assert [state.units_done for state in states] == [0, 1, 2]
+    assert [state.parts_done for state in states] == [0, 1, 2]
 
 
 def test_an_interrupt_leaves_whole_units(tmp_path):
     clips = dataset(tmp_path, clips=3, frames=130)
 
     def interrupt(state) -> None:
-        if state.units_done == 2:
+        if state.parts_done == 2:
             raise KeyboardInterrupt
 
     with pytest.raises(Interrupted, match="run the same command again"):

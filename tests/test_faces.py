@@ -8,8 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flowkit.faces import parse_face, parse_size, prepare
-from flowkit.types import Box, Clip, FrameError, InputError
+from flowkit.errors import FrameError, InputError
+from flowkit.faces.boxes import parse_face
+from flowkit.frames.prepare import parse_size, prepare
+from flowkit.types import Box, Clip
 
 CLIP = Clip(clip_id="s1/a", source="a")
 HEADER = "clip_id,left,top,width,height\n"
@@ -22,7 +24,7 @@ def given(tmp_path, text):
 
 
 def ramp(height, width, dtype=np.uint8):
-    """Row number in tens, column number in units: each pixel says where it is."""
+    """Row number in tens, column number in parts: each pixel says where it is."""
     return (10 * np.arange(height)[:, None] + np.arange(width)).astype(dtype)
 
 

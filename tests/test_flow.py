@@ -13,7 +13,7 @@ import pytest
 
 import flowkit
 from flowkit import _core
-from flowkit.types import PRESETS, TVL1Params
+from flowkit.params import PRESETS, TVL1Params
 from tests import fields
 from tests.peers import cv2_flow
 from tests.reference import tvl1

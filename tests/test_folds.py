@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from flowkit.types import InputError
+from flowkit.errors import InputError
 from trainer.folds import loso
 
 

@@ -12,8 +12,8 @@ import pytest
 import simplejpeg
 from numpy.typing import NDArray
 
+from flowkit.errors import FrameError, InputError
 from flowkit.frames import FolderSource, FrameSource, is_video, open_source
-from flowkit.types import FrameError, InputError
 
 
 def read_all(source: FrameSource) -> dict[int, NDArray[np.generic] | FrameError]:

@@ -12,16 +12,15 @@ import pytest
 
 import flowkit
 from flowkit import _core
-from flowkit.cli import with_gpu_value
-from flowkit.engines.gpu import IN_FLIGHT, DeviceMemoryError, DeviceRunner, GpuEngine
-from flowkit.extract import extract
-from flowkit.gpu import has_code_for
-from flowkit.request import ExtractRequest
-from flowkit.shard import read
-from flowkit.types import InputError
-from flowkit.unit import UnitRunner
-from flowkit.verify import verify
-from tests.clips import dataset, frame_folder
+from flowkit.errors import InputError
+from flowkit.extraction.engines.device_pipeline import IN_FLIGHT, DeviceMemoryError, DeviceRunner, GpuEngine
+from flowkit.extraction.part import PartRunner
+from flowkit.extraction.request import ExtractRequest
+from flowkit.extraction.run import extract
+from flowkit.motion.devices import has_code_for
+from flowkit.output.shard import read
+from flowkit.output.verify import verify
+from tests.clips import dataset, frame_folder, parts_of, settle
 from tests.clips import flowkit as command
 
 NO_GPU = pytest.mark.skipif(bool(_core.cuda_devices()[0]), reason="there is a GPU here")
@@ -207,7 +206,7 @@ def test_closing_the_iterator_ends_all_threads(tmp_path):
 
     def stop(state):
         seen.append(state)
-        if state.units_done:
+        if state.parts_done:
             raise Enough
 
     before = threading.active_count()
@@ -218,22 +217,22 @@ def test_closing_the_iterator_ends_all_threads(tmp_path):
 
 
 def test_single_units_on_a_device_are_those_of_the_cpu(tmp_path):
-    from flowkit.plan import make_units, run_metadata, settle_plan
-    from flowkit.unit import Job
+    from flowkit.extraction.part import Job
+    from flowkit.extraction.resume import run_metadata
 
     clips = dataset(tmp_path, clips=2, frames=20)
     request = ExtractRequest.parse(pairs="lag:1", size=16, params=FAST)
-    units, metadata = make_units(clips, request), run_metadata(clips, request)
+    parts, metadata = parts_of(clips, request), run_metadata(clips, request)
     for name in ("device", "cpu"):
         for folder in ("plan", "shards", "failures", "commits"):
             (tmp_path / name / folder).mkdir(parents=True)
-        settle_plan(tmp_path / name, units, metadata)
+        settle(tmp_path / name, clips, request)
     runner = DeviceRunner(Job(tmp_path / "device", request, metadata), Stands(room=7))
     with ThreadPoolExecutor(2) as pool:
-        commits = list(pool.map(runner, units))
-    assert [commit.computed for commit in commits] == [len(unit.pairs) for unit in units]
-    for unit in units:
-        UnitRunner(Job(tmp_path / "cpu", request, metadata))(unit)
+        commits = list(pool.map(runner, parts))
+    assert [commit.computed for commit in commits] == [len(part.pairs) for part in parts]
+    for part in parts:
+        PartRunner(Job(tmp_path / "cpu", request, metadata))(part)
     assert rows(tmp_path / "device") == rows(tmp_path / "cpu")
 
 
@@ -251,9 +250,9 @@ def test_gpu_without_one_says_what_is_missing(tmp_path):
 
 
 @NO_GPU
-def test_gpu_auto_falls_back_and_says_so(tmp_path):
+def test_device_auto_falls_back_and_says_so(tmp_path):
     dataset(tmp_path, clips=1, frames=4)
-    options = ("--gpu", "auto", "--size", "16", "--pairs", "lag:1")
+    options = ("--device", "auto", "--size", "16", "--pairs", "lag:1")
     code, out, error = command("extract", tmp_path / "manifest.csv", "-o", tmp_path / "out", *options)
     assert code == 0
     assert "flowkit: computing on the CPU: no usable GPU: " in error
@@ -280,13 +279,6 @@ def test_the_solver_takes_the_names_of_dtypes_and_then_misses_the_gpu(dtype):
         _core.flow_feature_cuda("cube", 0, 1, 16, 16, 0, 0, 0)
     with pytest.raises(RuntimeError, match=r"cuda|CUDA"):
         _core.tvl1_workspace_bytes(16, 16, 1, params, 0)
-
-
-def test_the_option_may_stand_alone():
-    assert with_gpu_value(["extract", "a", "--gpu"]) == ["extract", "a", "--gpu=yes"]
-    assert with_gpu_value(["extract", "--gpu", "a"]) == ["extract", "--gpu=yes", "a"]
-    assert with_gpu_value(["extract", "--gpu", "auto", "a"]) == ["extract", "--gpu", "auto", "a"]
-    assert with_gpu_value(["extract", "--gpu=auto", "a"]) == ["extract", "--gpu=auto", "a"]
 
 
 @pytest.mark.parametrize(

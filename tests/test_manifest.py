@@ -14,7 +14,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from flowkit.datasets import SCHEMA, clips_from, emotion3_of, manifest_fingerprint, read_manifest, write_manifest
-from flowkit.types import Clip, InputError, OutputError
+from flowkit.errors import InputError, OutputError
+from flowkit.types import Clip
 
 
 def make_frames(folder: Path, numbers=(1, 2), name="img{}.jpg") -> Path:

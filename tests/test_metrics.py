@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
-from flowkit.types import InputError
+from flowkit.errors import InputError
 from trainer.metrics import accuracy, confusion, f1_per_class, recall_per_class, score, score_by, uar, uf1
 
 

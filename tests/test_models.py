@@ -9,7 +9,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from flowkit.types import InputError
+from flowkit.errors import InputError
 from trainer.models import build_model, pretrained_weights
 
 BACKBONE_PARAMETERS = 11_176_512  # ResNet-18 without its classifier (He et al., 2016)

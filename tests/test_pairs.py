@@ -6,17 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from flowkit.frames import FrameSource, open_source
-from flowkit.pairs import PairPlan, parse_plan, plan_pairs
-from flowkit.types import Clip, InputError, Pair
+from flowkit.errors import InputError
+from flowkit.extraction.pairs import PairPlan, parse_plan, plan_pairs
+from flowkit.frames.survey import Survey, survey_source
+from flowkit.types import Clip, Pair
 
-
-def opened(clip: Clip) -> FrameSource:
-    return open_source(clip.source, frame_base=clip.frame_base)
-
-
-def unopened(clip: Clip) -> FrameSource:
-    raise AssertionError(f"{clip.clip_id} was opened, though its annotation suffices")
+UNREADABLE = Survey(None, None, "", "the source was asked, though the annotation suffices")
 
 
 @pytest.fixture
@@ -29,8 +24,8 @@ def frames(tmp_path) -> Path:
     return folder
 
 
-def planned(plan: str, clip: Clip, open_source=opened) -> list[Pair]:
-    return list(plan_pairs([clip], parse_plan(plan), open_source))
+def planned(plan: str, clip: Clip, survey: Survey | None = None) -> list[Pair]:
+    return list(plan_pairs(clip, parse_plan(plan), survey or survey_source(clip.source, clip.frame_base)))
 
 
 def numbers(pairs: list[Pair]) -> list[tuple[int | None, int | None]]:
@@ -82,8 +77,8 @@ def test_unknown_plan_lists_the_known_ones(text):
 
 def test_keyframe_pairs_need_no_source():
     clip = Clip(clip_id="a", source="absent", onset=46, apex=59, offset=86)
-    assert planned("onset-apex", clip, unopened) == [Pair(clip=clip, role="onset-apex", frame0=46, frame1=59)]
-    assert planned("onset-apex-offset", clip, unopened) == [
+    assert planned("onset-apex", clip, UNREADABLE) == [Pair(clip=clip, role="onset-apex", frame0=46, frame1=59)]
+    assert planned("onset-apex-offset", clip, UNREADABLE) == [
         Pair(clip=clip, role="onset-apex", frame0=46, frame1=59),
         Pair(clip=clip, role="apex-offset", frame0=59, frame1=86),
     ]
@@ -105,18 +100,18 @@ def test_keyframe_pairs_need_no_source():
 )
 def test_impossible_keyframe_pairs_say_why(onset, apex, offset, errors):
     clip = Clip(clip_id="a", source="absent", onset=onset, apex=apex, offset=offset)
-    pairs = planned("onset-apex-offset", clip, unopened)
+    pairs = planned("onset-apex-offset", clip, UNREADABLE)
     assert [pair.error for pair in pairs] == errors
     assert [(pair.role, pair.frame0, pair.frame1) for pair in pairs] == [
         ("onset-apex", onset, apex),
         ("apex-offset", apex, offset),
     ]
-    assert planned("onset-apex", clip, unopened) == pairs[:1]
+    assert planned("onset-apex", clip, UNREADABLE) == pairs[:1]
 
 
 def test_onset_all_ends_at_the_offset_or_at_the_last_frame(frames):
     clip = Clip(clip_id="a", source=str(frames), onset=4, offset=7)
-    assert numbers(planned("onset-all", clip, unopened)) == [(4, 5), (4, 6), (4, 7)]
+    assert numbers(planned("onset-all", clip, UNREADABLE)) == [(4, 5), (4, 6), (4, 7)]
     clip = Clip(clip_id="a", source=str(frames), onset=4)
     pairs = planned("onset-all", clip)
     assert numbers(pairs) == [(4, 5), (4, 6), (4, 7), (4, 8), (4, 9)]
@@ -128,8 +123,8 @@ def test_lag_covers_the_annotated_interval_or_the_whole_source(frames):
     assert numbers(planned("lag:2", Clip(clip_id="a", source=str(frames)))) == whole
     assert numbers(planned("lag:2", Clip(clip_id="a", source=str(frames), onset=4))) == whole
     annotated = Clip(clip_id="a", source=str(frames), onset=4, offset=7)
-    assert numbers(planned("lag:2", annotated, unopened)) == [(4, 6), (5, 7)]
-    assert numbers(planned("lag:3", annotated, unopened)) == [(4, 7)]
+    assert numbers(planned("lag:2", annotated, UNREADABLE)) == [(4, 6), (5, 7)]
+    assert numbers(planned("lag:3", annotated, UNREADABLE)) == [(4, 7)]
 
 
 @pytest.mark.parametrize(
@@ -138,7 +133,7 @@ def test_lag_covers_the_annotated_interval_or_the_whole_source(frames):
 )
 def test_lag_in_seconds_is_the_nearest_number_of_frames(plan, fps, lag):
     clip = Clip(clip_id="a", source="absent", fps=fps, onset=1, offset=100)
-    assert numbers(planned(plan, clip, unopened)) == [(i, i + lag) for i in range(1, 101 - lag)]
+    assert numbers(planned(plan, clip, UNREADABLE)) == [(i, i + lag) for i in range(1, 101 - lag)]
 
 
 def test_lag_in_seconds_takes_the_frame_rate_of_the_video(tmp_path):
@@ -175,17 +170,12 @@ def test_clip_without_a_possible_pair_has_one_failing_pair(frames, plan, clip, f
     assert told in pair.error
 
 
-def test_pairs_come_clip_by_clip_and_one_bad_clip_stops_nothing(frames):
-    seen = []
-
-    def clips():
-        for name, source in (("b", str(frames)), ("bad", "absent"), ("a", str(frames))):
-            seen.append(name)
-            yield Clip(clip_id=name, source=source)
-
-    pairs = plan_pairs(clips(), parse_plan("lag:5"), opened)
-    first = next(pairs)
-    assert seen == ["b"]
-    rows = [(pair.clip.clip_id, pair.frame0, pair.error is None) for pair in [first, *pairs]]
-    assert rows == [("b", 3, True), ("b", 4, True), ("bad", None, False), ("a", 3, True), ("a", 4, True)]
+def test_pair_ids_depend_on_clip_role_and_frames_alone(frames):
+    first = planned("lag:5", Clip(clip_id="b", source=str(frames)))[0]
     assert first.pair_id == Pair(clip=Clip(clip_id="b", source="moved"), role="lag", frame0=3, frame1=8).pair_id
+
+
+def test_a_source_that_cannot_be_opened_is_one_failed_pair():
+    (pair,) = planned("lag:5", Clip(clip_id="bad", source="absent"))
+    assert (pair.frame0, pair.frame1) == (None, None)
+    assert "absent does not exist" in str(pair.error)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 import flowkit
 from flowkit import _core
-from flowkit.types import PRESETS, TVL1Params
+from flowkit.params import PRESETS, TVL1Params
 from tests import fields
 from tests.ptx import build
 

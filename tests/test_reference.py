@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from flowkit.types import PRESETS
+from flowkit.params import PRESETS
 from tests import fields
 from tests.peers import cv2_flow
 from tests.reference import strain, tvl1

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from flowkit.types import Interrupted, OutputError
+from flowkit.errors import Interrupted, OutputError
 from tests.motions import motion_samples
 from trainer.folds import loso
 from trainer.metrics import score, score_by, uf1

@@ -9,10 +9,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import flowkit.shard
-from flowkit.extract import extract
-from flowkit.shard import ROW_GROUP, as_numpy, cube_column, read, read_part, shard_schema, write_part
-from flowkit.types import InputError, OutputError
+import flowkit.output.shard
+from flowkit.errors import InputError, OutputError
+from flowkit.extraction.run import extract
+from flowkit.output.parquet import read_table
+from flowkit.output.shard import as_numpy, read, shard_schema
+from flowkit.output.writer import ROW_GROUP, cube_column, write_table
 from tests.clips import dataset, frame_folder
 
 
@@ -60,15 +62,15 @@ def test_the_rows_say_which_pair_they_are(output):
     assert first["iterations"] > 0
     assert 7 not in table["frame1"].to_pylist()[:65]
     assert shards.failures().to_pylist()[0]["frame1"] == 7
-    assert shards.failures().schema == flowkit.shard.FAILURE_SCHEMA
+    assert shards.failures().schema == flowkit.output.shard.FAILURE_SCHEMA
 
 
 def test_the_file_says_how_it_was_made(output):
     metadata = json.loads(pq.read_schema(read(output).paths[1]).metadata[b"flowkit"])
-    assert metadata["schema_version"] == 1
+    assert metadata["schema_version"] == 2
     assert metadata["preset"] == metadata["parameters"]["preset"] == "micro"
     assert metadata["parameters"] == read(output).parameters
-    assert metadata["unit"] == 1
+    assert metadata["part"] == 1
     assert "opencv" in metadata["decoders"][0]
     assert set(metadata["versions"]) == {"flowkit", "numpy", "pyarrow", "av", "simplejpeg", "opencv"}
 
@@ -157,14 +159,14 @@ def test_half_precision_opens_as_well(half_output):
 def test_a_flipped_bit_is_not_read(tmp_path, rng):
     cubes = rng.random((4, 3, 16, 16), dtype=np.float32)
     table = pa.table({"cube": cube_column(cubes)})
-    write_part(table, tmp_path / "part.parquet")
-    np.testing.assert_array_equal(as_numpy(read_part(tmp_path / "part.parquet")["cube"]), cubes)
+    write_table(table, tmp_path / "part.parquet")
+    np.testing.assert_array_equal(as_numpy(read_table(tmp_path / "part.parquet")["cube"]), cubes)
     damage(tmp_path / "part.parquet")
     with pytest.raises(OutputError, match=r"part\.parquet is damaged"):
-        read_part(tmp_path / "part.parquet")
+        read_table(tmp_path / "part.parquet")
     (tmp_path / "part.parquet").write_bytes(b"PAR1")
     with pytest.raises(OutputError, match="damaged"):
-        read_part(tmp_path / "part.parquet")
+        read_table(tmp_path / "part.parquet")
 
 
 def test_only_committed_units_are_read(output, tmp_path):

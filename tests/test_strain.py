@@ -9,7 +9,7 @@ import pytest
 
 import flowkit
 from flowkit import _core
-from flowkit.types import InputError
+from flowkit.errors import InputError
 from tests import fields
 from tests.reference import strain as reference
 

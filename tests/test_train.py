@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from flowkit.types import InputError
+from flowkit.errors import InputError
 from tests.motions import motion_samples
 from trainer.data import shuffle_labels
 from trainer.folds import loso

@@ -7,7 +7,9 @@ import hashlib
 
 import pytest
 
-from flowkit.types import PRESETS, Clip, FlowkitError, InputError, Pair, TVL1Params, fingerprint, resolve_params
+from flowkit.errors import FlowkitError, InputError
+from flowkit.params import PRESETS, TVL1Params, resolve_params
+from flowkit.types import Clip, Pair, fingerprint
 
 
 @pytest.mark.parametrize(

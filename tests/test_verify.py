@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from flowkit.commit import read_commit
-from flowkit.extract import extract
-from flowkit.verify import verify
+from flowkit.extraction.run import extract
+from flowkit.output.commit import read_commit
+from flowkit.output.verify import verify
 from tests.clips import dataset
 
 
 @pytest.fixture
 def finished(tmp_path) -> Path:
-    """A finished output of two units, one failure among them."""
+    """A finished output of two parts, one failure among them."""
     clips = dataset(tmp_path, clips=2, frames=80)
     (tmp_path / "sub01" / "img9.png").unlink()
     extract(clips, tmp_path / "out", pairs="lag:1", size=16, workers=1)
@@ -44,9 +44,9 @@ def rewrite(path: Path, **changes) -> None:
         (lambda out: (out / "shards/part-00007.parquet").touch(), "shards/part-00007.parquet is in no commit record"),
         (lambda out: (out / "shards/.tmp-part-00001").touch(), "shards/.tmp-part-00001 is left over"),
         (lambda out: (out / "commits/part-00001.json").write_text("[]"), "part-00001.json is damaged"),
-        (lambda out: rewrite(out / "commits/part-00001.json", unit=5), "records unit 5, which is not planned"),
+        (lambda out: rewrite(out / "commits/part-00001.json", part=5), "records part 5, which is not planned"),
         (lambda out: rewrite(out / "commits/part-00001.json", parameters_hash="0"), "made with other parameters"),
-        (lambda out: rewrite(out / "commits/part-00000.json", files=[]), "unit 0 lacks the pair lag 1, 2 of clip"),
+        (lambda out: rewrite(out / "commits/part-00000.json", files=[]), "part 0 lacks the pair lag 1, 2 of clip"),
         (lambda out: rewrite(out / "plan/run.json", parameters={}), "do not have its parameters_hash"),
     ],
 )
@@ -70,7 +70,7 @@ def test_verification_of_an_unfinished_output(finished):
     for folder in ("commits", "shards", "failures"):
         for path in (finished / folder).glob("part-00001.*"):
             path.unlink()
-    # What a kill may leave: a unit's files without its record, and half a file.
+    # What a kill may leave: a part's files without its record, and half a file.
     (finished / "shards/part-00001.parquet").touch()
     (finished / "shards/.tmp-part-00001.parquet-0").touch()
     result = verify(finished)

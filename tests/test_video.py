@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from flowkit.errors import FrameError
 from flowkit.frames import FrameSource, VideoSource, open_source
-from flowkit.types import FrameError
 
 BITS, SIDE = 8, 32
 B_FRAMES = {"g": "12", "x264-params": "b-adapt=0:bframes=3:b-pyramid=normal:scenecut=0"}

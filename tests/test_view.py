@@ -9,14 +9,16 @@ import cv2
 import numpy as np
 import pytest
 
-from flowkit.canvas import INK, PAPER, blank, write_png, write_text
 from flowkit.datasets import read_manifest, write_manifest
-from flowkit.demo import make_dataset
-from flowkit.demo.dataset import truth_path
-from flowkit.extract import extract
-from flowkit.shard import read
-from flowkit.types import InputError, OutputError
-from flowkit.view import PairView, colour_wheel, compose, flow_to_rgb, render, strain_to_rgb
+from flowkit.errors import InputError, OutputError
+from flowkit.extraction.run import extract
+from flowkit.output.shard import read
+from flowkit.pictures.canvas import INK, PAPER, blank, write_png, write_text
+from flowkit.pictures.lettering import lettering
+from flowkit.pictures.colours import colour_wheel, flow_to_rgb, strain_to_rgb
+from flowkit.pictures.pair import PairView, compose, render
+from flowkit.synthetic import make_dataset
+from flowkit.synthetic.dataset import truth_path
 
 PANEL = 288
 LEFT, TOP, STEP = 20, 104, PANEL + 20
@@ -114,6 +116,15 @@ def test_text_is_dark_on_paper_and_stays_on_it(right: bool) -> None:
     empty = blank(40, 60)
     write_text(empty, "outside", 200, 300)
     np.testing.assert_array_equal(empty, blank(40, 60))
+
+
+def test_letters_of_other_alphabets_are_themselves_and_what_no_font_has_is_its_code(monkeypatch) -> None:
+    monkeypatch.delenv("FLOWKIT_FONT", raising=False)
+    assert not np.array_equal(lettering("Ж", 20)[0], lettering("λ", 20)[0])
+    np.testing.assert_array_equal(lettering("a\U0010fffe", 20)[0], lettering("aU+10FFFE", 20)[0])
+    monkeypatch.setenv("FLOWKIT_FONT", "/no/such/font.ttf")
+    with pytest.raises(InputError, match=r"FLOWKIT_FONT='/no/such/font\.ttf' is no font file"):
+        lettering("a", 20)
 
 
 def test_a_picture_that_cannot_be_written_says_where(tmp_path: Path) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flowkit.types import FlowkitError, Interrupted
+from flowkit.errors import FlowkitError, Interrupted
 from trainer.types import DEVICES, MODELS, NORMALISATIONS, PRESETS, RunConfig, resolve_config
 
 if TYPE_CHECKING:
@@ -25,6 +27,18 @@ EXAMPLE = "Example: flowkit-train loso out/ -o run/ --model dual-resnet18 --size
 @app.callback()
 def train() -> None:
     """Train and evaluate micro-expression models on the shards of flowkit extract."""
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="What flowkit demo DIR has made.")],
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Train on the demo of flowkit demo, and write the page DIR/index.html that shows both."""
+    with _reported(debug):
+        from trainer.demo.tour import run
+
+        run(folder)
 
 
 @app.command(epilog=EXAMPLE)
@@ -56,7 +70,7 @@ def loso(
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Leave one subject out: train on all others, predict the one, pool the predictions, score them."""
-    try:
+    with _reported(debug):
         config = resolve_config(
             preset,
             model=model,
@@ -73,6 +87,16 @@ def loso(
             threads=threads,
         )
         _loso(out, run, config, overwrite=overwrite)
+
+
+@contextmanager
+def _reported(debug: bool) -> Iterator[None]:
+    """Turns an error into one line and an exit code; with `debug` it is left to show its traceback."""
+    # Threads that spin while they wait make training 6 times slower on a machine that has other work.
+    # OpenMP reads this when torch is imported.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    try:
+        yield
     except ModuleNotFoundError as error:
         if debug or error.name not in OPTIONAL:
             raise
@@ -86,9 +110,6 @@ def loso(
 
 
 def _loso(out: Path, run: Path, config: RunConfig, *, overwrite: bool) -> None:
-    # Threads that spin while they wait make training 6 times slower on a machine that has other work.
-    # OpenMP reads this when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from trainer.data import load, shuffle_labels
     from trainer.results import claim, write_run
     from trainer.train import run_loso

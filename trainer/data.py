@@ -12,8 +12,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.shard import ShardSet, read
-from flowkit.types import InputError
+from flowkit.errors import InputError
+from flowkit.output.shard import ShardSet, read
 from trainer.types import CLASSES, RunConfig
 
 Cubes = NDArray[np.float32]

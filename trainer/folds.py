@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.types import InputError
+from flowkit.errors import InputError
 
 
 @dataclass(frozen=True, slots=True)

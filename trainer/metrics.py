@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flowkit.types import InputError
+from flowkit.errors import InputError
 from trainer.types import CLASSES
 
 Key = TypeVar("Key", bound=Hashable)

@@ -11,7 +11,7 @@ import torch
 from timm.models import load_state_dict
 from torch import nn
 
-from flowkit.types import InputError
+from flowkit.errors import InputError
 from trainer.types import CLASSES, MODELS
 
 BACKBONE = "resnet18"

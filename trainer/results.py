@@ -14,8 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flowkit.commit import put
-from flowkit.types import OutputError
+from flowkit.errors import OutputError
+from flowkit.output.files import put
 from trainer.data import Samples
 from trainer.metrics import score, score_by
 from trainer.report import render

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from flowkit.types import InputError
+from flowkit.errors import InputError
 from trainer.data import Cubes, Samples, ethnic_targets, normalisation
 from trainer.folds import Fold, loso
 from trainer.losses import total_loss

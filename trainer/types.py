@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from flowkit.types import InputError
+from flowkit.errors import InputError
 
 CLASSES = ("negative", "positive", "surprise")
 """The values of emotion3, in the order of every confusion matrix, probability and network output."""

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage import data
 
-from flowkit.demo.faces import Landmarks, neutral_face
+from flowkit.synthetic.faces import neutral_face
+from flowkit.synthetic.landmarks import Landmarks
 
 TUNE_FACES = ("drawn 5.1", "drawn 5.2", "chelsea", "drawn 5.3", "camera", "drawn 5.4", "moon")
 REPORT_FACES = (

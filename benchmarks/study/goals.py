@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from benchmarks.study.peers import DIS_MEDIUM, OPENCV
-from flowkit.types import TVL1Params
+from flowkit.params import TVL1Params
 
 
 @dataclass(frozen=True)

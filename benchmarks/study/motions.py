@@ -25,9 +25,9 @@ from benchmarks.study.scenes import (
     spline,
     true_flow,
 )
-from flowkit.demo.faces import Landmarks
-from flowkit.demo.motion import Bump, bump_field, expression
-from flowkit.demo.render import EMOTIONS
+from flowkit.synthetic.landmarks import Landmarks
+from flowkit.synthetic.motion import Bump, bump_field, expression
+from flowkit.synthetic.render import EMOTIONS
 
 Set = Literal["tune", "report"]
 Picture = NDArray[np.float32]

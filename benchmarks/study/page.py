@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.study.peers import DUAL_TVL1
 from benchmarks.study.report import error_table, table, time_table
-from flowkit.types import TVL1Params
+from flowkit.params import TVL1Params
 
 _TEMPLATE = """# The study behind `micro` and `fast`
 

@@ -9,7 +9,7 @@ import flowkit
 from benchmarks.study.measures import Flow, Frame, Method
 from flowkit.bench import methods as bench
 from flowkit.bench.methods import DIS_MEDIUM, DUAL_TVL1, OPENCV
-from flowkit.types import PRESETS, TVL1Params
+from flowkit.params import PRESETS, TVL1Params
 
 __all__ = ["DIS_MEDIUM", "DUAL_TVL1", "OPENCV", "PEERS", "ablations", "methods", "solver"]
 

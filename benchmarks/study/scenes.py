@@ -20,7 +20,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, spline_filter
 
-from flowkit.demo.render import digitise
+from flowkit.synthetic.render import digitise
 
 SUPERSAMPLING = 3
 LENS_PX = 0.5

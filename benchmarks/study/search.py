@@ -11,7 +11,7 @@ from benchmarks.study.goals import Goal
 from benchmarks.study.measures import Method, score
 from benchmarks.study.peers import solver
 from benchmarks.study.scenes import Example
-from flowkit.types import TVL1Params
+from flowkit.params import TVL1Params
 
 Step = dict[str, Any]
 

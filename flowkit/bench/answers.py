@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from flowkit.bench.methods import DUAL_TVL1, OPENCV
 from flowkit.bench.pairs import FacialPair, Flow
-from flowkit.types import FlowkitError
+from flowkit.errors import FlowkitError
 
 AGREEMENT_PX = 0.01
 """Preset opencv may differ from cv2's DualTVL1 by less than this, mean over a pair."""

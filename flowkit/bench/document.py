@@ -15,8 +15,8 @@ import numpy as np
 
 from flowkit import _core
 from flowkit.bench.timing import Measurement
-from flowkit.flow import thread_count
-from flowkit.types import PRESETS
+from flowkit.motion.flow import thread_count
+from flowkit.params import PRESETS
 
 SCHEMA = "flowkit-bench 1"
 

@@ -13,8 +13,9 @@ import numpy as np
 
 import flowkit
 from flowkit.bench.pairs import Flow, Frame
-from flowkit.gpu import gpus
-from flowkit.types import PRESETS, InputError
+from flowkit.errors import InputError
+from flowkit.motion.devices import gpus
+from flowkit.params import PRESETS
 
 Solve = Callable[[Frame, Frame], Flow]
 """From two frames (h, w) uint8 to the flow (2, h, w), px."""

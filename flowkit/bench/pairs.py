@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.demo import facial_pair
-from flowkit.faces import parse_size
+from flowkit.frames.prepare import parse_size
+from flowkit.synthetic import facial_pair
 
 Frame = NDArray[np.uint8]
 Flow = NDArray[np.float32]

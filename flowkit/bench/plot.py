@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from flowkit.bench.timing import Measurement
-from flowkit.types import InputError
+from flowkit.errors import InputError
 
 INK, GREY, ACCENT, FAINT = "#222222", "#8a8f98", "#c8402a", "#e6e8eb"
 OURS = "flowkit "

@@ -14,8 +14,8 @@ from flowkit.bench.pairs import AMPLITUDES_PX, IDENTITIES, FacialPair, Size, fac
 from flowkit.bench.plot import plot, require_matplotlib
 from flowkit.bench.table import lines
 from flowkit.bench.timing import Measurement, single_threaded_opencv
-from flowkit.flow import thread_count
-from flowkit.types import InputError, OutputError
+from flowkit.errors import InputError, OutputError
+from flowkit.motion.flow import thread_count
 
 FEW_AMPLITUDES_PX = (0.5, 2.0)
 BATCH_ROUNDS = 3

@@ -1,7 +1,8 @@
 """Which clips there are and what is annotated: manifests, and plain videos or folders where a manifest is expected."""
 
 from flowkit.datasets.emotions import EMOTION3, emotion3_of
-from flowkit.datasets.manifest import SCHEMA, clips_from, manifest_fingerprint, read_manifest, write_manifest
+from flowkit.datasets.manifest import SCHEMA, manifest_fingerprint, read_manifest, write_manifest
+from flowkit.datasets.sources import clips_from
 
 __all__ = [
     "EMOTION3",

@@ -15,9 +15,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from flowkit.errors import FrameError, InputError
 from flowkit.frames.folder import FolderSource
 from flowkit.frames.video import VideoSource
-from flowkit.types import FrameError, InputError
 
 __all__ = ["VIDEO_SUFFIXES", "FolderSource", "FrameSource", "VideoSource", "is_video", "open_source"]
 
@@ -42,6 +42,9 @@ class FrameSource(Protocol):
     @property
     def decoder(self) -> str:
         """What decodes the frames, with versions: part of what made a result."""
+
+    def only(self, numbers: Iterable[int]) -> FrameSource:
+        """The same source with what reading these frames takes, and no more: small where a clip is long."""
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the first frame, in pixels; a FrameError where it cannot be read."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
@@ -12,10 +14,11 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
-from flowkit.types import FrameError, InputError
+from flowkit.errors import FrameError, InputError
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".bmp", ".tif", ".tiff")
+_DIGITS = re.compile("[0-9]+")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _PNG_END = b"IEND\xae\x42\x60\x82"
 _TO_RGB = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
@@ -43,6 +46,17 @@ class FolderSource:
         self._names = _numbered_images(self.folder)
         self._numbers = sorted(self._names)
         self.first, self.last = self._numbers[0], self._numbers[-1]
+
+    def name_of(self, number: int) -> str:
+        """The file name of a frame that is there."""
+        return self._names[number]
+
+    def only(self, numbers: Iterable[int]) -> FolderSource:
+        """See `FrameSource.only`."""
+        part = copy.copy(self)
+        part._names = {number: self._names[number] for number in numbers if number in self._names}
+        part._numbers = sorted(part._names)
+        return part
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the first frame; FrameError where it cannot be decoded."""
@@ -78,14 +92,16 @@ class FolderSource:
 
 def _numbered_images(folder: Path) -> dict[int, str]:
     names: dict[int, str] = {}
-    for path in sorted(folder.iterdir()):
-        digits = re.findall("[0-9]+", path.stem)
-        if path.name.startswith(".") or path.suffix.lower() not in IMAGE_SUFFIXES or not digits or not path.is_file():
+    with os.scandir(folder) as entries:
+        files = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+    for name in files:
+        stem, dot, suffix = name.rpartition(".")
+        if not dot or f".{suffix.lower()}" not in IMAGE_SUFFIXES or not (digits := _DIGITS.findall(stem)):
             continue
         number = int(digits[-1])
         if number in names:
-            raise InputError(f"{folder}: {names[number]} and {path.name} are both frame {number}; remove one of them")
-        names[number] = path.name
+            raise InputError(f"{folder}: {names[number]} and {name} are both frame {number}; remove one of them")
+        names[number] = name
     if not names:
         raise InputError(
             f"{folder} has no image named by number ({', '.join(IMAGE_SUFFIXES)}); give a folder of frames"

@@ -7,6 +7,7 @@ keyframe at or before it, decodes on, and takes the picture that carries the sta
 
 from __future__ import annotations
 
+import copy
 import itertools
 import os
 from collections import deque
@@ -19,8 +20,8 @@ from av.container import InputContainer
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
+from flowkit.errors import FrameError
 from flowkit.frames.video_index import Key, VideoIndex, decode, index_video, video_stream
-from flowkit.types import FrameError
 
 _NEAR = 16
 """A keyframe at most so many frames ahead is reached by decoding on; a farther one by seeking."""
@@ -43,14 +44,19 @@ class VideoSource:
     def __init__(self, path: str | Path, *, frame_base: int = 0) -> None:
         self.path = Path(path)
         try:
-            stat = self.path.stat()
-            self._index = index_video(os.fspath(self.path), stat.st_size, stat.st_mtime_ns)
+            self._index = index_video(os.fspath(self.path))
         except (FrameError, av.FFmpegError, OSError) as error:
             raise FrameError(f"{self.path} cannot be read as a video: {_reason(error)}; re-encode it") from error
         self.first = frame_base
-        self.last = frame_base + len(self._index.ranks) - 1
+        self.last = frame_base + self._index.frames - 1
         self.fps = self._index.fps
         self.decoder = f"pyav {av.__version__} ({self._index.codec})"
+
+    def only(self, numbers: Iterable[int]) -> VideoSource:
+        """See `FrameSource.only`."""
+        part = copy.copy(self)
+        part._index = self._index.around(number - self.first for number in numbers)
+        return part
 
     def size(self) -> tuple[int, int]:
         """(height, width) of the first frame as it is read; FrameError where it cannot be decoded."""
@@ -137,7 +143,7 @@ class _Pictures:
 
     def _advance(self) -> None:
         assert self._run is not None
-        self._head = next(self._run, (len(self._index.ranks), None))
+        self._head = next(self._run, (self._index.end, None))
 
 
 def _whole(path: str, index: VideoIndex, key: Key) -> Generator[tuple[int, av.VideoFrame]]:
@@ -147,7 +153,7 @@ def _whole(path: str, index: VideoIndex, key: Key) -> Generator[tuple[int, av.Vi
     before it have been shown too, and is dropped if one of them was damaged: one from the keyframe before it on, both
     in presentation and in decoding order, for what is outside that group has no effect inside it.
     """
-    end = len(index.ranks)
+    end = index.end
     damaged: list[int] = []
     held: deque[tuple[int, av.VideoFrame]] = deque()
     for frame, picture in itertools.chain(_decoded_from(path, index, key), [(end, None)]):
@@ -156,11 +162,11 @@ def _whole(path: str, index: VideoIndex, key: Key) -> Generator[tuple[int, av.Vi
             continue
         if picture is not None:
             held.append((frame, picture))
-        while held and index.horizon[held[0][0]] <= frame:
+        while held and index.horizon_of(held[0][0]) <= frame:
             shown, whole = held.popleft()
             start = index.keys[index.key_at(shown)]
-            suspects = range(start.rank, index.ranks[shown] + 1)
-            if not any(bad >= start.frame and index.ranks[bad] in suspects for bad in damaged):
+            suspects = range(start.rank, index.rank_of(shown) + 1)
+            if not any(bad >= start.frame and index.rank_of(bad) in suspects for bad in damaged):
                 yield shown, whole
 
 
@@ -175,12 +181,13 @@ def _decoded_from(path: str, index: VideoIndex, key: Key) -> Generator[tuple[int
             yield from _decoded_from(path, index, key)
             return
         counted = 0
+        position = index.position()
         for pts, picture in decode(stream, packets):
-            if index.position:
-                frame = -1 if pts is None else index.position.get(pts, -1)
+            if position:
+                frame = -1 if pts is None else position.get(pts, -1)
             else:
                 frame, counted = counted, counted + (picture is not None)
-            if key.frame <= frame < len(index.ranks):  # not the leading pictures, which build on earlier frames
+            if max(key.frame, index.start) <= frame < index.end:  # not leading pictures: they build on earlier frames
                 yield frame, picture
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import av
+import numpy as np
 from av.container import InputContainer
+from numpy.typing import NDArray
 
-from flowkit.types import FrameError
+from flowkit.errors import FrameError
 
 # Where the time stamps of the packets are those of the pictures, one each. Everything else is decoded once to be
 # listed: AVI stores no stamps, and a packet of the older codecs may hold no picture, or two.
@@ -20,6 +22,9 @@ _STAMPED_FORMATS = {"mov", "matroska"}
 _STAMPED_CODECS = {"h264", "hevc", "av1", "vp9", "mjpeg", "prores", "ffv1"}
 _PROBE = 16
 """Pictures decoded on opening to see that the packets' stamps hold."""
+_KEYS_AHEAD, _BEHIND = 8, 16
+"""Keyframes and frames beside a stretch of the index, for decoders that show their first picture only after a while and
+for damaged frames at its end."""
 
 
 class Key(NamedTuple):
@@ -32,24 +37,65 @@ class Key(NamedTuple):
     dts: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class VideoIndex:
-    """A video's frames in presentation order; a frame is an index from 0 here."""
+    """A video's frames in presentation order, or a stretch of them; a frame is an index from 0 here."""
 
-    position: dict[int, int]
-    """Frame by pts; empty where stamps are missing or repeated, so that frames are counted from the beginning."""
-    ranks: list[int]
-    """Each frame's place in decoding order."""
-    horizon: list[int]
-    """For each frame, the last one in presentation order that is decoded no later."""
+    frames: int
+    """Of the whole video."""
+    start: int
+    """The first frame of the stretch that is described."""
+    stamps: NDArray[np.int64]
+    """Each frame's pts; empty where stamps are missing or repeated, so that frames are counted from the beginning."""
+    ranks: NDArray[np.int64]
+    """Each frame's place in decoding order; empty where frames are counted, for there it is the frame itself."""
+    horizon: NDArray[np.int64]
+    """For each frame, the last one in presentation order that is decoded no later; empty as `ranks`."""
     keys: list[Key]
     """Ascending; the first is the file's beginning."""
     fps: float | None
     codec: str
 
+    @property
+    def end(self) -> int:
+        """Behind the last frame that is described."""
+        return self.start + len(self.stamps) if len(self.stamps) else self.frames
+
+    def position(self) -> dict[int, int]:
+        """Frame by pts, of the stretch."""
+        return {int(pts): frame for frame, pts in enumerate(self.stamps, self.start)}
+
+    def rank_of(self, frame: int) -> int:
+        return int(self.ranks[frame - self.start]) if len(self.ranks) else frame
+
+    def horizon_of(self, frame: int) -> int:
+        return int(self.horizon[frame - self.start]) if len(self.horizon) else frame
+
     def key_at(self, frame: int) -> int:
         """The place in `keys` from which to decode a frame."""
         return bisect_right(self.keys, frame, key=lambda key: key.frame) - 1
+
+    def around(self, frames: Iterable[int]) -> VideoIndex:
+        """The stretch that decoding these frames takes: from a few keyframes ahead of the first one, since decoding
+        may have to start earlier, to where all that the last one builds on has been shown."""
+        wanted = [frame for frame in frames if self.start <= frame < self.end]
+        if not wanted or not len(self.stamps):
+            return self
+        first, last = min(wanted), max(wanted)
+        keys = self.keys[max(self.key_at(first) - _KEYS_AHEAD, 0) : self.key_at(last) + 1]
+        if keys[0] != self.keys[0]:
+            keys = [self.keys[0], *keys]
+        start = max(keys[1].frame if len(keys) > 1 and keys[1].frame <= first else keys[0].frame, self.start)
+        horizon = max(self.horizon_of(frame) for frame in range(self.keys[self.key_at(first)].frame, last + 1))
+        chosen = slice(start - self.start, min(horizon + 1 + _BEHIND, self.end) - self.start)
+        return dataclasses.replace(
+            self,
+            start=start,
+            stamps=self.stamps[chosen].copy(),
+            ranks=self.ranks[chosen].copy(),
+            horizon=self.horizon[chosen].copy(),
+            keys=keys,
+        )
 
 
 class _Packet(NamedTuple):
@@ -64,7 +110,7 @@ def video_stream(container: InputContainer) -> av.VideoStream:
     stream = container.streams.best("video")
     if not isinstance(stream, av.VideoStream):
         raise FrameError("no video stream that can be decoded")
-    # Processes are the unit of parallel work; and so an error is reported for the packet that has it.
+    # Work is shared out to processes; and so an error is reported for the packet that has it.
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1
     return stream
@@ -87,9 +133,8 @@ def decode(
         yield from ((picture.pts, picture) for picture in pictures)
 
 
-@lru_cache(maxsize=32)
-def index_video(path: str, size_bytes: int, mtime_ns: int) -> VideoIndex:
-    """List a video's frames. Its size and time of change are there for the cache, so that a new file is listed anew.
+def index_video(path: str) -> VideoIndex:
+    """Lists a video's frames.
 
     Raises FrameError, without the path, or av.FFmpegError where there is no video to list.
     """
@@ -169,11 +214,11 @@ def _assemble(
     packets: list[_Packet], order: list[int] | range, keys: set[int], fps: float | None, codec: str
 ) -> VideoIndex:
     beginning = Key(0, 0, None, None)
+    nothing = np.zeros(0, np.int64)
     if isinstance(order, range):
-        return VideoIndex({}, list(order), list(order), [beginning], fps, codec)
+        return VideoIndex(len(order), 0, nothing, nothing, nothing, [beginning], fps, codec)
     position = {pts: frame for frame, pts in enumerate(order)}
-    ranks = [0] * len(order)
-    horizon = [0] * len(order)
+    ranks, horizon = np.zeros((2, len(order)), np.int64)
     starts = [beginning]
     latest = 0
     for rank, packet in enumerate(packets):
@@ -184,4 +229,4 @@ def _assemble(
         ranks[frame], horizon[frame] = rank, latest
         if packet.pts in keys and frame > 0:
             starts.append(Key(frame, rank, packet.pts, packet.dts))
-    return VideoIndex(position, ranks, horizon, sorted(starts), fps, codec)
+    return VideoIndex(len(order), 0, np.array(order, np.int64), ranks, horizon, sorted(starts), fps, codec)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from flowkit.gpu import gpus
+from flowkit.motion.devices import gpus
 
 
 @pytest.fixture(autouse=True)

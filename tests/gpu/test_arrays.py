@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import flowkit
-from flowkit.gpu_arrays import on_gpu
-from flowkit.types import InputError
+from flowkit.errors import InputError
+from flowkit.motion.gpu_arrays import on_gpu
 from tests import fields
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flowkit.engines.cuda import CudaDevice, cuda_devices
-from flowkit.engines.gpu import DeviceMemoryError
-from flowkit.extract import extract
-from flowkit.request import ExtractRequest
-from flowkit.shard import read
-from flowkit.verify import verify
+from flowkit.extraction.engines.cuda import CudaDevice, cuda_devices
+from flowkit.extraction.engines.device_pipeline import DeviceMemoryError
+from flowkit.extraction.request import ExtractRequest
+from flowkit.extraction.run import extract
+from flowkit.output.shard import read
+from flowkit.output.verify import verify
 from tests.clips import dataset, flowkit, texture
 
 pytest.importorskip("cupy", reason="CuPy is not installed")

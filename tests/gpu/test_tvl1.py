@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import flowkit
 from flowkit import _core
-from flowkit.types import PRESETS, TVL1Params
+from flowkit.params import PRESETS, TVL1Params
 from tests import fields
 
 SIZES = [(16, 16), (17, 33), (31, 64), (67, 45), (128, 128), (224, 224), (256, 256), (280, 340), (480, 640)]

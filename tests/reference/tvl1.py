@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from flowkit.types import TVL1Params
+from flowkit.params import TVL1Params
 
 Image = NDArray[np.float64]
 Flow = NDArray[np.float64]

@@ -1,0 +1,114 @@
+"""The command `flowkit extract`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from flowkit.cli.options import chosen_device, parse_set, stoppable
+
+
+def extract(
+    source: Annotated[
+        Path,
+        typer.Argument(metavar="SOURCE", help="A manifest (.parquet, .csv), a video, a folder of frames or of videos."),
+    ],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Where the shards go.")],
+    pairs: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PLAN",
+            help="onset-apex, onset-apex-offset, onset-all, lag:K (frames) or lag:0.1s. "
+            "Default: onset-apex where apexes are annotated, else lag:1.",
+        ),
+    ] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="N|WxH", help="Resize to this many pixels before the flow. Default: as it is.")
+    ] = None,
+    face: Annotated[str, typer.Option(metavar="MODE", help="none, or boxes:FILE with a table of face boxes.")] = "none",
+    preset: Annotated[
+        str, typer.Option(help="The solver's parameters: micro, fast, opencv, opencv-cuda or ipol.")
+    ] = "micro",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Change one parameter of the preset; may be repeated."),
+    ] = None,
+    strain: Annotated[str, typer.Option(help="The third channel: standard, meb or softnet.")] = "standard",
+    dtype: Annotated[str, typer.Option(help="Of the cubes: float32 or float16.")] = "float32",
+    engine: Annotated[str, typer.Option(help="local (processes) or ray.")] = "local",
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of a running Ray cluster. Default: a local one is started.")
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(help="Processes or actors, or threads that decode for --gpu. Default: one a CPU.")
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(
+            help="Pairs given to the solver at once, which changes no result. "
+            "Default: 32; on a GPU up to 1024, as its memory allows."
+        ),
+    ] = None,
+    frame_base: Annotated[
+        int | None, typer.Option(help="Number of a video's first frame, where SOURCE is no manifest. Default: 0.")
+    ] = None,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Compute the parts that hold failed pairs again.")
+    ] = False,
+    accept_changes: Annotated[
+        bool,
+        typer.Option("--accept-changes", help="Continue although frames or decoders have changed; OUT records it."),
+    ] = False,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|cpu|cuda",
+            help="cuda: every GPU of this machine (with --engine ray, of the cluster). "
+            "auto: the GPUs, or the CPU where there is none. Default: cpu.",
+        ),
+    ] = None,
+    gpu: Annotated[bool, typer.Option("--gpu", help="Short for --device cuda.")] = False,
+) -> None:
+    """Compute the motion cubes of all planned pairs into shards; run it again to continue after a stop.
+
+    Examples:
+
+      flowkit extract clip.mp4 -o out
+
+      flowkit extract manifest.csv -o out --pairs onset-apex --size 224
+
+      flowkit extract frames/ -o out --pairs lag:0.1s --preset opencv --set epsilon=0.001
+
+      flowkit extract manifest.csv -o out --size 224 --gpu
+
+    Exit codes: 0 all done, 1 done with failed pairs (listed in OUT/failures), 2 bad input, 3 stopped and resumable.
+    """
+    from flowkit.cli.progress import ProgressReport, last_line
+    from flowkit.extraction.run import extract as run
+
+    with stoppable(), ProgressReport(Console()) as report:
+        summary = run(
+            source,
+            out,
+            pairs=pairs,
+            preset=preset,
+            params=parse_set(set_ or []),
+            size=size,
+            face=face,
+            strain=strain,
+            dtype=dtype,
+            engine=engine,
+            ray_address=ray_address,
+            workers=workers,
+            device=chosen_device(device, gpu, engine),
+            batch=batch,
+            frame_base=frame_base,
+            retry_failed=retry_failed,
+            accept_changes=accept_changes,
+            report=report,
+        )
+    typer.echo(last_line(summary))
+    raise typer.Exit(1 if summary.failed else 0)

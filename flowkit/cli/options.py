@@ -1,0 +1,88 @@
+"""Options that several commands share, and what was written behind them as values."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flowkit.errors import InputError, Interrupted
+from flowkit.params import TVL1Params
+
+Out = Annotated[Path, typer.Argument(metavar="OUT", help="The output folder of [bold]flowkit extract[/bold].")]
+
+
+def chosen_device(device: str | None, gpu: bool, engine: str) -> str:
+    """ "cpu" or "cuda" for what was written behind --device and --gpu; says so where auto means the CPU.
+
+    Raises:
+        InputError: for another word, for two that contradict each other, or for auto on a cluster.
+    """
+    if device not in (None, "auto", "cpu", "cuda"):
+        raise InputError(f"--device {device}: choose auto, cpu or cuda")
+    if gpu and device not in (None, "cuda"):
+        raise InputError(f"--gpu is short for --device cuda, and contradicts --device {device}: leave one out")
+    if device != "auto":
+        return "cuda" if gpu else device or "cpu"
+    if engine != "local":
+        raise InputError(f"--device auto is for one machine; with --engine {engine} write --device cuda or cpu")
+    from flowkit.motion.devices import gpus
+
+    usable, problem = gpus()
+    if not usable:
+        typer.echo(f"flowkit: computing on the CPU: no usable GPU: {problem}", err=True)
+    return "cuda" if usable else "cpu"
+
+
+def parse_set(texts: list[str]) -> dict[str, Any]:
+    """Changes of TV-L1 parameters from texts as "epsilon=0.001", each value of its parameter's type.
+
+    Raises:
+        InputError: for a text without "=", an unknown name, or a value of another type.
+    """
+    fields = {field.name.rstrip("_"): field for field in dataclasses.fields(TVL1Params)}
+    changes: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        field = fields.get(name.strip().rstrip("_"))
+        if not equals:
+            raise InputError(f"--set {text}: write it as KEY=VALUE, as in --set epsilon=0.001")
+        if field is None:
+            raise InputError(f"--set {text}: {name!r} is no TV-L1 parameter; known are {', '.join(sorted(fields))}")
+        changes[field.name] = _typed(text, str(field.type), value.strip())
+    return changes
+
+
+def _typed(text: str, kind: str, value: str) -> Any:
+    try:
+        if kind == "bool":
+            return {"true": True, "false": False}[value.lower()]
+        if kind == "int":
+            return int(value)
+        if kind == "float":
+            return float(value)
+    except (KeyError, ValueError) as error:
+        wanted = {"bool": "true or false", "int": "a whole number", "float": "a number"}[kind]
+        raise InputError(f"--set {text}: the value must be {wanted}") from error
+    return value
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Ctrl-C, and SIGTERM as batch systems send it, end the run in order, with the exit code of a resumable one."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("stopped before the first pair; run the same command again to continue") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,21 @@
+"""The command `flowkit verify`."""
+
+from __future__ import annotations
+
+import typer
+
+from flowkit.cli.options import Out
+
+
+def verify(out: Out) -> None:
+    """Prove an output: every planned pair exactly once, every checksum right, nothing extra.
+
+    Exit codes: 0 sound, 2 problems (one line each), 3 sound but not finished.
+    """
+    from flowkit.output.verify import verify as check
+
+    result = check(out)
+    for problem in result.problems:
+        typer.echo(f"flowkit: {problem}", err=True)
+    typer.echo(str(result), err=not result.ok)
+    raise typer.Exit(2 if result.problems else 3 if result.unfinished else 0)

@@ -1,0 +1,91 @@
+"""The clips that a user's SOURCE stands for: a manifest, a video, a folder of frames or of either."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from flowkit.datasets.manifest import absolute_path, read_manifest
+from flowkit.datasets.tables import TABLE_SUFFIXES
+from flowkit.errors import InputError
+from flowkit.frames import is_video
+from flowkit.frames.folder import IMAGE_SUFFIXES
+from flowkit.types import Clip
+
+
+def clips_from(source: Path, *, frame_base: int | None = None) -> list[Clip]:
+    """The clips that a user's SOURCE stands for.
+
+    - a manifest: its rows;
+    - a video: one clip, named by the file without its suffix;
+    - a folder that directly holds images with a number in their names: one clip, named by the folder, and not
+      searched further;
+    - any other folder: one clip for each video and each folder of frames below it, in natural order, named by its
+      path in there (a video's with its suffix, so that a.mp4 and a.mov stay apart). Hidden entries are skipped.
+
+    Args:
+        frame_base: number of a video's first frame, 0 unless given. A manifest says its own.
+
+    Raises:
+        InputError: where there is nothing of the kind, or a folder mixes numbered images and videos.
+    """
+    source = absolute_path(source)
+    if source.is_dir():
+        try:
+            found = list(_sources_below(source))
+        except OSError as error:
+            raise InputError(f"{str(source)!r} cannot be searched: {error}") from error
+        if not found:
+            raise InputError(f"{str(source)!r} holds neither videos nor numbered images ({', '.join(IMAGE_SUFFIXES)})")
+        names = [item.relative_to(source).as_posix() if item != source else source.name for item in found]
+    elif source.suffix.lower() in TABLE_SUFFIXES:
+        if frame_base is not None:
+            raise InputError(f"frame_base={frame_base}: {source.name} has a column frame_base of its own; set it there")
+        return read_manifest(source)
+    elif not source.exists():
+        raise InputError(f"{str(source)!r} does not exist; give a manifest, a video or a folder")
+    elif is_video(source):
+        found, names = [source], [source.stem]
+    else:
+        raise InputError(f"{str(source)!r} is no manifest (.parquet, .csv), no video and no folder")
+    return [
+        Clip(clip_id=name, source=str(item), frame_base=0 if item.is_dir() else frame_base or 0)
+        for name, item in zip(names, found, strict=True)
+    ]
+
+
+def _sources_below(folder: Path) -> Iterator[Path]:
+    """The folder itself if it holds frames, else the videos and folders of frames below it, in natural order."""
+    with os.scandir(folder) as scan:
+        entries = sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda e: _natural(e.name))
+    files = [Path(entry.path) for entry in entries if entry.is_file()]
+    frame = next((file for file in files if _is_frame(file)), None)
+    video = next((file for file in files if is_video(file)), None)
+    if frame and video:
+        raise InputError(
+            f"{str(folder)!r} holds numbered images ({frame.name}) and videos ({video.name}); "
+            "put them into folders of their own"
+        )
+    if frame:
+        yield folder
+        return
+    here = os.path.realpath(folder)
+    for entry in entries:
+        if entry.is_dir():
+            # A link to a folder above would lead round for ever.
+            if not Path(here).is_relative_to(os.path.realpath(entry.path)):
+                yield from _sources_below(Path(entry.path))
+        elif entry.is_file() and is_video(entry.path):
+            yield Path(entry.path)
+
+
+def _is_frame(file: Path) -> bool:
+    return file.suffix.lower() in IMAGE_SUFFIXES and re.search("[0-9]", file.stem) is not None
+
+
+def _natural(name: str) -> tuple[list[int | str], str]:
+    """A sort key under which 2 comes before 10, and equal numbers fall back on the text."""
+    parts = re.split(r"([0-9]+)", name)
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name

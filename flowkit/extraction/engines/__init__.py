@@ -1,0 +1,43 @@
+"""Who runs the parts of an extraction: `local`, `ray`, and the GPU pipeline."""
+
+from __future__ import annotations
+
+from flowkit.errors import InputError
+from flowkit.extraction.engines.engine import Engine
+from flowkit.motion.devices import available_cpus
+
+__all__ = ["Engine", "open_engine"]
+
+
+def open_engine(
+    name: str, *, workers: int | None = None, ray_address: str | None = None, device: str = "cpu"
+) -> Engine:
+    """The engine of that name: "local" or "ray".
+
+    Args:
+        workers: processes (local) or actors (ray); None for one a CPU. With device "cuda", threads that decode (local),
+            or actors with a GPU each (ray).
+        ray_address: of a running cluster; None starts one on this machine.
+
+    Raises:
+        InputError: for another name, fewer than one worker, an address without ray, where Ray is not installed, or
+            for device "cuda" without a GPU that can be used.
+    """
+    if workers is not None and workers < 1:
+        raise InputError(f"workers={workers}: give at least 1")
+    if name == "local":
+        from flowkit.extraction.engines.local import LocalEngine
+
+        if ray_address is not None:
+            raise InputError(f"ray_address={ray_address!r} is for the engine ray; choose it with --engine ray")
+        if device == "cuda":
+            from flowkit.extraction.engines.cuda import cuda_devices
+            from flowkit.extraction.engines.device_pipeline import GpuEngine
+
+            return GpuEngine(cuda_devices(), workers or available_cpus())
+        return LocalEngine(workers or available_cpus())
+    if name == "ray":
+        from flowkit.extraction.engines.ray import RayEngine
+
+        return RayEngine(workers, ray_address, device)
+    raise InputError(f"engine={name!r} is unknown; choose local or ray")

@@ -1,0 +1,187 @@
+"""A GPU as the device of the GPU engine: pinned buffers, two streams, and CuPy's memory."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowkit import _core
+from flowkit.errors import InputError
+from flowkit.extraction.engines.device_pipeline import IN_FLIGHT, DeviceMaker, DeviceMemoryError
+from flowkit.extraction.request import ExtractRequest
+from flowkit.motion.devices import require_gpus
+from flowkit.motion.strain import strain_magnitude
+
+Frame = NDArray[Any]
+
+MEMORY_SHARE = 0.8
+"""Of the free memory, for all batches in flight: the rest is for fragments and for others."""
+
+
+def cuda_devices() -> list[DeviceMaker]:
+    """Every GPU that this build can use, at least one.
+
+    Raises:
+        InputError: that says what is missing: build, driver, architecture or CuPy.
+    """
+    usable = require_gpus("--gpu")
+    _cupy()
+    return [_Opener(gpu.number) for gpu in usable]
+
+
+@dataclass(frozen=True, slots=True)
+class _Opener:
+    number: int
+
+    def __call__(self, request: ExtractRequest) -> CudaDevice:
+        return CudaDevice(self.number, request)
+
+
+class CudaDevice:
+    """See `flowkit.extraction.engines.device_pipeline.Device`."""
+
+    def __init__(self, number: int, request: ExtractRequest) -> None:
+        self._cupy = _cupy()
+        self._number = number
+        self._params = request.params.to_dict()
+        with self._cupy.cuda.Device(number):
+            self._slots = [_Slot(self._cupy, number, request, self._params) for _ in range(IN_FLIGHT)]
+        self._next = 0
+
+    def most_pairs(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> int:
+        """As many as fit into a share of the memory that is free now."""
+        pixels = shape[0] * shape[1]
+        one, two = (_core.tvl1_workspace_bytes(*shape, n, self._params, self._number) for n in (1, 2))
+        # Frames, flow, a cube of float32 and the iterations, beside the workspace.
+        a_pair = (two - one) + pixels * (2 * dtype.itemsize + 5 * 4) + 4
+        with self._cupy.cuda.Device(self._number):
+            free = self._cupy.cuda.runtime.memGetInfo()[0] + self._cupy.get_default_memory_pool().free_bytes()
+        return int(MEMORY_SHARE * free / IN_FLIGHT / a_pair)
+
+    def start(self, frames0: Sequence[Frame], frames1: Sequence[Frame]) -> _Batch:
+        """Copies to the GPU, computes and copies back, all behind what the other slot does."""
+        slot = self._slots[self._next]
+        self._next = (self._next + 1) % IN_FLIGHT
+        try:
+            with self._cupy.cuda.Device(self._number), slot.stream:
+                return slot.start(frames0, frames1)
+        except self._cupy.cuda.memory.OutOfMemoryError as error:
+            slot.release()
+            raise DeviceMemoryError(f"{len(frames0)} pairs do not fit into the memory of GPU {self._number}") from error
+
+
+@dataclass(slots=True)
+class _Batch:
+    """See `flowkit.extraction.engines.device_pipeline.Running`."""
+
+    done: Any
+    values: Frame
+    iterations: NDArray[np.int32]
+    request: ExtractRequest
+
+    def result(self) -> tuple[Frame, NDArray[np.int32]]:
+        self.done.synchronize()
+        if self.request.strain == "standard":
+            return self.values, self.iterations
+        strain = strain_magnitude(self.values, self.request.strain)
+        cubes = np.concatenate([self.values, strain[:, None]], axis=1)
+        return cubes.astype(self.request.dtype, copy=False), self.iterations
+
+
+class _Slot:
+    """The buffers and the stream of every second batch; they grow with the batches and stay."""
+
+    def __init__(self, cupy: ModuleType, number: int, request: ExtractRequest, params: dict[str, Any]) -> None:
+        self._cupy = cupy
+        self._empty_pinned = importlib.import_module("cupyx").empty_pinned
+        self._number = number
+        self._request = request
+        self._params = params
+        self._pinned: dict[str, Frame] = {}
+        self._device: dict[str, Any] = {}
+        self.stream = cupy.cuda.Stream(non_blocking=True)
+
+    def release(self) -> None:
+        """Gives the memory of the GPU back."""
+        self._device.clear()
+        self._cupy.get_default_memory_pool().free_all_blocks()
+
+    def start(self, frames0: Sequence[Frame], frames1: Sequence[Frame]) -> _Batch:
+        n, (height, width), dtype = len(frames0), frames0[0].shape, frames0[0].dtype
+        host = self._host("frames", (2, n, height, width), dtype)
+        for half, frames in zip(host, (frames0, frames1), strict=True):
+            np.stack(frames, out=half)
+        frames_there = self._there("frames", host.shape, dtype)
+        frames_there.set(host, self.stream)
+        flow = self._there("flow", (n, 2, height, width), np.float32)
+        iterations = self._there("iterations", (n,), np.int32)
+        self._solve(frames_there, flow, iterations)
+        values = self._cube(flow) if self._request.strain == "standard" else flow
+        values_here = self._host("values", values.shape, values.dtype)
+        iterations_here = self._host("iterations", (n,), np.int32)
+        values.get(self.stream, out=values_here, blocking=False)
+        iterations.get(self.stream, out=iterations_here, blocking=False)
+        return _Batch(self.stream.record(), values_here, iterations_here, self._request)
+
+    def _solve(self, frames: Any, flow: Any, iterations: Any) -> None:
+        n, _, height, width = flow.shape
+        size = _core.tvl1_workspace_bytes(height, width, n, self._params, self._number)
+        workspace = self._there("workspace", (size,), np.uint8)
+        low, high = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}[frames.dtype.name]
+        strides = (frames.strides[1], frames.strides[2], frames.strides[3])
+        _core.tvl1_flow_cuda(
+            frames[0].data.ptr,
+            frames[1].data.ptr,
+            frames.dtype.name,
+            strides,
+            strides,
+            n,
+            height,
+            width,
+            self._params,
+            low,
+            high,
+            0,
+            flow.data.ptr,
+            iterations.data.ptr,
+            workspace.data.ptr,
+            size,
+            self.stream.ptr,
+            self._number,
+        )
+
+    def _cube(self, flow: Any) -> Any:
+        n, _, height, width = flow.shape
+        cube = self._there("cube", (n, 3, height, width), self._request.dtype)
+        feature = "half_cube" if self._request.dtype == "float16" else "cube"
+        _core.flow_feature_cuda(feature, flow.data.ptr, n, height, width, cube.data.ptr, self.stream.ptr, self._number)
+        return cube
+
+    def _host(self, name: str, shape: tuple[int, ...], dtype: Any) -> Frame:
+        """A part of this slot's pinned buffer of that name, in that shape."""
+        part: Frame = self._part(self._pinned, name, shape, dtype, self._empty_pinned)
+        return part
+
+    def _there(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
+        """The same on the GPU."""
+        return self._part(self._device, name, shape, dtype, self._cupy.empty)
+
+    def _part(self, buffers: dict[str, Any], name: str, shape: tuple[int, ...], dtype: Any, empty: Any) -> Any:
+        size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+        if name not in buffers or buffers[name].size < size:
+            buffers.pop(name, None)
+            buffers[name] = empty((size,), np.uint8)
+        return buffers[name][:size].view(dtype).reshape(shape)
+
+
+def _cupy() -> ModuleType:
+    try:
+        return importlib.import_module("cupy")
+    except ImportError as error:
+        raise InputError("--gpu needs CuPy for memory on the GPU: pip install 'flowkit-mer[gpu]'") from error

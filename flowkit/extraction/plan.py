@@ -1,0 +1,119 @@
+"""The plan of an extraction: every pair, in order, and its division into parts.
+
+The plan depends on the clips and the request alone. So a run that was stopped plans again, finds the same parts, and
+does those that are missing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from flowkit.errors import FlowkitError, InputError
+from flowkit.extraction.framing import Framing, frame_clip
+from flowkit.extraction.pairs import parse_plan, plan_pairs
+from flowkit.extraction.request import ExtractRequest
+from flowkit.faces.boxes import parse_face
+from flowkit.frames import FrameSource
+from flowkit.frames.survey import Survey
+from flowkit.types import Clip, Pair
+
+MOST_ROWS = 128
+PART_PIXELS = MOST_ROWS * 224 * 224
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A piece of work that is committed as a whole: consecutive pairs whose cubes have one shape."""
+
+    number: int
+    pairs: tuple[Pair, ...]
+    shape: tuple[int, int] | None
+    """(h, w) of its cubes; None where none of its pairs can be computed."""
+    framings: dict[str, Framing]
+    """By clip_id; clips of which no frame can be read have none."""
+    sources: dict[str, FrameSource] = dataclasses.field(compare=False)
+    """By clip_id, as `framings`: what reading the part's frames takes."""
+
+
+def rows_per_part(shape: tuple[int, int] | None) -> int:
+    """Rows of a full part: as much memory as 128 cubes of 224 x 224, and never more rows than that."""
+    if shape is None:
+        return MOST_ROWS
+    return min(max(PART_PIXELS // (shape[0] * shape[1]), 1), MOST_ROWS)
+
+
+def make_parts(clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[str, Survey]) -> list[Part]:
+    """Every pair of the clips, in order, divided into parts; a pair that cannot be computed carries its error.
+
+    Raises:
+        InputError: if the request's face boxes cannot be read, a clip_id occurs twice, or there is no clip.
+    """
+    seen: set[str] = set()
+    for clip in clips:
+        if clip.clip_id in seen:
+            raise InputError(f"clip_id {clip.clip_id!r} occurs twice; give each clip its own")
+        seen.add(clip.clip_id)
+    if not clips:
+        raise InputError("there is no clip to extract")
+    return list(_divide(_framed_pairs(clips, request, surveys), surveys))
+
+
+def _framed_pairs(
+    clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[str, Survey]
+) -> Iterator[tuple[Pair, Framing | None]]:
+    face, plan = parse_face(request.face), parse_plan(request.pairs)
+    for clip in clips:
+        found = surveys[clip.clip_id]
+        framing: Framing | None = None
+        error: str | None = None
+        for pair in plan_pairs(clip, plan, found):
+            if pair.error is None and framing is None and error is None:
+                try:
+                    framing = frame_clip(clip, found, face, request.size)
+                except FlowkitError as problem:
+                    error = _of_clip(clip, problem)
+            yield (pair if pair.error or not error else dataclasses.replace(pair, error=error)), framing
+
+
+def _divide(pairs: Iterable[tuple[Pair, Framing | None]], surveys: Mapping[str, Survey]) -> Iterator[Part]:
+    """A new part where one is full or the shape changes; pairs that cannot be computed stay with their neighbours.
+
+    So a clip that is mended after a run, and has its neighbours' shape, leaves the division as it was.
+    """
+    number = 0
+    rows: list[Pair] = []
+    framings: dict[str, Framing] = {}
+    shape: tuple[int, int] | None = None
+    for pair, framing in pairs:
+        new_shape = framing.shape if framing else shape
+        if rows and ((shape and new_shape != shape) or len(rows) >= rows_per_part(new_shape)):
+            yield _part(number, rows, shape, framings, surveys)
+            number, rows, framings, shape = number + 1, [], {}, None
+        rows.append(pair)
+        if framing:
+            framings[pair.clip.clip_id] = framing
+            shape = framing.shape
+    if rows:
+        yield _part(number, rows, shape, framings, surveys)
+
+
+def _part(
+    number: int,
+    pairs: list[Pair],
+    shape: tuple[int, int] | None,
+    framings: dict[str, Framing],
+    surveys: Mapping[str, Survey],
+) -> Part:
+    needed: dict[str, set[int]] = {clip_id: set() for clip_id in framings}
+    for pair in pairs:
+        if pair.error is None and pair.frame0 is not None and pair.frame1 is not None:
+            needed[pair.clip.clip_id].update((pair.frame0, pair.frame1))
+    sources = {clip_id: surveys[clip_id].opened().only(numbers) for clip_id, numbers in needed.items()}
+    return Part(number, tuple(pairs), shape, framings, sources)
+
+
+def _of_clip(clip: Clip, error: FlowkitError) -> str:
+    text = str(error)
+    return text if text.startswith(clip.clip_id) else f"{clip.clip_id}: {text}"

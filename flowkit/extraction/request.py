@@ -1,0 +1,160 @@
+"""What an extraction is asked for: every choice that decides the numbers in its shards, and their fingerprint."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import cv2
+
+from flowkit.errors import InputError
+from flowkit.extraction.pairs import parse_plan
+from flowkit.faces.boxes import parse_face
+from flowkit.frames.prepare import parse_size
+from flowkit.motion.strain import StrainVariant
+from flowkit.params import TVL1Params, resolve_params
+from flowkit.types import fingerprint
+
+CubeType = Literal["float32", "float16"]
+Device = Literal["cpu", "cuda"]
+BATCHES: dict[str, int] = {"cpu": 32, "cuda": 1024}
+"""Pairs at once where the user does not say."""
+
+DECODING = "grey as stored or Y of BT.601: JPEG by simplejpeg, other images by OpenCV, video by PyAV"
+"""How a frame becomes grey values; change this text whenever the rule changes, and old outputs are not continued."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExtractRequest:
+    """All that decides a run's numbers besides the manifest; plain data, the same in every worker.
+
+    `batch` and `threads`-like choices do not change a result, so `to_dict` leaves `batch` out.
+    """
+
+    pairs: str
+    """The pair plan, as `flowkit.extraction.pairs.parse_plan` writes it."""
+    preset: str
+    params: TVL1Params
+    size: tuple[int, int] | None
+    """(height, width) to resize to before the flow; None keeps the face box's or the frame's."""
+    face: str
+    face_digest: str
+    """Fingerprint of all that decides the face boxes, so that an edited file of boxes is another request."""
+    strain: StrainVariant
+    dtype: CubeType
+    device: Device
+    batch: int
+    """Pairs given to the solver at once."""
+
+    @classmethod
+    def parse(
+        cls,
+        *,
+        pairs: str,
+        preset: str = "micro",
+        params: TVL1Params | Mapping[str, Any] | None = None,
+        size: int | tuple[int, int] | str | None = None,
+        face: str = "none",
+        strain: str = "standard",
+        dtype: str = "float32",
+        device: str = "cpu",
+        batch: int | None = None,
+    ) -> ExtractRequest:
+        """A request from what a user writes.
+
+        Args:
+            size: a side in pixels, (height, width), or a text as `flowkit.frames.prepare.parse_size` reads it.
+
+        Raises:
+            InputError: naming the argument, its value and what it may be.
+        """
+        if strain not in get_args(StrainVariant):
+            raise InputError(f"strain={strain!r} is unknown; choose one of {', '.join(get_args(StrainVariant))}")
+        if dtype not in get_args(CubeType):
+            raise InputError(f"dtype={dtype!r} is unknown; choose one of {', '.join(get_args(CubeType))}")
+        if device not in get_args(Device):
+            raise InputError(f"device={device!r} is unknown; choose one of {', '.join(get_args(Device))}")
+        if batch is not None and batch < 1:
+            raise InputError(f"batch={batch}: give at least 1 pair")
+        return cls(
+            pairs=str(parse_plan(pairs)),
+            preset=preset,
+            params=resolve_params(preset, params),
+            size=_size(size),
+            face=_absolute(face),
+            face_digest=parse_face(face).digest,
+            strain=strain,  # type: ignore[arg-type]
+            dtype=dtype,  # type: ignore[arg-type]
+            device=device,  # type: ignore[arg-type]
+            batch=batch or BATCHES[device],
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every parameter of the run by name, as it is hashed and written into `run.json` and each shard."""
+        return {
+            "flowkit": software_version(),
+            "decoding": DECODING,
+            "pairs": self.pairs,
+            "size": list(self.size) if self.size else None,
+            "face": self.face.partition(":")[0],
+            "face_digest": self.face_digest,
+            "device": self.device,
+            "preset": self.preset,
+            "tvl1": self.params.to_dict(),
+            "strain": self.strain,
+            "dtype": self.dtype,
+        }
+
+    @property
+    def parameters_hash(self) -> str:
+        """SHA-256 (hex) of `to_dict`."""
+        return fingerprint(self.to_dict())
+
+
+def software_version() -> str:
+    return importlib.metadata.version("flowkit-mer")
+
+
+def versions() -> dict[str, str]:
+    """Versions of all that takes part in making a cube."""
+    packages = {name: importlib.metadata.version(name) for name in ("numpy", "pyarrow", "av", "simplejpeg")}
+    return {"flowkit": software_version(), **packages, "opencv": cv2.__version__}
+
+
+def first_difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """(name, value there, value here) of the first parameter in which two requests' `to_dict` differ, or None."""
+    flat_there, flat_here = dict(_flatten(there)), dict(_flatten(here))
+    for name in [*flat_here, *flat_there]:
+        if flat_there.get(name) != flat_here.get(name):
+            return name, flat_there.get(name), flat_here.get(name)
+    return None
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
+def _size(size: int | tuple[int, int] | str | None) -> tuple[int, int] | None:
+    match size:
+        case None:
+            return None
+        case int():
+            return parse_size(str(size))
+        case str():
+            return parse_size(size)
+        case (int(height), int(width)):
+            return parse_size(f"{width}x{height}")
+    raise InputError(f"size={size!r}: give a number of pixels or (height, width)")
+
+
+def _absolute(face: str) -> str:
+    """A worker may run in another folder, so a file is named by its absolute path."""
+    kind, _, rest = face.partition(":")
+    return f"{kind}:{Path(rest).absolute()}" if rest else face

@@ -1,0 +1,215 @@
+"""The plan and the survey in an output: written into a new one, compared with those of an older one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from flowkit.datasets import manifest_fingerprint
+from flowkit.errors import OutputError
+from flowkit.extraction.plan import Part
+from flowkit.extraction.request import ExtractRequest, first_difference, versions
+from flowkit.frames.survey import Survey
+from flowkit.output.files import put, put_text
+from flowkit.output.plan_file import (
+    PAIRS_FILE,
+    PLAN_SCHEMA,
+    PLANNED,
+    RUN_FILE,
+    SCHEMA_VERSION,
+    SURVEY_FILE,
+    SURVEY_SCHEMA,
+    read_plan,
+    read_run,
+    read_survey,
+)
+from flowkit.output.shard import read
+from flowkit.output.writer import record_of
+from flowkit.types import Clip
+
+DECIDING = ("av", "simplejpeg", "opencv")
+"""Packages whose version may decide a frame's grey values."""
+
+Change = dict[str, Any]
+"""What is no longer as it was when the plan was made: {"what", "then", "now"}, of a clip with the survey's "column"."""
+
+
+def run_metadata(clips: Sequence[Clip], request: ExtractRequest) -> dict[str, Any]:
+    """What made a run, as it stands in `run.json` and in each shard."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "parameters": request.to_dict(),
+        "parameters_hash": request.parameters_hash,
+        "preset": request.preset,
+        "manifest_fingerprint": manifest_fingerprint(clips),
+        "versions": versions(),
+    }
+
+
+def settle_plan(
+    out: Path,
+    parts: Sequence[Part],
+    surveys: Mapping[str, Survey],
+    metadata: dict[str, Any],
+    *,
+    accept_changes: bool = False,
+    retry_failed: bool = False,
+) -> None:
+    """Writes plan and survey into a new output, or makes sure that an older one was planned alike, from the same
+    frames and with the same decoders.
+
+    Args:
+        accept_changes: go on with changed frames or decoders, and record that in `run.json`.
+        retry_failed: changes of clips with failed pairs are accepted, since mending those is what a retry is for.
+
+    Raises:
+        OutputError: naming what differs, if OUT was made with other parameters, another manifest or other frames.
+        Interrupted: if OUT cannot be written.
+    """
+    if not (out / RUN_FILE).exists():
+        _write_new(out, parts, surveys, metadata)
+        return
+    run = read_run(out)
+    _require_same_request(out, run, metadata)
+    _require_same_pairs(out, parts)
+    changes = [*_changed_versions(run, metadata), *_changed_clips(out, _survey_table(surveys))]
+    mended = set(read(out).failures()["clip_id"].to_pylist()) if retry_failed else set()
+    refused = [change for change in changes if not accept_changes and change["what"] not in mended]
+    if refused:
+        others = f" (and {len(refused) - 1} more changes)" if len(refused) > 1 else ""
+        raise OutputError(
+            f"{str(out)!r} was begun with something else: {_told(refused[0])}{others}; bring that back, give another "
+            "-o, or go on with --accept-changes, which is recorded (--retry-failed, where failed pairs were mended)"
+        )
+    if changes:
+        _record_changes(out, run, surveys, metadata, changes)
+
+
+def _write_new(out: Path, parts: Sequence[Part], surveys: Mapping[str, Survey], metadata: dict[str, Any]) -> None:
+    pairs, survey = _plan_table(parts), _survey_table(surveys)
+    _write(out, PAIRS_FILE, pairs)
+    _write(out, SURVEY_FILE, survey)
+    plan = {
+        "pairs": pairs.num_rows,
+        "parts": len(parts),
+        "sha256": record_of(out, PAIRS_FILE, pairs.num_rows).sha256,
+        "survey_sha256": record_of(out, SURVEY_FILE, survey.num_rows).sha256,
+    }
+    put_text(out / RUN_FILE, json.dumps(metadata | {"plan": plan}, indent=1) + "\n")
+
+
+def _record_changes(
+    out: Path, run: dict[str, Any], surveys: Mapping[str, Survey], metadata: dict[str, Any], changes: list[Change]
+) -> None:
+    """The new state, and what was accepted. A kill between the two files leaves a survey that `verify` notices and
+    that this writes again."""
+    survey = _survey_table(surveys)
+    _write(out, SURVEY_FILE, survey)
+    plan = run["plan"] | {"survey_sha256": record_of(out, SURVEY_FILE, survey.num_rows).sha256}
+    accepted = [*run.get("accepted_changes", []), *changes]
+    now = run | {"plan": plan, "versions": metadata["versions"], "accepted_changes": accepted}
+    put_text(out / RUN_FILE, json.dumps(now, indent=1) + "\n")
+
+
+def _write(out: Path, name: str, table: pa.Table) -> None:
+    put(out / name, lambda path: pq.write_table(table, path, write_page_checksum=True))
+
+
+def _require_same_request(out: Path, run: dict[str, Any], metadata: dict[str, Any]) -> None:
+    if run["schema_version"] != SCHEMA_VERSION:
+        raise OutputError(
+            f"{str(out)!r} was written by flowkit {run['versions']['flowkit']}, whose outputs this one reads but does "
+            "not continue; give another -o"
+        )
+    if difference := first_difference(run["parameters"], metadata["parameters"]):
+        name, there, here = difference
+        raise OutputError(
+            f"{str(out)!r} was made with {name}={there!r}, this run asks for {name}={here!r}; give another -o"
+        )
+    if run["manifest_fingerprint"] != metadata["manifest_fingerprint"]:
+        raise OutputError(
+            f"{str(out)!r} was made from another manifest (fingerprint {run['manifest_fingerprint'][:12]}, this one "
+            f"has {metadata['manifest_fingerprint'][:12]}); give another -o"
+        )
+
+
+def _require_same_pairs(out: Path, parts: Sequence[Part]) -> None:
+    # Frames that were moved as a whole are still the same frames.
+    there, here = read_plan(out).select(PLANNED), _plan_table(parts).select(PLANNED)
+    if not there.equals(here):
+        raise OutputError(
+            f"{str(out)!r} was planned from other frames ({_first_change(there, here)}); "
+            "bring the frames back, or give another -o"
+        )
+
+
+def _changed_versions(run: dict[str, Any], metadata: dict[str, Any]) -> Iterator[Change]:
+    for name in DECIDING:
+        then, now = run["versions"].get(name), metadata["versions"].get(name)
+        if then != now:
+            yield {"what": name, "then": then, "now": now}
+
+
+def _changed_clips(out: Path, here: pa.Table) -> Iterator[Change]:
+    """A change for each clip, in the plainest terms: its error, size, rate or decoder, else the frames themselves."""
+    try:
+        there = read_survey(out)
+    except OutputError:
+        yield {"what": SURVEY_FILE, "then": "whole", "now": "damaged"}
+        return
+    if there.equals(here):
+        return
+    for then, now in zip(there.to_pylist(), here.to_pylist(), strict=True):
+        differing = [name for name in SURVEY_SCHEMA.names if then[name] != now[name]]
+        if differing:
+            name = next((name for name in ("error", "height", "width", "fps", "frames") if name in differing), None)
+            name = name or differing[0]
+            yield {"what": now["clip_id"], "column": name, "then": then[name], "now": now[name]}
+
+
+def _told(change: Change) -> str:
+    if change.get("column") == "identity":
+        return f"clip {change['what']} has other frames, by their names, sizes or content"
+    what = f"clip {change['what']}: {change['column']}" if "column" in change else change["what"]
+    return f"{what} was {change['then']} and is {change['now']}"
+
+
+def _first_change(there: pa.Table, here: pa.Table) -> str:
+    for old, new in zip(there.to_pylist(), here.to_pylist(), strict=False):
+        if old != new:
+            name = next(name for name in PLANNED if old[name] != new[name] and name != "pair_id")
+            return f"clip {new['clip_id']}: {name} {old[name]} then, {new[name]} now"
+    return f"{there.num_rows} pairs then, {here.num_rows} now"
+
+
+def _plan_table(parts: Sequence[Part]) -> pa.Table:
+    rows = [
+        (pair.pair_id, clip.clip_id, pair.role, pair.frame0, pair.frame1, part.number, clip.source, clip.frame_base)
+        for part in parts
+        for pair in part.pairs
+        for clip in (pair.clip,)
+    ]
+    return _table(rows, PLAN_SCHEMA)
+
+
+def _survey_table(surveys: Mapping[str, Survey]) -> pa.Table:
+    rows = []
+    for clip_id, found in surveys.items():
+        source, (height, width) = found.source, found.frame_size or (None, None)
+        about = (len(source.numbers()), source.first, source.last) if source else (None, None, None)
+        rate = (source.fps, source.decoder) if source else (None, None)
+        # The text of an error has the path in it, which a move changes.
+        error = None if found.error is None else "cannot be read"
+        rows.append((clip_id, found.identity, *about, height, width, *rate, error))
+    return _table(rows, SURVEY_SCHEMA)
+
+
+def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
+    columns = zip(*rows, strict=True)
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,0 +1,169 @@
+"""Extraction: plan, run what is not yet done, commit. The loop is the same for every engine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flowkit.datasets import clips_from
+from flowkit.errors import Interrupted
+from flowkit.extraction.engines import open_engine
+from flowkit.extraction.engines.engine import Engine
+from flowkit.extraction.part import Job
+from flowkit.extraction.plan import Part, make_parts
+from flowkit.extraction.request import ExtractRequest
+from flowkit.extraction.resume import run_metadata, settle_plan
+from flowkit.frames.survey import survey
+from flowkit.output.commit import Commit, finished
+from flowkit.output.writer import claimed, remove_temporary
+from flowkit.params import TVL1Params
+from flowkit.types import Clip
+
+Report = Callable[["Summary"], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How far a run is: counts of pairs, but for the parts."""
+
+    out: Path
+    planned: int
+    computed: int
+    """Of all runs into OUT."""
+    failed: int
+    computed_now: int
+    """Of this run."""
+    failed_now: int
+    seconds: float
+    """Since this run has begun to compute."""
+    parts: int
+    parts_done: int
+
+    @property
+    def pairs_per_second(self) -> float:
+        """Of this run; 0 while it has done nothing."""
+        return (self.computed_now + self.failed_now) / self.seconds if self.seconds > 0 else 0.0
+
+
+def extract(
+    source: str | Path | Sequence[Clip],
+    out: str | Path,
+    *,
+    pairs: str | None = None,
+    preset: str = "micro",
+    params: TVL1Params | Mapping[str, Any] | None = None,
+    size: int | tuple[int, int] | str | None = None,
+    face: str = "none",
+    strain: str = "standard",
+    dtype: str = "float32",
+    device: str = "cpu",
+    batch: int | None = None,
+    frame_base: int | None = None,
+    engine: str | Engine = "local",
+    ray_address: str | None = None,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    accept_changes: bool = False,
+    report: Report | None = None,
+) -> Summary:
+    """Computes the motion cubes of all planned pairs into shards under OUT, or finishes what an earlier run began.
+
+    Args:
+        source: a manifest (.parquet, .csv), a video, a folder of frames, a folder of either; or clips.
+        pairs: the pair plan, as "onset-apex" or "lag:1"; None for onset-apex where a clip has an apex, else lag:1.
+        preset, params: the solver's parameters, see `flowkit.params.resolve_params`.
+        size: side or (height, width) in pixels to resize to before the flow; None for no resizing.
+        face: "none" or "boxes:FILE", see `flowkit.faces.boxes.parse_face`.
+        strain: how the third channel is computed, see `flowkit.strain_magnitude`.
+        dtype: of the cubes, "float32" or "float16".
+        device: "cpu", or "cuda" for every GPU that this build can use. Outputs of the two are kept apart.
+        batch: pairs the solver gets at once, 32 or on a GPU up to 1024 by default; does not change the result.
+        frame_base: number of a video's first frame, where the source is no manifest.
+        engine: "local", "ray", or an object with the method of `flowkit.extraction.engines.Engine`.
+        workers: see `flowkit.extraction.engines.open_engine`.
+        retry_failed: compute the parts that hold failed pairs again.
+        accept_changes: continue OUT although frames or decoders are not those it was begun with, and record it.
+        report: is called with the state of the run, first before any part and then after each.
+
+    Returns:
+        The final counts; pairs that could not be computed are counted in `failed` and listed under OUT/failures.
+
+    Raises:
+        InputError: for arguments that cannot be used.
+        OutputError: if OUT is something else, or was made with other parameters, or from other clips or frames.
+        Interrupted: on Ctrl-C, a full disk or lost workers; the same call continues where this one stopped.
+    """
+    out = Path(out).absolute()
+    clips = clips_from(Path(source), frame_base=frame_base) if isinstance(source, str | Path) else list(source)
+    request = ExtractRequest.parse(
+        pairs=pairs or default_pairs(clips),
+        preset=preset,
+        params=params,
+        size=size,
+        face=face,
+        strain=strain,
+        dtype=dtype,
+        device=device,
+        batch=batch,
+    )
+    options = {"workers": workers, "ray_address": ray_address, "device": device}
+    chosen = open_engine(engine, **options) if isinstance(engine, str) else engine  # type: ignore[arg-type]
+    with claimed(out):
+        try:
+            surveys = survey(clips)
+            parts = make_parts(clips, request, surveys)
+            metadata = run_metadata(clips, request)
+            settle_plan(out, parts, surveys, metadata, accept_changes=accept_changes, retry_failed=retry_failed)
+            return _run(parts, Job(out, request, metadata), chosen, retry_failed, report)
+        except KeyboardInterrupt:
+            raise Interrupted(f"{out} is not finished; run the same command again to continue") from None
+        finally:
+            remove_temporary(out)
+
+
+def default_pairs(clips: Sequence[Clip]) -> str:
+    """The pair plan where none is asked for."""
+    return "onset-apex" if any(clip.apex is not None for clip in clips) else "lag:1"
+
+
+def _run(parts: Sequence[Part], job: Job, engine: Engine, retry_failed: bool, report: Report | None) -> Summary:
+    done = {
+        number: commit
+        for number, commit in finished(job.out).items()
+        if commit.parameters_hash == job.request.parameters_hash and not (retry_failed and commit.failed)
+    }
+    todo = [part for part in parts if part.number not in done]
+    planned = sum(len(part.pairs) for part in parts)
+    now: list[Commit] = []
+    start = time.perf_counter()
+
+    def state() -> Summary:
+        return Summary(
+            out=job.out,
+            planned=planned,
+            computed=sum(commit.computed for commit in done.values()),
+            failed=sum(commit.failed for commit in done.values()),
+            computed_now=sum(commit.computed for commit in now),
+            failed_now=sum(commit.failed for commit in now),
+            seconds=time.perf_counter() - start,
+            parts=len(parts),
+            parts_done=len(done),
+        )
+
+    if report:
+        report(state())
+    commits = engine.run(todo, job)
+    try:
+        for commit in commits:
+            done[commit.part] = commit
+            now.append(commit)
+            if report:
+                report(state())
+    finally:
+        # At once, not when the garbage collector comes: closing ends the workers.
+        if hasattr(commits, "close"):
+            commits.close()
+    return state()

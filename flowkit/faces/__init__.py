@@ -1,0 +1,1 @@
+"""Where the face is in a clip's frames."""

@@ -1,0 +1,66 @@
+"""How a frame becomes the solver's input: cropped to a box, then resized."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import cv2
+from numpy.typing import NDArray
+
+from flowkit.errors import FrameError, InputError
+from flowkit.types import Box
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """(height, width) from "224" (a square) or "320x180" (width x height); else an InputError."""
+    found = re.fullmatch(r"([1-9][0-9]{0,4})(?:[xX]([1-9][0-9]{0,4}))?", text)
+    if not found:
+        raise InputError(f"size {text!r}: give pixels as one number (224) or as WIDTHxHEIGHT (320x180), 1 to 99999")
+    width, height = found[1], found[2] or found[1]
+    return int(height), int(width)
+
+
+def prepare(frame: NDArray[Any], box: Box | None, size: tuple[int, int] | None) -> NDArray[Any]:
+    """A frame as the solver gets it: cropped to the box, then resized.
+
+    A side that shrinks is averaged over pixel areas (cv2.INTER_AREA), one that grows is interpolated
+    (cv2.INTER_CUBIC, saturated to the dtype's range), one that fits is left alone; so a frame of the size already
+    comes back unchanged, not resampled.
+
+    Args:
+        frame: (h, w) or (h, w, 3), uint8 or uint16.
+        box: in pixels of the frame; None for the whole of it.
+        size: (height, width) of the result; None keeps the crop's.
+
+    Returns:
+        (height, width) or (height, width, 3), of the frame's dtype; a view of the frame if only cropped.
+
+    Raises:
+        FrameError: if the box is not inside the frame.
+    """
+    if box is not None:
+        require_inside(box, frame.shape[:2])
+        frame = frame[box.top : box.top + box.height, box.left : box.left + box.width]
+    if size is None:
+        return frame
+    # cv2 applies INTER_AREA only where no side grows, so sides shrink first and grow after.
+    height, width = frame.shape[:2]
+    frame = _resize(frame, (min(height, size[0]), min(width, size[1])), cv2.INTER_AREA)
+    return _resize(frame, size, cv2.INTER_CUBIC)
+
+
+def _resize(frame: NDArray[Any], size: tuple[int, int], filter_: int) -> NDArray[Any]:
+    if frame.shape[:2] == tuple(size):
+        return frame
+    resized: NDArray[Any] = cv2.resize(frame, (size[1], size[0]), interpolation=filter_)
+    return resized
+
+
+def require_inside(box: Box, size: tuple[int, ...]) -> None:
+    height, width = size
+    if box.left < 0 or box.top < 0 or box.left + box.width > width or box.top + box.height > height:
+        raise FrameError(
+            f"box left={box.left}, top={box.top}, width={box.width}, height={box.height} is not inside "
+            f"the frame of {width} x {height} px; correct the box"
+        )

@@ -1,0 +1,84 @@
+"""The motion cube, what a shard stores of a pair: flow and strain magnitude, raw."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from flowkit.errors import InputError
+from flowkit.motion.flow import tvl1_flow
+from flowkit.motion.gpu_arrays import gpu_array, on_gpu
+from flowkit.motion.strain import StrainVariant, feature_on_gpu, strain_magnitude
+from flowkit.params import TVL1Params
+
+
+@overload
+def motion_cube(
+    frames0: ArrayLike,
+    frames1: ArrayLike,
+    *,
+    preset: str = ...,
+    params: TVL1Params | Mapping[str, Any] | None = ...,
+    device: str = ...,
+    threads: int | None = ...,
+    value_range: tuple[float, float] | None = ...,
+    variant: StrainVariant = ...,
+    return_iterations: Literal[False] = ...,
+) -> NDArray[np.float32]: ...
+@overload
+def motion_cube(
+    frames0: ArrayLike,
+    frames1: ArrayLike,
+    *,
+    preset: str = ...,
+    params: TVL1Params | Mapping[str, Any] | None = ...,
+    device: str = ...,
+    threads: int | None = ...,
+    value_range: tuple[float, float] | None = ...,
+    variant: StrainVariant = ...,
+    return_iterations: Literal[True],
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]: ...
+def motion_cube(
+    frames0: ArrayLike,
+    frames1: ArrayLike,
+    *,
+    preset: str = "micro",
+    params: TVL1Params | Mapping[str, Any] | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    value_range: tuple[float, float] | None = None,
+    variant: StrainVariant = "standard",
+    return_iterations: bool = False,
+) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """(u, v, strain magnitude) of frame pairs, unnormalised.
+
+    Args: as `flowkit.tvl1_flow`; `variant` as `flowkit.strain_magnitude`, of frames on a GPU only `standard`.
+
+    Returns:
+        (n, 3, h, w) float32, or (3, h, w) for a single pair: u and v in px, strain without part. With
+        `return_iterations` also the iterations each pair ran, (n,) int32.
+
+    Raises:
+        InputError (a ValueError): as `tvl1_flow` and `strain_magnitude`.
+    """
+    if on_gpu(frames0) and variant != "standard":
+        raise InputError(f"variant={variant!r}: on a GPU there is 'standard' only; copy the flow to the CPU for others")
+    flow, iterations = tvl1_flow(
+        frames0,
+        frames1,
+        preset=preset,
+        params=params,
+        device=device,
+        threads=threads,
+        value_range=value_range,
+        return_iterations=True,
+    )
+    if on_gpu(flow):
+        cube = feature_on_gpu("cube", gpu_array("flow", flow))
+        return (cube, iterations) if return_iterations else cube
+    strain = strain_magnitude(flow, variant, threads=threads)
+    cube = np.concatenate([flow, strain[..., None, :, :]], axis=-3)
+    return (cube, iterations) if return_iterations else cube

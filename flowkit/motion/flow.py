@@ -1,0 +1,305 @@
+"""TV-L1 optical flow of frame pairs: checks, then the compiled solver. docs/algorithm.md says what is computed."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from typing import Any, Literal, cast, overload
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from flowkit import _core
+from flowkit.errors import InputError
+from flowkit.motion.devices import available_cpus, require_gpus
+from flowkit.motion.gpu_arrays import GpuArray, current_stream, empty, gpu_array, on_gpu
+from flowkit.params import TVL1Params, resolve_params
+
+SMALLEST_SIDE = 3
+"""Frames must have at least this many pixels a side."""
+
+
+@overload
+def tvl1_flow(
+    frames0: ArrayLike,
+    frames1: ArrayLike,
+    *,
+    preset: str = ...,
+    params: TVL1Params | Mapping[str, Any] | None = ...,
+    device: str = ...,
+    threads: int | None = ...,
+    initial_flow: ArrayLike | None = ...,
+    value_range: tuple[float, float] | None = ...,
+    return_iterations: Literal[False] = ...,
+) -> NDArray[np.float32]: ...
+@overload
+def tvl1_flow(
+    frames0: ArrayLike,
+    frames1: ArrayLike,
+    *,
+    preset: str = ...,
+    params: TVL1Params | Mapping[str, Any] | None = ...,
+    device: str = ...,
+    threads: int | None = ...,
+    initial_flow: ArrayLike | None = ...,
+    value_range: tuple[float, float] | None = ...,
+    return_iterations: Literal[True],
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]: ...
+def tvl1_flow(
+    frames0: ArrayLike,
+    frames1: ArrayLike,
+    *,
+    preset: str = "micro",
+    params: TVL1Params | Mapping[str, Any] | None = None,
+    device: str = "auto",
+    threads: int | None = None,
+    initial_flow: ArrayLike | None = None,
+    value_range: tuple[float, float] | None = None,
+    return_iterations: bool = False,
+) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """The flow (u, v) with frames0(x, y) ~ frames1(x + u, y + v), in pixels, +u to the right, +v downwards.
+
+    Args:
+        frames0, frames1: grey frames (n, h, w), or one pair (h, w): uint8, uint16 (0..65535 stands for 0..255) or
+            float32, any strides, at least 3 x 3 px. NumPy arrays and anything on the CPU that offers DLPack or the
+            array protocol; or torch tensors, CuPy, Numba or DLPack arrays on a GPU.
+        preset: `micro`, `fast`, `opencv`, `opencv-cuda` or `ipol`; see `flowkit.params.PRESETS`.
+        params: a whole `TVL1Params`, which replaces the preset, or a mapping with some of its fields.
+        device: `auto`, where the frames are; `cpu`; or `cuda` (`cuda:1` for the second GPU) to have frames that are
+            on the CPU computed on the GPU and copied back.
+        threads: pairs computed at a time; all of this process's CPUs by default.
+        initial_flow: (n, 2, h, w) or (2, h, w) float32, px: where the coarsest level starts. Zero by default.
+        value_range: what black and white are in float32 frames; needed for them, refused for the others.
+        return_iterations: also return how many iterations each pair ran, (n,) int32.
+
+    Returns:
+        (n, 2, h, w) float32, or (2, h, w) for a single pair. The same bits for a pair whatever batch it is in and
+        however many threads run. Of frames on a GPU, an array of their library on that GPU, computed in order on the
+        library's current stream: this function does not wait for it, and so values that are not finite go unnoticed.
+
+    Raises:
+        InputError (a ValueError): a wrong dtype, shape or value, named with its value.
+
+    Source: Zach, Pock, Bischof, DAGM 2007; Sanchez, Meinhardt-Llopis, Facciolo, IPOL 2013.
+    """
+    resolved = _for_the_solver(resolve_params(preset, params))
+    number = gpu_number(device)
+    if on_gpu(frames0) or on_gpu(frames1):
+        flow, iterations = _on_the_frames_gpu(frames0, frames1, resolved, device, value_range, initial_flow)
+        return (flow, iterations) if return_iterations else flow
+    first, second, single = _frame_pair(frames0, frames1)
+    low, high = _value_range(first.dtype, value_range)
+    start = None if initial_flow is None else _initial_flow(initial_flow, first.shape)
+    if number is None:
+        flow, iterations = _core.tvl1_flow(first, second, resolved, low, high, start, thread_count(threads))
+    else:
+        flow, iterations = _core.tvl1_flow_on_gpu(first, second, resolved, low, high, start, number)
+    if not np.isfinite(flow).all():
+        bad = sorted({int(i) for i in np.argwhere(~np.isfinite(flow))[:, 0]})
+        raise InputError(f"the flow of pair {bad[0]} is not finite: check the frames' values, or lower tau or lambda_")
+    if single:
+        flow, iterations = flow[0], iterations[0]
+    return (flow, iterations) if return_iterations else flow
+
+
+@functools.lru_cache(maxsize=64)
+def _for_the_solver(params: TVL1Params) -> dict[str, Any]:
+    """Of one set of parameters many small calls are made, and taking it apart takes as long as a small pair."""
+    return params.to_dict()
+
+
+def thread_count(threads: int | None) -> int:
+    """`threads`, or the number of CPUs this process may use; InputError below 1."""
+    if threads is None:
+        return available_cpus()
+    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
+        raise InputError(f"threads={threads!r}: must be a whole number of at least 1, or None for all CPUs")
+    return int(threads)
+
+
+def gpu_number(device: str) -> int | None:
+    """The GPU that `device` asks for by name, or None for `auto` and `cpu`; InputError where it cannot be used."""
+    if device in ("auto", "cpu"):
+        return None
+    name, _, digits = device.partition(":")
+    if name != "cuda" or (":" in device and not digits.isdecimal()):
+        raise InputError(f"device={device!r}: choose 'auto', 'cpu', 'cuda' or 'cuda:N'")
+    usable = {gpu.number: gpu for gpu in require_gpus(f"device={device!r}")}
+    number = int(digits) if digits else min(usable)
+    if number not in usable:
+        raise InputError(f"device={device!r}: the usable GPUs are {', '.join(map(str, sorted(usable)))}")
+    return number
+
+
+def _on_the_frames_gpu(
+    frames0: Any,
+    frames1: Any,
+    params: dict[str, Any],
+    device: str,
+    value_range: tuple[float, float] | None,
+    initial_flow: Any,
+) -> tuple[Any, Any]:
+    """The flow and iterations of frames that are on a GPU, as arrays of their library on it."""
+    first, second = (_frames_on_gpu(name, value) for name, value in (("frames0", frames0), ("frames1", frames1)))
+    if device == "cpu":
+        raise InputError("device='cpu', but frames0 is on a GPU: copy it to the CPU first")
+    _check_pair(first, second)
+    if (first.device, first.library) != (second.device, second.library):
+        raise InputError(
+            f"frames0 is {first.library}'s on GPU {first.device} and frames1 {second.library}'s on GPU "
+            f"{second.device}: they must be of one library, on one GPU"
+        )
+    require_gpus("frames0 is on a GPU")
+    low, high = _value_range(first.dtype, value_range)
+    start = None if initial_flow is None else _initial_flow_on_gpu(initial_flow, first)
+    n, (height, width) = first.shape[0] if len(first.shape) == 3 else 1, first.shape[-2:]
+    flow = empty(first, (*first.shape[:-2], 2, height, width), np.float32)
+    iterations = empty(first, first.shape[:-2], np.int32)
+    workspace_bytes = _core.tvl1_workspace_bytes(height, width, n, params, first.device)
+    workspace = empty(first, (workspace_bytes,), np.uint8)
+    _core.tvl1_flow_cuda(
+        first.pointer,
+        second.pointer,
+        first.dtype.name,
+        _pair_strides(first),
+        _pair_strides(second),
+        n,
+        height,
+        width,
+        params,
+        low,
+        high,
+        start.pointer if start else 0,
+        flow.pointer,
+        iterations.pointer,
+        workspace.pointer,
+        workspace_bytes,
+        current_stream(first),
+        first.device,
+    )
+    return flow.owner, iterations.owner
+
+
+def _frames_on_gpu(name: str, value: Any) -> GpuArray:
+    if not on_gpu(value):
+        raise InputError(f"{name} is on the CPU and the other frames are on a GPU: they must be in one place")
+    frames = gpu_array(name, value)
+    _check_frames(name, frames)
+    return frames
+
+
+def _pair_strides(frames: GpuArray) -> tuple[int, int, int]:
+    """In bytes, from pair to pair, row to row and pixel to pixel."""
+    pair, row, column = frames.strides if len(frames.shape) == 3 else (0, *frames.strides)
+    return pair, row, column
+
+
+def _initial_flow_on_gpu(initial_flow: Any, frames: GpuArray) -> GpuArray:
+    if not on_gpu(initial_flow):
+        raise InputError("initial_flow is on the CPU and the frames are on a GPU: they must be in one place")
+    start = gpu_array("initial_flow", initial_flow)
+    _check_initial_flow(start.dtype, start.shape, frames.shape)
+    if not start.contiguous:
+        raise InputError("initial_flow is not contiguous: on a GPU it has to be")
+    return start
+
+
+def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
+    """`value` as a NumPy array without a copy where it offers DLPack or the array protocol."""
+    if isinstance(value, np.ndarray):
+        return value
+    if on_gpu(value):
+        raise InputError(f"{name} is on a GPU: copy it to the CPU first")
+    if hasattr(value, "__dlpack__"):
+        try:
+            return np.from_dlpack(cast(Any, value))
+        except (BufferError, RuntimeError, TypeError) as error:
+            raise InputError(f"{name} cannot be read through DLPack ({error}): pass a NumPy array") from error
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise InputError(f"{name} is no array ({error}): give one of equal rows") from error
+
+
+def _frame_pair(frames0: ArrayLike, frames1: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], bool]:
+    """Both frames as (n, h, w), and whether they were a single pair."""
+    first, second = as_array("frames0", frames0), as_array("frames1", frames1)
+    for name, frames in (("frames0", first), ("frames1", second)):
+        _check_frames(name, frames)
+        require_finite(name, frames)
+    _check_pair(first, second)
+    single = first.ndim == 2
+    return (first[None], second[None], True) if single else (first, second, False)
+
+
+def _check_pair(first: NDArray[Any] | GpuArray, second: NDArray[Any] | GpuArray) -> None:
+    if first.shape != second.shape:
+        raise InputError(f"frames0 has shape {first.shape} and frames1 {second.shape}: they must be equal")
+    if first.dtype != second.dtype:
+        raise InputError(f"frames0 is {first.dtype} and frames1 {second.dtype}: they must be equal")
+
+
+def _check_frames(name: str, frames: NDArray[Any] | GpuArray) -> None:
+    shape = frames.shape
+    if frames.dtype not in (np.uint8, np.uint16, np.float32):
+        raise InputError(
+            f"{name} is {frames.dtype}: convert it to uint8, uint16, or float32 with value_range (native byte order)"
+        )
+    if len(shape) not in (2, 3):
+        raise InputError(f"{name} has shape {shape}: give grey frames (h, w) or (n, h, w)")
+    if 0 in shape:
+        raise InputError(f"{name} has shape {shape}: it is empty")
+    if len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > 4:
+        raise InputError(f"{name} has shape {shape}, which looks like a colour image: give grey frames (h, w)")
+    if min(shape[-2:]) < SMALLEST_SIDE:
+        raise InputError(f"{name} has shape {shape}: frames need at least {SMALLEST_SIDE} x {SMALLEST_SIDE} px")
+
+
+def require_finite(name: str, array: NDArray[Any]) -> None:
+    """InputError that says where the first NaN or infinity is."""
+    if array.dtype.kind != "f":
+        return
+    # A sum is finite only where all terms are, and much cheaper than a mask; one that overflows gets the second look.
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite_sum = np.isfinite(array.sum(dtype=np.float64))
+    if finite_sum:
+        return
+    bad = np.argwhere(~np.isfinite(array))
+    if len(bad):
+        where = tuple(int(i) for i in bad[0])
+        raise InputError(f"{name} is {array[where]} at {where} ({len(bad)} such values): every value must be finite")
+
+
+def _value_range(dtype: np.dtype[Any], value_range: tuple[float, float] | None) -> tuple[float, float]:
+    if dtype != np.float32:
+        if value_range is not None:
+            raise InputError(
+                f"value_range={value_range!r} is for float32 frames; {dtype} has its own range: leave it out"
+            )
+        return (0.0, 255.0) if dtype == np.uint8 else (0.0, 65535.0)
+    if value_range is None:
+        raise InputError("float32 frames need value_range=(black, white), such as (0, 1) or (0, 255)")
+    try:
+        low, high = (float(bound) for bound in value_range)
+        usable = bool(np.isfinite([low, high]).all()) and low < high
+    except (TypeError, ValueError):
+        usable = False
+    if not usable:
+        raise InputError(f"value_range={value_range!r}: must be two finite numbers, the first below the second")
+    return low, high
+
+
+def _initial_flow(initial_flow: ArrayLike, frames_shape: tuple[int, ...]) -> NDArray[np.float32]:
+    start = as_array("initial_flow", initial_flow)
+    _check_initial_flow(start.dtype, start.shape, frames_shape)
+    require_finite("initial_flow", start)
+    return np.ascontiguousarray(start.reshape(frames_shape[0], 2, *frames_shape[1:]))
+
+
+def _check_initial_flow(dtype: np.dtype[Any], shape: tuple[int, ...], frames_shape: tuple[int, ...]) -> None:
+    if dtype != np.float32:
+        raise InputError(f"initial_flow is {dtype}: convert it to float32")
+    pairs = frames_shape[0] if len(frames_shape) == 3 else 1
+    wanted = (pairs, 2, *frames_shape[-2:])
+    if shape != wanted and not (pairs == 1 and shape == wanted[1:]):
+        raise InputError(f"initial_flow has shape {shape}: frames of shape {frames_shape} need {wanted}")

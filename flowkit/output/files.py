@@ -1,0 +1,73 @@
+"""Files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from flowkit.errors import Interrupted
+
+TEMPORARY = ".tmp-"
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Writes a file whole or not at all: under a temporary name, synced, renamed, and its folder synced.
+
+    Args:
+        write: writes the file at the path it gets, and reads it back as far as it wants it checked.
+
+    Raises:
+        OSError: as the file system gives it; nothing is left behind then.
+    """
+    temporary = path.with_name(f"{TEMPORARY}{path.name}-{uuid.uuid4().hex[:8]}")
+    try:
+        write(temporary)
+        sync(temporary)
+        temporary.replace(path)
+        sync(path.parent)
+    finally:
+        # Should this fail too, the first error is the one to hear of, and the next run removes the file.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def put(path: Path, write: Callable[[Path], None]) -> None:
+    """`write_whole` for a file of a run that can be continued.
+
+    Raises:
+        Interrupted: if the disk is full or cannot be written.
+    """
+    try:
+        write_whole(path, write)
+    except OSError as error:
+        raise Interrupted(unwritable(path, error)) from error
+
+
+def put_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all; raises as `put`."""
+    put(path, lambda temporary: _write_text(temporary, text))
+
+
+def sync(path: Path) -> None:
+    """Has the disk hold a file's content, or a folder's entries."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def unwritable(path: Path, error: OSError) -> str:
+    """The sentence for a file of a run that cannot be written."""
+    # Arrow's errors carry a paragraph as strerror, and the number.
+    reason = os.strerror(error.errno) if error.errno else str(error)
+    remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "mend that"
+    return f"cannot write {str(path)!r} ({reason}); {remedy}, and run the same command again to continue"

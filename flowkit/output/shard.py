@@ -1,0 +1,169 @@
+"""Shards: Parquet files of motion cubes, a row a computed pair. docs/shards.md describes the format.
+
+shards = flowkit.read("out")
+labels = shards.table(["pair_id", "subject", "emotion3"])
+for cubes in shards.cubes():        # (n, 3, h, w) of one shard: u, v, strain magnitude; a view, not a copy
+    ...
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from flowkit.errors import InputError, OutputError
+from flowkit.output.commit import Commit, commit_paths, read_commit
+from flowkit.output.parquet import read_table
+from flowkit.output.plan_file import read_run
+
+METADATA_KEY = b"flowkit"
+BOX = pa.struct([pa.field(name, pa.int32(), nullable=False) for name in ("left", "top", "width", "height")])
+_PAIR_FIELDS = [
+    pa.field("pair_id", pa.string(), nullable=False),
+    pa.field("clip_id", pa.string(), nullable=False),
+    pa.field("dataset", pa.string()),
+    pa.field("subject", pa.string()),
+    pa.field("role", pa.string(), nullable=False),
+    pa.field("frame0", pa.int64(), nullable=False),
+    pa.field("frame1", pa.int64(), nullable=False),
+    pa.field("fps", pa.float64()),
+    pa.field("emotion", pa.string()),
+    pa.field("emotion3", pa.string()),
+    pa.field("au", pa.string()),
+    pa.field("ethnicity", pa.string()),
+    pa.field("group", pa.string()),
+    pa.field("box", BOX),
+    pa.field("transform", pa.list_(pa.float64())),
+]
+FAILURE_SCHEMA = pa.schema(
+    [
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("clip_id", pa.string(), nullable=False),
+        pa.field("role", pa.string(), nullable=False),
+        pa.field("frame0", pa.int64()),
+        pa.field("frame1", pa.int64()),
+        pa.field("error", pa.string(), nullable=False),
+    ]
+)
+"""Columns of a file in `failures`."""
+
+
+def shard_schema(h: int, w: int, dtype: str = "float32", metadata: Mapping[str, Any] | None = None) -> pa.Schema:
+    """The columns of a shard whose cubes are (3, h, w); `metadata` goes, as JSON, under the file's key "flowkit"."""
+    cube = pa.fixed_shape_tensor(pa.from_numpy_dtype(np.dtype(dtype)), (3, h, w))
+    fields = [
+        *_PAIR_FIELDS,
+        pa.field("cube", cube, nullable=False),
+        pa.field("iterations", pa.int32(), nullable=False),
+    ]
+    return pa.schema(fields, metadata=_encoded(metadata))
+
+
+def failure_schema(metadata: Mapping[str, Any] | None = None) -> pa.Schema:
+    """`FAILURE_SCHEMA` with a run's metadata, as in `shard_schema`."""
+    return FAILURE_SCHEMA.with_metadata(_encoded(metadata))
+
+
+def as_numpy(column: pa.ChunkedArray | pa.FixedShapeTensorArray) -> NDArray[Any]:
+    """(n, 3, h, w) of a cube column of one chunk (as `read_table` and `ShardSet.shard` give it): a read-only view.
+
+    The view keeps the Arrow memory alive. `torch.from_dlpack(column.chunk(0).storage.flatten())` is the same memory
+    as a tensor.
+
+    Raises:
+        InputError: if the column has several chunks, whose memory cannot be one array.
+    """
+    if isinstance(column, pa.ChunkedArray):
+        if column.num_chunks != 1:
+            raise InputError(
+                f"a cube column of {column.num_chunks} chunks is no single array; take one shard at a time"
+            )
+        column = column.chunk(0)
+    array: NDArray[Any] = column.to_numpy_ndarray()
+    return array
+
+
+@dataclass(frozen=True, slots=True)
+class ShardSet:
+    """The committed part of an extraction's output; `len` is the number of computed pairs."""
+
+    folder: Path
+    metadata: dict[str, Any]
+    """`run.json`: parameters, their hash, preset, versions, the manifest's fingerprint, the plan's size."""
+    commits: tuple[Commit, ...]
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Every parameter of the run by name; those of the solver are under "tvl1"."""
+        parameters: dict[str, Any] = self.metadata["parameters"]
+        return parameters
+
+    @property
+    def paths(self) -> list[Path]:
+        """The shards, in plan order; parts of which every pair failed have none."""
+        return self._paths("shards")
+
+    def __len__(self) -> int:
+        return sum(commit.computed for commit in self.commits)
+
+    def shard(self, i: int, columns: Sequence[str] | None = None) -> pa.Table:
+        """The i-th shard's rows; its cube column is one chunk, for `as_numpy`. Raises as `read_table`."""
+        return read_table(self.paths[i], columns)
+
+    def table(self, columns: Sequence[str] | None = None) -> pa.Table:
+        """The rows of all shards in plan order; leave the column `cube` out where they would not fit in memory.
+
+        Raises:
+            InputError: for an unknown column, or for cubes of several shapes in one table.
+            OutputError: if a shard is missing or damaged, or nothing was computed.
+        """
+        tables = [read_table(path, columns) for path in self.paths]
+        if not tables:
+            raise OutputError(f"{self.folder} has no computed pair; its failures say why")
+        shapes = {str(table.schema.field("cube").type.shape) for table in tables if "cube" in table.column_names}
+        if len(shapes) > 1:
+            raise InputError(
+                f"{self.folder} has cubes of several shapes ({', '.join(sorted(shapes))}); "
+                "read them shard by shard, or extract with --size"
+            )
+        return pa.concat_tables([table.replace_schema_metadata(None) for table in tables])
+
+    @overload
+    def cubes(self) -> Iterator[NDArray[Any]]: ...
+    @overload
+    def cubes(self, i: int) -> NDArray[Any]: ...
+    def cubes(self, i: int | None = None) -> NDArray[Any] | Iterator[NDArray[Any]]:
+        """(n, 3, h, w) of the i-th shard, or of each shard in turn; see `as_numpy`. Raises as `read_table`."""
+        if i is None:
+            return (self.cubes(i) for i in range(len(self.paths)))
+        return as_numpy(self.shard(i, ["cube"])["cube"])
+
+    def failures(self) -> pa.Table:
+        """The planned pairs that could not be computed, with their errors, in plan order: columns `FAILURE_SCHEMA`."""
+        tables = [read_table(path).replace_schema_metadata(None) for path in self._paths("failures")]
+        return pa.concat_tables([FAILURE_SCHEMA.empty_table(), *tables])
+
+    def _paths(self, folder: str) -> list[Path]:
+        return [self.folder / file.name for commit in self.commits if (file := commit.file(folder))]
+
+
+def read(out: str | Path) -> ShardSet:
+    """Opens an extraction's output, finished or not; only committed parts are read.
+
+    Raises:
+        OutputError: if the folder is no output of flowkit, or of a later version, or a commit record is damaged.
+    """
+    folder = Path(out)
+    metadata = read_run(folder)
+    return ShardSet(folder, metadata, tuple(read_commit(path) for path in commit_paths(folder)))
+
+
+def _encoded(metadata: Mapping[str, Any] | None) -> dict[bytes, bytes] | None:
+    return None if metadata is None else {METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()}

@@ -1,0 +1,146 @@
+"""Writing an output: its folders held by one run at a time, its tables, and its commit records.
+
+A part's files are written first and its record last, so a run that dies at any moment leaves whole parts and, at
+most, temporary files that the next run removes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from flowkit.errors import Interrupted, OutputError
+from flowkit.output.commit import FOLDERS, Commit, FileRecord, part_file
+from flowkit.output.files import TEMPORARY, put_text, sync, unwritable
+from flowkit.output.plan_file import RUN_FILE
+
+ROW_GROUP = 32
+
+
+def cube_column(cubes: NDArray[Any]) -> pa.FixedShapeTensorArray:
+    """The Arrow column of a contiguous (n, 3, h, w) array, without a copy."""
+    count, *shape = cubes.shape
+    tensor = pa.fixed_shape_tensor(pa.from_numpy_dtype(cubes.dtype), shape)
+    values = pa.array(cubes.reshape(-1))
+    storage = pa.FixedSizeListArray.from_arrays(values, type=tensor.storage_type)
+    assert len(storage) == count
+    return pa.ExtensionArray.from_storage(tensor, storage)
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Writes a shard or a file of failures at `path`, and reads its footer and row count back.
+
+    Uncompressed, because float flow hardly compresses and an uncompressed page is read by one copy; with page
+    checksums, because Parquet readers notice a flipped byte in no other way.
+
+    Raises:
+        OSError: as the file system gives it, or if the file read back has another number of rows.
+    """
+    texts = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    pq.write_table(
+        table,
+        path,
+        row_group_size=ROW_GROUP,
+        compression="none",
+        use_dictionary=texts,
+        write_statistics=texts,
+        write_page_checksum=True,
+        store_schema=True,
+    )
+    rows = pq.ParquetFile(path).metadata.num_rows
+    if rows != table.num_rows:
+        raise OSError(f"{table.num_rows} rows were written and {rows} are read back")
+
+
+def withdraw(out: Path, part: int) -> None:
+    """Removes a part's commit record, then its files: from here on the part is to be computed again.
+
+    Raises:
+        Interrupted: if they cannot be removed.
+    """
+    for folder in ("commits", "shards", "failures"):
+        path = out / part_file(folder, part)
+        try:
+            if path.exists():
+                path.unlink()
+                sync(path.parent)
+        except OSError as error:
+            raise Interrupted(unwritable(path, error)) from error
+
+
+def record_of(out: Path, name: str, rows: int) -> FileRecord:
+    """The record of a file that is at its final place."""
+    with (out / name).open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return FileRecord(name=name, rows=rows, bytes=os.fstat(file.fileno()).st_size, sha256=sha256)
+
+
+def write_commit(out: Path, commit: Commit) -> None:
+    """Writes a part's commit record, which makes the part count; raises as `put`."""
+    put_text(out / part_file("commits", commit.part), json.dumps(dataclasses.asdict(commit), indent=1) + "\n")
+
+
+def remove_temporary(out: Path) -> None:
+    """Removes what runs that were killed have left half-written."""
+    for folder in FOLDERS:
+        for path in (out / folder).glob(f"{TEMPORARY}*"):
+            path.unlink(missing_ok=True)
+
+
+@contextmanager
+def claimed(out: Path) -> Iterator[None]:
+    """Makes OUT's folders and holds OUT for this process.
+
+    Raises:
+        OutputError: if OUT holds something else, or another run is writing to it.
+        Interrupted: if the folders cannot be made.
+    """
+    _refuse_foreign(out)
+    try:
+        for folder in FOLDERS:
+            (out / folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Interrupted(unwritable(out, error)) from error
+    handle = os.open(out, os.O_RDONLY)
+    try:
+        _lock(out, handle)
+        remove_temporary(out)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _refuse_foreign(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{str(out)!r} is a file; give -o a folder")
+    if not out.exists() or (out / RUN_FILE).exists():
+        return
+    # A run that was killed while it planned has left these folders, and nothing in them but the plan.
+    for path in sorted(out.iterdir()):
+        ours = path.name in FOLDERS and path.is_dir() and (path.name == "plan" or not any(path.iterdir()))
+        if not ours:
+            raise OutputError(
+                f"{str(out)!r} holds {path.name!r} and is no output of flowkit; give -o a new or an empty folder"
+            )
+
+
+def _lock(out: Path, handle: int) -> None:
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(f"another run is writing to {str(out)!r}; wait for it, or give another -o") from error
+    except OSError:
+        # Some network file systems cannot lock a folder; two runs at once then waste time, but every file stays whole.
+        return

@@ -1,0 +1,211 @@
+"""Every choice that decides a TV-L1 flow, and the presets. docs/algorithm.md says what each means."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from flowkit.errors import InputError
+
+Border = Literal["zero", "clamp", "off", "off-taps"]
+Derivative = Literal["central3", "central5"]
+Kernel = Literal["linear", "cubic"]
+Grid = Literal["centre", "corner"]
+Depth = Literal["side", "diagonal"]
+StopRule = Literal["every", "cadenced"]
+DataTerm = Literal["pixel", "patch"]
+Rounding = Literal["opencv", "fast"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TVL1Params:
+    """Every choice that decides a TV-L1 flow. docs/algorithm.md gives each one's meaning and source.
+
+    The defaults are those of OpenCV's CPU implementation; see `PRESETS` for the named sets.
+    """
+
+    tau: float = 0.25
+    """Step of the dual ascent; at most 0.25 is stable."""
+    lambda_: float = 0.15
+    """Weight of the data term, for grey values on 0..255."""
+    theta: float = 0.3
+    """Tightness of the coupling between the data and the smoothness half-steps."""
+    epsilon: float = 0.01
+    """Stop when the mean squared change of (u, v) is at most epsilon^2, in px^2; 0 never tests."""
+    stop_rule: StopRule = "every"
+    """Test after every iteration, or at the cadence of OpenCV's CUDA version."""
+    levels: int = 5
+    """Most pyramid levels; fewer where the image becomes too small."""
+    scale: float = 0.8
+    """Size of a level relative to the next finer one."""
+    depth: Depth = "side"
+    """Levels end where a side (or the diagonal, with IPOL's formula) would fall below `min_side`."""
+    min_side: int = 16
+    warps: int = 5
+    """Linearisations a level."""
+    outer_iterations: int = 10
+    """Medians a warp, each followed by at most `inner_iterations` iterations."""
+    inner_iterations: int = 30
+    median: int = 5
+    """Side of the median filter on u and v: 0 (none), 3 or 5 px."""
+    cubic: float = -0.75
+    """The parameter a of the cubic kernel that samples I1: -0.75 as cv2.remap, -0.5 for Catmull-Rom."""
+    border: Border = "zero"
+    """Outside I1: zero taps; clamped taps; clamped with the data term off where the sample (or any tap) is outside."""
+    derivative: Derivative = "central3"
+    data_term: DataTerm = "pixel"
+    """What brightness constancy is asked of: each pixel, in the L1 norm; or a Gaussian patch around it, robustly."""
+    patch_sigma: float = 2.0
+    """Sigma of the patch, px."""
+    residual_scale: float = 3.0
+    """Grey-value differences of a patch count in full far below this, and ever less above."""
+    rounding: Rounding = "opencv"
+    """Round as OpenCV's CPU version, operation by operation, or with fewer operations."""
+    affine_reference: bool = False
+    """Measure total variation against the affine flow that fits best, where it fits well, instead of a constant."""
+    carry_dual: bool = False
+    """Start a level's dual variables from the coarser level's instead of zero."""
+    gradient_floor: float = 1.2e-7
+    """Squared gradients up to this count as zero, (grey value / px)^2."""
+    stretch: bool = False
+    """Stretch both images jointly to 0..255 first, as IPOL does."""
+    smoothing: float = 0.0
+    """Sigma of a Gaussian on the full-size images, px."""
+    pyramid_blur: float = 0.0
+    """Before each reduction, a Gaussian of sigma pyramid_blur * sqrt(1 / scale^2 - 1) px."""
+    pyramid_kernel: Kernel = "linear"
+    grid: Grid = "centre"
+    """Pixel centres (x + 1/2) or corner samples (x) of two levels coincide up to the scale."""
+    upsampling: Kernel = "linear"
+    upsampling_exact: bool = False
+    """Multiply upsampled flow by the true ratio of the sizes instead of 1 / scale."""
+
+    def __post_init__(self) -> None:
+        def require(ok: bool, name: str, rule: str) -> None:
+            if not ok:
+                raise InputError(f"{name}={getattr(self, name)!r}: must be {rule}")
+
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if field.type == "float" and (isinstance(value, bool) or not isinstance(value, (int, float))):
+                require(False, field.name, "a number")
+            if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int)):
+                require(False, field.name, "a whole number")
+            if field.type == "bool" and not isinstance(value, bool):
+                require(False, field.name, "true or false")
+        for name, kind in _CHOICES.items():
+            require(getattr(self, name) in get_args(kind), name, "one of " + ", ".join(get_args(kind)))
+        require(0 < self.tau <= 0.25, "tau", "above 0 and at most 0.25, or the iteration diverges")
+        require(0 < self.lambda_ < 1e6, "lambda_", "above 0")
+        require(0 < self.theta < 1e6, "theta", "above 0")
+        require(0 <= self.epsilon < 1e6, "epsilon", "0 (no test) or above")
+        require(1 <= self.levels <= 64, "levels", "from 1 to 64")
+        require(0.1 <= self.scale <= 0.95, "scale", "from 0.1 to 0.95")
+        require(self.min_side >= 3, "min_side", "at least 3 px")
+        require(1 <= self.warps <= 1000, "warps", "from 1 to 1000")
+        require(1 <= self.outer_iterations <= 10000, "outer_iterations", "from 1 to 10000")
+        require(1 <= self.inner_iterations <= 100000, "inner_iterations", "from 1 to 100000")
+        require(self.median in (0, 3, 5), "median", "0 (none), 3 or 5")
+        require(-1 <= self.cubic <= 0, "cubic", "from -1 to 0")
+        require(0 <= self.gradient_floor < 1e6, "gradient_floor", "0 or above")
+        require(0.3 <= self.patch_sigma <= 20, "patch_sigma", "from 0.3 to 20 px")
+        require(0.01 <= self.residual_scale <= 1e4, "residual_scale", "from 0.01 to 10000 grey values")
+        require(0 <= self.smoothing <= 20, "smoothing", "from 0 to 20 px")
+        require(0 <= self.pyramid_blur <= 20, "pyramid_blur", "from 0 to 20 px")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields by name, as written into every shard."""
+        return dataclasses.asdict(self)
+
+    def replace(self, **changes: Any) -> TVL1Params:
+        """A copy with some fields changed; an unknown name is an InputError that lists the known ones."""
+        known = {field.name for field in dataclasses.fields(self)}
+        for name in changes:
+            if name not in known:
+                raise InputError(f"{name!r} is no TV-L1 parameter; known are {', '.join(sorted(known))}")
+        return dataclasses.replace(self, **changes)
+
+
+_CHOICES: dict[str, Any] = {
+    "border": Border,
+    "derivative": Derivative,
+    "stop_rule": StopRule,
+    "data_term": DataTerm,
+    "rounding": Rounding,
+    "depth": Depth,
+    "grid": Grid,
+    "pyramid_kernel": Kernel,
+    "upsampling": Kernel,
+}
+_MICRO = TVL1Params(
+    theta=0.035,
+    epsilon=0.0,
+    levels=64,
+    scale=0.5,
+    warps=4,
+    outer_iterations=1,
+    inner_iterations=50,
+    median=0,
+    cubic=-0.6,
+    border="off",
+    derivative="central5",
+    data_term="patch",
+    patch_sigma=1.3,
+    residual_scale=1.7,
+    rounding="fast",
+    affine_reference=True,
+    carry_dual=True,
+    smoothing=0.4,
+    pyramid_blur=0.25,
+    upsampling_exact=True,
+)
+PRESETS: Mapping[str, TVL1Params] = {
+    # cv2.optflow.DualTVL1OpticalFlow_create() of OpenCV 5.
+    "opencv": TVL1Params(),
+    # cv2.cuda.OpticalFlowDual_TVL1_create(): other warp and border, 300 iterations a warp, no median.
+    "opencv-cuda": TVL1Params(
+        stop_rule="cadenced",
+        outer_iterations=1,
+        inner_iterations=300,
+        median=0,
+        cubic=-0.5,
+        border="clamp",
+        rounding="fast",
+        grid="corner",
+    ),
+    # Sanchez, Meinhardt-Llopis, Facciolo: TV-L1 Optical Flow Estimation, IPOL 2013.
+    "ipol": TVL1Params(
+        levels=64,
+        scale=0.5,
+        depth="diagonal",
+        outer_iterations=1,
+        inner_iterations=300,
+        median=0,
+        cubic=-0.5,
+        border="off-taps",
+        rounding="fast",
+        gradient_floor=1e-10,
+        stretch=True,
+        smoothing=0.8,
+        pyramid_blur=0.6,
+        pyramid_kernel="cubic",
+        grid="corner",
+        upsampling="cubic",
+    ),
+    # For facial motion of 0.1 to 3 px in noisy 8-bit frames, found with benchmarks/study_micro.py: a robust patch
+    # data term, total variation against an affine flow, a weak coupling and a fixed budget.
+    "micro": _MICRO,
+    # The same with a budget below OpenCV's DIS (medium).
+    "fast": _MICRO.replace(theta=0.045, min_side=8, warps=2, inner_iterations=18),
+}
+
+
+def resolve_params(preset: str = "micro", params: TVL1Params | Mapping[str, Any] | None = None) -> TVL1Params:
+    """The parameters that a preset's name and optional overrides (a mapping), or a full set, stand for."""
+    if preset not in PRESETS:
+        raise InputError(f"preset={preset!r} is unknown; choose one of {', '.join(PRESETS)}")
+    if isinstance(params, TVL1Params):
+        return params
+    return PRESETS[preset].replace(**params) if params else PRESETS[preset]

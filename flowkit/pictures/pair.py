@@ -1,0 +1,204 @@
+"""One pair as a picture: its frames, the flow as a colour wheel, the strain as heat.
+
+flowkit.pictures.pair.render("out", "sub01/EP02_01f", "picture.png")
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from flowkit.errors import FlowkitError, FrameError, InputError
+from flowkit.frames import open_source
+from flowkit.frames.prepare import prepare
+from flowkit.output.plan_file import read_plan
+from flowkit.output.shard import ShardSet, as_numpy, read
+from flowkit.pictures.canvas import (
+    FAINT,
+    INK,
+    MARGIN,
+    PAPER,
+    Picture,
+    blank,
+    fit,
+    paste,
+    text_width,
+    write_png,
+    write_text,
+)
+from flowkit.pictures.colours import colour_wheel, flow_to_rgb, strain_to_rgb
+from flowkit.types import Box
+
+_PANEL_HEIGHTS = (288, 512)
+_NARROWEST = 190  # room for the wheel and its text
+_TOP = 104
+
+
+@dataclass(frozen=True, slots=True)
+class PairView:
+    """What a picture of one pair shows. `frames` are (h, w, 3) RGB with their labels; empty where they are gone."""
+
+    title: str
+    subtitle: str
+    caption: str
+    frames: tuple[tuple[str, Picture], ...]
+    flow: NDArray[np.float32]
+    strain: NDArray[np.float32]
+
+
+def compose(pair: PairView) -> Picture:
+    """Frames, flow and strain side by side (wide ones in two rows) on paper, with titles, scales and a caption.
+
+    Returns (height, width, 3) uint8 RGB.
+    """
+    peak_px = _robust_peak(np.hypot(pair.flow[0], pair.flow[1]))
+    peak_strain = _robust_peak(pair.strain)
+    flow = flow_to_rgb(pair.flow, peak_px or None)
+    strain = strain_to_rgb(pair.strain, peak_strain or None)
+    height = int(np.clip(pair.flow.shape[1], *_PANEL_HEIGHTS))
+    panels = [(label, fit(panel, height)) for label, panel in (*pair.frames, ("flow", flow), ("strain", strain))]
+    width = panels[-1][1].shape[1]
+    columns = 2 if width > 1.4 * height else len(panels)
+    rows = len(panels) // columns
+    step_x, step_y = max(width, _NARROWEST) + MARGIN, height + 34
+
+    texts = ((pair.title, 19, INK, 36), (pair.subtitle, 13, FAINT, 62), (pair.caption, 12, FAINT, None))
+    widest = max(text_width(text, px) for text, px, *_ in texts)
+    canvas = blank(_TOP + rows * step_y + 70, MARGIN + max(columns * step_x, widest + MARGIN))
+    for text, px, ink, baseline in texts:
+        write_text(canvas, text, MARGIN, baseline or canvas.shape[0] - 16, px=px, ink=ink)
+    for i, (label, panel) in enumerate(panels):
+        x, y = MARGIN + i % columns * step_x, _TOP + i // columns * step_y
+        write_text(canvas, label, x, y - 9, px=13)
+        paste(canvas, panel, x, y)
+        if label == "flow":
+            _draw_wheel(canvas, x, y + height + 8, peak_px)
+        if label == "strain":
+            _draw_bar(canvas, x, y + height + 12, width, peak_strain)
+    return canvas
+
+
+def _robust_peak(values: NDArray[Any]) -> float:
+    # A few wild pixels at the border must not wash out the face.
+    return float(np.percentile(values, 99.5)) or float(values.max())
+
+
+def _draw_wheel(canvas: Picture, x: int, y: int, peak_px: float) -> None:
+    side = 48
+    canvas[y : y + side, x : x + side] = colour_wheel(side, PAPER)
+    write_text(canvas, f"peak {peak_px:.3g} px", x + side + 12, y + 21, px=13)
+    write_text(canvas, "hue: direction", x + side + 12, y + 41, px=12, ink=FAINT)
+
+
+def _draw_bar(canvas: Picture, x: int, y: int, width: int, peak: float) -> None:
+    ramp = np.broadcast_to(np.linspace(0, 1, width), (12, width))
+    canvas[y : y + 12, x : x + width] = strain_to_rgb(ramp, 1.0)
+    write_text(canvas, "0", x, y + 33, px=13)
+    write_text(canvas, f"{peak:.3g}", x + width, y + 33, px=13, right=True)
+
+
+def render(out: Path, clip_id: str | None, picture: Path, index: int | None = None) -> Path:
+    """Draw one computed pair of an extraction's output into a PNG, and return its path.
+
+    Args:
+        out: the output folder of an extraction.
+        clip_id: the clip; None for all clips.
+        picture: where the PNG goes.
+        index: which of the clip's computed pairs, in plan order from 0; by default the pair that moves most, by the
+            99th percentile of its motion.
+
+    The frames are read from where they were when the plan was made, cropped and resized as for the flow; where they
+    are gone, the picture says so and shows flow and strain alone.
+
+    Raises:
+        InputError: if there is no such clip, or no such pair of it.
+        OutputError: if `out` is no sound output, or the picture cannot be written.
+    """
+    out, picture = Path(out), Path(picture)
+    shards = read(out)
+    places = _places(shards, clip_id)
+    if index is not None and not 0 <= index < len(places):
+        raise InputError(f"pair {index}: {clip_id or out} has {len(places)} pairs, numbered from 0")
+    shard, row = _liveliest(shards, places) if index is None else places[index]
+    table = shards.shard(shard)
+    record = table.drop_columns("cube").slice(row, 1).to_pylist()[0]
+    write_png(picture, compose(_pair_view(shards, record, as_numpy(table["cube"])[row])))
+    return picture
+
+
+def _places(shards: ShardSet, clip_id: str | None) -> list[tuple[int, int]]:
+    """(shard, row) of every computed pair of a clip, in plan order."""
+    places: list[tuple[int, int]] = []
+    known: dict[str, None] = {}
+    for shard in range(len(shards.paths)):
+        clips = shards.shard(shard, ["clip_id"])["clip_id"].to_pylist()
+        known.update(dict.fromkeys(clips))
+        places += [(shard, row) for row, clip in enumerate(clips) if clip_id in (None, clip)]
+    if places:
+        return places
+    failed = [row for row in shards.failures().to_pylist() if clip_id in (None, row["clip_id"])]
+    if failed:
+        raise InputError(
+            f"{clip_id or shards.folder} has no computed pair to draw; the first error is: {failed[0]['error']}"
+        )
+    some = ", ".join(list(known)[:5]) + (", ..." if len(known) > 5 else "")
+    raise InputError(f"{shards.folder} has no clip {clip_id!r}; it has {len(known)}: {some or 'none'}")
+
+
+def _liveliest(shards: ShardSet, places: list[tuple[int, int]]) -> tuple[int, int]:
+    if len(places) == 1:
+        return places[0]
+    motion: dict[tuple[int, int], float] = {}
+    for shard in sorted({shard for shard, _ in places}):
+        cubes = shards.cubes(shard)
+        for place in places:
+            if place[0] == shard:
+                u, v = cubes[place[1]][:2].astype(np.float32)
+                motion[place] = float(np.percentile(np.hypot(u, v), 99))
+    return max(places, key=motion.__getitem__)
+
+
+def _pair_view(shards: ShardSet, row: dict[str, Any], cube: NDArray[Any]) -> PairView:
+    height, width = cube.shape[1:]
+    frames, missing = _frames(shards.folder, row, (height, width))
+    names = ("dataset", "subject", "emotion", "au", "group")
+    labels = [f"{'AU' if name == 'au' else name} {row[name]}" for name in names if row[name]]
+    rate = [f"{row['fps']:g} fps"] if row["fps"] else []
+    run = shards.metadata
+    made = [
+        f"flowkit {run['versions']['flowkit']}",
+        f"preset {run['preset']}",
+        f"parameters {run['parameters_hash'][:8]}",
+        f"{width} x {height} px",
+        f"{row['iterations']} iterations",
+    ]
+    return PairView(
+        title=row["clip_id"],
+        subtitle="   ".join([f"frames {row['frame0']} to {row['frame1']} ({row['role']})", *rate, *labels]),
+        caption="   ".join([*made, *missing]),
+        frames=frames,
+        flow=cube[:2].astype(np.float32),
+        strain=cube[2].astype(np.float32),
+    )
+
+
+def _frames(out: Path, row: dict[str, Any], size: tuple[int, int]) -> tuple[tuple[tuple[str, Picture], ...], list[str]]:
+    """The pair's frames as the solver saw them, but in colour; or none, and a remark that says so."""
+    planned = read_plan(out).filter(pc.field("pair_id") == row["pair_id"]).to_pylist()[0]
+    box = Box(**row["box"]) if row["box"] else None
+    numbers = (row["frame0"], row["frame1"])
+    frames = {}
+    try:
+        source = open_source(planned["source"], frame_base=planned["frame_base"])
+        for number, frame in source.read(numbers, colour=True):
+            if isinstance(frame, FrameError):
+                raise frame
+            frames[number] = prepare(frame, box, size).astype(np.uint8, copy=False)
+    except FlowkitError:
+        return (), ["without its frames: they are gone from where they were"]
+    return tuple((f"frame {number}", frames[number]) for number in numbers), []
