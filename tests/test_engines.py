@@ -16,7 +16,6 @@ from flowkit.extraction.engines.local import LocalEngine
 from flowkit.extraction.engines.ray import RayEngine
 from flowkit.extraction.part import Job
 from flowkit.extraction.request import ExtractRequest
-from flowkit.extraction.resume import run_metadata
 from flowkit.extraction.run import extract
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
@@ -34,7 +33,7 @@ def job(tmp_path):
         (out / folder).mkdir(parents=True)
     settle(out, clips, request)
     (tmp_path / "marks").mkdir()
-    return parts_of(clips, request), Job(out, request, run_metadata(clips, request))
+    return parts_of(clips, request), Job(out, request, request.metadata(clips))
 
 
 def shards_of(out: Path) -> dict[str, bytes]:

@@ -7,7 +7,6 @@ most, temporary files that the next run removes.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -21,8 +20,8 @@ from numpy.typing import NDArray
 
 from flowkit.errors import Interrupted, OutputError
 from flowkit.output.commit import FOLDERS, Commit, FileRecord, part_file
-from flowkit.output.files import TEMPORARY, put_text, sync, unwritable
-from flowkit.output.plan_file import RUN_FILE
+from flowkit.output.files import TEMPORARY, put, put_text, sync_folder, unwritable
+from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE
 
 ROW_GROUP = 32
 
@@ -62,6 +61,41 @@ def write_table(table: pa.Table, path: Path) -> None:
         raise OSError(f"{table.num_rows} rows were written and {rows} are read back")
 
 
+def put_table(out: Path, name: str, table: pa.Table) -> FileRecord:
+    """Writes a shard or a file of failures, by its name relative to OUT, whole or not at all; its record.
+
+    Raises:
+        Interrupted: if the disk is full or cannot be written.
+    """
+    written = put(out / name, lambda path: write_table(table, path))
+    return FileRecord(name=name, rows=table.num_rows, bytes=written.bytes, sha256=written.sha256)
+
+
+def write_plan(out: Path, pairs: pa.Table, survey: pa.Table, run: dict[str, Any]) -> None:
+    """Writes the plan's two tables and then `run.json`, which has their checksums and makes OUT an output.
+
+    Args:
+        pairs, survey: columns `PLAN_SCHEMA` and `SURVEY_SCHEMA`.
+        run: what `run.json` is to hold, but for the checksums.
+
+    Raises:
+        Interrupted: if the disk is full or cannot be written.
+    """
+    sha256 = put(out / PAIRS_FILE, lambda path: _write_plain(pairs, path)).sha256
+    write_survey(out, survey, run | {"plan": run["plan"] | {"sha256": sha256}})
+
+
+def write_survey(out: Path, survey: pa.Table, run: dict[str, Any]) -> None:
+    """Writes the survey and then `run.json`, with its checksum; raises as `write_plan`."""
+    sha256 = put(out / SURVEY_FILE, lambda path: _write_plain(survey, path)).sha256
+    run = run | {"plan": run["plan"] | {"survey_sha256": sha256}}
+    put_text(out / RUN_FILE, json.dumps(run, indent=1) + "\n")
+
+
+def _write_plain(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path, write_page_checksum=True)
+
+
 def withdraw(out: Path, part: int) -> None:
     """Removes a part's commit record, then its files: from here on the part is to be computed again.
 
@@ -73,16 +107,9 @@ def withdraw(out: Path, part: int) -> None:
         try:
             if path.exists():
                 path.unlink()
-                sync(path.parent)
+                sync_folder(path.parent)
         except OSError as error:
             raise Interrupted(unwritable(path, error)) from error
-
-
-def record_of(out: Path, name: str, rows: int) -> FileRecord:
-    """The record of a file that is at its final place."""
-    with (out / name).open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return FileRecord(name=name, rows=rows, bytes=os.fstat(file.fileno()).st_size, sha256=sha256)
 
 
 def write_commit(out: Path, commit: Commit) -> None:
