@@ -13,6 +13,7 @@ from flowkit.extraction.plan import Part
 from flowkit.frames.survey import Survey
 from flowkit.output.files import is_as_written
 from flowkit.output.plan_file import (
+    PAIRS_FILE,
     PLAN_SCHEMA,
     PLANNED,
     RUN_FILE,
@@ -24,7 +25,7 @@ from flowkit.output.plan_file import (
     read_survey,
 )
 from flowkit.output.shard import read
-from flowkit.output.writer import write_plan, write_survey
+from flowkit.output.writer import write_plan
 
 DECIDING = ("av", "simplejpeg", "opencv")
 """Packages whose version may decide a frame's grey values."""
@@ -54,18 +55,22 @@ def settle_plan(
         Interrupted: if OUT cannot be written.
     """
     pairs, surveyed = _plan_table(parts), _survey_table(surveys)
-    if not (out / RUN_FILE).exists():
-        write_plan(out, pairs, surveyed, metadata | {"plan": {"pairs": pairs.num_rows, "parts": len(parts)}})
-        return
-    run = read_run(out)
-    _require_same_request(out, run, metadata)
-    _require_same_pairs(out, pairs)
-    changes = [*_changed_versions(run, metadata), *_changed_clips(out, run, surveyed)]
-    if not accept_changes:
-        _refuse(out, changes, mended={*_clips_with_failures(out), SURVEY_FILE} if retry_failed else set())
-    if changes:
+    tables = {SURVEY_FILE: surveyed}
+    if (out / RUN_FILE).exists():
+        run = read_run(out)
+        _require_same_request(out, run, metadata)
+        _require_same_pairs(out, pairs)
+        changes = [*_changed_versions(run, metadata), *_changed_clips(out, run, surveyed)]
+        if not accept_changes:
+            _refuse(out, changes, mended={*_clips_with_failures(out), SURVEY_FILE} if retry_failed else set())
+        if not changes:
+            return
         accepted = {"accepted_changes": [*run.get("accepted_changes", []), *changes]}
-        write_survey(out, surveyed, run | {"versions": metadata["versions"]} | accepted)
+        run |= {"versions": metadata["versions"]} | accepted
+    else:
+        run = metadata | {"plan": {"pairs": pairs.num_rows, "parts": len(parts)}}
+        tables = {PAIRS_FILE: pairs} | tables
+    write_plan(out, tables, run)
 
 
 def _clips_with_failures(out: Path) -> set[str]:

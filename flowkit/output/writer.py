@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from flowkit.output.files import TEMPORARY, put, put_text, sync_folder, unwritab
 from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE
 
 ROW_GROUP = 32
+_CHECKSUM = {PAIRS_FILE: "sha256", SURVEY_FILE: "survey_sha256"}
+"""Under which name of a plan the checksum of each of its tables stands."""
 
 
 def cube_column(cubes: NDArray[Any]) -> pa.FixedShapeTensorArray:
@@ -71,25 +73,21 @@ def put_table(out: Path, name: str, table: pa.Table) -> FileRecord:
     return FileRecord(name=name, rows=table.num_rows, bytes=written.bytes, sha256=written.sha256)
 
 
-def write_plan(out: Path, pairs: pa.Table, survey: pa.Table, run: dict[str, Any]) -> None:
-    """Writes the plan's two tables and then `run.json`, which has their checksums and makes OUT an output.
+def write_plan(out: Path, tables: Mapping[str, pa.Table], run: dict[str, Any]) -> None:
+    """Writes tables of the plan and then `run.json`, which has their checksums and makes OUT an output.
 
     Args:
-        pairs, survey: columns `PLAN_SCHEMA` and `SURVEY_SCHEMA`.
-        run: what `run.json` is to hold, but for the checksums.
+        tables: pairs and survey, or the survey alone, by their names relative to OUT.
+        run: what `run.json` is to hold, but for the checksums of these tables.
 
     Raises:
         Interrupted: if the disk is full or cannot be written.
     """
-    sha256 = put(out / PAIRS_FILE, lambda path: _write_plain(pairs, path)).sha256
-    write_survey(out, survey, run | {"plan": run["plan"] | {"sha256": sha256}})
-
-
-def write_survey(out: Path, survey: pa.Table, run: dict[str, Any]) -> None:
-    """Writes the survey and then `run.json`, with its checksum; raises as `write_plan`."""
-    sha256 = put(out / SURVEY_FILE, lambda path: _write_plain(survey, path)).sha256
-    run = run | {"plan": run["plan"] | {"survey_sha256": sha256}}
-    put_text(out / RUN_FILE, json.dumps(run, indent=1) + "\n")
+    checksums = {
+        _CHECKSUM[name]: put(out / name, lambda path, table=table: _write_plain(table, path)).sha256  # type: ignore[misc]
+        for name, table in tables.items()
+    }
+    put_text(out / RUN_FILE, json.dumps(run | {"plan": run["plan"] | checksums}, indent=1) + "\n")
 
 
 def _write_plain(table: pa.Table, path: Path) -> None:
