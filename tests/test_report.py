@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
+import jinja2
 import numpy as np
 import pytest
 
@@ -13,6 +14,7 @@ from tests.motions import motion_samples
 from tests.test_results import guesses
 from trainer.report import render
 from trainer.results import summarise
+from trainer.templates import fill
 from trainer.types import RunConfig
 
 
@@ -96,6 +98,31 @@ def test_a_group_without_a_class_is_marked(samples):
 def test_names_from_the_manifest_cannot_break_the_page(samples):
     hostile = dataclasses.replace(samples, subject=[f"<b>&'{name}" for name in samples.subject])
     assert "toy/<b>&'04" in text_of(page(hostile))
+
+
+def test_a_script_in_a_name_is_shown_and_not_run(samples):
+    script = "<script>alert(1)</script>"
+    named = {"subject": samples.subject, "dataset": samples.dataset, "group": samples.group}
+    html = page(
+        dataclasses.replace(samples, **{key: [script + name for name in names] for key, names in named.items()})
+    )
+    assert "<script" not in html
+    text = text_of(html)
+    assert f"{script}toy/{script}04" in text
+    assert f"Group {script}asian has only" in text
+
+
+def test_settings_are_there_but_folded_away(samples):
+    html = page(samples)
+    folded = re.search(r"<details>(.*)</details>", html, re.DOTALL)
+    assert folded is not None
+    assert '"shuffle_labels": false' in text_of(folded[1])
+    assert "shuffle_labels" not in text_of(html.replace(folded[0], ""))
+
+
+def test_a_page_without_its_content_is_an_error():
+    with pytest.raises(jinja2.UndefinedError, match="views"):
+        fill("demo.html.j2", figures=[])
 
 
 def test_equal_runs_give_equal_pages(samples):
