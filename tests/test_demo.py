@@ -8,6 +8,7 @@ import json
 import re
 import sys
 from collections import Counter
+from html.parser import HTMLParser
 from pathlib import Path
 
 import cv2
@@ -303,6 +304,26 @@ def test_the_demo_is_trained_on_and_leaves_a_page_whose_links_lead_somewhere(tmp
         re.sub(r"\d\.png", "N.png", name) for name in [*first, "mine.txt"]
     }
     assert len(list((folder / "frames").iterdir())) == 9
+
+
+def test_a_script_in_a_caption_is_shown_and_not_run() -> None:
+    pytest.importorskip("jinja2")
+    from trainer.demo.page import page
+
+    hostile = """disgust, <script>alert('"')</script>"""
+    html = page([(hostile, hostile)], [(hostile, "pictures/a.png")])
+    assert "<script" not in html
+    found: list[str | None] = []
+
+    class Reader(HTMLParser):
+        def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+            found.extend(value for name, value in attributes if name == "alt")
+
+        def handle_data(self, data: str) -> None:
+            found.append(data)
+
+    Reader().feed(html)
+    assert found.count(hostile) == 4  # two cells, a caption, and the picture's description
 
 
 def test_the_demo_does_not_touch_a_folder_of_something_else(tmp_path: Path) -> None:
