@@ -11,10 +11,11 @@ import pytest
 from numpy.typing import NDArray
 
 import flowkit
+from benchmarks import gpu_model
 from flowkit import _core
 from flowkit.types import PRESETS, TVL1Params
 from tests import fields
-from tests.ptx import build
+from tests.ptx import build, wavefronts
 
 SIZES = [(3, 3), (17, 29), (48, 37), (100, 90), (224, 224), (280, 340)]
 """On the last three ranks share the level, the last one is tiled."""
@@ -87,6 +88,18 @@ def test_a_cluster_of_many_ranks(ptx):
     frames = fields.facial_pair(224, 0.8)[:2]
     params = PRESETS["opencv"].replace(levels=1, warps=1, outer_iterations=2)
     assert_the_cpus(ptx, params, *(frame[None] for frame in frames))
+
+
+@pytest.mark.parametrize("preset", gpu_model.COSTS)
+def test_shared_memory_serves_the_iteration_without_bank_conflicts(ptx, preset):
+    """Wavefronts a warp and iteration, and that the model on paper reckons with so many.
+
+    176 are the least: five constants of 16 pixels, and eight edges of four pixels, each written once and read twice on
+    average. Where edges lie cell by cell, four lanes meet in a bank, and there are 455 and more.
+    """
+    counted = wavefronts.of_an_iteration(ptx, PRESETS[preset], 224)
+    assert counted == pytest.approx(gpu_model.COSTS[preset].wavefronts, abs=0.5)
+    assert counted < 176 * 1.2
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])

@@ -8,5 +8,6 @@ code that launches, with its launch attributes and parameters, and the compiled 
 What it shows: that threads do not depend on their order between barriers, that no two of them meet at a word of shared
 memory there, that every barrier is reached, that accesses are aligned and inside their memory, that clusters find each
 other's shared memory, and that the result is the CPU's.
+`wavefronts` counts what the accesses to shared memory cost, from the banks that the lanes of a warp meet in.
 What it does not: ptxas, timing, streams, memory ordering weaker than a barrier, the bits of the approximations.
 """

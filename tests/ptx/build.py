@@ -76,6 +76,7 @@ def build(folder: Path) -> Path:
             source = CSRC / "cuda" / f"{name}.cu"
             objects.append(pool.submit(compiled, (nvcc, *NVCC_FLAGS), source, f"{name}.cu.o"))
         objects.append(pool.submit(compiled, (nvcc, *NVCC_FLAGS, "-O2"), HERE / "runtime.cpp", "runtime.o"))
+        objects.append(pool.submit(compiled, (*cxx, "-O2"), HERE / "wavefronts.cpp", "wavefronts.o"))
         objects += [
             pool.submit(compiled, (*cxx, "-O1"), source, f"{source.parent.name}-{source.stem}.o") for source in HOST
         ]

@@ -143,6 +143,7 @@ void run_cluster(const cudaLaunchConfig_t& config, unsigned first_block, unsigne
     running = &thread;
     if (thread.waiting != Waiting::no_more) return note_failure("waits for others, who do not come");
   }
+  count_wavefronts();
 }
 
 const Kernel* find(const void* function) {

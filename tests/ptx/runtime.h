@@ -36,6 +36,11 @@ struct Block {
 [[noreturn]] void fail(const std::string& what);
 void check_global(uint64_t address, unsigned bytes);
 
+// For the count of wavefronts (wavefronts.cpp): an access to a rank's shared memory, and the end of a cluster.
+struct Thread;
+void note_access(const Thread& thread, unsigned rank, uint64_t place, unsigned bytes, unsigned instruction);
+void count_wavefronts();
+
 struct Thread {
   unsigned number, rank, block_number, blocks;
   unsigned passed;  // barriers
@@ -92,20 +97,23 @@ struct Thread {
     if (place + count * sizeof(T) > parameter_bytes) fail("parameter " + std::to_string(place));
     return reinterpret_cast<T*>(address);
   }
+  // An instruction is known by its line of the translation.
   template <class T, unsigned count>
-  T* shared(uint64_t place, bool writes) const {
+  T* shared(uint64_t place, bool writes, unsigned instruction = __builtin_LINE()) const {
     place = static_cast<uint32_t>(place);
     if (place % (count * sizeof(T)) || place + count * sizeof(T) > block().shared_bytes)
       fail("shared memory " + std::to_string(place));
     touch(block(), place, count * sizeof(T), writes);
+    note_access(*this, rank, place, count * sizeof(T), instruction);
     return reinterpret_cast<T*>(shared_address(place));
   }
   template <class T, unsigned count>
-  T* generic(uint64_t address, bool writes) const {
+  T* generic(uint64_t address, bool writes, unsigned instruction = __builtin_LINE()) const {
     for (Block& b : *cluster)
       if (address >= b.address() && address + count * sizeof(T) <= b.address() + b.shared_bytes) {
         if (address % (count * sizeof(T))) fail("misaligned");
         touch(b, address - b.address(), count * sizeof(T), writes);
+        note_access(*this, &b - cluster->data(), address - b.address(), count * sizeof(T), instruction);
         return reinterpret_cast<T*>(address);
       }
     return global<T, count>(address, writes);
