@@ -134,3 +134,16 @@ def facial_batch(n: int, h: int, w: int) -> tuple[NDArray[np.uint8], NDArray[np.
     if n > 1:
         frames0[1] = frames1[1]
     return frames0, frames1
+
+
+def spoiled_flows(h: int, w: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Flows (n, 2, h, w) with NaN, infinity or a number of the range's end in a pixel; and whether each is finite (n).
+
+    The pixel is the first, a middle or the last one of u or v. The last two flows are plain.
+    """
+    places = [(0, 0, 0), (0, h // 2, w // 3), (0, h - 1, w - 1), (1, 0, 0), (1, h // 2, w // 2), (1, h - 1, w - 1)]
+    values = [np.nan, np.inf, -np.inf, np.finfo(np.float32).max, -np.finfo(np.float32).max, 1e-45]
+    flows = np.random.default_rng(5).standard_normal((len(places) * len(values) + 2, 2, h, w)).astype(np.float32)
+    for flow, (place, value) in zip(flows, ((p, v) for p in places for v in values), strict=False):
+        flow[place] = value
+    return flows, np.isfinite(flows).all((1, 2, 3))

@@ -34,7 +34,9 @@ struct Block {
 
 // Ends the launch, which then says what, with the kernel's and the thread's name. The thread does not run on.
 [[noreturn]] void fail(const std::string& what);
-void check_global(uint64_t address, unsigned bytes);
+// Ends the launch where the device has no such memory, or where another cluster, which may run at any other time of the
+// launch, writes what this one reads or writes, or reads what this one writes.
+void check_global(uint64_t address, unsigned bytes, bool writes, unsigned cluster_number);
 
 // For the count of wavefronts (wavefronts.cpp): an access to a rank's shared memory, and the end of a cluster.
 struct Thread;
@@ -42,7 +44,7 @@ void note_access(const Thread& thread, unsigned rank, uint64_t place, unsigned b
 void count_wavefronts();
 
 struct Thread {
-  unsigned number, rank, block_number, blocks;
+  unsigned number, rank, block_number, blocks, cluster_number;
   unsigned passed;  // barriers
   std::vector<Block>* cluster;
   const std::vector<Chunk>* parameter;
@@ -119,8 +121,8 @@ struct Thread {
     return global<T, count>(address, writes);
   }
   template <class T, unsigned count>
-  T* global(uint64_t address, bool) const {
-    check_global(address, count * sizeof(T));
+  T* global(uint64_t address, bool writes) const {
+    check_global(address, count * sizeof(T), writes, cluster_number);
     return reinterpret_cast<T*>(address);
   }
 };
@@ -129,6 +131,7 @@ struct Kernel {
   const char* name;
   void (*run)(Thread&);
   unsigned parameter_bytes, most_threads;
+  int architecture;
 };
 extern const Kernel kernel_table[];  // ends with one that has no name
 
