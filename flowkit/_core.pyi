@@ -48,6 +48,11 @@ def tvl1_flow_cuda(
 def flow_feature_cuda(
     feature: str, flow_ptr: int, n: int, height: int, width: int, out_ptr: int, stream: int, device: int
 ) -> None: ...
+
+# Writes n bytes: 1 where all 2 h w floats of that flow are finite, else 0. Asynchronous, as the others of its kind.
+def flow_finite_cuda(
+    flow_ptr: int, n: int, height: int, width: int, finite_ptr: int, stream: int, device: int
+) -> None: ...
 def flow_feature_on_gpu(feature: str, flow: NDArray[np.float32], device: int) -> NDArray[Any]: ...
 def tvl1_flow_on_gpu(
     frames0: NDArray[Any],
