@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from flowkit.datasets import write_manifest
 from flowkit.plan import Unit
+from flowkit.shard import read
 from flowkit.types import Clip
 
 FLOWKIT = (sys.executable, "-m", "flowkit.cli")
@@ -121,3 +122,15 @@ def _receive(marks: Path, times: int, *fields: Any) -> Unit:
         (marks / str(died)).touch()
         os.kill(os.getpid(), signal.SIGKILL)
     return Unit(*fields)
+
+
+def rows(out: Path) -> dict[str, Any]:
+    """Cubes and all else by pair_id."""
+    found = {}
+    for i in range(len(read(out).paths)):
+        table = read(out).shard(i)
+        labels = table.drop_columns(["cube"]).to_pylist()
+        found |= {
+            label["pair_id"]: (label, cube.tobytes()) for label, cube in zip(labels, read(out).cubes(i), strict=True)
+        }
+    return found
