@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,6 +16,16 @@ cv2.setNumThreads(1)
 def rng() -> np.random.Generator:
     """The same random numbers in every run."""
     return np.random.default_rng(20240501)
+
+
+@pytest.fixture(scope="session")
+def ptx_core(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of flowkit's extension with the PTX of the kernels in the place of a GPU; built once a run."""
+    from tests.ptx import build
+
+    if reason := build.missing():
+        pytest.skip(f"the PTX cannot be built: {reason}")
+    return build.build(tmp_path_factory.mktemp("ptx"))
 
 
 @pytest.fixture(params=["baseline", "x86-64-v3", "x86-64-v4"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -14,7 +15,6 @@ import flowkit
 from flowkit import _core
 from flowkit.types import PRESETS, TVL1Params
 from tests import fields
-from tests.ptx import build
 
 SIZES = [(3, 3), (17, 29), (48, 37), (100, 90), (224, 224), (280, 340)]
 """On the last three ranks share the level, the last one is tiled."""
@@ -22,12 +22,9 @@ VARIANTS = ["resident", "tiled", "tiled:3"]
 
 
 @pytest.fixture(scope="module")
-def ptx(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+def ptx(ptx_core: Path) -> ModuleType:
     """flowkit's extension with the PTX of the kernels in the place of a GPU."""
-    if reason := build.missing():
-        pytest.skip(f"the PTX cannot be built: {reason}")
-    path = build.build(tmp_path_factory.mktemp("ptx"))
-    spec = importlib.util.spec_from_file_location("flowkit_ptx._core", path)
+    spec = importlib.util.spec_from_file_location("flowkit_ptx._core", ptx_core)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
