@@ -12,7 +12,6 @@ from typing import Any, Protocol
 import cv2
 from numpy.typing import NDArray
 
-from flowkit.datasets.manifest import read_rows, whole_number
 from flowkit.types import Box, Clip, FrameError, InputError, fingerprint
 
 
@@ -138,6 +137,8 @@ def _require_inside(box: Box, size: tuple[int, ...]) -> None:
 def _read_boxes(path: Path) -> dict[str, Box]:
     names = [field.name for field in dataclasses.fields(Box)]
     boxes: dict[str, Box] = {}
+    from flowkit.datasets.manifest import read_rows, whole_number  # needs pyarrow, and nothing else here does
+
     for where, row in read_rows(path, required=("clip_id", *names)):
         box = Box(**{name: whole_number(where, name, row[name]) for name in names})
         if box.width <= 0 or box.height <= 0:

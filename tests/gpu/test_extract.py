@@ -1,9 +1,13 @@
+# ruff: noqa: E402 (what these modules need may be missing, and the rest of the folder must run without it)
 """`flowkit extract --gpu` on a GPU, against the same extraction on the CPU."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+
+for package in ("cupy", "pyarrow", "av", "simplejpeg", "typer", "rich"):
+    pytest.importorskip(package)
 
 from flowkit.engines.cuda import CudaDevice, cuda_devices
 from flowkit.engines.gpu import DeviceMemoryError
@@ -12,8 +16,6 @@ from flowkit.request import ExtractRequest
 from flowkit.shard import read
 from flowkit.verify import verify
 from tests.clips import dataset, flowkit, texture
-
-pytest.importorskip("cupy", reason="CuPy is not installed")
 
 
 def cubes(out) -> np.ndarray:
