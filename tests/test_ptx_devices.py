@@ -187,6 +187,16 @@ def test_each_preset_has_the_bits_of_the_cpu_solver_on_each_device(ptx, name, pr
 # ---- memory
 
 
+def test_blocks_of_a_launch_that_meet_in_global_memory_are_noticed(ptx, rng):
+    """The result over the flow: blocks write what their neighbours read."""
+    flow = rng.standard_normal((1, 2, 64, 64)).astype(np.float32)
+    with (
+        ptx.memory(0, flow) as (place,),
+        pytest.raises(RuntimeError, match=r"StrainMagnitude.*block .*: a race between blocks for global memory"),
+    ):
+        ptx.core.flow_feature_cuda("magnitude", place, 1, 64, 64, place, 0, 0)
+
+
 @pytest.mark.parametrize("pairs_at_a_time", [1, 2, 3])
 def test_chunks_that_fit_the_memory_give_what_all_at_once_do(ptx, monkeypatch, pairs_at_a_time):
     frames, params = fields.facial_batch(5, 33, 40), PRESETS["opencv"].replace(warps=1, levels=2).to_dict()

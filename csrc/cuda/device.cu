@@ -59,7 +59,7 @@ class Driver {
  private:
   Driver() {
     library_ = dlopen("libcuda.so.1", RTLD_NOW);
-    if (!library_) throw std::runtime_error("no GPU can be used: " + driver_problem());
+    if (!library_) throw std::runtime_error("CUDA cannot be used: " + driver_problem());
     find(push, "cuCtxPushCurrent_v2");
     find(pop, "cuCtxPopCurrent_v2");
     find(init, "cuInit");
