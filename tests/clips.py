@@ -20,6 +20,7 @@ from flowkit.extraction.plan import Part, make_parts
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.resume import settle_plan
 from flowkit.frames.survey import survey
+from flowkit.output.shard import read
 from flowkit.types import Clip
 
 FLOWKIT = (sys.executable, "-m", "flowkit.cli")
@@ -135,3 +136,15 @@ def settle(out: Path, clips: Sequence[Clip], request: ExtractRequest, **options:
     """Writes plan and survey into an output, or compares it with them."""
     surveys = survey(clips)
     settle_plan(out, make_parts(clips, request, surveys), surveys, request.metadata(clips), **options)
+
+
+def rows(out: Path) -> dict[str, Any]:
+    """Cubes and all else by pair_id."""
+    found = {}
+    for i in range(len(read(out).paths)):
+        table = read(out).shard(i)
+        labels = table.drop_columns(["cube"]).to_pylist()
+        found |= {
+            label["pair_id"]: (label, cube.tobytes()) for label, cube in zip(labels, read(out).cubes(i), strict=True)
+        }
+    return found

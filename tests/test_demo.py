@@ -18,8 +18,8 @@ import pytest
 from flowkit.cli.demo import run
 from flowkit.datasets import read_manifest
 from flowkit.errors import FlowkitError, InputError
-from flowkit.synthetic import facial_pair, make_dataset
-from flowkit.synthetic.dataset import FRAMES, truth_path
+from flowkit.synthetic import facial_pair
+from flowkit.synthetic.dataset import FRAMES, make_dataset, truth_path
 from flowkit.synthetic.faces import neutral_face
 from flowkit.synthetic.motion import Pose, expression, pixel_grid, true_flow
 from flowkit.synthetic.render import EMOTIONS, Performance, digitise

@@ -17,8 +17,7 @@ from flowkit.pictures.canvas import INK, PAPER, blank, write_png, write_text
 from flowkit.pictures.colours import colour_wheel, flow_to_rgb, strain_to_rgb
 from flowkit.pictures.lettering import lettering
 from flowkit.pictures.pair import PairView, compose, render
-from flowkit.synthetic import make_dataset
-from flowkit.synthetic.dataset import truth_path
+from flowkit.synthetic.dataset import make_dataset, truth_path
 
 PANEL = 288
 LEFT, TOP, STEP = 20, 104, PANEL + 20
