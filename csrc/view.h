@@ -6,8 +6,10 @@
 
 #if defined(__CUDACC__)
 #define FLOWKIT_HD __host__ __device__ __forceinline__
+#define FLOWKIT_UNROLL _Pragma("unroll")
 #else
 #define FLOWKIT_HD inline __attribute__((always_inline))
+#define FLOWKIT_UNROLL
 #endif
 
 namespace flowkit {

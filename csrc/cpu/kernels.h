@@ -5,6 +5,7 @@
 #include "../resample.h"
 #include "../tvl1_math.h"
 #include "../view.h"
+#include "../warp_math.h"
 
 namespace flowkit {
 

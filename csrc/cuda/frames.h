@@ -114,8 +114,6 @@ struct GaussianTaps {
   float weight[kMostRadius + 1];
 };
 
-FLOWKIT_HD int clamp_index(int i, int n) { return i < 0 ? 0 : (i < n ? i : n - 1); }
-
 // Convolves the frames along one axis, borders replicated; item = frame.
 template <bool along_x>
 struct Blur {
@@ -144,24 +142,17 @@ struct Resampling {
   Kernel kernel;
 };
 
-// Linear interpolation from a (t = 0) to b (t = 1), rounded as cv2.resize does.
-FLOWKIT_DEVICE float between(float a, float b, float t) { return fmaf(t, b - a, a); }
-
-FLOWKIT_DEVICE float resampled_along_x(const float* row, const Taps& t, Kernel kernel) {
-  if (kernel == Kernel::linear) return between(row[t.index[0]], row[t.index[1]], t.weight[0]);
-  return t.weight[0] * row[t.index[0]] + t.weight[1] * row[t.index[1]] + t.weight[2] * row[t.index[2]] +
-         t.weight[3] * row[t.index[3]];
-}
-
-// One output: rows first, then the column; `gain` in double precision.
+// One output: rows first, then the column.
 FLOWKIT_DEVICE float resampled(const float* in, const Resampling& r, double gain, int x, int y) {
   const Taps tx = taps_at(x, r.from.width, r.ratio_x, r.alignment, r.kernel);
   const Taps ty = taps_at(y, r.from.height, r.ratio_y, r.alignment, r.kernel);
-  const auto row = [&](int k) { return resampled_along_x(in + ty.index[k] * r.from.stride, tx, r.kernel); };
-  const float value = r.kernel == Kernel::linear ? between(row(0), row(1), ty.weight[0])
-                                                 : ty.weight[0] * row(0) + ty.weight[1] * row(1) +
-                                                       ty.weight[2] * row(2) + ty.weight[3] * row(3);
-  return static_cast<float>(gain * static_cast<double>(value));
+  const bool linear = r.kernel == Kernel::linear;
+  const auto row = [&](int j) {
+    const float* pixels = in + ty.index[j] * r.from.stride;
+    return resampled_along<float>(
+        linear, [&](int i) { return pixels[tx.index[i]]; }, [&](int i) { return tx.weight[i]; });
+  };
+  return scaled(resampled_along<float>(linear, row, [&](int j) { return ty.weight[j]; }), gain);
 }
 
 // The frames of the next coarser level; item = frame.

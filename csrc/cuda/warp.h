@@ -2,6 +2,7 @@
 // docs/algorithm.md, "One level"; operations in the order of csrc/cpu/kernels/warp.inl and patch.inl.
 #pragma once
 
+#include "../warp_math.h"
 #include "frames.h"
 
 namespace flowkit {
@@ -26,53 +27,39 @@ struct Differentiate {
 };
 
 // The 4 x 4 taps around a sample point.
-struct SamplePoint {
-  int left, top;
+struct PointTaps {
+  int left, top;  // of the pixel at or left of (above) the point
   CubicWeights<float> x, y;
+
+  FLOWKIT_DEVICE explicit PointTaps(const SamplePoint<float>& at)
+      : left(static_cast<int>(at.left)), top(static_cast<int>(at.top)), x(at.x), y(at.y) {}
+
+  // Whether all of them are in the image.
+  FLOWKIT_DEVICE bool inner(const LevelGrid& g) const {
+    return left >= 1 && left + 2 < g.width && top >= 1 && top + 2 < g.height;
+  }
 };
 
-// Points further outside than all taps' reach are pulled to where all taps are border already.
-FLOWKIT_DEVICE float clamp_point(float p, int side) { return fmaxf(fminf(p, side + 1.0f), -2.0f); }
-
-FLOWKIT_DEVICE SamplePoint sample_point(float px, float py, LevelGrid g, float cubic) {
-  const auto fused = [](float a, float b, float c) { return fmaf(a, b, c); };
-  px = clamp_point(px, g.width);
-  py = clamp_point(py, g.height);
-  const float left = floorf(px), top = floorf(py);
-  return {static_cast<int>(left), static_cast<int>(top), cubic_weights(px - left, cubic, fused),
-          cubic_weights(py - top, cubic, fused)};
-}
-
-// Rows first, then the column, fused as cv2.remap does; tap(i, j) is a pixel around the point.
-template <class Tap>
-FLOWKIT_DEVICE float weighted(const SamplePoint& s, const Tap& tap) {
-  float value = 0.0f;
-  FLOWKIT_UNROLL
-  for (int j = 0; j < 4; ++j) {
-    float row = tap(0, j) * s.x.w[0];
-    FLOWKIT_UNROLL
-    for (int i = 1; i < 4; ++i) row = fmaf(tap(i, j), s.x.w[i], row);
-    value = j == 0 ? row * s.y.w[0] : fmaf(row, s.y.w[j], value);
-  }
-  return value;
-}
-
-// Whether all taps are in the image.
-FLOWKIT_DEVICE bool is_inner(const SamplePoint& s, const LevelGrid& g) {
-  return s.left >= 1 && s.left + 2 < g.width && s.top >= 1 && s.top + 2 < g.height;
-}
-
-FLOWKIT_DEVICE float sample_inner(const float* plane, const LevelGrid& g, const SamplePoint& s) {
+FLOWKIT_DEVICE float sample_inner(const float* plane, const LevelGrid& g, const PointTaps& s) {
   const float* first = plane + (s.top - 1) * g.stride + s.left - 1;
-  return weighted(s, [&](int i, int j) { return first[j * g.stride + i]; });
+  return sum_taps(s.x.w, s.y.w, [&](int j) {
+    const int at = j * g.stride;
+    return TapRow<float, 4>{{first[at], first[at + 1], first[at + 2], first[at + 3]}};
+  });
 }
 
 // Outside the image: 0, or the nearest pixel.
-FLOWKIT_DEVICE float sample_anywhere(const float* plane, const LevelGrid& g, const SamplePoint& s, bool zero_border) {
-  return weighted(s, [&](int i, int j) {
-    const int x = s.left - 1 + i, y = s.top - 1 + j;
-    const bool outside = x < 0 || x >= g.width || y < 0 || y >= g.height;
-    return zero_border && outside ? 0.0f : plane[clamp_index(y, g.height) * g.stride + clamp_index(x, g.width)];
+FLOWKIT_DEVICE float sample_anywhere(const float* plane, const LevelGrid& g, const PointTaps& s, bool zero_border) {
+  return sum_taps(s.x.w, s.y.w, [&](int j) {
+    const int y = s.top - 1 + j;
+    TapRow<float, 4> row;
+    FLOWKIT_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const int x = s.left - 1 + i;
+      const bool outside = x < 0 || x >= g.width || y < 0 || y >= g.height;
+      row.at[i] = zero_border && outside ? 0.0f : plane[clamp_index(y, g.height) * g.stride + clamp_index(x, g.width)];
+    }
+    return row;
   });
 }
 
@@ -89,11 +76,11 @@ struct Linearise {
     const int i = y * grid.stride + x;
     const float u = batch.current(pair, kU)[i], v = batch.current(pair, kV)[i];
     const float px = static_cast<float>(x) + u, py = v + static_cast<float>(y);
-    const SamplePoint at = sample_point(px, py, grid, cubic);
+    const PointTaps at(sample_point(px, py, grid.width, grid.height, cubic));
     const float* planes[3] = {level_frame(batch, frames, pair, 1), batch.derivative(pair, 0),
                               batch.derivative(pair, 1)};
     float sampled[3];
-    if (is_inner(at, grid)) {
+    if (at.inner(grid)) {
       FLOWKIT_UNROLL
       for (int k = 0; k < 3; ++k) sampled[k] = sample_inner(planes[k], grid, at);
     } else {
