@@ -1,6 +1,7 @@
 // Programs of the image pyramid: frames in, grey values of every level out.
 #pragma once
 
+#include "../blur_math.h"
 #include "../resample.h"
 #include "batch.h"
 #include "batch_arguments.h"
@@ -128,9 +129,7 @@ struct Blur {
       return along_x ? from[y * grid.stride + clamp_index(x + k, grid.width)]
                      : from[clamp_index(y + k, grid.height) * grid.stride + x];
     };
-    float value = taps.weight[0] * at(0);
-    for (int k = 1; k <= taps.radius; ++k) value += taps.weight[k] * (at(-k) + at(k));
-    level_frame(batch, out, pair, item)[y * grid.stride + x] = value;
+    level_frame(batch, out, pair, item)[y * grid.stride + x] = symmetric_sum<float>(taps.weight, taps.radius, at);
   }
 };
 
