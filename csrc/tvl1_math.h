@@ -106,20 +106,11 @@ FLOWKIT_HD Vector2<float> data_step(const Linearised<float>& at, float inverse_s
   return step_along_gradient(at, rho, quotient_by(-rho, at.square, inverse_square), s);
 }
 
-// The data step of a patch, v = A u + k: the minimiser of |v - u|^2 / 2 + lambda theta (v J v + 2 b v) / 2, so
-// A = (I + lambda theta J)^-1 and k = -lambda theta A b. J and b are averages over the pixel's neighbourhood.
+// The data step of a patch, v = A u + k (patch_math.h says which).
 template <class T>
 struct PatchStep {
   T a11, a12, a22, k1, k2;
 };
-
-template <class T>
-FLOWKIT_HD PatchStep<T> patch_step(T j11, T j12, T j22, T b1, T b2, float weight) {
-  const T m11 = 1.0f + weight * j11, m12 = weight * j12, m22 = 1.0f + weight * j22;
-  const T inverse = 1.0f / (m11 * m22 - m12 * m12);
-  const T a11 = m22 * inverse, a12 = -m12 * inverse, a22 = m11 * inverse;
-  return {a11, a12, a22, -weight * (a11 * b1 + a12 * b2), -weight * (a12 * b1 + a22 * b2)};
-}
 
 template <class T>
 FLOWKIT_HD Vector2<T> data_step(const PatchStep<T>& s, T u, T v) {

@@ -2,6 +2,7 @@
 // docs/algorithm.md, "One level"; operations in the order of csrc/cpu/kernels/warp.inl and patch.inl.
 #pragma once
 
+#include "../patch_math.h"
 #include "../warp_math.h"
 #include "frames.h"
 
@@ -100,21 +101,7 @@ struct Linearise {
   }
 };
 
-constexpr int kProducts = 6;  // gx gx, gx gy, gy gy, gx rho_c, gy rho_c, rho rho
-
-struct Products {
-  float at[kProducts];
-
-  FLOWKIT_DEVICE void start(float weight, const Products& centre) {
-    FLOWKIT_UNROLL
-    for (int k = 0; k < kProducts; ++k) at[k] = weight * centre.at[k];
-  }
-  // A tap of a symmetric kernel.
-  FLOWKIT_DEVICE void add(float weight, const Products& before, const Products& behind) {
-    FLOWKIT_UNROLL
-    for (int k = 0; k < kProducts; ++k) at[k] += weight * (before.at[k] + behind.at[k]);
-  }
-};
+using Products = PatchProducts<float>;
 
 // Products of many pixels, the first four side by side and the other two, so that two instructions read them.
 struct ProductArrays {
@@ -155,9 +142,8 @@ struct BlurProducts : Program {
 
   FLOWKIT_DEVICE Products products_at(int pair, int x, int y) const {
     const int i = y * grid.stride + clamp_index(x, grid.width);
-    const float gx = batch.data(pair, 0)[i], gy = batch.data(pair, 1)[i], rho_c = batch.data(pair, 2)[i];
-    const float rho = rho_c + (gx * batch.current(pair, kU)[i] + gy * batch.current(pair, kV)[i]);
-    return {{gx * gx, gx * gy, gy * gy, gx * rho_c, gy * rho_c, rho * rho}};
+    return patch_products(batch.data(pair, 0)[i], batch.data(pair, 1)[i], batch.data(pair, 2)[i],
+                          batch.current(pair, kU)[i], batch.current(pair, kV)[i]);
   }
 
   template <class Team>
@@ -178,10 +164,8 @@ struct BlurProducts : Program {
       const int x = first + thread, centre = taps.radius + thread;
       if (x >= grid.width) return;
       const ProductArrays products = row(team, rank);
-      Products blurred;
-      blurred.start(taps.weight[0], products.load(centre));
-      for (int j = 1; j <= taps.radius; ++j)
-        blurred.add(taps.weight[j], products.load(centre - j), products.load(centre + j));
+      const Products blurred =
+          symmetric_sum<Products>(taps.weight, taps.radius, [&](int j) { return products.load(centre + j); });
       scratch_products(batch, pair).store(y * grid.stride + x, blurred);
     });
   }
@@ -196,15 +180,9 @@ struct AveragePatches {
 
   FLOWKIT_DEVICE void operator()(int pair, int, int x, int y) const {
     const ProductArrays products = scratch_products(batch, pair);
-    const auto at = [&](int row) { return products.load(clamp_index(row, grid.height) * grid.stride + x); };
-    Products blurred;
-    blurred.start(taps.weight[0], at(y));
-    for (int j = 1; j <= taps.radius; ++j) blurred.add(taps.weight[j], at(y - j), at(y + j));
-    const float (&mean)[kProducts] = blurred.at;
-    const float inverse_scale = 1.0f / (residual_scale * residual_scale);
-    const float trust = 1.0f / root(1.0f + mean[5] * inverse_scale);
+    const auto at = [&](int j) { return products.load(clamp_index(y + j, grid.height) * grid.stride + x); };
     const PatchStep<float> step =
-        patch_step(trust * mean[0], trust * mean[1], trust * mean[2], trust * mean[3], trust * mean[4], data_limit);
+        patch_step(symmetric_sum<Products>(taps.weight, taps.radius, at), inverse_square(residual_scale), data_limit);
     const float planes[5] = {step.a11, step.a12, step.a22, step.k1, step.k2};
     for (int k = 0; k < 5; ++k) batch.data(pair, k)[y * grid.stride + x] = planes[k];
   }
