@@ -10,6 +10,13 @@
 
 namespace flowkit {
 
+// A derivative of I1 along one axis, of 3 or 5 points; at(k) is the pixel k behind.
+template <class T, class At>
+FLOWKIT_HD T derivative(const At& at, bool five_point) {
+  const T near = at(1) - at(-1), far = at(2) - at(-2);
+  return five_point ? near * (8.0f / 12.0f) - far * (1.0f / 12.0f) : near * 0.5f;
+}
+
 // The pixel at or left of (above) a sample point, and the weights of the taps around it.
 template <class T>
 struct SamplePoint {

@@ -21,9 +21,7 @@ struct Differentiate {
       return item == 0 ? image[y * grid.stride + clamp_index(x + k, grid.width)]
                        : image[clamp_index(y + k, grid.height) * grid.stride + x];
     };
-    const float near = at(1) - at(-1), far = at(2) - at(-2);
-    batch.derivative(pair, item)[y * grid.stride + x] =
-        five_point ? near * (8.0f / 12.0f) - far * (1.0f / 12.0f) : near * 0.5f;
+    batch.derivative(pair, item)[y * grid.stride + x] = derivative<float>(at, five_point);
   }
 };
 

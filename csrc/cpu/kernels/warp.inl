@@ -129,11 +129,6 @@ inline void frame_plane(Grid g, float* plane, bool zero_border) {
   }
 }
 
-// A derivative from the neighbours at distance 1 and 2.
-FLOWKIT_HD Vec derivative(Vec near, Vec far, bool five_point) {
-  return five_point ? near * (8.0f / 12.0f) - far * (1.0f / 12.0f) : near * 0.5f;
-}
-
 static void prepare_warp(Grid g, WarpTarget target, bool five_point, bool zero_border) {
   const std::ptrdiff_t stride = g.stride;
   // Derivatives see the nearest pixel outside the image, whatever border the warp will see.
@@ -141,10 +136,11 @@ static void prepare_warp(Grid g, WarpTarget target, bool five_point, bool zero_b
   for (int y = 0; y < g.height; ++y)
     for (int x = 0; x < g.width; x += kLanes) {
       const std::ptrdiff_t i = y * stride + x;
-      const float* at = target.value + i;
-      store(target.dx + i, derivative(load(at + 1) - load(at - 1), load(at + 2) - load(at - 2), five_point));
-      store(target.dy + i, derivative(load(at + stride) - load(at - stride),
-                                      load(at + 2 * stride) - load(at - 2 * stride), five_point));
+      const float* here = target.value + i;
+      const auto across = [&](int k) __attribute__((always_inline)) { return load(here + k); };
+      const auto down = [&](int k) __attribute__((always_inline)) { return load(here + k * stride); };
+      store(target.dx + i, derivative<Vec>(across, five_point));
+      store(target.dy + i, derivative<Vec>(down, five_point));
     }
   if (zero_border) frame_plane(g, target.value, true);
   frame_plane(g, target.dx, zero_border);
