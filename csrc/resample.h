@@ -19,11 +19,6 @@ FLOWKIT_HD double source_coordinate(int i, double ratio, Alignment alignment) {
   return alignment == Alignment::centre ? (i + 0.5) * ratio - 0.5 : i * ratio;
 }
 
-// The data term is on where x_min <= x <= x_max and y_min <= y <= y_max for the sample point (x, y).
-struct DataBounds {
-  float x_min, x_max, y_min, y_max;
-};
-
 // The taps of a resampling along one axis of n outputs: tap k of output i is input[index[k * n + i]]. Two taps (linear)
 // have one fraction each, weight[i]; four taps (cubic) have weights weight[k * n + i].
 struct AxisTaps {

@@ -99,7 +99,12 @@ FLOWKIT_HD Vector2<T> data_step(const Linearised<T>& at, T u, T v, const StepSiz
   return step_along_gradient(at, rho, select(at.square > s.gradient_floor, -rho / at.square, T{}), s);
 }
 
-// The same, where 1 / square is known, or 0 in its place where the square is too small to divide by.
+// 1 / square, or 0 in its place where the square is too small to divide by.
+FLOWKIT_HD float inverse_of_square(float square, float gradient_floor) {
+  return square > gradient_floor ? inverse(square) : 0.0f;
+}
+
+// The data step where that is known.
 FLOWKIT_HD Vector2<float> data_step(const Linearised<float>& at, float inverse_square, float u, float v,
                                     const StepSizes& s) {
   const float rho = residual(at, u, v);

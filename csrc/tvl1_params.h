@@ -6,6 +6,7 @@
 
 #include "resample.h"
 #include "tvl1_math.h"
+#include "warp_math.h"
 
 namespace flowkit {
 

@@ -1,5 +1,5 @@
-// I1 around the flow at the start of a warp, for host and device: its derivatives, and what it and they are at
-// (x + u, y + v). docs/algorithm.md, "One level".
+// I1 around the flow at the start of a warp, for host and device: its derivatives, what it and they are at
+// (x + u, y + v), and its linearisation there. docs/algorithm.md, "One level".
 //
 // T is float, or a SIMD vector of floats, one pixel a lane. A vector type brings its own functions, declared before
 // this header is included, as for tvl1_math.h.
@@ -65,5 +65,22 @@ template <class T>
 struct Sampled {
   T value, dx, dy;
 };
+
+// The data term is on where x_min <= x <= x_max and y_min <= y <= y_max for the sample point (x, y).
+struct DataBounds {
+  float x_min, x_max, y_min, y_max;
+};
+
+template <class T>
+FLOWKIT_HD auto is_on(const DataBounds& on, T x, T y) {
+  return (x >= on.x_min) & (x <= on.x_max) & (y >= on.y_min) & (y <= on.y_max);
+}
+
+// I1 less I0, linear around the flow (u, v) of the sample point; zero where the data term is off.
+template <class T, class Condition>
+FLOWKIT_HD Linearised<T> linearised(const Sampled<T>& i1, T i0, T u, T v, Condition on) {
+  const T gx = select(on, i1.dx, T{}), gy = select(on, i1.dy, T{});
+  return {gx, gy, select(on, i1.value - gx * u - gy * v - i0, T{}), gx * gx + gy * gy};
+}
 
 }  // namespace flowkit

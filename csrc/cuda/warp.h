@@ -86,16 +86,13 @@ struct Linearise {
       FLOWKIT_UNROLL
       for (int k = 0; k < 3; ++k) sampled[k] = sample_anywhere(planes[k], grid, at, zero_border);
     }
-    const auto [value, dx, dy] = sampled;
-    const bool inside = px >= on.x_min && px <= on.x_max && py >= on.y_min && py <= on.y_max;
-    const float gx = inside ? dx : 0.0f, gy = inside ? dy : 0.0f;
     const float frame0 = level_frame(batch, frames, pair, 0)[i];
-    batch.data(pair, 0)[i] = gx;
-    batch.data(pair, 1)[i] = gy;
-    batch.data(pair, 2)[i] = inside ? value - gx * u - gy * v - frame0 : 0.0f;
-    const float square = gx * gx + gy * gy;
-    batch.data(pair, 3)[i] = square;
-    batch.data(pair, 4)[i] = square > gradient_floor ? inverse(square) : 0.0f;
+    const Linearised<float> image =
+        linearised<float>({sampled[0], sampled[1], sampled[2]}, frame0, u, v, is_on(on, px, py));
+    const float constants[5] = {image.gx, image.gy, image.rho_c, image.square,
+                                inverse_of_square(image.square, gradient_floor)};
+    FLOWKIT_UNROLL
+    for (int k = 0; k < 5; ++k) batch.data(pair, k)[i] = constants[k];
   }
 };
 

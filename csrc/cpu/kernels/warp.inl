@@ -96,12 +96,11 @@ static void warp(Grid g, WarpSource source, WarpPlanes p, DataBounds on, float c
       const VecInt present = iota() < static_cast<float>(g.width - x);
       const SamplePoint<Vec> point = sample_point(px, py, g.width, g.height, cubic);
       const Sampled<Vec> at = sample(source, g.stride, point, x, y, present);
-      const VecInt inside = present & (px >= on.x_min) & (px <= on.x_max) & (py >= on.y_min) & (py <= on.y_max);
-      const Vec gx = select(inside, at.dx, Vec{}), gy = select(inside, at.dy, Vec{});
-      store(p.gx + i, gx);
-      store(p.gy + i, gy);
-      store(p.rho_c + i, select(inside, at.value - gx * u - gy * v - load(p.frame0 + i), Vec{}));
-      store(p.square + i, gx * gx + gy * gy);
+      const Linearised<Vec> image = linearised(at, load(p.frame0 + i), u, v, present & is_on(on, px, py));
+      store(p.gx + i, image.gx);
+      store(p.gy + i, image.gy);
+      store(p.rho_c + i, image.rho_c);
+      store(p.square + i, image.square);
     }
 }
 
