@@ -45,6 +45,15 @@ struct Size {
 // The sizes of the pyramid's levels, full resolution first.
 std::vector<Size> pyramid_sizes(Size full, const TVL1Params& params);
 
+// The constants of the iteration.
+StepSizes step_sizes(const TVL1Params& params);
+
+// The sigma of the Gaussian before a reduction, px; 0 for none.
+double reduction_sigma(const TVL1Params& params);
+
+// What the flow of a coarser level is multiplied by along an axis of which it has `ratio` as many pixels.
+double raise_gain(const TVL1Params& params, double ratio);
+
 DataBounds data_bounds(Border border, Size size);
 
 }  // namespace flowkit

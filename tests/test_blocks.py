@@ -266,6 +266,20 @@ def test_the_affine_reference_of_a_turn(limits):
     assert not np.array_equal(*(blocks(*(i[None] for i in images), p)[0] for p in (params, plain)))
 
 
+def test_a_gradient_too_small_to_divide_by_counts_as_zero(simd):
+    """A square below the normal numbers, for which quotients are made, also where the parameters set no floor."""
+    ramp = np.broadcast_to(np.float32(3e-20) * np.arange(9, dtype=np.float32), (5, 9))
+    frames1 = np.ascontiguousarray(ramp)[None]
+    frames0 = frames1.copy()
+    frames0[0, :, 0] = 2e-41  # the residual there is within lambda theta |g|^2, which is 4e-41
+    params = BASE.replace(gradient_floor=0.0, levels=1, warps=1, outer_iterations=1, inner_iterations=3)
+    flow, _ = blocks(frames0, frames1, params)
+    assert np.array_equal(flow, cpu(frames0, frames1, params)[0])
+    floored, _ = cpu(frames0, frames1, params.replace(gradient_floor=1e-30))
+    assert np.array_equal(flow, floored)
+    assert flow.any()
+
+
 # ---- the cube, and the arithmetic
 
 

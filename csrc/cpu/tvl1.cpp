@@ -1,7 +1,6 @@
 #include "tvl1.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <thread>
@@ -28,7 +27,7 @@ void convert(const FrameView& frame, const Grid& g, ValueRange range, float* out
     for (int x = 0; x < g.width; ++x) {
       T value;
       std::memcpy(&value, row + x * frame.column_bytes, sizeof value);
-      out[y * g.stride + x] = (static_cast<float>(value) - range.lo) * range.gain;
+      out[y * g.stride + x] = grey(static_cast<float>(value), range);
     }
   }
 }
@@ -54,8 +53,7 @@ void stretch(const Grid& g, float* image0, float* image1) {
     high = std::max(high, value);
   });
   if (!(high > low)) return;
-  const float gain = 255.0f / (high - low);
-  each([&](float& value) { value = (value - low) * gain; });
+  each([&](float& value) { value = stretched(value, low, high); });
 }
 
 }  // namespace
@@ -111,16 +109,11 @@ struct TVL1Solver::Planes {
 };
 
 TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& kernels, int threads)
-    : params_(params),
-      kernels_(kernels),
-      team_(threads),
-      steps_{static_cast<float>(params.theta), static_cast<float>(params.lambda * params.theta),
-             static_cast<float>(params.tau / params.theta), static_cast<float>(params.gradient_floor)} {
+    : params_(params), kernels_(kernels), team_(threads), steps_(step_sizes(params)) {
   const std::vector<Size> sizes = pyramid_sizes(size, params);
   const Grid full = grid_of(size);
   const std::vector<float> smoothing = gaussian_taps(params.smoothing);
-  const std::vector<float> reduction =
-      gaussian_taps(params.pyramid_blur * std::sqrt(1.0 / (params.scale * params.scale) - 1.0));
+  const std::vector<float> reduction = gaussian_taps(reduction_sigma(params));
   const int border = static_cast<int>(std::max(smoothing.size(), reduction.size()));
   std::size_t floats = 10 * Planes::plane_floats(full) + 2 * Planes::framed_floats(full) +
                        (1 + kMedianRows) * Planes::row_floats(full) + Planes::row_floats(full, border);
@@ -165,8 +158,8 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
       level.up_y = ResampleTaps(from.height, to.height, ratio_y, params.grid, params.upsampling);
       level.dual_x = ResampleTaps(from.width, to.width, ratio_x, params.grid, Kernel::linear);
       level.dual_y = ResampleTaps(from.height, to.height, ratio_y, params.grid, Kernel::linear);
-      level.up_gain_u = params.upsampling_exact ? 1.0 / ratio_x : nominal;
-      level.up_gain_v = params.upsampling_exact ? 1.0 / ratio_y : nominal;
+      level.up_gain_u = raise_gain(params, ratio_x);
+      level.up_gain_v = raise_gain(params, ratio_y);
     }
     levels_.push_back(std::move(level));
   }

@@ -40,7 +40,7 @@ struct Convert {
 
   FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
     const float value = pixel_at(frames[item], pair, x, y);
-    level_frame(batch, to, pair, item)[y * grid.stride + x] = (value - range.lo) * range.gain;
+    level_frame(batch, to, pair, item)[y * grid.stride + x] = grey(value, range);
   }
 };
 
@@ -104,7 +104,7 @@ struct Stretch {
     const float low = batch.status[pair].darkest, high = batch.status[pair].brightest;
     if (!(high > low)) return;
     float* at = level_frame(batch, frames, pair, item) + y * grid.stride + x;
-    *at = (*at - low) * (255.0f / (high - low));
+    *at = stretched(*at, low, high);
   }
 };
 
