@@ -29,6 +29,8 @@ FLOWKIT_HD T in_all_lanes(float value) {
   return value - T{};
 }
 
+FLOWKIT_HD float root(float a) { return sqrtf(a); }
+FLOWKIT_HD double root(double a) { return sqrt(a); }
 FLOWKIT_HD float round_down(float a) { return floorf(a); }
 FLOWKIT_HD double widen(float a) { return a; }
 FLOWKIT_HD float narrow(double a) { return static_cast<float>(a); }

@@ -14,13 +14,12 @@
 #pragma once
 
 #include "float_math.h"
+#include "length_math.h"
 #include "view.h"
 
 namespace flowkit {
 
 FLOWKIT_HD float select(bool condition, float a, float b) { return condition ? a : b; }
-
-FLOWKIT_HD float root(float a) { return sqrtf(a); }
 
 // For vectors plain arithmetic; for float see float_math.h.
 template <class T>
@@ -30,19 +29,6 @@ FLOWKIT_HD T inverse(T a) {
 template <class T>
 FLOWKIT_HD T floored_root(T a) {
   return root(a);
-}
-
-// sqrt(x^2 + y^2), rounded once (but at least 2^-50), without double precision, of which most GPUs have little: the
-// square and its rounding errors are known exactly (T. Dekker, A Floating-Point Technique for Extending the Available
-// Precision, 1971), and a last Newton step from the root of the square brings the errors in. About one result in 10^7
-// is the other neighbour of the exact value.
-FLOWKIT_HD float length(float x, float y) {
-  const float longer = maximum(fabsf(x), fabsf(y)), shorter = minimum(fabsf(x), fabsf(y));
-  const float longer_square = longer * longer;
-  const float square = fmaf(shorter, shorter, longer_square);
-  const float error = fmaf(shorter, shorter, longer_square - square) + fmaf(longer, longer, -longer_square);
-  const Root r = floored_root_of(square);
-  return fmaf(fmaf(-r.value, r.value, square) + error, r.half_inverse, r.value);
 }
 
 // What the data term needs at each pixel: a linearised image value, or a patch of them.

@@ -329,3 +329,23 @@ def test_roots_and_quotients_are_rounded_correctly(rng):
     x, y = floats(n, -30, 8), floats(n, -30, 8)
     exact = np.sqrt(x.astype(np.float64) ** 2 + y.astype(np.float64) ** 2).astype(np.float32)
     assert np.array_equal(_core.scalar_arithmetic("length", x, y), exact)
+
+
+LENGTHS = ["length", "length_by_quotient", "length_in_double"]
+
+
+def test_the_three_ways_to_a_length_agree(rng):
+    """That of the GPU and the two of the CPU kernels, on components of like size, whose squares lose most bits."""
+    n = 4_000_000
+    x, y = (rng.uniform(-0.5, 0.5, n).astype(np.float32) for _ in range(2))
+    exact = np.sqrt(x.astype(np.float64) ** 2 + y.astype(np.float64) ** 2).astype(np.float32)
+    for name in LENGTHS:
+        off = _core.scalar_arithmetic(name, x, y).view(np.int32) - exact.view(np.int32)
+        assert np.abs(off).max() <= 1, name
+        assert np.count_nonzero(off) <= n / 1e6, name
+
+
+def test_lengths_of_nothing_are_lost_beside_one():
+    zero, one = np.zeros(1, np.float32), np.float32(1)
+    for name in LENGTHS:
+        assert one + _core.scalar_arithmetic(name, zero, zero)[0] == one

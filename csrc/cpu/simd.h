@@ -88,6 +88,10 @@ FLOWKIT_HD Vec root(Vec a) {
   for (int i = 0; i < FLOWKIT_LANES; ++i) a[i] = sqrtf(a[i]);
   return a;
 }
+FLOWKIT_HD VecDouble root(VecDouble a) {
+  for (int i = 0; i < FLOWKIT_LANES; ++i) a[i] = __builtin_sqrt(a[i]);
+  return a;
+}
 FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) { return narrow(widen(a) * widen(b) + widen(c)); }
 FLOWKIT_HD Vec round_down(Vec a) {
   const Vec truncated = __builtin_convertvector(__builtin_convertvector(a, VecInt), Vec);
@@ -100,25 +104,16 @@ FLOWKIT_HD bool all(VecInt condition) {
 }
 #endif
 
-// sqrt(x^2 + y^2), rounded once, as the overload for float.
+}  // namespace flowkit
+
+#include "../length_math.h"
+
+namespace flowkit {
+
 #if FLOWKIT_LANES == 4
-FLOWKIT_HD Vec length(Vec x, Vec y) {
-  VecDouble square = widen(x) * widen(x) + widen(y) * widen(y);
-  for (int i = 0; i < FLOWKIT_LANES; ++i) square[i] = __builtin_sqrt(square[i]);
-  return __builtin_convertvector(square, Vec);
-}
+FLOWKIT_HD Vec length(Vec x, Vec y) { return length_in_double(x, y); }
 #else
-// In single precision, twice as fast: the square and its rounding error together are exact (T. Dekker, A Floating-Point
-// Technique for Extending the Available Precision, 1971), and one Newton step from the rounded root brings the error
-// in.
-FLOWKIT_HD Vec length(Vec x, Vec y) {
-  const Vec xx = x * x, yy = y * y;
-  const Vec square = xx + yy;
-  const Vec error = ((maximum(xx, yy) - square) + minimum(xx, yy)) + (fused(x, x, -xx) + fused(y, y, -yy));
-  const Vec r = root(square);
-  const Vec remainder = fused(-r, r, square) + error;
-  return r + remainder / maximum(r + r, Vec{} + 1e-30f);
-}
+FLOWKIT_HD Vec length(Vec x, Vec y) { return length_by_quotient(x, y); }
 #endif
 
 }  // namespace flowkit
