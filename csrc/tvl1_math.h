@@ -9,8 +9,8 @@
 // That matters: with zero taps at the border the scheme amplifies a difference in the last bit to 0.01 px
 // (docs/algorithm.md, "Rounding").
 //
-// T is float, or a SIMD vector of floats, one pixel a lane. A vector type brings its own `select` and `length`,
-// declared before this header is included.
+// T is float, or a SIMD vector of floats, one pixel a lane. A vector type brings its own `select`, `root` and `length`
+// (csrc/cpu/simd.h), declared before this header is included.
 #pragma once
 
 #include "float_math.h"

@@ -1,4 +1,4 @@
-// What GPUs there are, and errors of the device as exceptions.
+// What GPUs there are.
 #pragma once
 
 #include <string>

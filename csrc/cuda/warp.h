@@ -1,5 +1,5 @@
 // Programs at the start of a warp: derivatives of I1, bicubic sampling at (x + u, y + v), linearisation, patches.
-// docs/algorithm.md, "One level"; operations in the order of csrc/cpu/kernels/warp.inl and patch.inl.
+// docs/algorithm.md, "One level"; the arithmetic is that of warp_math.h and patch_math.h.
 #pragma once
 
 #include "../patch_math.h"
