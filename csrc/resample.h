@@ -7,7 +7,7 @@
 namespace flowkit {
 
 enum class Alignment { centre, corner };
-enum class Kernel { linear, cubic };
+enum class Interpolation { linear, cubic };
 
 constexpr float kCatmullRom = -0.5f;
 
@@ -67,8 +67,8 @@ struct Taps {
 };
 
 // The taps of output i of an axis of n_in samples, resampled with a step of `ratio`.
-FLOWKIT_HD Taps taps_at(int i, int n_in, double ratio, Alignment alignment, Kernel kernel) {
-  const bool linear = kernel == Kernel::linear;
+FLOWKIT_HD Taps taps_at(int i, int n_in, double ratio, Alignment alignment, Interpolation interpolation) {
+  const bool linear = interpolation == Interpolation::linear;
   const double at = source_coordinate(i, ratio, alignment);
   int base = static_cast<int>(floor(at));
   float t = static_cast<float>(at - base);

@@ -32,9 +32,9 @@ struct TVL1Params {
   double gradient_floor;
   bool stretch;
   double smoothing, pyramid_blur;
-  Kernel pyramid_kernel;
+  Interpolation pyramid_kernel;
   Alignment grid;
-  Kernel upsampling;
+  Interpolation upsampling;
   bool upsampling_exact;
 };
 

@@ -156,8 +156,8 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
                    ratio_y = static_cast<double>(from.height) / to.height;
       level.up_x = ResampleTaps(from.width, to.width, ratio_x, params.grid, params.upsampling);
       level.up_y = ResampleTaps(from.height, to.height, ratio_y, params.grid, params.upsampling);
-      level.dual_x = ResampleTaps(from.width, to.width, ratio_x, params.grid, Kernel::linear);
-      level.dual_y = ResampleTaps(from.height, to.height, ratio_y, params.grid, Kernel::linear);
+      level.dual_x = ResampleTaps(from.width, to.width, ratio_x, params.grid, Interpolation::linear);
+      level.dual_y = ResampleTaps(from.height, to.height, ratio_y, params.grid, Interpolation::linear);
       level.up_gain_u = raise_gain(params, ratio_x);
       level.up_gain_v = raise_gain(params, ratio_y);
     }
@@ -212,8 +212,10 @@ void TVL1Solver::start_coarsest(const float* initial_flow) {
                   full.width * sizeof(float));
     for (std::size_t s = 1; s < levels_.size(); ++s) {
       const Level &fine = levels_[s - 1], &coarse = levels_[s];
-      const ResampleTaps x(fine.size.width, coarse.size.width, 1.0 / params_.scale, params_.grid, Kernel::linear);
-      const ResampleTaps y(fine.size.height, coarse.size.height, 1.0 / params_.scale, params_.grid, Kernel::linear);
+      const ResampleTaps x(fine.size.width, coarse.size.width, 1.0 / params_.scale, params_.grid,
+                           Interpolation::linear);
+      const ResampleTaps y(fine.size.height, coarse.size.height, 1.0 / params_.scale, params_.grid,
+                           Interpolation::linear);
       kernels_.resample(fine.grid, *flow[component], coarse.grid, p.gx, x.view(), y.view(), params_.scale,
                         p.derivative_x);
       std::swap(*flow[component], p.gx);

@@ -138,14 +138,14 @@ struct Resampling {
   LevelGrid from, to;
   double ratio_x, ratio_y;
   Alignment alignment;
-  Kernel kernel;
+  Interpolation interpolation;
 };
 
 // One output: rows first, then the column.
 FLOWKIT_DEVICE float resampled(const float* in, const Resampling& r, double gain, int x, int y) {
-  const Taps tx = taps_at(x, r.from.width, r.ratio_x, r.alignment, r.kernel);
-  const Taps ty = taps_at(y, r.from.height, r.ratio_y, r.alignment, r.kernel);
-  const bool linear = r.kernel == Kernel::linear;
+  const Taps tx = taps_at(x, r.from.width, r.ratio_x, r.alignment, r.interpolation);
+  const Taps ty = taps_at(y, r.from.height, r.ratio_y, r.alignment, r.interpolation);
+  const bool linear = r.interpolation == Interpolation::linear;
   const auto row = [&](int j) {
     const float* pixels = in + ty.index[j] * r.from.stride;
     return resampled_along<float>(

@@ -74,7 +74,7 @@ TVL1Plan::TVL1Plan(Size size, const TVL1Params& p, const DeviceLimits& limits)
                  ratio_y = static_cast<double>(coarse.size.height) / fine.size.height;
     fine.reduce = {fine.grid, coarse.grid, nominal, nominal, p.grid, p.pyramid_kernel};
     fine.raise = {coarse.grid, fine.grid, ratio_x, ratio_y, p.grid, p.upsampling};
-    fine.raise_duals = {coarse.grid, fine.grid, ratio_x, ratio_y, p.grid, Kernel::linear};
+    fine.raise_duals = {coarse.grid, fine.grid, ratio_x, ratio_y, p.grid, Interpolation::linear};
     fine.raise_gain[0] = raise_gain(p, ratio_x);
     fine.raise_gain[1] = raise_gain(p, ratio_y);
   }
