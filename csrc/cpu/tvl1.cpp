@@ -109,7 +109,7 @@ struct TVL1Solver::Planes {
 };
 
 TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& kernels, int threads)
-    : params_(params), kernels_(kernels), team_(threads), steps_(step_sizes(params)) {
+    : params_(params), kernels_(kernels), threads_(threads), steps_(step_sizes(params)) {
   const std::vector<Size> sizes = pyramid_sizes(size, params);
   const Grid full = grid_of(size);
   const std::vector<float> smoothing = gaussian_taps(params.smoothing);
@@ -262,7 +262,7 @@ int TVL1Solver::iterate_warp(std::size_t s) {
   const AffineGradient affine = params_.affine_reference ? fit_affine(level.grid, p.u, p.v) : AffineGradient{};
   const StopTest stop(params_, level.size);
   StopProgress progress;
-  const int parts = level.size.width * level.size.height < kFewPixels ? 1 : team_.size();
+  const int parts = level.size.width * level.size.height < kFewPixels ? 1 : threads_.size();
   // With a stop to wait for, the last of a long queue of iterations would lag far behind the first.
   const int queue = parts * (params_.epsilon > 0.0 ? 6 : 8);
   const int at_once = stop.simple() ? std::min(queue, kMostIterationsAtOnce) : 1;
@@ -275,7 +275,7 @@ int TVL1Solver::iterate_warp(std::size_t s) {
     for (int inner = 0; inner < params_.inner_iterations;) {
       const int most = std::min(at_once, params_.inner_iterations - inner);
       Sweep sweep = {most, std::min(parts, most), stop.limit(), std::this_thread::yield, {}, 0};
-      team_.run(sweep.parts, [&](int part) {
+      threads_.run(sweep.parts, [&](int part) {
         kernels_.iterate(params_.data_term, params_.rounding, level.grid, planes, steps_, sweep, part);
       });
       const int ran = sweep.ran();

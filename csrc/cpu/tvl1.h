@@ -38,7 +38,7 @@ class TVL1Solver {
 
   TVL1Params params_;
   const KernelTable& kernels_;
-  Team team_;
+  PairThreads threads_;
   StepSizes steps_;
   std::vector<Level> levels_;
   std::unique_ptr<Planes> planes_;
