@@ -8,7 +8,7 @@
 #include "../tvl1_params.h"
 #include "../view.h"
 #include "kernels.h"
-#include "team.h"
+#include "pair_threads.h"
 
 namespace flowkit {
 

@@ -5,7 +5,7 @@
 
 #include <algorithm>
 
-#include "check.h"
+#include "cuda_errors.h"
 
 namespace flowkit {
 

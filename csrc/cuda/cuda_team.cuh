@@ -10,7 +10,7 @@
 #include <stdexcept>
 #include <tuple>
 
-#include "check.h"
+#include "cuda_errors.h"
 #include "team.h"
 
 namespace flowkit {

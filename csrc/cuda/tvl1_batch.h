@@ -6,10 +6,10 @@
 #include <algorithm>
 
 #include "begin_warp.h"
-#include "decide.h"
 #include "iterate.h"
 #include "median.h"
-#include "state.h"
+#include "move_state.h"
+#include "tiled_stop.h"
 #include "tvl1_plan.h"
 #include "warp.h"
 
