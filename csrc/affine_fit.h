@@ -10,21 +10,23 @@ namespace flowkit {
 
 constexpr int kMomentLanes = 8;  // partial sums of a row: pixel x is in lane x % kMomentLanes
 
-// Sums over a row of f, f^2 and f (x - centre).
-struct RowMoments {
-  double sum = 0.0, squares = 0.0, along = 0.0;
+// Sums over a row of f, f^2 and f (x - centre), or over one of its lanes; T is double, or a vector of the lanes' sums.
+template <class T>
+struct MomentSums {
+  T sum = {}, squares = {}, along = {};
 
-  FLOWKIT_HD void add_pixel(double f, double from_centre) {
+  FLOWKIT_HD void add_pixel(T f, T from_centre) {
     sum += f;
     squares += f * f;
     along += f * from_centre;
   }
-  FLOWKIT_HD void add(const RowMoments& lane) {
+  FLOWKIT_HD void add(const MomentSums& lane) {
     sum += lane.sum;
     squares += lane.squares;
     along += lane.along;
   }
 };
+using RowMoments = MomentSums<double>;
 
 // Sums over a plane of f, f^2, f (x - centre) and f (y - centre).
 struct Moments {

@@ -7,7 +7,8 @@ namespace flowkit {
 TVL1Params params_from(const py::dict& d) {
   const auto number = [&](const char* name) { return d[name].cast<double>(); };
   const auto whole = [&](const char* name) { return d[name].cast<int>(); };
-  const std::map<std::string, Kernel> kernel = {{"linear", Kernel::linear}, {"cubic", Kernel::cubic}};
+  const std::map<std::string, Interpolation> interpolations = {{"linear", Interpolation::linear},
+                                                               {"cubic", Interpolation::cubic}};
   TVL1Params p;
   p.tau = number("tau");
   p.lambda = number("lambda_");
@@ -37,9 +38,9 @@ TVL1Params params_from(const py::dict& d) {
   p.stretch = d["stretch"].cast<bool>();
   p.smoothing = number("smoothing");
   p.pyramid_blur = number("pyramid_blur");
-  p.pyramid_kernel = choice<Kernel>(d, "pyramid_kernel", kernel);
+  p.pyramid_kernel = choice<Interpolation>(d, "pyramid_kernel", interpolations);
   p.grid = choice<Alignment>(d, "grid", {{"centre", Alignment::centre}, {"corner", Alignment::corner}});
-  p.upsampling = choice<Kernel>(d, "upsampling", kernel);
+  p.upsampling = choice<Interpolation>(d, "upsampling", interpolations);
   p.upsampling_exact = d["upsampling_exact"].cast<bool>();
   return p;
 }

@@ -84,12 +84,14 @@ py::list plans(int height, int width, const py::dict& params, const py::dict& li
   return levels;
 }
 
-// The scalar arithmetic of the programs, element by element.
+// Scalar arithmetic of the programs and, with floats for vectors, of the CPU kernels; element by element.
 Floats scalar_arithmetic(const std::string& name, const Floats& a, const Floats& b) {
   const std::map<std::string, float (*)(float, float)> known = {
       {"quotient", [](float x, float y) { return quotient_by(x, y, inverse(y)); }},
       {"floored_root", [](float x, float) { return floored_root(x); }},
-      {"length", [](float x, float y) { return length(x, y); }}};
+      {"length", [](float x, float y) { return length(x, y); }},
+      {"length_by_quotient", [](float x, float y) { return length_by_quotient(x, y); }},
+      {"length_in_double", [](float x, float y) { return length_in_double(x, y); }}};
   const auto operation = known.at(name);
   Floats out(a.size());
   for (py::ssize_t i = 0; i < a.size(); ++i) out.mutable_data()[i] = operation(a.data()[i], b.data()[i]);

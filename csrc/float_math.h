@@ -23,6 +23,21 @@ FLOWKIT_HD float minimum(float a, float b) { return a < b ? a : b; }
 FLOWKIT_HD float maximum(float a, float b) { return a > b ? a : b; }
 #endif
 
+// A value in every lane of a vector; for float the value itself. T{} + value would make a zero of -0.
+template <class T>
+FLOWKIT_HD T in_all_lanes(float value) {
+  return value - T{};
+}
+
+FLOWKIT_HD float root(float a) { return sqrtf(a); }
+FLOWKIT_HD double root(double a) { return sqrt(a); }
+FLOWKIT_HD float round_down(float a) { return floorf(a); }
+FLOWKIT_HD double widen(float a) { return a; }
+FLOWKIT_HD float narrow(double a) { return static_cast<float>(a); }
+
+// a * b + c, rounded once.
+FLOWKIT_HD float fused(float a, float b, float c) { return fmaf(a, b, c); }
+
 FLOWKIT_HD float approximate_inverse(float a) {
 #if defined(__CUDA_ARCH__)
   float r;

@@ -12,13 +12,13 @@ namespace flowkit {
 class ResampleTaps {
  public:
   ResampleTaps() = default;
-  ResampleTaps(int n_in, int n_out, double ratio, Alignment alignment, Kernel kernel)
+  ResampleTaps(int n_in, int n_out, double ratio, Alignment alignment, Interpolation interpolation)
       : n_(n_out),
-        taps_(kernel == Kernel::linear ? 2 : 4),
+        taps_(interpolation == Interpolation::linear ? 2 : 4),
         index_(n_ * taps_ + kReadBehind),
         weight_(n_ * taps_ + kReadBehind) {
     for (int i = 0; i < n_out; ++i) {
-      const Taps taps = taps_at(i, n_in, ratio, alignment, kernel);
+      const Taps taps = taps_at(i, n_in, ratio, alignment, interpolation);
       for (int k = 0; k < taps_; ++k) index_[k * n_ + i] = taps.index[k];
       for (int k = 0; k < (taps_ == 2 ? 1 : 4); ++k) weight_[k * n_ + i] = taps.weight[k];
     }

@@ -9,18 +9,17 @@
 // That matters: with zero taps at the border the scheme amplifies a difference in the last bit to 0.01 px
 // (docs/algorithm.md, "Rounding").
 //
-// T is float, or a SIMD vector of floats, one pixel a lane. A vector type brings its own `select` and `length`,
-// declared before this header is included.
+// T is float, or a SIMD vector of floats, one pixel a lane. A vector type brings its own `select`, `root` and `length`
+// (csrc/cpu/simd.h), declared before this header is included.
 #pragma once
 
 #include "float_math.h"
+#include "length_math.h"
 #include "view.h"
 
 namespace flowkit {
 
 FLOWKIT_HD float select(bool condition, float a, float b) { return condition ? a : b; }
-
-FLOWKIT_HD float root(float a) { return sqrtf(a); }
 
 // For vectors plain arithmetic; for float see float_math.h.
 template <class T>
@@ -30,19 +29,6 @@ FLOWKIT_HD T inverse(T a) {
 template <class T>
 FLOWKIT_HD T floored_root(T a) {
   return root(a);
-}
-
-// sqrt(x^2 + y^2), rounded once (but at least 2^-50), without double precision, of which most GPUs have little: the
-// square and its rounding errors are known exactly (T. Dekker, A Floating-Point Technique for Extending the Available
-// Precision, 1971), and a last Newton step from the root of the square brings the errors in. About one result in 10^7
-// is the other neighbour of the exact value.
-FLOWKIT_HD float length(float x, float y) {
-  const float longer = maximum(fabsf(x), fabsf(y)), shorter = minimum(fabsf(x), fabsf(y));
-  const float longer_square = longer * longer;
-  const float square = fmaf(shorter, shorter, longer_square);
-  const float error = fmaf(shorter, shorter, longer_square - square) + fmaf(longer, longer, -longer_square);
-  const Root r = floored_root_of(square);
-  return fmaf(fmaf(-r.value, r.value, square) + error, r.half_inverse, r.value);
 }
 
 // What the data term needs at each pixel: a linearised image value, or a patch of them.
@@ -99,27 +85,23 @@ FLOWKIT_HD Vector2<T> data_step(const Linearised<T>& at, T u, T v, const StepSiz
   return step_along_gradient(at, rho, select(at.square > s.gradient_floor, -rho / at.square, T{}), s);
 }
 
-// The same, where 1 / square is known, or 0 in its place where the square is too small to divide by.
+// 1 / square, or 0 in its place where the square is too small to divide by.
+FLOWKIT_HD float inverse_of_square(float square, float gradient_floor) {
+  return square > gradient_floor ? inverse(square) : 0.0f;
+}
+
+// The data step where that is known.
 FLOWKIT_HD Vector2<float> data_step(const Linearised<float>& at, float inverse_square, float u, float v,
                                     const StepSizes& s) {
   const float rho = residual(at, u, v);
   return step_along_gradient(at, rho, quotient_by(-rho, at.square, inverse_square), s);
 }
 
-// The data step of a patch, v = A u + k: the minimiser of |v - u|^2 / 2 + lambda theta (v J v + 2 b v) / 2, so
-// A = (I + lambda theta J)^-1 and k = -lambda theta A b. J and b are averages over the pixel's neighbourhood.
+// The data step of a patch, v = A u + k (patch_math.h says which).
 template <class T>
 struct PatchStep {
   T a11, a12, a22, k1, k2;
 };
-
-template <class T>
-FLOWKIT_HD PatchStep<T> patch_step(T j11, T j12, T j22, T b1, T b2, float weight) {
-  const T m11 = 1.0f + weight * j11, m12 = weight * j12, m22 = 1.0f + weight * j22;
-  const T inverse = 1.0f / (m11 * m22 - m12 * m12);
-  const T a11 = m22 * inverse, a12 = -m12 * inverse, a22 = m11 * inverse;
-  return {a11, a12, a22, -weight * (a11 * b1 + a12 * b2), -weight * (a12 * b1 + a22 * b2)};
-}
 
 template <class T>
 FLOWKIT_HD Vector2<T> data_step(const PatchStep<T>& s, T u, T v) {

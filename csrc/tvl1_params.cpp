@@ -28,6 +28,17 @@ std::vector<Size> pyramid_sizes(Size full, const TVL1Params& p) {
   return sizes;
 }
 
+StepSizes step_sizes(const TVL1Params& p) {
+  // Quotients are for normal divisors (float_math.h).
+  const float floor = std::max(static_cast<float>(p.gradient_floor), std::numeric_limits<float>::min());
+  return {static_cast<float>(p.theta), static_cast<float>(p.lambda * p.theta), static_cast<float>(p.tau / p.theta),
+          floor};
+}
+
+double reduction_sigma(const TVL1Params& p) { return p.pyramid_blur * std::sqrt(1.0 / (p.scale * p.scale) - 1.0); }
+
+double raise_gain(const TVL1Params& p, double ratio) { return p.upsampling_exact ? 1.0 / ratio : 1.0 / p.scale; }
+
 DataBounds data_bounds(Border border, Size size) {
   const float far = std::numeric_limits<float>::infinity();
   switch (border) {

@@ -6,6 +6,7 @@
 
 #include "resample.h"
 #include "tvl1_math.h"
+#include "warp_math.h"
 
 namespace flowkit {
 
@@ -31,9 +32,9 @@ struct TVL1Params {
   double gradient_floor;
   bool stretch;
   double smoothing, pyramid_blur;
-  Kernel pyramid_kernel;
+  Interpolation pyramid_kernel;
   Alignment grid;
-  Kernel upsampling;
+  Interpolation upsampling;
   bool upsampling_exact;
 };
 
@@ -43,6 +44,15 @@ struct Size {
 
 // The sizes of the pyramid's levels, full resolution first.
 std::vector<Size> pyramid_sizes(Size full, const TVL1Params& params);
+
+// The constants of the iteration.
+StepSizes step_sizes(const TVL1Params& params);
+
+// The sigma of the Gaussian before a reduction, px; 0 for none.
+double reduction_sigma(const TVL1Params& params);
+
+// What the flow of a coarser level is multiplied by along an axis of which it has `ratio` as many pixels.
+double raise_gain(const TVL1Params& params, double ratio);
 
 DataBounds data_bounds(Border border, Size size);
 

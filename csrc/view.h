@@ -6,8 +6,10 @@
 
 #if defined(__CUDACC__)
 #define FLOWKIT_HD __host__ __device__ __forceinline__
+#define FLOWKIT_UNROLL _Pragma("unroll")
 #else
 #define FLOWKIT_HD inline __attribute__((always_inline))
+#define FLOWKIT_UNROLL
 #endif
 
 namespace flowkit {
@@ -27,6 +29,13 @@ struct ValueRange {
   float lo;
   float gain;
 };
+
+FLOWKIT_HD float grey(float value, ValueRange range) { return (value - range.lo) * range.gain; }
+
+// The same for images whose darkest and brightest pixel, not the same, are to be 0 and 255.
+FLOWKIT_HD float stretched(float value, float darkest, float brightest) {
+  return (value - darkest) * (255.0f / (brightest - darkest));
+}
 
 // The geometry of a level's planes. Pixel (x, y) of a plane is plane[y * stride + x].
 struct Grid {

@@ -11,7 +11,7 @@ from flowkit.errors import InputError
 
 Border = Literal["zero", "clamp", "off", "off-taps"]
 Derivative = Literal["central3", "central5"]
-Kernel = Literal["linear", "cubic"]
+Interpolation = Literal["linear", "cubic"]
 Grid = Literal["centre", "corner"]
 Depth = Literal["side", "diagonal"]
 StopRule = Literal["every", "cadenced"]
@@ -75,10 +75,10 @@ class TVL1Params:
     """Sigma of a Gaussian on the full-size images, px."""
     pyramid_blur: float = 0.0
     """Before each reduction, a Gaussian of sigma pyramid_blur * sqrt(1 / scale^2 - 1) px."""
-    pyramid_kernel: Kernel = "linear"
+    pyramid_kernel: Interpolation = "linear"
     grid: Grid = "centre"
     """Pixel centres (x + 1/2) or corner samples (x) of two levels coincide up to the scale."""
-    upsampling: Kernel = "linear"
+    upsampling: Interpolation = "linear"
     upsampling_exact: bool = False
     """Multiply upsampled flow by the true ratio of the sizes instead of 1 / scale."""
 
@@ -136,8 +136,8 @@ _CHOICES: dict[str, Any] = {
     "rounding": Rounding,
     "depth": Depth,
     "grid": Grid,
-    "pyramid_kernel": Kernel,
-    "upsampling": Kernel,
+    "pyramid_kernel": Interpolation,
+    "upsampling": Interpolation,
 }
 _MICRO = TVL1Params(
     theta=0.035,

@@ -268,6 +268,20 @@ def test_the_affine_reference_of_a_turn(limits):
     assert not np.array_equal(*(blocks(*(i[None] for i in images), p)[0] for p in (params, plain)))
 
 
+def test_a_gradient_too_small_to_divide_by_counts_as_zero(simd):
+    """A square below the normal numbers, for which quotients are made, also where the parameters set no floor."""
+    ramp = np.broadcast_to(np.float32(3e-20) * np.arange(9, dtype=np.float32), (5, 9))
+    frames1 = np.ascontiguousarray(ramp)[None]
+    frames0 = frames1.copy()
+    frames0[0, :, 0] = 2e-41  # the residual there is within lambda theta |g|^2, which is 4e-41
+    params = BASE.replace(gradient_floor=0.0, levels=1, warps=1, outer_iterations=1, inner_iterations=3)
+    flow, _ = blocks(frames0, frames1, params)
+    assert np.array_equal(flow, cpu(frames0, frames1, params)[0])
+    floored, _ = cpu(frames0, frames1, params.replace(gradient_floor=1e-30))
+    assert np.array_equal(flow, floored)
+    assert flow.any()
+
+
 # ---- the cube, and the arithmetic
 
 
@@ -326,3 +340,23 @@ def test_roots_and_quotients_are_rounded_correctly(rng):
     x, y = floats(n, -30, 8), floats(n, -30, 8)
     exact = np.sqrt(x.astype(np.float64) ** 2 + y.astype(np.float64) ** 2).astype(np.float32)
     assert np.array_equal(_core.scalar_arithmetic("length", x, y), exact)
+
+
+LENGTHS = ["length", "length_by_quotient", "length_in_double"]
+
+
+def test_the_three_ways_to_a_length_agree(rng):
+    """That of the GPU and the two of the CPU kernels, on components of like size, whose squares lose most bits."""
+    n = 4_000_000
+    x, y = (rng.uniform(-0.5, 0.5, n).astype(np.float32) for _ in range(2))
+    exact = np.sqrt(x.astype(np.float64) ** 2 + y.astype(np.float64) ** 2).astype(np.float32)
+    for name in LENGTHS:
+        off = _core.scalar_arithmetic(name, x, y).view(np.int32) - exact.view(np.int32)
+        assert np.abs(off).max() <= 1, name
+        assert np.count_nonzero(off) <= n / 1e6, name
+
+
+def test_lengths_of_nothing_are_lost_beside_one():
+    zero, one = np.zeros(1, np.float32), np.float32(1)
+    for name in LENGTHS:
+        assert one + _core.scalar_arithmetic(name, zero, zero)[0] == one

@@ -1,4 +1,4 @@
-// The affine flow that fits a flow best. docs/algorithm.md, "The affine reference".
+// The affine flow that fits a flow best. docs/algorithm.md, "One level" (affine_reference).
 #pragma once
 
 #include "../tvl1_math.h"

@@ -1,10 +1,12 @@
-// The CPU kernels of TV-L1, one table a SIMD level. kernels.cpp compiles the same files for each level; dispatch.h
-// chooses. Kernels work on rows of padded planes (see Planes in tvl1.h) and never allocate.
+// The CPU kernels of TV-L1, one table a SIMD level: kernels_baseline.cpp, kernels_v3.cpp and kernels_v4.cpp compile the
+// same files (kernels/all.inl), dispatch.h chooses. Kernels work on rows of padded planes (Planes in tvl1.cpp) and
+// never allocate.
 #pragma once
 
 #include "../resample.h"
 #include "../tvl1_math.h"
 #include "../view.h"
+#include "../warp_math.h"
 
 namespace flowkit {
 

@@ -25,7 +25,6 @@ FLOWKIT_HD Vec load(const float* at) {
 }
 
 FLOWKIT_HD void store(float* at, Vec value) { __builtin_memcpy(at, &value, sizeof value); }
-FLOWKIT_HD Vec broadcast(float value) { return Vec{} + value; }
 
 // The lane numbers 0, 1, 2 ...
 FLOWKIT_HD Vec iota() {
@@ -51,6 +50,9 @@ using FLOWKIT_SIMD::VecInt;
 
 FLOWKIT_HD Vec select(VecInt condition, Vec a, Vec b) { return condition ? a : b; }
 
+FLOWKIT_HD VecDouble widen(Vec a) { return __builtin_convertvector(a, VecDouble); }
+FLOWKIT_HD Vec narrow(VecDouble a) { return __builtin_convertvector(a, Vec); }
+
 // fused: a * b + c, rounded once (twice, the first time in double, where the machine has no such instruction).
 #if FLOWKIT_LANES == 16
 // The lanes from number n on, followed by the first n of `next`.
@@ -62,7 +64,6 @@ FLOWKIT_HD Vec minimum(Vec a, Vec b) { return _mm512_min_ps(a, b); }
 FLOWKIT_HD Vec maximum(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 FLOWKIT_HD Vec root(Vec a) { return _mm512_sqrt_ps(a); }
 FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
-FLOWKIT_HD float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 FLOWKIT_HD Vec round_down(Vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 FLOWKIT_HD bool all(VecInt condition) { return _mm512_movepi32_mask(__m512i(condition)) == 0xffff; }
 #elif FLOWKIT_LANES == 8
@@ -74,7 +75,6 @@ FLOWKIT_HD Vec minimum(Vec a, Vec b) { return _mm256_min_ps(a, b); }
 FLOWKIT_HD Vec maximum(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 FLOWKIT_HD Vec root(Vec a) { return _mm256_sqrt_ps(a); }
 FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
-FLOWKIT_HD float fused(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 FLOWKIT_HD Vec round_down(Vec a) { return _mm256_floor_ps(a); }
 FLOWKIT_HD bool all(VecInt condition) { return _mm256_movemask_ps(__m256(condition)) == 0xff; }
 #else
@@ -88,9 +88,11 @@ FLOWKIT_HD Vec root(Vec a) {
   for (int i = 0; i < FLOWKIT_LANES; ++i) a[i] = sqrtf(a[i]);
   return a;
 }
-FLOWKIT_HD VecDouble widen(Vec a) { return __builtin_convertvector(a, VecDouble); }
-FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) { return __builtin_convertvector(widen(a) * widen(b) + widen(c), Vec); }
-FLOWKIT_HD float fused(float a, float b, float c) { return static_cast<float>(double{a} * b + c); }
+FLOWKIT_HD VecDouble root(VecDouble a) {
+  for (int i = 0; i < FLOWKIT_LANES; ++i) a[i] = __builtin_sqrt(a[i]);
+  return a;
+}
+FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) { return narrow(widen(a) * widen(b) + widen(c)); }
 FLOWKIT_HD Vec round_down(Vec a) {
   const Vec truncated = __builtin_convertvector(__builtin_convertvector(a, VecInt), Vec);
   return truncated > a ? truncated - 1.0f : truncated;
@@ -102,25 +104,16 @@ FLOWKIT_HD bool all(VecInt condition) {
 }
 #endif
 
-// sqrt(x^2 + y^2), rounded once, as the overload for float.
+}  // namespace flowkit
+
+#include "../length_math.h"
+
+namespace flowkit {
+
 #if FLOWKIT_LANES == 4
-FLOWKIT_HD Vec length(Vec x, Vec y) {
-  VecDouble square = widen(x) * widen(x) + widen(y) * widen(y);
-  for (int i = 0; i < FLOWKIT_LANES; ++i) square[i] = __builtin_sqrt(square[i]);
-  return __builtin_convertvector(square, Vec);
-}
+FLOWKIT_HD Vec length(Vec x, Vec y) { return length_in_double(x, y); }
 #else
-// In single precision, twice as fast: the square and its rounding error together are exact (T. Dekker, A Floating-Point
-// Technique for Extending the Available Precision, 1971), and one Newton step from the rounded root brings the error
-// in.
-FLOWKIT_HD Vec length(Vec x, Vec y) {
-  const Vec xx = x * x, yy = y * y;
-  const Vec square = xx + yy;
-  const Vec error = ((maximum(xx, yy) - square) + minimum(xx, yy)) + (fused(x, x, -xx) + fused(y, y, -yy));
-  const Vec r = root(square);
-  const Vec remainder = fused(-r, r, square) + error;
-  return r + remainder / maximum(r + r, Vec{} + 1e-30f);
-}
+FLOWKIT_HD Vec length(Vec x, Vec y) { return length_by_quotient(x, y); }
 #endif
 
 }  // namespace flowkit

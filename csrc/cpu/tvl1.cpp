@@ -1,7 +1,6 @@
 #include "tvl1.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstring>
 #include <limits>
 #include <thread>
@@ -28,7 +27,7 @@ void convert(const FrameView& frame, const Grid& g, ValueRange range, float* out
     for (int x = 0; x < g.width; ++x) {
       T value;
       std::memcpy(&value, row + x * frame.column_bytes, sizeof value);
-      out[y * g.stride + x] = (static_cast<float>(value) - range.lo) * range.gain;
+      out[y * g.stride + x] = grey(static_cast<float>(value), range);
     }
   }
 }
@@ -54,8 +53,7 @@ void stretch(const Grid& g, float* image0, float* image1) {
     high = std::max(high, value);
   });
   if (!(high > low)) return;
-  const float gain = 255.0f / (high - low);
-  each([&](float& value) { value = (value - low) * gain; });
+  each([&](float& value) { value = stretched(value, low, high); });
 }
 
 }  // namespace
@@ -111,16 +109,11 @@ struct TVL1Solver::Planes {
 };
 
 TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& kernels, int threads)
-    : params_(params),
-      kernels_(kernels),
-      team_(threads),
-      steps_{static_cast<float>(params.theta), static_cast<float>(params.lambda * params.theta),
-             static_cast<float>(params.tau / params.theta), static_cast<float>(params.gradient_floor)} {
+    : params_(params), kernels_(kernels), threads_(threads), steps_(step_sizes(params)) {
   const std::vector<Size> sizes = pyramid_sizes(size, params);
   const Grid full = grid_of(size);
   const std::vector<float> smoothing = gaussian_taps(params.smoothing);
-  const std::vector<float> reduction =
-      gaussian_taps(params.pyramid_blur * std::sqrt(1.0 / (params.scale * params.scale) - 1.0));
+  const std::vector<float> reduction = gaussian_taps(reduction_sigma(params));
   const int border = static_cast<int>(std::max(smoothing.size(), reduction.size()));
   std::size_t floats = 10 * Planes::plane_floats(full) + 2 * Planes::framed_floats(full) +
                        (1 + kMedianRows) * Planes::row_floats(full) + Planes::row_floats(full, border);
@@ -163,10 +156,10 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
                    ratio_y = static_cast<double>(from.height) / to.height;
       level.up_x = ResampleTaps(from.width, to.width, ratio_x, params.grid, params.upsampling);
       level.up_y = ResampleTaps(from.height, to.height, ratio_y, params.grid, params.upsampling);
-      level.dual_x = ResampleTaps(from.width, to.width, ratio_x, params.grid, Kernel::linear);
-      level.dual_y = ResampleTaps(from.height, to.height, ratio_y, params.grid, Kernel::linear);
-      level.up_gain_u = params.upsampling_exact ? 1.0 / ratio_x : nominal;
-      level.up_gain_v = params.upsampling_exact ? 1.0 / ratio_y : nominal;
+      level.dual_x = ResampleTaps(from.width, to.width, ratio_x, params.grid, Interpolation::linear);
+      level.dual_y = ResampleTaps(from.height, to.height, ratio_y, params.grid, Interpolation::linear);
+      level.up_gain_u = raise_gain(params, ratio_x);
+      level.up_gain_v = raise_gain(params, ratio_y);
     }
     levels_.push_back(std::move(level));
   }
@@ -219,8 +212,10 @@ void TVL1Solver::start_coarsest(const float* initial_flow) {
                   full.width * sizeof(float));
     for (std::size_t s = 1; s < levels_.size(); ++s) {
       const Level &fine = levels_[s - 1], &coarse = levels_[s];
-      const ResampleTaps x(fine.size.width, coarse.size.width, 1.0 / params_.scale, params_.grid, Kernel::linear);
-      const ResampleTaps y(fine.size.height, coarse.size.height, 1.0 / params_.scale, params_.grid, Kernel::linear);
+      const ResampleTaps x(fine.size.width, coarse.size.width, 1.0 / params_.scale, params_.grid,
+                           Interpolation::linear);
+      const ResampleTaps y(fine.size.height, coarse.size.height, 1.0 / params_.scale, params_.grid,
+                           Interpolation::linear);
       kernels_.resample(fine.grid, *flow[component], coarse.grid, p.gx, x.view(), y.view(), params_.scale,
                         p.derivative_x);
       std::swap(*flow[component], p.gx);
@@ -267,7 +262,7 @@ int TVL1Solver::iterate_warp(std::size_t s) {
   const AffineGradient affine = params_.affine_reference ? fit_affine(level.grid, p.u, p.v) : AffineGradient{};
   const StopTest stop(params_, level.size);
   StopProgress progress;
-  const int parts = level.size.width * level.size.height < kFewPixels ? 1 : team_.size();
+  const int parts = level.size.width * level.size.height < kFewPixels ? 1 : threads_.size();
   // With a stop to wait for, the last of a long queue of iterations would lag far behind the first.
   const int queue = parts * (params_.epsilon > 0.0 ? 6 : 8);
   const int at_once = stop.simple() ? std::min(queue, kMostIterationsAtOnce) : 1;
@@ -280,7 +275,7 @@ int TVL1Solver::iterate_warp(std::size_t s) {
     for (int inner = 0; inner < params_.inner_iterations;) {
       const int most = std::min(at_once, params_.inner_iterations - inner);
       Sweep sweep = {most, std::min(parts, most), stop.limit(), std::this_thread::yield, {}, 0};
-      team_.run(sweep.parts, [&](int part) {
+      threads_.run(sweep.parts, [&](int part) {
         kernels_.iterate(params_.data_term, params_.rounding, level.grid, planes, steps_, sweep, part);
       });
       const int ran = sweep.ran();

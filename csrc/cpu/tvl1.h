@@ -8,7 +8,7 @@
 #include "../tvl1_params.h"
 #include "../view.h"
 #include "kernels.h"
-#include "team.h"
+#include "pair_threads.h"
 
 namespace flowkit {
 
@@ -38,7 +38,7 @@ class TVL1Solver {
 
   TVL1Params params_;
   const KernelTable& kernels_;
-  Team team_;
+  PairThreads threads_;
   StepSizes steps_;
   std::vector<Level> levels_;
   std::unique_ptr<Planes> planes_;

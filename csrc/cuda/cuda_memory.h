@@ -7,7 +7,7 @@
 #include <string>
 
 #include "../tvl1_params.h"
-#include "check.h"
+#include "cuda_errors.h"
 
 namespace flowkit {
 

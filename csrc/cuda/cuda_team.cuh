@@ -8,7 +8,7 @@
 #include <stdexcept>
 #include <tuple>
 
-#include "check.h"
+#include "cuda_errors.h"
 #include "device_stream.h"
 #include "kept.h"
 #include "team.h"

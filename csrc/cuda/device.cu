@@ -4,7 +4,7 @@
 #include <cuda_runtime.h>
 #include <dlfcn.h>
 
-#include "check.h"
+#include "cuda_errors.h"
 #include "kept.h"
 
 namespace flowkit {

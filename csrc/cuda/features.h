@@ -94,7 +94,7 @@ void launch_feature(Launcher& launcher, Size size, int n, const Body& body) {
   launcher.loop(program, program.all_tiles);
 }
 
-// Of n flows; the result is as `bytes_of` says.
+// Of n flows; the result has planes_of(feature) planes a flow, of value_bytes_of(feature) a value.
 template <class Launcher>
 void launch_feature(Launcher& launcher, FlowFeature feature, const float* flow, Size size, int n, void* out) {
   float* floats = static_cast<float*>(out);

@@ -1,6 +1,7 @@
 // Programs of the image pyramid: frames in, grey values of every level out.
 #pragma once
 
+#include "../blur_math.h"
 #include "../resample.h"
 #include "batch.h"
 #include "batch_arguments.h"
@@ -39,7 +40,7 @@ struct Convert {
 
   FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
     const float value = pixel_at(frames[item], pair, x, y);
-    level_frame(batch, to, pair, item)[y * grid.stride + x] = (value - range.lo) * range.gain;
+    level_frame(batch, to, pair, item)[y * grid.stride + x] = grey(value, range);
   }
 };
 
@@ -103,7 +104,7 @@ struct Stretch {
     const float low = batch.status[pair].darkest, high = batch.status[pair].brightest;
     if (!(high > low)) return;
     float* at = level_frame(batch, frames, pair, item) + y * grid.stride + x;
-    *at = (*at - low) * (255.0f / (high - low));
+    *at = stretched(*at, low, high);
   }
 };
 
@@ -113,8 +114,6 @@ struct GaussianTaps {
   int radius;
   float weight[kMostRadius + 1];
 };
-
-FLOWKIT_HD int clamp_index(int i, int n) { return i < 0 ? 0 : (i < n ? i : n - 1); }
 
 // Convolves the frames along one axis, borders replicated; item = frame.
 template <bool along_x>
@@ -130,9 +129,7 @@ struct Blur {
       return along_x ? from[y * grid.stride + clamp_index(x + k, grid.width)]
                      : from[clamp_index(y + k, grid.height) * grid.stride + x];
     };
-    float value = taps.weight[0] * at(0);
-    for (int k = 1; k <= taps.radius; ++k) value += taps.weight[k] * (at(-k) + at(k));
-    level_frame(batch, out, pair, item)[y * grid.stride + x] = value;
+    level_frame(batch, out, pair, item)[y * grid.stride + x] = symmetric_sum<float>(taps.weight, taps.radius, at);
   }
 };
 
@@ -141,27 +138,20 @@ struct Resampling {
   LevelGrid from, to;
   double ratio_x, ratio_y;
   Alignment alignment;
-  Kernel kernel;
+  Interpolation interpolation;
 };
 
-// Linear interpolation from a (t = 0) to b (t = 1), rounded as cv2.resize does.
-FLOWKIT_DEVICE float between(float a, float b, float t) { return fmaf(t, b - a, a); }
-
-FLOWKIT_DEVICE float resampled_along_x(const float* row, const Taps& t, Kernel kernel) {
-  if (kernel == Kernel::linear) return between(row[t.index[0]], row[t.index[1]], t.weight[0]);
-  return t.weight[0] * row[t.index[0]] + t.weight[1] * row[t.index[1]] + t.weight[2] * row[t.index[2]] +
-         t.weight[3] * row[t.index[3]];
-}
-
-// One output: rows first, then the column; `gain` in double precision.
+// One output: rows first, then the column.
 FLOWKIT_DEVICE float resampled(const float* in, const Resampling& r, double gain, int x, int y) {
-  const Taps tx = taps_at(x, r.from.width, r.ratio_x, r.alignment, r.kernel);
-  const Taps ty = taps_at(y, r.from.height, r.ratio_y, r.alignment, r.kernel);
-  const auto row = [&](int k) { return resampled_along_x(in + ty.index[k] * r.from.stride, tx, r.kernel); };
-  const float value = r.kernel == Kernel::linear ? between(row(0), row(1), ty.weight[0])
-                                                 : ty.weight[0] * row(0) + ty.weight[1] * row(1) +
-                                                       ty.weight[2] * row(2) + ty.weight[3] * row(3);
-  return static_cast<float>(gain * static_cast<double>(value));
+  const Taps tx = taps_at(x, r.from.width, r.ratio_x, r.alignment, r.interpolation);
+  const Taps ty = taps_at(y, r.from.height, r.ratio_y, r.alignment, r.interpolation);
+  const bool linear = r.interpolation == Interpolation::linear;
+  const auto row = [&](int j) {
+    const float* pixels = in + ty.index[j] * r.from.stride;
+    return resampled_along<float>(
+        linear, [&](int i) { return pixels[tx.index[i]]; }, [&](int i) { return tx.weight[i]; });
+  };
+  return scaled(resampled_along<float>(linear, row, [&](int j) { return ty.weight[j]; }), gain);
 }
 
 // The frames of the next coarser level; item = frame.

@@ -10,7 +10,7 @@
 //
 // *tiled*: a team holds a tile and a halo of as many pixels as iterations. It reads one of the pair's two states and
 // writes its own pixels into the other, with the sums of each iteration beside. Where the stop turns out to have fallen
-// inside a launch, the next one repeats it up to there (Decide, in decide.h).
+// inside a launch, the next one repeats it up to there (Decide, in tiled_stop.h).
 //
 // Beyond the last column and row of the image u and v continue with the affine reference's slope, so that their
 // differences stay the reference's there and the duals zero. The edge of a region that is not the image's is treated

@@ -6,10 +6,10 @@
 #include <algorithm>
 
 #include "begin_warp.h"
-#include "decide.h"
 #include "iterate.h"
 #include "median.h"
-#include "state.h"
+#include "move_state.h"
+#include "tiled_stop.h"
 #include "tvl1_plan.h"
 #include "warp.h"
 
@@ -78,7 +78,7 @@ class TVL1Batch {
     for (std::size_t s = 0; initial_flow && s + 1 < plan_.levels.size(); ++s) {
       swap_states();
       Resampling down = plan_.levels[s].reduce;
-      down.kernel = Kernel::linear;
+      down.interpolation = Interpolation::linear;
       const ResampleFlow program = {batch_, down, {params_.scale, params_.scale}};
       each_pixel(plan_.levels[s + 1].size, 2, program);
     }

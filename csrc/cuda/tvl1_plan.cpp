@@ -1,7 +1,6 @@
 #include "tvl1_plan.h"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 #include <stdexcept>
 #include <string>
@@ -38,11 +37,9 @@ void check_size(Size size, const std::vector<Size>& levels) {
 
 TVL1Plan::TVL1Plan(Size size, const TVL1Params& p, const DeviceLimits& limits)
     : params(p),
-      steps{static_cast<float>(p.theta), static_cast<float>(p.lambda * p.theta), static_cast<float>(p.tau / p.theta),
-            // The iteration's quotients are for normal divisors (float_math.h).
-            std::max(static_cast<float>(p.gradient_floor), std::numeric_limits<float>::min())},
+      steps(step_sizes(p)),
       smoothing(taps_by_value(p.smoothing)),
-      reduction(taps_by_value(p.pyramid_blur * std::sqrt(1.0 / (p.scale * p.scale) - 1.0))),
+      reduction(taps_by_value(reduction_sigma(p))),
       patch(taps_by_value(p.data_term == DataTerm::patch ? p.patch_sigma : 0.0)) {
   const std::vector<Size> sizes = pyramid_sizes(size, p);
   check_size(size, sizes);
@@ -77,9 +74,9 @@ TVL1Plan::TVL1Plan(Size size, const TVL1Params& p, const DeviceLimits& limits)
                  ratio_y = static_cast<double>(coarse.size.height) / fine.size.height;
     fine.reduce = {fine.grid, coarse.grid, nominal, nominal, p.grid, p.pyramid_kernel};
     fine.raise = {coarse.grid, fine.grid, ratio_x, ratio_y, p.grid, p.upsampling};
-    fine.raise_duals = {coarse.grid, fine.grid, ratio_x, ratio_y, p.grid, Kernel::linear};
-    fine.raise_gain[0] = p.upsampling_exact ? 1.0 / ratio_x : nominal;
-    fine.raise_gain[1] = p.upsampling_exact ? 1.0 / ratio_y : nominal;
+    fine.raise_duals = {coarse.grid, fine.grid, ratio_x, ratio_y, p.grid, Interpolation::linear};
+    fine.raise_gain[0] = raise_gain(p, ratio_x);
+    fine.raise_gain[1] = raise_gain(p, ratio_y);
   }
 }
 

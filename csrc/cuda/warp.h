@@ -1,7 +1,9 @@
 // Programs at the start of a warp: derivatives of I1, bicubic sampling at (x + u, y + v), linearisation, patches.
-// docs/algorithm.md, "One level"; operations in the order of csrc/cpu/kernels/warp.inl and patch.inl.
+// docs/algorithm.md, "One level"; the arithmetic is that of warp_math.h and patch_math.h.
 #pragma once
 
+#include "../patch_math.h"
+#include "../warp_math.h"
 #include "frames.h"
 
 namespace flowkit {
@@ -19,60 +21,44 @@ struct Differentiate {
       return item == 0 ? image[y * grid.stride + clamp_index(x + k, grid.width)]
                        : image[clamp_index(y + k, grid.height) * grid.stride + x];
     };
-    const float near = at(1) - at(-1), far = at(2) - at(-2);
-    batch.derivative(pair, item)[y * grid.stride + x] =
-        five_point ? near * (8.0f / 12.0f) - far * (1.0f / 12.0f) : near * 0.5f;
+    batch.derivative(pair, item)[y * grid.stride + x] = derivative<float>(at, five_point);
   }
 };
 
 // The 4 x 4 taps around a sample point.
-struct SamplePoint {
-  int left, top;
+struct PointTaps {
+  int left, top;  // of the pixel at or left of (above) the point
   CubicWeights<float> x, y;
+
+  FLOWKIT_DEVICE explicit PointTaps(const SamplePoint<float>& at)
+      : left(static_cast<int>(at.left)), top(static_cast<int>(at.top)), x(at.x), y(at.y) {}
+
+  // Whether all of them are in the image.
+  FLOWKIT_DEVICE bool inner(const LevelGrid& g) const {
+    return left >= 1 && left + 2 < g.width && top >= 1 && top + 2 < g.height;
+  }
 };
 
-// Points further outside than all taps' reach are pulled to where all taps are border already.
-FLOWKIT_DEVICE float clamp_point(float p, int side) { return fmaxf(fminf(p, side + 1.0f), -2.0f); }
-
-FLOWKIT_DEVICE SamplePoint sample_point(float px, float py, LevelGrid g, float cubic) {
-  const auto fused = [](float a, float b, float c) { return fmaf(a, b, c); };
-  px = clamp_point(px, g.width);
-  py = clamp_point(py, g.height);
-  const float left = floorf(px), top = floorf(py);
-  return {static_cast<int>(left), static_cast<int>(top), cubic_weights(px - left, cubic, fused),
-          cubic_weights(py - top, cubic, fused)};
-}
-
-// Rows first, then the column, fused as cv2.remap does; tap(i, j) is a pixel around the point.
-template <class Tap>
-FLOWKIT_DEVICE float weighted(const SamplePoint& s, const Tap& tap) {
-  float value = 0.0f;
-  FLOWKIT_UNROLL
-  for (int j = 0; j < 4; ++j) {
-    float row = tap(0, j) * s.x.w[0];
-    FLOWKIT_UNROLL
-    for (int i = 1; i < 4; ++i) row = fmaf(tap(i, j), s.x.w[i], row);
-    value = j == 0 ? row * s.y.w[0] : fmaf(row, s.y.w[j], value);
-  }
-  return value;
-}
-
-// Whether all taps are in the image.
-FLOWKIT_DEVICE bool is_inner(const SamplePoint& s, const LevelGrid& g) {
-  return s.left >= 1 && s.left + 2 < g.width && s.top >= 1 && s.top + 2 < g.height;
-}
-
-FLOWKIT_DEVICE float sample_inner(const float* plane, const LevelGrid& g, const SamplePoint& s) {
+FLOWKIT_DEVICE float sample_inner(const float* plane, const LevelGrid& g, const PointTaps& s) {
   const float* first = plane + (s.top - 1) * g.stride + s.left - 1;
-  return weighted(s, [&](int i, int j) { return first[j * g.stride + i]; });
+  return sum_taps(s.x.w, s.y.w, [&](int j) {
+    const int at = j * g.stride;
+    return TapRow<float, 4>{{first[at], first[at + 1], first[at + 2], first[at + 3]}};
+  });
 }
 
 // Outside the image: 0, or the nearest pixel.
-FLOWKIT_DEVICE float sample_anywhere(const float* plane, const LevelGrid& g, const SamplePoint& s, bool zero_border) {
-  return weighted(s, [&](int i, int j) {
-    const int x = s.left - 1 + i, y = s.top - 1 + j;
-    const bool outside = x < 0 || x >= g.width || y < 0 || y >= g.height;
-    return zero_border && outside ? 0.0f : plane[clamp_index(y, g.height) * g.stride + clamp_index(x, g.width)];
+FLOWKIT_DEVICE float sample_anywhere(const float* plane, const LevelGrid& g, const PointTaps& s, bool zero_border) {
+  return sum_taps(s.x.w, s.y.w, [&](int j) {
+    const int y = s.top - 1 + j;
+    TapRow<float, 4> row;
+    FLOWKIT_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      const int x = s.left - 1 + i;
+      const bool outside = x < 0 || x >= g.width || y < 0 || y >= g.height;
+      row.at[i] = zero_border && outside ? 0.0f : plane[clamp_index(y, g.height) * g.stride + clamp_index(x, g.width)];
+    }
+    return row;
   });
 }
 
@@ -89,45 +75,28 @@ struct Linearise {
     const int i = y * grid.stride + x;
     const float u = batch.current(pair, kU)[i], v = batch.current(pair, kV)[i];
     const float px = static_cast<float>(x) + u, py = v + static_cast<float>(y);
-    const SamplePoint at = sample_point(px, py, grid, cubic);
+    const PointTaps at(sample_point(px, py, grid.width, grid.height, cubic));
     const float* planes[3] = {level_frame(batch, frames, pair, 1), batch.derivative(pair, 0),
                               batch.derivative(pair, 1)};
     float sampled[3];
-    if (is_inner(at, grid)) {
+    if (at.inner(grid)) {
       FLOWKIT_UNROLL
       for (int k = 0; k < 3; ++k) sampled[k] = sample_inner(planes[k], grid, at);
     } else {
       FLOWKIT_UNROLL
       for (int k = 0; k < 3; ++k) sampled[k] = sample_anywhere(planes[k], grid, at, zero_border);
     }
-    const auto [value, dx, dy] = sampled;
-    const bool inside = px >= on.x_min && px <= on.x_max && py >= on.y_min && py <= on.y_max;
-    const float gx = inside ? dx : 0.0f, gy = inside ? dy : 0.0f;
     const float frame0 = level_frame(batch, frames, pair, 0)[i];
-    batch.data(pair, 0)[i] = gx;
-    batch.data(pair, 1)[i] = gy;
-    batch.data(pair, 2)[i] = inside ? value - gx * u - gy * v - frame0 : 0.0f;
-    const float square = gx * gx + gy * gy;
-    batch.data(pair, 3)[i] = square;
-    batch.data(pair, 4)[i] = square > gradient_floor ? inverse(square) : 0.0f;
+    const Linearised<float> image =
+        linearised<float>({sampled[0], sampled[1], sampled[2]}, frame0, u, v, is_on(on, px, py));
+    const float constants[5] = {image.gx, image.gy, image.rho_c, image.square,
+                                inverse_of_square(image.square, gradient_floor)};
+    FLOWKIT_UNROLL
+    for (int k = 0; k < 5; ++k) batch.data(pair, k)[i] = constants[k];
   }
 };
 
-constexpr int kProducts = 6;  // gx gx, gx gy, gy gy, gx rho_c, gy rho_c, rho rho
-
-struct Products {
-  float at[kProducts];
-
-  FLOWKIT_DEVICE void start(float weight, const Products& centre) {
-    FLOWKIT_UNROLL
-    for (int k = 0; k < kProducts; ++k) at[k] = weight * centre.at[k];
-  }
-  // A tap of a symmetric kernel.
-  FLOWKIT_DEVICE void add(float weight, const Products& before, const Products& behind) {
-    FLOWKIT_UNROLL
-    for (int k = 0; k < kProducts; ++k) at[k] += weight * (before.at[k] + behind.at[k]);
-  }
-};
+using Products = PatchProducts<float>;
 
 // Products of many pixels, the first four side by side and the other two, so that two instructions read them.
 struct ProductArrays {
@@ -168,9 +137,8 @@ struct BlurProducts : Program {
 
   FLOWKIT_DEVICE Products products_at(int pair, int x, int y) const {
     const int i = y * grid.stride + clamp_index(x, grid.width);
-    const float gx = batch.data(pair, 0)[i], gy = batch.data(pair, 1)[i], rho_c = batch.data(pair, 2)[i];
-    const float rho = rho_c + (gx * batch.current(pair, kU)[i] + gy * batch.current(pair, kV)[i]);
-    return {{gx * gx, gx * gy, gy * gy, gx * rho_c, gy * rho_c, rho * rho}};
+    return patch_products(batch.data(pair, 0)[i], batch.data(pair, 1)[i], batch.data(pair, 2)[i],
+                          batch.current(pair, kU)[i], batch.current(pair, kV)[i]);
   }
 
   template <class Team>
@@ -191,10 +159,8 @@ struct BlurProducts : Program {
       const int x = first + thread, centre = taps.radius + thread;
       if (x >= grid.width) return;
       const ProductArrays products = row(team, rank);
-      Products blurred;
-      blurred.start(taps.weight[0], products.load(centre));
-      for (int j = 1; j <= taps.radius; ++j)
-        blurred.add(taps.weight[j], products.load(centre - j), products.load(centre + j));
+      const Products blurred =
+          symmetric_sum<Products>(taps.weight, taps.radius, [&](int j) { return products.load(centre + j); });
       scratch_products(batch, pair).store(y * grid.stride + x, blurred);
     });
   }
@@ -209,15 +175,9 @@ struct AveragePatches {
 
   FLOWKIT_DEVICE void operator()(int pair, int, int x, int y) const {
     const ProductArrays products = scratch_products(batch, pair);
-    const auto at = [&](int row) { return products.load(clamp_index(row, grid.height) * grid.stride + x); };
-    Products blurred;
-    blurred.start(taps.weight[0], at(y));
-    for (int j = 1; j <= taps.radius; ++j) blurred.add(taps.weight[j], at(y - j), at(y + j));
-    const float (&mean)[kProducts] = blurred.at;
-    const float inverse_scale = 1.0f / (residual_scale * residual_scale);
-    const float trust = 1.0f / root(1.0f + mean[5] * inverse_scale);
+    const auto at = [&](int j) { return products.load(clamp_index(y + j, grid.height) * grid.stride + x); };
     const PatchStep<float> step =
-        patch_step(trust * mean[0], trust * mean[1], trust * mean[2], trust * mean[3], trust * mean[4], data_limit);
+        patch_step(symmetric_sum<Products>(taps.weight, taps.radius, at), inverse_square(residual_scale), data_limit);
     const float planes[5] = {step.a11, step.a12, step.a22, step.k1, step.k2};
     for (int k = 0; k < 5; ++k) batch.data(pair, k)[y * grid.stride + x] = planes[k];
   }

@@ -46,7 +46,7 @@ inline void median_plane(Grid g, float* plane, float* const* scratch) {
   for (int y = 0; y < g.height; ++y) {
     const float* rows[size];
     for (int r = 0; r < size; ++r) {
-      const int at = y + r - reach < 0 ? 0 : (y + r - reach < g.height ? y + r - reach : g.height - 1);
+      const int at = clamp_index(y + r - reach, g.height);
       rows[r] = at < y ? kept[at % 2] : plane + at * g.stride;
     }
     sort_columns<size>(rows, g.width, scratch);

@@ -2,9 +2,6 @@
 
 namespace flowkit::FLOWKIT_SIMD {
 
-// Linear interpolation from a (t = 0) to b (t = 1), rounded as cv2.resize does.
-FLOWKIT_HD Vec between(Vec a, Vec b, Vec t) { return fused(t, b - a, a); }
-
 // The taps of `lanes` outputs from output x on. Where they lie within two vectors, as when shrinking by less than two,
 // they are picked out of those; the lanes behind the last output get anything.
 FLOWKIT_HD Vec pick(const float* in, const int32_t* index, int lanes) {
@@ -25,9 +22,7 @@ inline void resample_row(const float* in, float* out, AxisTaps taps) {
     const int lanes = n - x < kLanes ? n - x : kLanes;
     const auto tap = [&](int k) __attribute__((always_inline)) { return pick(in, taps.index + k * n + x, lanes); };
     const auto weight = [&](int k) __attribute__((always_inline)) { return load(taps.weight + k * n + x); };
-    const Vec value = taps.taps == 2
-                          ? between(tap(0), tap(1), weight(0))
-                          : weight(0) * tap(0) + weight(1) * tap(1) + weight(2) * tap(2) + weight(3) * tap(3);
+    const Vec value = resampled_along<Vec>(taps.taps == 2, tap, weight);
     store(out + x, lanes == kLanes ? value : select(iota() < static_cast<float>(lanes), value, Vec{}));
   }
 }
@@ -40,12 +35,11 @@ static void resample(Grid in_grid, const float* in, Grid out_grid, float* out, A
   for (int y = 0; y < n; ++y) {
     const float* row[4] = {};
     for (int k = 0; k < y_taps.taps; ++k) row[k] = scratch + y_taps.index[k * n + y] * stride;
-    const float* w = y_taps.weight + y;
     for (int x = 0; x < out_grid.width; x += kLanes) {
-      const Vec value = y_taps.taps == 2 ? between(load(row[0] + x), load(row[1] + x), broadcast(w[0]))
-                                         : w[0] * load(row[0] + x) + w[n] * load(row[1] + x) +
-                                               w[2 * n] * load(row[2] + x) + w[3 * n] * load(row[3] + x);
-      store(out + y * stride + x, __builtin_convertvector(gain * __builtin_convertvector(value, VecDouble), Vec));
+      const auto tap = [&](int k) __attribute__((always_inline)) { return load(row[k] + x); };
+      const auto weight = [&](int k)
+                              __attribute__((always_inline)) { return in_all_lanes<Vec>(y_taps.weight[k * n + y]); };
+      store(out + y * stride + x, scaled(resampled_along<Vec>(y_taps.taps == 2, tap, weight), gain));
     }
   }
 }

@@ -2,27 +2,10 @@
 //
 // Facial flow is smooth, so the samples of a vector's neighbouring pixels nearly always have neighbouring taps: then
 // taps are loaded side by side, without gathers. Where the lanes' displacements straddle a whole pixel, a window of
-// five taps serves both, each lane with a weight of zero at one end, which changes no bit. Other vectors are sampled
-// lane by lane.
+// five taps serves both, each lane with a weight of zero at one end, which changes no bit. The taps of other
+// vectors are gathered lane by lane.
 
 namespace flowkit::FLOWKIT_SIMD {
-
-// The sample points of one vector: the pixel at or left of (above) each, and the weights of the taps around it.
-struct Samples {
-  Vec left, top;
-  CubicWeights<Vec> x, y;
-};
-
-// Points further outside than the frame are pulled to its edge, where all taps are border already.
-FLOWKIT_HD Vec clamp_point(Vec p, int side) { return maximum(minimum(p, broadcast(side + 1.0f)), broadcast(-2.0f)); }
-
-FLOWKIT_HD Samples samples_at(Vec px, Vec py, Grid g, float cubic) {
-  const auto fuse = [](Vec a, Vec b, Vec c) __attribute__((always_inline)) { return fused(a, b, c); };
-  px = clamp_point(px, g.width);
-  py = clamp_point(py, g.height);
-  const Vec left = round_down(px), top = round_down(py);
-  return {left, top, cubic_weights(px - left, cubic, fuse), cubic_weights(py - top, cubic, fuse)};
-}
 
 // The weights in a window of `taps` (4 or 5) taps that begins one before `base`, for lanes whose pixel is base or base
 // + 1.
@@ -41,31 +24,21 @@ FLOWKIT_HD Window<taps> window(const CubicWeights<Vec>& own, VecInt shifted) {
   return out;
 }
 
-// The window's sum over one plane: rows first, then the column, fused as cv2.remap does. The taps of a row are two
-// vectors and what lies between them: loads that cross a cache line are what the warp's time goes into.
+// The window's sum over one plane. The taps of a row are two vectors and what lies between them: loads that cross a
+// cache line are what the warp's time goes into.
 template <int x_taps, int y_taps>
 FLOWKIT_HD Vec sum_window(const float* first, std::ptrdiff_t stride, const Window<x_taps>& x, const Window<y_taps>& y) {
-  Vec value = {};
-  for (int j = 0; j < y_taps; ++j, first += stride) {
-    const Vec here = load(first), next = load(first + kLanes);
-    Vec row = here * x.weight[0];
-    row = fused(shifted<1>(here, next), x.weight[1], row);
-    row = fused(shifted<2>(here, next), x.weight[2], row);
-    row = fused(shifted<3>(here, next), x.weight[3], row);
-    if constexpr (x_taps == 5) row = fused(shifted<4>(here, next), x.weight[4], row);
-    value = j == 0 ? row * y.weight[0] : fused(row, y.weight[j], value);
-  }
-  return value;
+  return sum_taps(x.weight, y.weight, [&](int j) __attribute__((always_inline)) {
+    const Vec here = load(first + j * stride), next = load(first + j * stride + kLanes);
+    TapRow<Vec, x_taps> row = {here, shifted<1>(here, next), shifted<2>(here, next), shifted<3>(here, next)};
+    if constexpr (x_taps == 5) row.at[4] = shifted<4>(here, next);
+    return row;
+  });
 }
 
-// I1 and its derivatives at the samples of one vector.
-struct Sampled {
-  Vec value, dx, dy;
-};
-
 template <int x_taps, int y_taps>
-FLOWKIT_HD Sampled sample_together(WarpSource source, std::ptrdiff_t stride, const Samples& s, Vec shift_x, Vec shift_y,
-                                   int left, int top) {
+FLOWKIT_HD Sampled<Vec> sample_together(WarpSource source, std::ptrdiff_t stride, const SamplePoint<Vec>& s,
+                                        Vec shift_x, Vec shift_y, int left, int top) {
   const Window<x_taps> x = window<x_taps>(s.x, shift_x > 0.0f);
   const Window<y_taps> y = window<y_taps>(s.y, shift_y > 0.0f);
   const std::ptrdiff_t first = (top - 1) * stride + (left - 1);
@@ -73,29 +46,27 @@ FLOWKIT_HD Sampled sample_together(WarpSource source, std::ptrdiff_t stride, con
           sum_window(source.dy + first, stride, x, y)};
 }
 
-inline float sample_lane(const float* plane, std::ptrdiff_t stride, const Samples& s, int lane) {
-  const float* tap = plane + (static_cast<int>(s.top[lane]) - 1) * stride + (static_cast<int>(s.left[lane]) - 1);
-  float value = 0.0f;
-  for (int j = 0; j < 4; ++j, tap += stride) {
-    float row = tap[0] * s.x.w[0][lane];
-    for (int i = 1; i < 4; ++i) row = fused(tap[i], s.x.w[i][lane], row);
-    value = j == 0 ? row * s.y.w[0][lane] : fused(row, s.y.w[j][lane], value);
-  }
-  return value;
+// The sum over one plane, each of the first `lanes` lanes from taps of its own; 0 in the others.
+inline Vec sum_apart(const float* plane, std::ptrdiff_t stride, const SamplePoint<Vec>& s, int lanes) {
+  return sum_taps(s.x.w, s.y.w, [&](int j) {
+    TapRow<Vec, 4> row = {};
+    for (int lane = 0; lane < lanes; ++lane) {
+      const int left = static_cast<int>(s.left[lane]), top = static_cast<int>(s.top[lane]);
+      const float* tap = plane + (top - 1 + j) * stride + (left - 1);
+      for (int i = 0; i < 4; ++i) row.at[i][lane] = tap[i];
+    }
+    return row;
+  });
 }
 
-inline Sampled sample_lanes(WarpSource source, std::ptrdiff_t stride, const Samples& s, int lanes) {
-  Sampled out = {};
-  for (int lane = 0; lane < lanes; ++lane) {
-    out.value[lane] = sample_lane(source.value, stride, s, lane);
-    out.dx[lane] = sample_lane(source.dx, stride, s, lane);
-    out.dy[lane] = sample_lane(source.dy, stride, s, lane);
-  }
-  return out;
+inline Sampled<Vec> sample_apart(WarpSource source, std::ptrdiff_t stride, const SamplePoint<Vec>& s, int lanes) {
+  return {sum_apart(source.value, stride, s, lanes), sum_apart(source.dx, stride, s, lanes),
+          sum_apart(source.dy, stride, s, lanes)};
 }
 
 // Samples pixels x .. of row y; `present` marks the lanes that are pixels.
-FLOWKIT_HD Sampled sample(WarpSource source, std::ptrdiff_t stride, const Samples& s, int x, int y, VecInt present) {
+FLOWKIT_HD Sampled<Vec> sample(WarpSource source, std::ptrdiff_t stride, const SamplePoint<Vec>& s, int x, int y,
+                               VecInt present) {
   const Vec offset_x = s.left - (iota() + static_cast<float>(x));
   const Vec offset_y = s.top - static_cast<float>(y);
   // How far each lane's displacement is above the first one's, in whole pixels.
@@ -113,7 +84,7 @@ FLOWKIT_HD Sampled sample(WarpSource source, std::ptrdiff_t stride, const Sample
   }
   int lanes = 0;
   while (lanes < kLanes && present[lanes]) ++lanes;
-  return sample_lanes(source, stride, s, lanes);
+  return sample_apart(source, stride, s, lanes);
 }
 
 static void warp(Grid g, WarpSource source, WarpPlanes p, DataBounds on, float cubic) {
@@ -123,13 +94,13 @@ static void warp(Grid g, WarpSource source, WarpPlanes p, DataBounds on, float c
       const Vec u = load(p.u + i), v = load(p.v + i);
       const Vec px = (iota() + static_cast<float>(x)) + u, py = v + static_cast<float>(y);
       const VecInt present = iota() < static_cast<float>(g.width - x);
-      const Sampled at = sample(source, g.stride, samples_at(px, py, g, cubic), x, y, present);
-      const VecInt inside = present & (px >= on.x_min) & (px <= on.x_max) & (py >= on.y_min) & (py <= on.y_max);
-      const Vec gx = select(inside, at.dx, Vec{}), gy = select(inside, at.dy, Vec{});
-      store(p.gx + i, gx);
-      store(p.gy + i, gy);
-      store(p.rho_c + i, select(inside, at.value - gx * u - gy * v - load(p.frame0 + i), Vec{}));
-      store(p.square + i, gx * gx + gy * gy);
+      const SamplePoint<Vec> point = sample_point(px, py, g.width, g.height, cubic);
+      const Sampled<Vec> at = sample(source, g.stride, point, x, y, present);
+      const Linearised<Vec> image = linearised(at, load(p.frame0 + i), u, v, present & is_on(on, px, py));
+      store(p.gx + i, image.gx);
+      store(p.gy + i, image.gy);
+      store(p.rho_c + i, image.rho_c);
+      store(p.square + i, image.square);
     }
 }
 
@@ -157,11 +128,6 @@ inline void frame_plane(Grid g, float* plane, bool zero_border) {
   }
 }
 
-// A derivative from the neighbours at distance 1 and 2.
-FLOWKIT_HD Vec derivative(Vec near, Vec far, bool five_point) {
-  return five_point ? near * (8.0f / 12.0f) - far * (1.0f / 12.0f) : near * 0.5f;
-}
-
 static void prepare_warp(Grid g, WarpTarget target, bool five_point, bool zero_border) {
   const std::ptrdiff_t stride = g.stride;
   // Derivatives see the nearest pixel outside the image, whatever border the warp will see.
@@ -169,10 +135,11 @@ static void prepare_warp(Grid g, WarpTarget target, bool five_point, bool zero_b
   for (int y = 0; y < g.height; ++y)
     for (int x = 0; x < g.width; x += kLanes) {
       const std::ptrdiff_t i = y * stride + x;
-      const float* at = target.value + i;
-      store(target.dx + i, derivative(load(at + 1) - load(at - 1), load(at + 2) - load(at - 2), five_point));
-      store(target.dy + i, derivative(load(at + stride) - load(at - stride),
-                                      load(at + 2 * stride) - load(at - 2 * stride), five_point));
+      const float* here = target.value + i;
+      const auto across = [&](int k) __attribute__((always_inline)) { return load(here + k); };
+      const auto down = [&](int k) __attribute__((always_inline)) { return load(here + k * stride); };
+      store(target.dx + i, derivative<Vec>(across, five_point));
+      store(target.dy + i, derivative<Vec>(down, five_point));
     }
   if (zero_border) frame_plane(g, target.value, true);
   frame_plane(g, target.dx, zero_border);

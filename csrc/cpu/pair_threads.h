@@ -11,16 +11,16 @@
 namespace flowkit {
 
 // The calling thread and its helpers, which sleep while there is nothing to do.
-class Team {
+class PairThreads {
  public:
   // As many threads as asked for, or those that the system grants.
-  explicit Team(int threads) {
+  explicit PairThreads(int threads) {
     try {
       for (int member = 1; member < threads; ++member) helpers_.emplace_back([this, member] { help(member); });
     } catch (const std::system_error&) {
     }
   }
-  ~Team() {
+  ~PairThreads() {
     {
       const std::lock_guard<std::mutex> guard(lock_);
       ended_ = true;
@@ -28,8 +28,8 @@ class Team {
     called_.notify_all();
     for (std::thread& helper : helpers_) helper.join();
   }
-  Team(const Team&) = delete;
-  Team& operator=(const Team&) = delete;
+  PairThreads(const PairThreads&) = delete;
+  PairThreads& operator=(const PairThreads&) = delete;
 
   int size() const { return static_cast<int>(helpers_.size()) + 1; }
 
