@@ -96,7 +96,7 @@ step_build() {
       "$python" -m pip install -q --no-index --no-deps --target "$site" "$wheels"/*.whl || return
     fi
     "$python" -m pip install -q --no-build-isolation --no-deps --no-index --target "$site" -C build-dir="$site.tmp" \
-      -C cmake.define.FLOWKIT_CUDA=on . || return
+      -C cmake.define.FLOWKIT_CUDA=on -C cmake.define.FLOWKIT_TEST_HOOKS=on . || return
     rm -rf "$site.tmp"
   fi
   # From elsewhere: the source folder has a flowkit too, and perhaps another one is installed.

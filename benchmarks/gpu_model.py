@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from flowkit import _core
+from flowkit import _core, _test_hooks
 from flowkit.bench import Size, parse_sizes
 from flowkit.params import PRESETS
 
@@ -63,7 +63,7 @@ def main() -> None:
 def _row(preset: str, size: Size, variant: str) -> str:
     params, costs = PRESETS[preset], COSTS[preset]
     each = costs.iterations.get(str(size), costs.iterations.get("", params.warps * params.inner_iterations))
-    plans = _core.iteration_plans(size.height, size.width, params.to_dict(), {"variant": variant})
+    plans = _test_hooks.iteration_plans(size.height, size.width, params.to_dict(), {"variant": variant})
     levels = _core.pyramid_sizes(size.height, size.width, params.to_dict())
     work = sum(each * height * width for height, width in levels)
     clocks = sum(_iteration(plan, costs, each) for plan in plans)

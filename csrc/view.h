@@ -44,4 +44,11 @@ struct Grid {
   std::ptrdiff_t stride;
 };
 
+// The first or the second frames of a batch: any strides, in bytes, also negative ones.
+struct FrameBatch {
+  const char* data;
+  std::ptrdiff_t pair_bytes, row_bytes, column_bytes;
+  Pixel pixel;
+};
+
 }  // namespace flowkit

@@ -63,20 +63,3 @@ def tvl1_flow_on_gpu(
     initial_flow: NDArray[np.float32] | None,
     device: int,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]: ...
-
-# The block programs of the CUDA solver on the host, for tests.
-def tvl1_flow_blocks(
-    frames0: NDArray[Any],
-    frames1: NDArray[Any],
-    params: dict[str, Any],
-    lo: float,
-    hi: float,
-    initial_flow: NDArray[np.float32] | None,
-    limits: dict[str, Any],
-) -> tuple[NDArray[np.float32], NDArray[np.int32]]: ...
-def flow_feature_blocks(feature: str, flow: NDArray[np.float32]) -> NDArray[Any]: ...
-def flow_finite_blocks(flow: NDArray[np.float32], options: dict[str, Any]) -> NDArray[np.uint8]: ...
-def iteration_plans(
-    height: int, width: int, params: dict[str, Any], limits: dict[str, Any]
-) -> list[dict[str, Any]]: ...
-def scalar_arithmetic(name: str, a: NDArray[np.float32], b: NDArray[np.float32]) -> NDArray[np.float32]: ...

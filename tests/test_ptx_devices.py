@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from flowkit import _core
+from flowkit import _core, _test_hooks
 from flowkit.params import PRESETS
 from tests import fields
 from tests.ptx.standin import StandIn
@@ -175,7 +175,7 @@ def test_each_preset_has_the_bits_of_the_cpu_solver_on_each_device(ptx, name, pr
     params = PRESETS[preset].replace(warps=1, outer_iterations=2, inner_iterations=10, levels=2).to_dict()
     frames = fields.facial_batch(1, *size)
     expected, counts = _core.tvl1_flow(*frames, params, 0, 255, None, 2)
-    plans = _core.iteration_plans(*size, params, DEVICES[name])
+    plans = _test_hooks.iteration_plans(*size, params, DEVICES[name])
     ptx.most_threads()
     flow, iterations = flow_on(ptx, ptx.devices.index(name), frames, params)
     assert ptx.most_threads() == max(plan["threads"] for plan in plans)

@@ -8,10 +8,10 @@
 #include <stdexcept>
 #include <tuple>
 
+#include "../blocks/team.h"
 #include "cuda_errors.h"
 #include "device_stream.h"
 #include "kept.h"
-#include "team.h"
 
 namespace flowkit {
 

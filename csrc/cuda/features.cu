@@ -1,9 +1,9 @@
-#include "features.h"
+#include "../blocks/features.h"
 
+#include "../blocks/flow_finite.h"
 #include "cuda_memory.h"
 #include "cuda_team.cuh"
 #include "device.h"
-#include "flow_finite.h"
 
 namespace flowkit {
 

@@ -3,17 +3,11 @@
 
 #include <cstdint>
 
+#include "../flow_feature.h"
 #include "../tvl1_params.h"
 #include "device_stream.h"
 
 namespace flowkit {
-
-// Of a flow (2, h, w): exx, eyy, exy (3, h, w); their magnitude (h, w); u, v and the magnitude (3, h, w), in single or
-// half precision.
-enum class FlowFeature { tensor, magnitude, cube, half_cube };
-
-constexpr int planes_of(FlowFeature feature) { return feature == FlowFeature::magnitude ? 1 : 3; }
-constexpr std::size_t value_bytes_of(FlowFeature feature) { return feature == FlowFeature::half_cube ? 2 : 4; }
 
 // flow: (n, 2, h, w) on the device; asynchronous. Throws std::runtime_error naming the CUDA call that failed.
 void flow_feature_cuda(FlowFeature feature, const float* flow, Size size, int n, void* out, DeviceStream on);

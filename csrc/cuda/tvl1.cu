@@ -2,10 +2,10 @@
 #include <cstdlib>
 #include <utility>
 
+#include "../blocks/tvl1_batch.h"
 #include "cuda_memory.h"
 #include "cuda_team.cuh"
 #include "device.h"
-#include "tvl1_batch.h"
 #include "tvl1_cuda.h"
 
 namespace flowkit {

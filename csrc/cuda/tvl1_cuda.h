@@ -1,8 +1,8 @@
 // TV-L1 optical flow of a batch of pairs on a GPU. docs/cuda.md says how; docs/algorithm.md what.
 #pragma once
 
+#include "../blocks/batch_arguments.h"
 #include "../tvl1_params.h"
-#include "batch_arguments.h"
 #include "device_stream.h"
 
 namespace flowkit {

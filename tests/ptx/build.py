@@ -21,8 +21,8 @@ KERNELS = {"tvl1": (90, 80, 86, 75), "features": (90,)}
 STANDIN = ("calls", "launch", "memory")
 # The CPU solver is not part of it but for what the bindings name.
 HOST = (
-    *CSRC.glob("bindings*.cpp"),
-    *(CSRC / "cuda").glob("*.cpp"),
+    *(CSRC / "bindings" / f"{name}.cpp" for name in ("core", "arguments", "cuda")),
+    *(CSRC / "blocks" / f"{name}.cpp" for name in ("iteration_plan", "tvl1_plan")),
     *(CSRC / "cpu").glob("*.cpp"),
     CSRC / "tvl1_params.cpp",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
+from flowkit import _test_hooks
 from flowkit.params import TVL1Params
 from tests import fields
 from tests.ptx.standin import StandIn
@@ -16,7 +17,7 @@ def of_an_iteration(ptx: StandIn, params: TVL1Params, side: int) -> float:
 
     What two more iterations add to a launch, so that nothing else counts.
     """
-    (plan,) = ptx.core.iteration_plans(side, side, _of_one_launch(params, MORE).to_dict(), {"variant": "resident"})
+    (plan,) = _test_hooks.iteration_plans(side, side, _of_one_launch(params, MORE).to_dict(), {"variant": "resident"})
     warps = plan["ranks"] * plan["threads"] // 32
     added = _counted(ptx, _of_one_launch(params, MORE), side) - _counted(ptx, _of_one_launch(params, FEWER), side)
     return added / warps / (MORE - FEWER)

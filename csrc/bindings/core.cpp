@@ -1,14 +1,14 @@
-// The Python face of csrc: converts arguments, releases the interpreter, calls. flowkit/flow.py and flowkit/strain.py
-// check every argument before it comes here.
+// The Python face of csrc: converts arguments, releases the interpreter, calls. flowkit/motion/flow.py and
+// flowkit/motion/strain.py check every argument before it comes here.
 #include "bindings.h"
 
 #include <algorithm>
 #include <cstdlib>
 
-#include "cpu/dispatch.h"
-#include "cpu/parallel.h"
-#include "cpu/strain.h"
-#include "cpu/tvl1.h"
+#include "../cpu/dispatch.h"
+#include "../cpu/parallel.h"
+#include "../cpu/strain.h"
+#include "../cpu/tvl1.h"
 
 namespace flowkit {
 namespace {
@@ -100,7 +100,6 @@ PYBIND11_MODULE(_core, m) {
         py::arg("hi"), py::arg("initial_flow"), py::arg("threads"));
   m.def("strain_tensor", &strain_tensor_batch, py::arg("flow"), py::arg("threads"));
   m.def("strain_magnitude", &strain_magnitude_batch, py::arg("flow"), py::arg("variant"), py::arg("threads"));
-  bind_blocks(m);
   bind_cuda(m);
   if (const char* level = std::getenv("FLOWKIT_SIMD")) set_simd(level);
 }

@@ -5,13 +5,6 @@
 
 namespace flowkit {
 
-// The first or the second frames of a batch: any strides, in bytes, also negative ones.
-struct FrameBatch {
-  const char* data;
-  std::ptrdiff_t pair_bytes, row_bytes, column_bytes;
-  Pixel pixel;
-};
-
 // Frames, initial flow (or null) and results of a batch, in memory that the programs can reach.
 struct BatchArguments {
   FrameBatch frames[2];

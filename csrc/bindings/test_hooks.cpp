@@ -1,7 +1,8 @@
-// The block programs of the CUDA solver on the host, for tests.
+// The module flowkit._test_hooks: the block programs of the CUDA solver on the host, how they are planned, and scalar
+// arithmetic. For tests and for the model on paper; wheels do not have it (FLOWKIT_TEST_HOOKS in CMakeLists.txt).
+#include "../blocks/host_blocks.h"
+#include "../tvl1_math.h"
 #include "bindings.h"
-#include "cuda/host_blocks.h"
-#include "tvl1_math.h"
 
 namespace flowkit {
 namespace {
@@ -99,8 +100,10 @@ Floats scalar_arithmetic(const std::string& name, const Floats& a, const Floats&
 }
 
 }  // namespace
+}  // namespace flowkit
 
-void bind_blocks(py::module_& m) {
+PYBIND11_MODULE(_test_hooks, m) {
+  using namespace flowkit;
   m.def("tvl1_flow_blocks", &tvl1_flow, py::arg("frames0"), py::arg("frames1"), py::arg("params"), py::arg("lo"),
         py::arg("hi"), py::arg("initial_flow"), py::arg("limits"));
   m.def("flow_feature_blocks", &flow_feature, py::arg("feature"), py::arg("flow"));
@@ -108,5 +111,3 @@ void bind_blocks(py::module_& m) {
   m.def("iteration_plans", &plans, py::arg("height"), py::arg("width"), py::arg("params"), py::arg("limits"));
   m.def("scalar_arithmetic", &scalar_arithmetic, py::arg("name"), py::arg("a"), py::arg("b"));
 }
-
-}  // namespace flowkit

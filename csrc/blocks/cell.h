@@ -1,4 +1,21 @@
-// What one thread of the iteration keeps: a cell of 4 x 4 pixels, in registers, and its record in shared memory.
+// What one thread of the iteration keeps: a cell of 4 x 4 pixels, in registers, and its part of a record in shared
+// memory. Four kinds of edges, each of u and of v, make eight:
+//
+//                                    primal_row: first row of the flow,
+//                                    for the dual step of the cell above
+//                                              ^
+//                                   +----------+----------+
+//         primal_column:            |                     |            dual_column:
+//         first column of the flow, |  u, v and duals of  |            last column of the dual along x,
+//         for the dual step      <--+      4 x 4 px       +-->         for the primal step
+//         of the cell on the left   |                     |            of the cell on the right
+//                                   +----------+----------+
+//                                              v
+//                                    dual_row: last row of the dual along y,
+//                                    for the primal step of the cell below
+//
+// The flow's edges go left and up, for forward differences need the pixel right and below; the duals' go right and
+// down, for their divergence needs the pixel left and above.
 #pragma once
 
 #include "../tvl1_math.h"

@@ -1,4 +1,4 @@
-// Arguments as Python gives them, and the parts of the module.
+// Arguments as Python gives them, and the parts of the module flowkit._core.
 #pragma once
 
 #include <pybind11/numpy.h>
@@ -9,9 +9,9 @@
 #include <optional>
 #include <string>
 
-#include "cuda/batch_arguments.h"
-#include "cuda/features_cuda.h"
-#include "tvl1_params.h"
+#include "../blocks/batch_arguments.h"
+#include "../flow_feature.h"
+#include "../tvl1_params.h"
 
 namespace flowkit {
 
@@ -24,7 +24,7 @@ E choice(const py::dict& params, const char* name, const std::map<std::string, E
   return known.at(params[name].cast<std::string>());
 }
 
-// The fields of flowkit.types.TVL1Params.
+// The fields of flowkit.TVL1Params.
 TVL1Params params_from(const py::dict& fields);
 
 Size size_of(const py::array& frames);
@@ -39,8 +39,7 @@ FlowFeature feature_from(const std::string& name);
 // A new array for that feature of these flows; halves are uint16 with their bits.
 py::array feature_array(FlowFeature feature, const Floats& flow);
 
-// The block programs on the host (bindings_blocks.cpp) and on a GPU (bindings_cuda.cpp).
-void bind_blocks(py::module_& m);
+// What runs on a GPU (cuda.cpp).
 void bind_cuda(py::module_& m);
 
 }  // namespace flowkit

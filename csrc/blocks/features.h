@@ -1,9 +1,9 @@
 // Programs of what is computed from a flow: strain, and the motion cube (u, v, strain magnitude).
 #pragma once
 
+#include "../flow_feature.h"
 #include "../strain_math.h"
 #include "batch.h"
-#include "features_cuda.h"
 
 #if !defined(__CUDACC__)
 #include <string.h>

@@ -1,8 +1,8 @@
 // The block programs of the CUDA solver, run on the host: what the tests compare with the CPU solver.
 #pragma once
 
+#include "../flow_feature.h"
 #include "batch_arguments.h"
-#include "features_cuda.h"
 #include "host_team.h"
 #include "iteration_plan.h"
 

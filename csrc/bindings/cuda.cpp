@@ -5,9 +5,9 @@
 #include "bindings.h"
 
 #if defined(FLOWKIT_WITH_CUDA)
-#include "cuda/device.h"
-#include "cuda/features_cuda.h"
-#include "cuda/tvl1_cuda.h"
+#include "../cuda/device.h"
+#include "../cuda/features_cuda.h"
+#include "../cuda/tvl1_cuda.h"
 #endif
 
 namespace flowkit {
