@@ -14,8 +14,8 @@ from flowkit.errors import InputError, OutputError
 from flowkit.extraction.run import extract
 from flowkit.output.shard import read
 from flowkit.pictures.canvas import INK, PAPER, blank, write_png, write_text
-from flowkit.pictures.lettering import lettering
 from flowkit.pictures.colours import colour_wheel, flow_to_rgb, strain_to_rgb
+from flowkit.pictures.lettering import lettering
 from flowkit.pictures.pair import PairView, compose, render
 from flowkit.synthetic import make_dataset
 from flowkit.synthetic.dataset import truth_path
