@@ -135,3 +135,8 @@ def settle(out: Path, clips: Sequence[Clip], request: ExtractRequest, **options:
     """Writes plan and survey into an output, or compares it with them."""
     surveys = survey(clips)
     settle_plan(out, make_parts(clips, request, surveys), surveys, run_metadata(clips, request), **options)
+
+
+def shards_of(out: Path) -> dict[str, bytes]:
+    """The bytes of an output's shards and failures by file name."""
+    return {path.name: path.read_bytes() for folder in ("shards", "failures") for path in (out / folder).iterdir()}
