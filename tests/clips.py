@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from flowkit.datasets import write_manifest
 from flowkit.extraction.plan import Part, make_parts
 from flowkit.extraction.request import ExtractRequest
-from flowkit.extraction.resume import run_metadata, settle_plan
+from flowkit.extraction.resume import settle_plan
 from flowkit.frames.survey import survey
 from flowkit.types import Clip
 
@@ -134,7 +134,7 @@ def parts_of(clips: Sequence[Clip], request: ExtractRequest) -> list[Part]:
 def settle(out: Path, clips: Sequence[Clip], request: ExtractRequest, **options: bool) -> None:
     """Writes plan and survey into an output, or compares it with them."""
     surveys = survey(clips)
-    settle_plan(out, make_parts(clips, request, surveys), surveys, run_metadata(clips, request), **options)
+    settle_plan(out, make_parts(clips, request, surveys), surveys, request.metadata(clips), **options)
 
 
 def shards_of(out: Path) -> dict[str, bytes]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from flowkit.output.commit import FOLDERS, Commit, part_file
 from flowkit.output.plan_file import SCHEMA_VERSION
 from flowkit.output.shard import shard_schema
-from flowkit.output.writer import cube_column, record_of, write_commit, write_table
+from flowkit.output.writer import cube_column, put_table, write_commit
 from trainer.data import Samples
 from trainer.types import CLASSES
 
@@ -79,13 +79,13 @@ def write_out(
     for name in FOLDERS:
         (folder / name).mkdir(parents=True)
     starts = range(0, len(samples), per_shard)
-    for part, start in enumerate(starts):
+    for number, start in enumerate(starts):
         cubes = samples.cubes[start : start + per_shard].astype(dtype)
         schema = shard_schema(cubes.shape[2], cubes.shape[3], dtype, {})
-        part = {name: values[start : start + per_shard] for name, values in rows.items()}
+        some = {name: values[start : start + per_shard] for name, values in rows.items()}
         empty = [None] * len(cubes)
-        arrays = [pa.array(part.get(f.name, empty), f.type) if f.name != "cube" else cube_column(cubes) for f in schema]
-        _commit(pa.Table.from_arrays(arrays, schema=schema), folder, part)
+        arrays = [pa.array(some.get(f.name, empty), f.type) if f.name != "cube" else cube_column(cubes) for f in schema]
+        _commit(pa.Table.from_arrays(arrays, schema=schema), folder, number)
     run = {
         "schema_version": SCHEMA_VERSION,
         "parameters": {"preset": "toy"},
@@ -100,6 +100,5 @@ def write_out(
 
 def _commit(table: pa.Table, folder: Path, part: int) -> None:
     name = part_file("shards", part)
-    write_table(table, folder / name)
-    record = record_of(folder, name, table.num_rows)
+    record = put_table(folder, name, table)
     write_commit(folder, Commit(part, computed=table.num_rows, failed=0, parameters_hash="0" * 64, files=(record,)))

@@ -218,11 +218,10 @@ def test_closing_the_iterator_ends_all_threads(tmp_path):
 
 def test_single_units_on_a_device_are_those_of_the_cpu(tmp_path):
     from flowkit.extraction.part import Job
-    from flowkit.extraction.resume import run_metadata
 
     clips = dataset(tmp_path, clips=2, frames=20)
     request = ExtractRequest.parse(pairs="lag:1", size=16, params=FAST)
-    parts, metadata = parts_of(clips, request), run_metadata(clips, request)
+    parts, metadata = parts_of(clips, request), request.metadata(clips)
     for name in ("device", "cpu"):
         for folder in ("plan", "shards", "failures", "commits"):
             (tmp_path / name / folder).mkdir(parents=True)

@@ -13,7 +13,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from flowkit import _core
+import flowkit._core as _core
 from flowkit.bench.timing import Measurement
 from flowkit.motion.flow import thread_count
 from flowkit.params import PRESETS

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from flowkit import _core
+import flowkit._core as _core
 from flowkit.motion.devices import available_cpus, gpus
 
 OPTIONAL = {

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from flowkit import _core
+import flowkit._core as _core
 from flowkit.errors import FlowkitError, FrameError, InputError
 from flowkit.extraction.framing import Framing
 from flowkit.extraction.plan import Part
@@ -24,9 +24,8 @@ from flowkit.extraction.request import ExtractRequest, versions
 from flowkit.frames.prepare import prepare
 from flowkit.motion.cube import motion_cube
 from flowkit.output.commit import Commit, part_file
-from flowkit.output.files import put
 from flowkit.output.shard import failure_schema, shard_schema
-from flowkit.output.writer import cube_column, record_of, withdraw, write_commit, write_table
+from flowkit.output.writer import cube_column, put_table, withdraw, write_commit
 from flowkit.types import Pair
 
 Frame = NDArray[Any]
@@ -156,9 +155,7 @@ def commit_rows(out: Path, part: int, rows: PartRows, parameters_hash: str) -> C
     files = []
     for folder, table in (("shards", rows.shard), ("failures", rows.failures)):
         if table is not None and table.num_rows:
-            name = part_file(folder, part)
-            put(out / name, lambda path, table=table: write_table(table, path))  # type: ignore[misc]
-            files.append(record_of(out, name, table.num_rows))
+            files.append(put_table(out, part_file(folder, part), table))
     computed = rows.shard.num_rows if rows.shard is not None else 0
     commit = Commit(part, computed, rows.failures.num_rows, parameters_hash, tuple(files))
     write_commit(out, commit)

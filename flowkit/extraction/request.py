@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import importlib.metadata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import cv2
 
+from flowkit.datasets.manifest import manifest_fingerprint
 from flowkit.errors import InputError
 from flowkit.extraction.pairs import parse_plan
 from flowkit.faces.boxes import parse_face
 from flowkit.frames.prepare import parse_size
 from flowkit.motion.strain import StrainVariant
+from flowkit.output.plan_file import SCHEMA_VERSION
 from flowkit.params import TVL1Params, resolve_params
-from flowkit.types import fingerprint
+from flowkit.types import Clip, fingerprint
 
 CubeType = Literal["float32", "float16"]
 Device = Literal["cpu", "cuda"]
@@ -108,6 +110,17 @@ class ExtractRequest:
             "dtype": self.dtype,
         }
 
+    def metadata(self, clips: Sequence[Clip]) -> dict[str, Any]:
+        """What made a run of this request over these clips, as it stands in `run.json` and in each shard."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "parameters": self.to_dict(),
+            "parameters_hash": self.parameters_hash,
+            "preset": self.preset,
+            "manifest_fingerprint": manifest_fingerprint(clips),
+            "versions": versions(),
+        }
+
     @property
     def parameters_hash(self) -> str:
         """SHA-256 (hex) of `to_dict`."""
@@ -122,23 +135,6 @@ def versions() -> dict[str, str]:
     """Versions of all that takes part in making a cube."""
     packages = {name: importlib.metadata.version(name) for name in ("numpy", "pyarrow", "av", "simplejpeg")}
     return {"flowkit": software_version(), **packages, "opencv": cv2.__version__}
-
-
-def first_difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
-    """(name, value there, value here) of the first parameter in which two requests' `to_dict` differ, or None."""
-    flat_there, flat_here = dict(_flatten(there)), dict(_flatten(here))
-    for name in [*flat_here, *flat_there]:
-        if flat_there.get(name) != flat_here.get(name):
-            return name, flat_there.get(name), flat_here.get(name)
-    return None
-
-
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flatten(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def _size(size: int | tuple[int, int] | str | None) -> tuple[int, int] | None:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from flowkit.datasets import manifest_fingerprint
 from flowkit.errors import OutputError
 from flowkit.extraction.plan import Part
-from flowkit.extraction.request import ExtractRequest, first_difference, versions
 from flowkit.frames.survey import Survey
-from flowkit.output.files import put, put_text
+from flowkit.output.files import is_as_written
 from flowkit.output.plan_file import (
     PAIRS_FILE,
     PLAN_SCHEMA,
@@ -29,26 +25,13 @@ from flowkit.output.plan_file import (
     read_survey,
 )
 from flowkit.output.shard import read
-from flowkit.output.writer import record_of
-from flowkit.types import Clip
+from flowkit.output.writer import write_plan
 
 DECIDING = ("av", "simplejpeg", "opencv")
 """Packages whose version may decide a frame's grey values."""
 
 Change = dict[str, Any]
 """What is no longer as it was when the plan was made: {"what", "then", "now"}, of a clip with the survey's "column"."""
-
-
-def run_metadata(clips: Sequence[Clip], request: ExtractRequest) -> dict[str, Any]:
-    """What made a run, as it stands in `run.json` and in each shard."""
-    return {
-        "schema_version": SCHEMA_VERSION,
-        "parameters": request.to_dict(),
-        "parameters_hash": request.parameters_hash,
-        "preset": request.preset,
-        "manifest_fingerprint": manifest_fingerprint(clips),
-        "versions": versions(),
-    }
 
 
 def settle_plan(
@@ -71,53 +54,37 @@ def settle_plan(
         OutputError: naming what differs, if OUT was made with other parameters, another manifest or other frames.
         Interrupted: if OUT cannot be written.
     """
-    if not (out / RUN_FILE).exists():
-        _write_new(out, parts, surveys, metadata)
-        return
-    run = read_run(out)
-    _require_same_request(out, run, metadata)
-    _require_same_pairs(out, parts)
-    changes = [*_changed_versions(run, metadata), *_changed_clips(out, _survey_table(surveys))]
-    mended = set(read(out).failures()["clip_id"].to_pylist()) if retry_failed else set()
-    refused = [change for change in changes if not accept_changes and change["what"] not in mended]
+    pairs, surveyed = _plan_table(parts), _survey_table(surveys)
+    tables = {SURVEY_FILE: surveyed}
+    if (out / RUN_FILE).exists():
+        run = read_run(out)
+        _require_same_request(out, run, metadata)
+        _require_same_pairs(out, pairs)
+        changes = [*_changed_versions(run, metadata), *_changed_clips(out, run, surveyed)]
+        if not accept_changes:
+            _refuse(out, changes, mended={*_clips_with_failures(out), SURVEY_FILE} if retry_failed else set())
+        if not changes:
+            return
+        accepted = {"accepted_changes": [*run.get("accepted_changes", []), *changes]}
+        run |= {"versions": metadata["versions"]} | accepted
+    else:
+        run = metadata | {"plan": {"pairs": pairs.num_rows, "parts": len(parts)}}
+        tables = {PAIRS_FILE: pairs} | tables
+    write_plan(out, tables, run)
+
+
+def _clips_with_failures(out: Path) -> set[str]:
+    return set(read(out).failures()["clip_id"].to_pylist())
+
+
+def _refuse(out: Path, changes: Sequence[Change], mended: set[str]) -> None:
+    refused = [change for change in changes if change["what"] not in mended]
     if refused:
         others = f" (and {len(refused) - 1} more changes)" if len(refused) > 1 else ""
         raise OutputError(
             f"{str(out)!r} was begun with something else: {_told(refused[0])}{others}; bring that back, give another "
             "-o, or go on with --accept-changes, which is recorded (--retry-failed, where failed pairs were mended)"
         )
-    if changes:
-        _record_changes(out, run, surveys, metadata, changes)
-
-
-def _write_new(out: Path, parts: Sequence[Part], surveys: Mapping[str, Survey], metadata: dict[str, Any]) -> None:
-    pairs, survey = _plan_table(parts), _survey_table(surveys)
-    _write(out, PAIRS_FILE, pairs)
-    _write(out, SURVEY_FILE, survey)
-    plan = {
-        "pairs": pairs.num_rows,
-        "parts": len(parts),
-        "sha256": record_of(out, PAIRS_FILE, pairs.num_rows).sha256,
-        "survey_sha256": record_of(out, SURVEY_FILE, survey.num_rows).sha256,
-    }
-    put_text(out / RUN_FILE, json.dumps(metadata | {"plan": plan}, indent=1) + "\n")
-
-
-def _record_changes(
-    out: Path, run: dict[str, Any], surveys: Mapping[str, Survey], metadata: dict[str, Any], changes: list[Change]
-) -> None:
-    """The new state, and what was accepted. A kill between the two files leaves a survey that `verify` notices and
-    that this writes again."""
-    survey = _survey_table(surveys)
-    _write(out, SURVEY_FILE, survey)
-    plan = run["plan"] | {"survey_sha256": record_of(out, SURVEY_FILE, survey.num_rows).sha256}
-    accepted = [*run.get("accepted_changes", []), *changes]
-    now = run | {"plan": plan, "versions": metadata["versions"], "accepted_changes": accepted}
-    put_text(out / RUN_FILE, json.dumps(now, indent=1) + "\n")
-
-
-def _write(out: Path, name: str, table: pa.Table) -> None:
-    put(out / name, lambda path: pq.write_table(table, path, write_page_checksum=True))
 
 
 def _require_same_request(out: Path, run: dict[str, Any], metadata: dict[str, Any]) -> None:
@@ -138,14 +105,31 @@ def _require_same_request(out: Path, run: dict[str, Any], metadata: dict[str, An
         )
 
 
-def _require_same_pairs(out: Path, parts: Sequence[Part]) -> None:
+def _require_same_pairs(out: Path, pairs: pa.Table) -> None:
     # Frames that were moved as a whole are still the same frames.
-    there, here = read_plan(out).select(PLANNED), _plan_table(parts).select(PLANNED)
+    there, here = read_plan(out).select(PLANNED), pairs.select(PLANNED)
     if not there.equals(here):
         raise OutputError(
             f"{str(out)!r} was planned from other frames ({_first_change(there, here)}); "
             "bring the frames back, or give another -o"
         )
+
+
+def first_difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """(name, value there, value here) of the first parameter in which two requests' `to_dict` differ, or None."""
+    flat_there, flat_here = dict(_flatten(there)), dict(_flatten(here))
+    for name in [*flat_here, *flat_there]:
+        if flat_there.get(name) != flat_here.get(name):
+            return name, flat_there.get(name), flat_here.get(name)
+    return None
+
+
+def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
 
 
 def _changed_versions(run: dict[str, Any], metadata: dict[str, Any]) -> Iterator[Change]:
@@ -155,12 +139,12 @@ def _changed_versions(run: dict[str, Any], metadata: dict[str, Any]) -> Iterator
             yield {"what": name, "then": then, "now": now}
 
 
-def _changed_clips(out: Path, here: pa.Table) -> Iterator[Change]:
+def _changed_clips(out: Path, run: dict[str, Any], here: pa.Table) -> Iterator[Change]:
     """A change for each clip, in the plainest terms: its error, size, rate or decoder, else the frames themselves."""
-    try:
-        there = read_survey(out)
-    except OutputError:
-        yield {"what": SURVEY_FILE, "then": "whole", "now": "damaged"}
+    # A run that was killed while it recorded a change has left a survey that is not the one of run.json.
+    there = read_survey(out) if is_as_written(out / SURVEY_FILE, run["plan"]["survey_sha256"]) else None
+    if there is None:
+        yield {"what": SURVEY_FILE, "then": "as it was written", "now": "not"}
         return
     if there.equals(here):
         return

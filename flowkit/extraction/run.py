@@ -15,7 +15,7 @@ from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.part import Job
 from flowkit.extraction.plan import Part, make_parts
 from flowkit.extraction.request import ExtractRequest
-from flowkit.extraction.resume import run_metadata, settle_plan
+from flowkit.extraction.resume import settle_plan
 from flowkit.frames.survey import survey
 from flowkit.output.commit import Commit, finished
 from flowkit.output.writer import claimed, remove_temporary
@@ -115,7 +115,7 @@ def extract(
         try:
             surveys = survey(clips)
             parts = make_parts(clips, request, surveys)
-            metadata = run_metadata(clips, request)
+            metadata = request.metadata(clips)
             settle_plan(out, parts, surveys, metadata, accept_changes=accept_changes, retry_failed=retry_failed)
             return _run(parts, Job(out, request, metadata), chosen, retry_failed, report)
         except KeyboardInterrupt:

@@ -47,7 +47,19 @@ class FrameSource(Protocol):
         """The same source with what reading these frames takes, and no more: small where a clip is long."""
 
     def size(self) -> tuple[int, int]:
-        """(height, width) of the first frame, in pixels; a FrameError where it cannot be read."""
+        """(height, width) of the first frame that can be read, in pixels; a FrameError where there is none.
+
+        One frame that cannot be read shall cost its own pairs only.
+        """
+
+    def identity(self) -> str:
+        """SHA-256 (hex) that tells these frames from others put in their place; it survives a move and a copy.
+
+        Of a folder: every frame's name and size, and the content of the first, the middle and the last. Of a video: the
+        file's size, and what stands at its beginning, middle and end. A change that keeps all sizes and lies elsewhere
+        (one uncompressed frame overwritten by another) goes unnoticed: to read everything takes as long as the
+        extraction. Raises OSError where a file cannot be read.
+        """
 
     def numbers(self) -> Sequence[int]:
         """The numbers that exist, ascending; a folder may have gaps."""

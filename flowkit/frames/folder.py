@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,7 @@ import simplejpeg
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError, InputError
+from flowkit.frames.prepare import first_size
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".bmp", ".tif", ".tiff")
@@ -47,10 +49,6 @@ class FolderSource:
         self._numbers = sorted(self._names)
         self.first, self.last = self._numbers[0], self._numbers[-1]
 
-    def name_of(self, number: int) -> str:
-        """The file name of a frame that is there."""
-        return self._names[number]
-
     def only(self, numbers: Iterable[int]) -> FolderSource:
         """See `FrameSource.only`."""
         part = copy.copy(self)
@@ -59,9 +57,18 @@ class FolderSource:
         return part
 
     def size(self) -> tuple[int, int]:
-        """(height, width) of the first frame; FrameError where it cannot be decoded."""
-        height, width = self._decode(self.first, colour=False).shape
-        return height, width
+        """See `FrameSource.size`."""
+        return first_size(self.read(self._numbers))
+
+    def identity(self) -> str:
+        """See `FrameSource.identity`."""
+        names = [self._names[number] for number in self._numbers]
+        with os.scandir(self.folder) as entries:
+            sizes = {entry.name: entry.stat().st_size for entry in entries}
+        digest = hashlib.sha256("".join(f"{name}\0{sizes[name]}\0" for name in names).encode())
+        for name in dict.fromkeys((names[0], names[len(names) // 2], names[-1])):
+            digest.update((self.folder / name).read_bytes())
+        return digest.hexdigest()
 
     def numbers(self) -> Sequence[int]:
         """The numbers that have a file, ascending."""

@@ -1,8 +1,10 @@
-"""How a frame becomes the solver's input: cropped to a box, then resized."""
+"""Sizes of frames, and how a frame becomes the solver's input: cropped to a box, then resized."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import cv2
@@ -64,3 +66,14 @@ def require_inside(box: Box, size: tuple[int, ...]) -> None:
             f"box left={box.left}, top={box.top}, width={box.width}, height={box.height} is not inside "
             f"the frame of {width} x {height} px; correct the box"
         )
+
+
+def first_size(frames: Iterator[tuple[int, NDArray[Any] | FrameError]]) -> tuple[int, int]:
+    """(height, width) of the first of some frames that can be read; else the FrameError of the first one."""
+    first_error = None
+    with closing(frames):  # type: ignore[type-var]
+        for _, frame in frames:
+            if not isinstance(frame, FrameError):
+                return frame.shape[0], frame.shape[1]
+            first_error = first_error or frame
+    raise first_error or FrameError("there is no frame")

@@ -8,6 +8,7 @@ keyframe at or before it, decodes on, and takes the picture that carries the sta
 from __future__ import annotations
 
 import copy
+import hashlib
 import itertools
 import os
 from collections import deque
@@ -21,10 +22,12 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError
+from flowkit.frames.prepare import first_size
 from flowkit.frames.video_index import Key, VideoIndex, decode, index_video, video_stream
 
 _NEAR = 16
 """A keyframe at most so many frames ahead is reached by decoding on; a farther one by seeking."""
+_SAMPLE_BYTES = 1 << 16
 
 
 class VideoSource:
@@ -59,11 +62,19 @@ class VideoSource:
         return part
 
     def size(self) -> tuple[int, int]:
-        """(height, width) of the first frame as it is read; FrameError where it cannot be decoded."""
-        _, frame = next(self.read([self.first]))
-        if isinstance(frame, FrameError):
-            raise frame
-        return frame.shape[0], frame.shape[1]
+        """See `FrameSource.size`; as the frame is read, turned upright."""
+        return first_size(self.read(self.numbers()))
+
+    def identity(self) -> str:
+        """See `FrameSource.identity`."""
+        with self.path.open("rb") as file:
+            bytes_ = os.fstat(file.fileno()).st_size
+            digest = hashlib.sha256(f"{bytes_}\0".encode())
+            last = max(bytes_ - _SAMPLE_BYTES, 0)
+            for start in sorted({0, last // 2, last}):
+                file.seek(start)
+                digest.update(file.read(_SAMPLE_BYTES))
+        return digest.hexdigest()
 
     def numbers(self) -> Sequence[int]:
         """All frame numbers, ascending."""

@@ -58,7 +58,7 @@ def motion_cube(
     Args: as `flowkit.tvl1_flow`; `variant` as `flowkit.strain_magnitude`, of frames on a GPU only `standard`.
 
     Returns:
-        (n, 3, h, w) float32, or (3, h, w) for a single pair: u and v in px, strain without part. With
+        (n, 3, h, w) float32, or (3, h, w) for a single pair: u and v in px, strain without unit. With
         `return_iterations` also the iterations each pair ran, (n,) int32.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
-from flowkit import _core
+import flowkit._core as _core
 from flowkit.errors import InputError
 
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, cast, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flowkit import _core
+import flowkit._core as _core
 from flowkit.errors import InputError
 from flowkit.motion.devices import available_cpus, require_gpus
 from flowkit.motion.gpu_arrays import GpuArray, current_stream, empty, gpu_array, on_gpu

@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from flowkit import _core
+import flowkit._core as _core
 from flowkit.errors import InputError
 from flowkit.motion.devices import require_gpus
 from flowkit.motion.flow import SMALLEST_SIDE, as_array, gpu_number, require_finite, thread_count

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 from flowkit.errors import Interrupted
@@ -14,7 +16,15 @@ from flowkit.errors import Interrupted
 TEMPORARY = ".tmp-"
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file's size and SHA-256 (hex) as it was written."""
+
+    bytes: int
+    sha256: str
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> Written:
     """Writes a file whole or not at all: under a temporary name, synced, renamed, and its folder synced.
 
     Args:
@@ -26,23 +36,24 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
     temporary = path.with_name(f"{TEMPORARY}{path.name}-{uuid.uuid4().hex[:8]}")
     try:
         write(temporary)
-        sync(temporary)
+        written = sync(temporary)
         temporary.replace(path)
-        sync(path.parent)
+        sync_folder(path.parent)
     finally:
         # Should this fail too, the first error is the one to hear of, and the next run removes the file.
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+    return written
 
 
-def put(path: Path, write: Callable[[Path], None]) -> None:
+def put(path: Path, write: Callable[[Path], None]) -> Written:
     """`write_whole` for a file of a run that can be continued.
 
     Raises:
         Interrupted: if the disk is full or cannot be written.
     """
     try:
-        write_whole(path, write)
+        return write_whole(path, write)
     except OSError as error:
         raise Interrupted(unwritable(path, error)) from error
 
@@ -52,8 +63,24 @@ def put_text(path: Path, text: str) -> None:
     put(path, lambda temporary: _write_text(temporary, text))
 
 
-def sync(path: Path) -> None:
-    """Has the disk hold a file's content, or a folder's entries."""
+def is_as_written(path: Path, sha256: str) -> bool:
+    """Whether a file is there with that SHA-256 (hex)."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except FileNotFoundError:
+        return False
+
+
+def sync(path: Path) -> Written:
+    """Has the disk hold a file's content, and says what that is."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        return Written(os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def sync_folder(path: Path) -> None:
+    """Has the disk hold a folder's entries."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

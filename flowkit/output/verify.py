@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ import pyarrow as pa
 
 from flowkit.errors import OutputError
 from flowkit.output.commit import FOLDERS, Commit, FileRecord, commit_paths, part_file, read_commit
-from flowkit.output.files import TEMPORARY
+from flowkit.output.files import TEMPORARY, is_as_written
 from flowkit.output.parquet import read_table
 from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE, read_plan, read_run
 from flowkit.output.shard import METADATA_KEY
@@ -90,9 +89,9 @@ def _planned(out: Path, run: dict[str, Any], result: Verification) -> dict[int, 
     """The planned pairs by part."""
     if fingerprint(run["parameters"]) != run["parameters_hash"]:
         result.problems.append(f"{RUN_FILE}: its parameters do not have its parameters_hash; extract into another -o")
-    if _sha256(out / PAIRS_FILE) != run["plan"]["sha256"]:
+    if not is_as_written(out / PAIRS_FILE, run["plan"]["sha256"]):
         raise OutputError(f"{PAIRS_FILE} is not as it was written (its SHA-256 differs); extract into another -o")
-    if "survey_sha256" in run["plan"] and _sha256(out / SURVEY_FILE) != run["plan"]["survey_sha256"]:
+    if "survey_sha256" in run["plan"] and not is_as_written(out / SURVEY_FILE, run["plan"]["survey_sha256"]):
         result.problems.append(
             f"{SURVEY_FILE} is not as it was written (its SHA-256 differs); run the same extraction again with "
             "--accept-changes to write it anew"
@@ -155,7 +154,7 @@ def _checked_table(out: Path, file: FileRecord, run: dict[str, Any]) -> pa.Table
     size = path.stat().st_size
     if size != file.bytes:
         raise OutputError(f"{file.name} has {size} bytes, {file.bytes} were written")
-    if _sha256(path) != file.sha256:
+    if not is_as_written(path, file.sha256):
         raise OutputError(f"{file.name} is not as it was written (its SHA-256 differs)")
     table = read_table(path)
     if table.num_rows != file.rows:
@@ -187,11 +186,3 @@ def _keys(table: pa.Table) -> Iterator[_PairKey]:
 
 def _named(key: _PairKey) -> str:
     return f"the pair {key[2]} {key[3]}, {key[4]} of clip {key[1]!r}"
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise OutputError(f"{path} cannot be read ({error.strerror})") from error

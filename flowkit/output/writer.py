@@ -7,10 +7,9 @@ most, temporary files that the next run removes.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,10 +20,12 @@ from numpy.typing import NDArray
 
 from flowkit.errors import Interrupted, OutputError
 from flowkit.output.commit import FOLDERS, Commit, FileRecord, part_file
-from flowkit.output.files import TEMPORARY, put_text, sync, unwritable
-from flowkit.output.plan_file import RUN_FILE
+from flowkit.output.files import TEMPORARY, put, put_text, sync_folder, unwritable
+from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE
 
 ROW_GROUP = 32
+_CHECKSUM = {PAIRS_FILE: "sha256", SURVEY_FILE: "survey_sha256"}
+"""Under which name of a plan the checksum of each of its tables stands."""
 
 
 def cube_column(cubes: NDArray[Any]) -> pa.FixedShapeTensorArray:
@@ -62,6 +63,37 @@ def write_table(table: pa.Table, path: Path) -> None:
         raise OSError(f"{table.num_rows} rows were written and {rows} are read back")
 
 
+def put_table(out: Path, name: str, table: pa.Table) -> FileRecord:
+    """Writes a shard or a file of failures, by its name relative to OUT, whole or not at all; its record.
+
+    Raises:
+        Interrupted: if the disk is full or cannot be written.
+    """
+    written = put(out / name, lambda path: write_table(table, path))
+    return FileRecord(name=name, rows=table.num_rows, bytes=written.bytes, sha256=written.sha256)
+
+
+def write_plan(out: Path, tables: Mapping[str, pa.Table], run: dict[str, Any]) -> None:
+    """Writes tables of the plan and then `run.json`, which has their checksums and makes OUT an output.
+
+    Args:
+        tables: pairs and survey, or the survey alone, by their names relative to OUT.
+        run: what `run.json` is to hold, but for the checksums of these tables.
+
+    Raises:
+        Interrupted: if the disk is full or cannot be written.
+    """
+    checksums = {
+        _CHECKSUM[name]: put(out / name, lambda path, table=table: _write_plain(table, path)).sha256  # type: ignore[misc]
+        for name, table in tables.items()
+    }
+    put_text(out / RUN_FILE, json.dumps(run | {"plan": run["plan"] | checksums}, indent=1) + "\n")
+
+
+def _write_plain(table: pa.Table, path: Path) -> None:
+    pq.write_table(table, path, write_page_checksum=True)
+
+
 def withdraw(out: Path, part: int) -> None:
     """Removes a part's commit record, then its files: from here on the part is to be computed again.
 
@@ -73,16 +105,9 @@ def withdraw(out: Path, part: int) -> None:
         try:
             if path.exists():
                 path.unlink()
-                sync(path.parent)
+                sync_folder(path.parent)
         except OSError as error:
             raise Interrupted(unwritable(path, error)) from error
-
-
-def record_of(out: Path, name: str, rows: int) -> FileRecord:
-    """The record of a file that is at its final place."""
-    with (out / name).open("rb") as file:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return FileRecord(name=name, rows=rows, bytes=os.fstat(file.fileno()).st_size, sha256=sha256)
 
 
 def write_commit(out: Path, commit: Commit) -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from flowkit.errors import InputError
-from flowkit.extraction.request import ExtractRequest, first_difference
+from flowkit.extraction.request import ExtractRequest
+from flowkit.extraction.resume import first_difference
 
 
 def request(pairs: str = "lag:1", **changes) -> ExtractRequest:

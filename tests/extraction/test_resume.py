@@ -9,6 +9,7 @@ import pytest
 
 from flowkit.errors import OutputError
 from flowkit.extraction.request import ExtractRequest
+from flowkit.output import writer
 from flowkit.output.plan_file import read_plan
 from flowkit.params import PRESETS
 from tests.clips import dataset, frame_folder, parts_of, settle
@@ -69,6 +70,22 @@ def test_frames_that_changed_in_their_place_are_noticed(tmp_path):
     (change,) = run["accepted_changes"]
     assert (change["what"], change["column"]) == ("toy/sub02/ep01", "identity")
     assert change["then"] != change["now"]
+
+
+def test_a_kill_while_a_change_is_recorded_is_mended_by_the_same_command(tmp_path, monkeypatch):
+    clips = dataset(tmp_path / "data")
+    (tmp_path / "plan").mkdir()
+    asked = request("onset-apex")
+    settle(tmp_path, clips, asked)
+    (tmp_path / "data" / "sub02" / "img1.png").write_bytes((tmp_path / "data" / "sub01" / "img1.png").read_bytes())
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "put_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            settle(tmp_path, clips, asked, accept_changes=True)
+    with pytest.raises(OutputError, match=r"plan/survey\.parquet was as it was written and is not"):
+        settle(tmp_path, clips, asked)
+    settle(tmp_path, clips, asked, accept_changes=True)
+    settle(tmp_path, clips, asked)
 
 
 def test_another_decoder_is_noticed(tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit import _core
+import flowkit._core as _core
 from flowkit.errors import InputError
 from flowkit.extraction.engines.device_pipeline import IN_FLIGHT, DeviceMaker, DeviceMemoryError
 from flowkit.extraction.request import ExtractRequest

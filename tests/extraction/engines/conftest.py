@@ -4,7 +4,6 @@ import pytest
 
 from flowkit.extraction.part import Job
 from flowkit.extraction.request import ExtractRequest
-from flowkit.extraction.resume import run_metadata
 from tests.clips import dataset, parts_of, settle
 
 
@@ -18,4 +17,4 @@ def job(tmp_path):
         (out / folder).mkdir(parents=True)
     settle(out, clips, request)
     (tmp_path / "marks").mkdir()
-    return parts_of(clips, request), Job(out, request, run_metadata(clips, request))
+    return parts_of(clips, request), Job(out, request, request.metadata(clips))
