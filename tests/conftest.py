@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 cv2.setNumThreads(1)
-# Where pytest was started in the background SIGINT is ignored, and the commands that tests interrupt would inherit that.
+# Where pytest was started in the background SIGINT is ignored, and the commands that tests interrupt would inherit it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
