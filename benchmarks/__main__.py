@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 from benchmarks import bench_flow, bench_memory, bench_scaling, bench_strain, bench_threads, checks, page
 from benchmarks.claims import claims
+from benchmarks.journal import commit
 from flowkit import _core
 from flowkit.bench import Measurement, WrongAnswer, document, lines, machine_name, parse_threads, peers, plotted
 from flowkit.bench.plot import plot
@@ -68,14 +68,7 @@ def _measure(short: bool) -> dict[str, Any]:
     for row in () if short else bench_memory.run():
         print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
         memory.append(row)
-    return document(measured, peers()[1], commit=_commit()) | {"memory": memory}
-
-
-def _commit() -> str | None:
-    """Of the source tree, with "-dirty" where files differ from it; None outside a repository."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    found = subprocess.run(command, cwd=page.PAGE.parent, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or None
+    return document(measured, peers()[1], commit=commit()) | {"memory": memory}
 
 
 def check(measured: list[Measurement]) -> int:

@@ -1,23 +1,24 @@
-"""The GPU solver: pixel-iterations and pairs a second by size and batch, the card's own limits, the CPU beside it.
+"""Everything that is timed on a GPU: the solver by size and batch, the card's limits, peers, extraction, training.
 
-python -m benchmarks.bench_gpu [--quick] [--parts limits rates cpu extract] -o results.json
+python -m benchmarks.bench_gpu --parts limits rates cpu -o results.json --seconds 270
+
+Parts: `limits` of the card; `rates` of the solver; `cpu`, the CPU solver and cv2 on this machine; `peers` on the same
+GPU; `extract`, the command with its stages; `train`, folds of the trainer. What matters most comes first, 224x224
+before other sizes. The JSON is written after each row, and lists as not measured what no longer fits into the seconds.
 
 Frames are faces with known motion, already on the GPU; flows stay there. Every flow that is timed is checked against
 the CPU solver, times are of CUDA events, and "opencv, all iterations" is the preset without its test that stops early
 and with a median only before each warp's iterations, so that the number of pixel-iterations is known. Large batches are
-also timed with each variant of the iteration forced (docs/cuda.md). The part "extract" times `flowkit extract --gpu`
-with its stages, and needs the packages that read videos.
+also timed with each variant of the iteration forced (docs/cuda.md).
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import json
-import os
+import functools
+import math
 import statistics
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -28,31 +29,34 @@ import cv2
 import numpy as np
 
 import flowkit
-from benchmarks.__main__ import _commit
+from benchmarks import bench_gpu_extract, bench_gpu_peers, bench_gpu_train
+from benchmarks.gpu_timing import event_seconds, face_pairs, limit_tasks, memory_given_back, stacked, variant_forced
+from benchmarks.journal import Absent, Journal, Task, commit
 from flowkit import _core
-from flowkit.bench import Size, document, facial_pairs, parse_sizes
+from flowkit.bench import Size, document, parse_sizes
+from flowkit.bench.pairs import FacialPair
 from flowkit.errors import InputError
 from flowkit.motion.devices import require_gpus
 from flowkit.motion.flow import thread_count
 from flowkit.params import PRESETS, TVL1Params
 
-PARTS = ("limits", "rates", "cpu", "extract")
-SIZES = parse_sizes("64,128,224,256,340x280,640x480,1920x1080")
-BATCHES = (1, 16, 64, 1024)
+SIZES = "224,128,256,340x280,64,640x480,1920x1080"
+"""The most important first."""
+BATCHES = (64, 1024, 1, 16)
 VARIANTS = ("resident", "tiled", "tiled:5", "tiled:10")
 MOST_PIXELS = 1024 * 340 * 280
 """Of a batch; larger ones say nothing new."""
 ALL = PRESETS["opencv"].replace(epsilon=0.0, outer_iterations=1, inner_iterations=300)
 SOLVERS: dict[str, TVL1Params] = {
     "opencv": PRESETS["opencv"],
-    "opencv, fast rounding": PRESETS["opencv"].replace(rounding="fast"),
-    "opencv, all iterations": ALL,
-    "opencv, all iterations, fast rounding": ALL.replace(rounding="fast"),
-    "opencv-cuda": PRESETS["opencv-cuda"],
     "micro": PRESETS["micro"],
     "fast": PRESETS["fast"],
+    "opencv-cuda": PRESETS["opencv-cuda"],
+    "opencv, all iterations": ALL,
+    "opencv, fast rounding": PRESETS["opencv"].replace(rounding="fast"),
+    "opencv, all iterations, fast rounding": ALL.replace(rounding="fast"),
 }
-ROUNDS = 5
+MAIN = ("opencv", "micro", "fast", "opencv-cuda")
 AGREEMENT_PX, FEW_PX = 1e-4, 1e-3
 """Mean difference from the CPU solver, and what 99.9 % of the pixels stay below."""
 
@@ -61,40 +65,38 @@ def main() -> int:
     options = _options()
     try:
         gpu = require_gpus("python -m benchmarks.bench_gpu")[0]
+        sizes = parse_sizes(options.sizes)
     except InputError as error:
         print(error, file=sys.stderr)
         return error.exit_code
     print(gpu, flush=True)
-    found: dict[str, Any] = {"gpu": str(gpu), "driver": _driver(), "rates": []}
-    parts: dict[str, Callable[[], Any]] = {
-        "limits": lambda: dict(_limits()),
-        "rates": lambda: [_told(row) for row in _rates(options.quick)],
-        "cpu": _cpu,
-        "extract": lambda: _extract(500 if options.quick else 4000),
+    parts: dict[str, Callable[[], Sequence[Task]]] = {
+        "limits": limit_tasks,
+        "rates": lambda: list(_rate_tasks(sizes, options.batches or BATCHES, options.solvers, options.variants)),
+        "cpu": lambda: list(_cpu_tasks()),
+        "peers": lambda: bench_gpu_peers.tasks(
+            sizes, options.batches or bench_gpu_peers.BATCHES, [name for name in options.solvers if name in PRESETS]
+        ),
+        "extract": bench_gpu_extract.tasks,
+        "train": bench_gpu_train.tasks,
     }
-    for part in options.parts:
-        found[part] = parts[part]()
-        if part != "rates":
-            print(json.dumps({part: found[part]}), flush=True)
-        if options.out:
-            options.out.write_text(json.dumps(document([], {}, commit=_commit()) | found, indent=1) + "\n")
-    wrong = [row for row in found["rates"] if not row["agrees"]]
-    for row in wrong:
-        print(f"wrong answer: {row}", file=sys.stderr)
-    return 1 if wrong else 0
+    about = document([], {}, commit=commit()) | {"gpu": str(gpu), "cuda": _cuda(), "seconds_given": options.seconds}
+    del about["measurements"]
+    journal = Journal(options.out, about, options.seconds if options.seconds is not None else math.inf)
+    return journal.run([task for part in options.parts for task in parts[part]()])
 
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bench_gpu", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="224x224 only")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=" ".join(PARTS))
-    parser.add_argument("-o", "--out", type=Path, help="write the figures as JSON to this file")
+    parts = ("limits", "rates", "cpu", "peers", "extract", "train")
+    parser.add_argument("--parts", nargs="+", choices=parts, default=parts, metavar="PART", help=" ".join(parts))
+    parser.add_argument("--seconds", type=float, help="start nothing that would end later; no limit by default")
+    parser.add_argument("--sizes", default=SIZES, help=f"in the order of their worth; {SIZES}")
+    parser.add_argument("--batches", type=int, nargs="+", metavar="N", help=f"of pairs; {BATCHES} by default")
+    parser.add_argument("--solvers", nargs="+", choices=SOLVERS, default=list(SOLVERS), help="all by default")
+    parser.add_argument("--variants", nargs="*", default=VARIANTS, help="of the iteration, forced; all by default")
+    parser.add_argument("-o", "--out", type=Path, help="write the figures as JSON to this file, after each of them")
     return parser.parse_args()
-
-
-def _told(row: dict[str, Any]) -> dict[str, Any]:
-    print(json.dumps(row), flush=True)
-    return row
 
 
 def pixel_iterations(params: TVL1Params, size: Size) -> int | None:
@@ -106,47 +108,65 @@ def pixel_iterations(params: TVL1Params, size: Size) -> int | None:
     return each * sum(height * width for height, width in levels)
 
 
-def _rates(quick: bool) -> Iterator[dict[str, Any]]:
-    for size in parse_sizes("224") if quick else SIZES:
-        large = size.pixels > 1_000_000
-        pairs = facial_pairs(size, (0.5,), (1,)) if large else facial_pairs(size)
-        faces = [np.stack([getattr(pair, name) for pair in pairs]) for name in ("frame0", "frame1")]
-        batches = [batch for batch in BATCHES if batch * size.pixels <= MOST_PIXELS]
-        for name, params in SOLVERS.items():
-            if large and "all iterations" in name:
+def _rate_tasks(
+    sizes: Sequence[Size], batches: Sequence[int], solvers: Sequence[str], variants: Sequence[str]
+) -> Iterator[Task]:
+    """Ranks: the first size; its variants; the main solvers at other sizes; the rest."""
+    for size in sizes:
+        fitting = [batch for batch in batches if batch == 1 or batch * size.pixels <= MOST_PIXELS]
+        for solver in solvers:
+            if size.pixels > 1_000_000 and "all iterations" in solver:
                 continue
-            expected = flowkit.tvl1_flow(*faces, params=params)
-            common = {"solver": name, "size": str(size)}
-            for batch in batches:
-                yield common | _rate(faces, expected, batch, params)
-            for variant in VARIANTS:
-                with _variant(variant), contextlib.suppress(ValueError):  # too large to be resident
-                    yield common | _rate(faces, expected, batches[-1], params) | {"variant": variant}
+            first, main = size == sizes[0], solver in MAIN
+            for batch in fitting:
+                yield _rate_task(size, solver, batch, None, 1 if first else 3 if main else 4)
+            for variant in variants:
+                yield _rate_task(size, solver, max(fitting), variant, 2 if first else 4 if main else 5)
 
 
-@contextlib.contextmanager
-def _variant(name: str) -> Iterator[None]:
-    os.environ["FLOWKIT_CUDA_VARIANT"] = name
-    try:
-        yield
-    finally:
-        del os.environ["FLOWKIT_CUDA_VARIANT"]
+def _rate_task(size: Size, solver: str, batch: int, variant: str | None, rank: int) -> Task:
+    what = {"part": "rates", "solver": solver, "size": str(size), "batch": batch, "variant": variant}
+    return Task(
+        what,
+        lambda: _rate(size, solver, batch, variant),
+        work=batch * size.pixels,
+        kind=solver,
+        prepare=lambda: _expected(size, solver),
+        rank=rank,
+    )
 
 
-def _rate(faces: Sequence[np.ndarray], expected: np.ndarray, batch: int, params: TVL1Params) -> dict[str, Any]:
-    """Pairs a second of a batch made of these faces over and over, and how far the flow is from the CPU's."""
+@functools.lru_cache(maxsize=16)
+def _faces(size: Size) -> Sequence[FacialPair]:
+    return face_pairs(size)
+
+
+@functools.lru_cache(maxsize=64)
+def _expected(size: Size, solver: str) -> np.ndarray:
+    pairs = _faces(size)
+    return flowkit.tvl1_flow(*stacked(pairs, len(pairs)), params=SOLVERS[solver])
+
+
+def _rate(size: Size, solver: str, batch: int, variant: str | None) -> Mapping[str, Any]:
+    """Pairs a second of a batch made of the faces over and over, and how far the flow is from the CPU's."""
     import cupy
 
-    frames = [cupy.asarray(np.resize(face, (batch, *face.shape[1:]))) for face in faces]
-    seconds, flow = _timed(lambda: flowkit.tvl1_flow(*frames, params=params))
-    difference = np.abs(cupy.asnumpy(flow[: len(expected)]) - expected[:batch])
-    height, width = expected.shape[2:]
-    work = pixel_iterations(params, Size(height, width))
+    params, expected = SOLVERS[solver], _expected(size, solver)
+    with memory_given_back(), variant_forced(variant):
+        frames = [cupy.asarray(frames) for frames in stacked(_faces(size), batch)]
+        try:
+            seconds, flow = event_seconds(lambda: flowkit.tvl1_flow(*frames, params=params))
+        except ValueError as error:
+            if variant != "resident":
+                raise
+            raise Absent(f"too large to be resident: {error}") from error
+        difference = np.abs(cupy.asnumpy(flow[: len(expected)]) - expected[:batch])
+    work = pixel_iterations(params, size)
     return {
-        "batch": batch,
         "pairs_per_s": batch / statistics.median(seconds),
         "fastest": batch / min(seconds),
         "slowest": batch / max(seconds),
+        "rounds": len(seconds),
         "pixel_iterations_per_s": work * batch / statistics.median(seconds) if work else None,
         "mean_difference_px": float(difference.mean()),
         "most_difference_px": float(difference.max()),
@@ -154,52 +174,24 @@ def _rate(faces: Sequence[np.ndarray], expected: np.ndarray, batch: int, params:
     }
 
 
-def _timed(call: Callable[[], Any]) -> tuple[list[float], Any]:
-    """Seconds of each round by CUDA events, and the last answer."""
-    import cupy
-
-    answer = call()
-    seconds = []
-    for _ in range(ROUNDS):
-        start, end = cupy.cuda.Event(), cupy.cuda.Event()
-        start.record()
-        answer = call()
-        end.record()
-        end.synchronize()
-        seconds.append(1e-3 * cupy.cuda.get_elapsed_time(start, end))
-    return seconds, answer
-
-
-def _limits() -> Iterator[tuple[str, float]]:
-    """What the card does at most, measured: bytes copied (read and written) and multiply-adds a second."""
-    import cupy
-
-    source, target = cupy.ones(1 << 28, np.float32), cupy.empty(1 << 28, np.float32)
-    seconds, _ = _timed(lambda: cupy.copyto(target, source))
-    yield "copied_bytes_per_s", 2 * source.nbytes / min(seconds)
-    threads, blocks, steps, chains = 256, 132 * 32, 4096, 8
-    lines = "".join(f"a{i} = fmaf(a{i}, x, y);" for i in range(chains))
-    code = f"""extern "C" __global__ void chains(float* out, float x, float y) {{
-      float {", ".join(f"a{i} = threadIdx.x + {i}.0f" for i in range(chains))};
-      for (int k = 0; k < {steps}; ++k) {{ {lines} }}
-      out[blockIdx.x * blockDim.x + threadIdx.x] = {" + ".join(f"a{i}" for i in range(chains))};
-    }}"""
-    kernel, out = cupy.RawKernel(code, "chains"), cupy.empty(threads * blocks, np.float32)
-    seconds, _ = _timed(lambda: kernel((blocks,), (threads,), (out, np.float32(0.999), np.float32(0.001))))
-    yield "multiply_adds_per_s", threads * blocks * steps * chains / min(seconds)
-
-
-def _cpu() -> dict[str, Any]:
+def _cpu_tasks() -> Iterator[Task]:
     """Pairs a second at 224x224 on all CPUs of this machine: this solver, and cv2's with one object a thread."""
-    threads = thread_count(None)
-    pairs = facial_pairs(Size(224, 224))
-    frames0, frames1 = (np.stack([getattr(pair, name) for pair in pairs * threads]) for name in ("frame0", "frame1"))
-    found: dict[str, Any] = {"threads": threads, "simd": _core.simd_level()}
     for preset in ("opencv", "micro", "fast"):
-        seconds = _best(lambda preset=preset: flowkit.tvl1_flow(frames0, frames1, preset=preset))
-        found[f"flowkit {preset}, pairs_per_s"] = len(frames0) / seconds
+        yield Task({"part": "cpu", "method": f"flowkit {preset}"}, lambda preset=preset: _cpu(preset), rank=2)
+    yield Task({"part": "cpu", "method": "cv2 DualTVL1"}, _cpu_opencv, rank=2)
+
+
+def _cpu(preset: str) -> Mapping[str, Any]:
+    threads = thread_count(None)
+    frames = stacked(_faces(Size(224, 224)), 8 * threads)
+    seconds = _best(lambda: flowkit.tvl1_flow(*frames, preset=preset))
+    return {"threads": threads, "simd": _core.simd_level(), "pairs_per_s": len(frames[0]) / seconds}
+
+
+def _cpu_opencv() -> Mapping[str, Any]:
     if not hasattr(cv2, "optflow"):
-        return found | {"cv2 DualTVL1": f"absent: OpenCV {cv2.__version__} without its contributed modules"}
+        raise Absent(f"OpenCV {cv2.__version__} is here without its contributed modules")
+    threads, pairs = thread_count(None), _faces(Size(224, 224))
     cv2.setNumThreads(1)
     mine = [cv2.optflow.DualTVL1OpticalFlow.create() for _ in range(threads)]
 
@@ -209,7 +201,7 @@ def _cpu() -> dict[str, Any]:
 
     with ThreadPoolExecutor(threads) as pool:
         seconds = _best(lambda: list(pool.map(share, range(threads))))
-    return found | {"cv2 DualTVL1, pairs_per_s": threads * len(pairs) / seconds}
+    return {"threads": threads, "pairs_per_s": threads * len(pairs) / seconds}
 
 
 def _best(call: Callable[[], Any]) -> float:
@@ -222,41 +214,7 @@ def _best(call: Callable[[], Any]) -> float:
     return min(taken)
 
 
-def _extract(count: int) -> dict[str, Any]:
-    """`flowkit extract --gpu` over `count` pairs of 224x224 in PNG files: pairs a second, and each stage's seconds."""
-    from flowkit.extraction.engines.cuda import cuda_devices
-    from flowkit.extraction.engines.device_pipeline import GpuEngine
-    from flowkit.extraction.run import extract
-    from flowkit.output.verify import verify
-
-    faces = facial_pairs(Size(224, 224))
-    with tempfile.TemporaryDirectory() as folder:
-        clips = Path(folder) / "clips"
-        _write_clips(clips, [frame for pair in faces for frame in (pair.frame0, pair.frame1)], count)
-        engine = GpuEngine(cuda_devices(), thread_count(None))
-        summary = extract(clips, Path(folder) / "out", pairs="lag:1", engine=engine, device="cuda")
-        sound = verify(Path(folder) / "out").ok
-    return {
-        "pairs": summary.computed,
-        "failed": summary.failed,
-        "verified": sound,
-        "pairs_per_s": summary.pairs_per_second,
-        "busy_s": dict(engine.busy_s),
-        "threads": {"decode": thread_count(None), "write": 2},
-    }
-
-
-def _write_clips(folder: Path, frames: Sequence[np.ndarray], count: int, length: int = 100) -> None:
-    """Clips of up to `length` pairs each, as numbered PNG files."""
-    for clip in range(-(-count // length)):
-        here = folder / f"clip{clip:03d}"
-        here.mkdir(parents=True)
-        for number in range(min(length, count - clip * length) + 1):
-            frame = frames[(clip + number) % len(frames)]
-            cv2.imwrite(str(here / f"{number:05d}.png"), frame, [cv2.IMWRITE_PNG_COMPRESSION, 1])
-
-
-def _driver() -> Mapping[str, int]:
+def _cuda() -> Mapping[str, int]:
     import cupy
 
     runtime = cupy.cuda.runtime

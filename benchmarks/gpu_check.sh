@@ -1,71 +1,160 @@
 #!/usr/bin/env bash
-# Builds flowkit for this machine's GPU, tests it there, runs the sanitizer and the benchmarks: everything that needs a GPU.
+# Everything that needs a GPU: builds flowkit for it, tests it there, runs the sanitizer and the benchmarks.
 #
 #   benchmarks/gpu_check.sh OUT [WHEELS]
 #
-# OUT gets a log of each step, bench_gpu.json and bench_extract.json. WHEELS is a folder of wheels for packages that are missing where there is no
-# package registry. The exit code is 0 if every step passed; a step that fails does not keep the next from running. The
-# environment may set PYTHON (python3), STEPS ("build test sanitize bench extract") and CUDAARCHS (90).
+#   call  step      limit, s  what it does                                                  leaves in OUT
+#   1, 2  build     150       compiles for CUDAARCHS; nothing where these sources are built  build.log
+#   1     test      240       tests/gpu, of which none may skip for want of a GPU            test.log
+#   1     sanitize  180       memcheck, racecheck, synccheck, initcheck over `-m sanitizer`  sanitize.log
+#   2     bench     300       the card's limits, the solver by size and batch, the CPU       bench.json
+#   2     peers     120       cuCIM and cv2.cuda beside flowkit, speed and true error        peers.json
+#   3     extract   120       flowkit extract --gpu, with the seconds of each stage          extract.json
+#   3     train     120       three folds of the trainer                                     train.json
+#
+# Where a call may take ten minutes, make three:
+#
+#   WITHIN=580 STEPS="build test sanitize" benchmarks/gpu_check.sh OUT
+#   WITHIN=580 STEPS="build bench peers"   benchmarks/gpu_check.sh OUT
+#   WITHIN=580 STEPS="build extract train" benchmarks/gpu_check.sh OUT
+#
+# Each step prints its summary line, which OUT/summary.txt collects; a step that fails does not keep the next from running.
+# The exit code is the number of steps that failed. Benchmarks write their JSON after each row, and start nothing that
+# would end after their limit. WHEELS is a folder of wheels for packages that are missing where there is no package
+# registry, such as cuCIM. The environment may set
+#   PYTHON (python3), SANITIZER (compute-sanitizer), CUDAARCHS (90), STEPS (all of the above),
+#   WITHIN, seconds for all steps together, and LIMITS, other limits, as "test=400 bench=60",
+#   TESTS, what the step test gives to pytest (tests/gpu), PARTS of the step bench (limits rates cpu), and BENCH, further
+#   options of benchmarks.bench_gpu.
 set -uo pipefail
 cd "$(dirname "$0")/.."
-out=$(mkdir -p "${1:?give a folder for the results}" && cd "$1" && pwd)
+out=$(mkdir -p "${1:?give a folder for the results}" && cd "$1" && pwd) || exit 100
 wheels=${2:+$(cd "$2" && pwd)}
 python=${PYTHON:-python3}
-steps=${STEPS:-build test sanitize bench extract}
-export CUDAARCHS=${CUDAARCHS:-90} PYTHONUNBUFFERED=1
-site=$(mktemp -d)
-export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}"
+sanitizer=${SANITIZER:-compute-sanitizer}
+all="build test sanitize bench peers extract train"
+steps=${STEPS:-$all}
+within=${WITHIN:-86400}
+export CUDAARCHS=${CUDAARCHS:-90} PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 FLOWKIT_REQUIRE_GPU=1
 failed=()
 
-step() { # the name of a function below, and the seconds it may take
-  local name=$1 limit=$2 start=$SECONDS
-  [[ " $steps " == *" $name "* ]] || return 0
-  echo "== $name"
-  timeout "$limit" bash -c "$name" >"$out/$name.log" 2>&1
-  local code=$?
-  tail -n 12 "$out/$name.log"
-  echo "== $name: exit $code after $((SECONDS - start)) s"
-  [[ $code == 0 ]] || failed+=("$name")
-}
+for name in $steps; do
+  [[ " $all " == *" $name "* ]] || { echo "STEPS: no step is called $name; there are $all" >&2; exit 100; }
+done
 
-build() {
-  if [[ -n "$wheels" ]]; then
-    "$python" -m pip install -q --no-index --no-deps --target "$site" "$wheels"/*.whl || return
-  fi
-  # In a new folder: an earlier build may have been one without CUDA.
-  "$python" -m pip install -q --no-build-isolation --no-deps --no-index --target "$site" -C build-dir="$(mktemp -d)" \
-    -C cmake.define.FLOWKIT_CUDA=on . || return
-  # From elsewhere, so that the installed package is found and not the source folder, which has no extension.
-  cd "$site" && "$python" -c "import flowkit.cli.doctor as d; [print(*row, sep=': ') for row in d.report()]"
-}
+# One folder for each state of the sources, so that they are built once.
+FLOWKIT_COMMIT=$(git describe --always --dirty --abbrev=12 2>/dev/null)
+export FLOWKIT_COMMIT
+state=$({
+  find csrc cmake build_support flowkit trainer CMakeLists.txt pyproject.toml -type f ! -name '*.pyc' ! -name '*.so' -print0 | sort -z | xargs -0 cat
+  "$python" -VV
+  echo "$CUDAARCHS $wheels"
+} | sha256sum | cut -c 1-16)
+site="$PWD/build/gpu_check/$state"
+export PYTHONPATH="$site${PYTHONPATH:+:$PYTHONPATH}"
 
 # Tests and benchmarks run from a copy without flowkit's source, against what was built.
 work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
 cp -r tests benchmarks pyproject.toml "$work"
 
-test() {
-  "$python" -m pytest -q -p no:cacheprovider tests/gpu | tee "$site/tests" && ! grep -q "no usable GPU" "$site/tests"
+step() { # runs the function step_NAME within so many seconds
+  # (the prefix, because an exported function called test would be every child's `test`)
+  local name=$1 limit=$2 start=$SECONDS code=0 log=$out/$1.log given word
+  [[ " $steps " == *" $name "* ]] || return 0
+  for given in ${LIMITS:-}; do [[ "${given%%=*}" == "$name" ]] && limit=${given#*=}; done
+  ((limit > within - SECONDS)) && limit=$((within - SECONDS))
+  if ((limit < 1)); then
+    summary "$name: FAILED, not run: the $within s of WITHIN are used"
+    return
+  fi
+  if [[ $name != build && ! -e "$site/.built" ]]; then
+    summary "$name: FAILED, not run: these sources are not built, which the step build does"
+    return
+  fi
+  export limit
+  (cd "$([[ $name == build ]] && pwd || echo "$work")" && timeout -k 10 "$limit" bash -uo pipefail -c "step_$name" </dev/null) >"$log" 2>&1
+  code=$?
+  case $code in
+    0) word=passed ;;
+    124 | 137) word="FAILED, stopped at its limit of $limit s" ;;
+    *) word="FAILED, exit $code" ;;
+  esac
+  [[ $code == 0 ]] || { tail -n 25 "$log" && echo; } # what was stopped may have begun a line
+  summary "$name: $word after $((SECONDS - start)) s of $limit: $(grep . "$log" | tail -n 1)"
 }
 
-sanitize() {
-  local tool=${SANITIZER:-compute-sanitizer}
-  command -v "$tool" >/dev/null || { echo "no $tool here"; return 1; }
-  for check in memcheck racecheck initcheck; do
+summary() {
+  echo "== $1" | tee -a "$out/summary.txt"
+  [[ "$1" != *": FAILED"* ]] || failed+=("${1%%:*}")
+}
+
+step_build() {
+  if [[ ! -e "$site/.built" ]]; then
+    rm -rf "$site" && mkdir -p "$site" || return
+    if [[ -n "$wheels" ]]; then
+      "$python" -m pip install -q --no-index --no-deps --target "$site" "$wheels"/*.whl || return
+    fi
+    "$python" -m pip install -q --no-build-isolation --no-deps --no-index --target "$site" -C build-dir="$site.tmp" \
+      -C cmake.define.FLOWKIT_CUDA=on . || return
+    rm -rf "$site.tmp"
+  fi
+  # From elsewhere: the source folder has a flowkit too, and perhaps another one is installed.
+  cd "$site" && "$python" -c "
+import flowkit.cli.doctor, pathlib, sys
+here = pathlib.Path(flowkit.__file__).parent.parent
+if here != pathlib.Path(sys.argv[1]):
+    sys.exit(f'flowkit comes from {here} and not from what was built, {sys.argv[1]}')
+for row in flowkit.cli.doctor.report():
+    print(*row, sep=': ')
+print('built', here, 'for sm', (flowkit.cli.doctor._core.cuda_build or ('', 'none: without CUDA'))[1])
+" "$site" && touch "$site/.built"
+}
+
+tests() { # the tool that runs Python, if any, then pytest's options; a run in which nothing passed has failed
+  "$@" -p no:cacheprovider -W default 2>&1 | tee "$work/tests.log" && grep -q " passed" "$work/tests.log"
+}
+
+step_test() {
+  # shellcheck disable=SC2086 # several words
+  tests "$python" -m pytest -v --tb=short --durations=10 ${TESTS:-tests/gpu}
+}
+
+step_sanitize() {
+  command -v "$sanitizer" >/dev/null || { echo "$sanitizer is not here: it is part of the CUDA toolkit"; return 1; }
+  local check code=0 word results=""
+  for check in memcheck racecheck synccheck initcheck; do
     echo "-- $check"
-    "$tool" --tool "$check" --error-exitcode 1 "$python" -m pytest -q -x tests/gpu/test_tvl1.py -k sanitizer || return
+    word=passed
+    tests timeout -k 10 $((limit / 4 + 1)) "$sanitizer" --tool "$check" --target-processes all --error-exitcode 1 \
+      "$python" -m pytest -q -x --tb=short -m sanitizer tests/gpu || { word=FAILED && code=1; }
+    results+="$check $word, "
   done
+  echo "${results%, }"
+  return $code
 }
 
-bench() { "$python" -m benchmarks.bench_gpu --parts limits rates cpu -o "$out/bench_gpu.json"; }
-extract() { "$python" -m benchmarks.bench_gpu --parts extract -o "$out/bench_extract.json"; }
+measure() { # into OUT/NAME.json, the parts given
+  local name=$1
+  shift
+  # shellcheck disable=SC2086 # several words
+  "$python" -m benchmarks.bench_gpu --seconds $((limit * 9 / 10)) -o "$out/$name.json" --parts "$@" ${BENCH:-}
+}
 
-export -f build test sanitize bench extract
-export out wheels python site
-step build 300
-cd "$work" || exit 1
-step test 300
-step sanitize 400
-step bench 500
+# shellcheck disable=SC2086 # several words
+step_bench() { measure bench ${PARTS:-limits rates cpu}; }
+step_peers() { measure peers peers --sizes 224,128,640x480; }
+step_extract() { measure extract extract; }
+step_train() { measure train train; }
+
+export -f tests measure step_build step_test step_sanitize step_bench step_peers step_extract step_train
+export out wheels python sanitizer site work
+step build 150
+step test 240
+step sanitize 180
+step bench 300
+step peers 120
 step extract 120
+step train 120
 [[ ${#failed[@]} == 0 ]] && echo "all steps passed" || echo "failed: ${failed[*]}"
 exit ${#failed[@]}

@@ -31,6 +31,8 @@ LAUNCH = 2000
 class Costs:
     instructions: float
     """A pixel and iteration: the loop in the SASS of sm_90, by 16 pixels, all of it counted."""
+    wavefronts: float
+    """Of shared memory, a warp and iteration at 224 x 224: PTX executed, each access by the banks it meets."""
     others: float
     """All other programs, instructions a pixel of the finest level: PTX executed for facial pairs of 224 x 224."""
     iterations: dict[str, float]
@@ -38,10 +40,10 @@ class Costs:
 
 
 COSTS = {
-    "opencv": Costs(144, 13_600, {"": 106, "1920x1080": 68}),
-    "opencv-cuda": Costs(118, 7_200, {"": 80}),
-    "micro": Costs(91, 9_400, {}),
-    "fast": Costs(91, 6_300, {}),
+    "opencv": Costs(144, 207, 13_600, {"": 106, "1920x1080": 68}),
+    "opencv-cuda": Costs(118, 207, 7_200, {"": 80}),
+    "micro": Costs(91, 191, 9_400, {}),
+    "fast": Costs(91, 191, 6_300, {}),
 }
 ROWS = [
     *((preset, size, "") for preset in COSTS for size in ("128x128", "224x224", "340x280")),
@@ -64,7 +66,7 @@ def _row(preset: str, size: Size, variant: str) -> str:
     plans = _core.iteration_plans(size.height, size.width, params.to_dict(), {"variant": variant})
     levels = _core.pyramid_sizes(size.height, size.width, params.to_dict())
     work = sum(each * height * width for height, width in levels)
-    clocks = sum(_iteration(plan, costs.instructions, each) for plan in plans)
+    clocks = sum(_iteration(plan, costs, each) for plan in plans)
     clocks += costs.others * size.pixels / (SCHEDULERS * LANES)
     pairs = MULTIPROCESSORS * CLOCK_HZ / clocks
     moved = sum(_bytes(plan, each) for plan in plans) / work
@@ -73,10 +75,11 @@ def _row(preset: str, size: Size, variant: str) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def _iteration(plan: dict[str, Any], instructions: float, iterations: float) -> float:
+def _iteration(plan: dict[str, Any], costs: Costs, iterations: float) -> float:
     """Clocks of one multiprocessor that a level's iterations take, those of idle ones counted in."""
     warps = plan["threads"] // LANES
-    each = ceil(warps / SCHEDULERS) * CELL * instructions
+    issue, shared = ceil(warps / SCHEDULERS) * CELL * costs.instructions, warps * costs.wavefronts
+    each = max(issue, shared)
     if plan["variant"] == "resident":
         ranks = plan["ranks"]
         at_once = MULTIPROCESSORS if ranks == 1 else sum(cluster // ranks for cluster in CLUSTERS_OF)

@@ -21,14 +21,18 @@ DeviceLimits limits_from(const py::dict& d) {
   return limits;
 }
 
-// limits may also have order: "forward" or "reverse", in which the threads of a phase run.
+Order order_from(const py::dict& options) {
+  const std::map<std::string, Order> known = {
+      {"forward", Order::forward}, {"reverse", Order::reverse}, {"shuffled", Order::shuffled}};
+  return options.contains("order") ? choice(options, "order", known) : Order::forward;
+}
+
+// limits may also have order: "forward", "reverse" or "shuffled", in which teams and the threads of a phase run.
 py::tuple tvl1_flow(const py::array& frames0, const py::array& frames1, const py::dict& params, double lo, double hi,
                     const std::optional<Floats>& initial_flow, const py::dict& limits) {
   const Size size = size_of(frames0);
   const py::ssize_t n = frames0.shape(0);
-  const std::map<std::string, ThreadOrder> orders = {{"forward", ThreadOrder::forward},
-                                                     {"reverse", ThreadOrder::reverse}};
-  const ThreadOrder order = limits.contains("order") ? choice(limits, "order", orders) : ThreadOrder::forward;
+  const Order order = order_from(limits);
   Floats flow({n, py::ssize_t{2}, frames0.shape(1), frames0.shape(2)});
   py::array_t<int32_t> iterations(n);
   const BatchArguments arguments = {{frame_batch(frames0), frame_batch(frames1)},
@@ -51,6 +55,14 @@ py::array flow_feature(const std::string& name, const Floats& flow) {
   py::array out = feature_array(feature, flow);
   flow_feature_blocks(feature, flow.data(), flow_size(flow), static_cast<int>(flow.shape(0)), out.mutable_data());
   return out;
+}
+
+// flow: (n, 2, h, w). (n) uint8; options: order, as of tvl1_flow.
+py::array_t<std::uint8_t> flow_finite(const Floats& flow, const py::dict& options) {
+  py::array_t<std::uint8_t> finite(flow.shape(0));
+  flow_finite_blocks(flow.data(), flow_size(flow), static_cast<int>(flow.shape(0)), finite.mutable_data(),
+                     order_from(options));
+  return finite;
 }
 
 // How each level would be iterated, full resolution first, as dicts.
@@ -90,6 +102,7 @@ void bind_blocks(py::module_& m) {
   m.def("tvl1_flow_blocks", &tvl1_flow, py::arg("frames0"), py::arg("frames1"), py::arg("params"), py::arg("lo"),
         py::arg("hi"), py::arg("initial_flow"), py::arg("limits"));
   m.def("flow_feature_blocks", &flow_feature, py::arg("feature"), py::arg("flow"));
+  m.def("flow_finite_blocks", &flow_finite, py::arg("flow"), py::arg("options"));
   m.def("iteration_plans", &plans, py::arg("height"), py::arg("width"), py::arg("params"), py::arg("limits"));
   m.def("scalar_arithmetic", &scalar_arithmetic, py::arg("name"), py::arg("a"), py::arg("b"));
 }

@@ -19,7 +19,10 @@ namespace {
 py::tuple cuda_device_list() {
   py::list devices;
 #if defined(FLOWKIT_WITH_CUDA)
-  const Devices found = cuda_devices();
+  const Devices found = [] {
+    py::gil_scoped_release release;
+    return cuda_devices();
+  }();
   for (const DeviceInfo& d : found.devices)
     devices.append(py::make_tuple(d.name, std::to_string(d.major) + "." + std::to_string(d.minor), d.memory_bytes));
   return py::make_tuple(devices, found.problem);
@@ -59,7 +62,9 @@ FrameBatch device_frames(std::uintptr_t address, const std::string& dtype, const
 
 std::size_t workspace_bytes(int height, int width, int n, const py::dict& params, int device) {
 #if defined(FLOWKIT_WITH_CUDA)
-  return tvl1_workspace_bytes({width, height}, n, params_from(params), device);
+  const TVL1Params p = params_from(params);
+  py::gil_scoped_release release;  // the first call loads the kernels
+  return tvl1_workspace_bytes({width, height}, n, p, device);
 #else
   (void)height, (void)width, (void)n, (void)params, (void)device;
   no_cuda();
@@ -99,6 +104,19 @@ void feature_cuda(const std::string& name, std::uintptr_t flow, int n, int heigh
                     {device, pointer<void>(stream)});
 #else
   (void)name, (void)flow, (void)n, (void)height, (void)width, (void)out, (void)stream, (void)device;
+  no_cuda();
+#endif
+}
+
+// Addresses are of the device's memory; asynchronous too.
+void finite_cuda(std::uintptr_t flow, int n, int height, int width, std::uintptr_t finite, std::uintptr_t stream,
+                 int device) {
+#if defined(FLOWKIT_WITH_CUDA)
+  py::gil_scoped_release release;
+  flow_finite_cuda(pointer<const float>(flow), {width, height}, n, pointer<std::uint8_t>(finite),
+                   {device, pointer<void>(stream)});
+#else
+  (void)flow, (void)n, (void)height, (void)width, (void)finite, (void)stream, (void)device;
   no_cuda();
 #endif
 }
@@ -147,6 +165,8 @@ void bind_cuda(py::module_& m) {
         py::arg("workspace_ptr"), py::arg("workspace_bytes"), py::arg("stream"), py::arg("device"));
   m.def("flow_feature_cuda", &feature_cuda, py::arg("feature"), py::arg("flow_ptr"), py::arg("n"), py::arg("height"),
         py::arg("width"), py::arg("out_ptr"), py::arg("stream"), py::arg("device"));
+  m.def("flow_finite_cuda", &finite_cuda, py::arg("flow_ptr"), py::arg("n"), py::arg("height"), py::arg("width"),
+        py::arg("finite_ptr"), py::arg("stream"), py::arg("device"));
   m.def("flow_feature_on_gpu", &feature_on_gpu, py::arg("feature"), py::arg("flow"), py::arg("device"));
   m.def("tvl1_flow_on_gpu", &flow_on_gpu, py::arg("frames0"), py::arg("frames1"), py::arg("params"), py::arg("lo"),
         py::arg("hi"), py::arg("initial_flow"), py::arg("device"));

@@ -21,6 +21,7 @@ from flowkit.extraction.plan import Part, make_parts
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.resume import settle_plan
 from flowkit.frames.survey import survey
+from flowkit.output.shard import read
 from flowkit.types import Clip
 
 FLOWKIT = (sys.executable, "-m", "flowkit.cli")
@@ -145,3 +146,15 @@ def settle(out: Path, clips: Sequence[Clip], request: ExtractRequest, **options:
 def shards_of(out: Path) -> dict[str, bytes]:
     """The bytes of an output's shards and failures by file name."""
     return {path.name: path.read_bytes() for folder in ("shards", "failures") for path in (out / folder).iterdir()}
+
+
+def rows(out: Path) -> dict[str, Any]:
+    """Cubes and all else by pair_id."""
+    found = {}
+    for i in range(len(read(out).paths)):
+        table = read(out).shard(i)
+        labels = table.drop_columns(["cube"]).to_pylist()
+        found |= {
+            label["pair_id"]: (label, cube.tobytes()) for label, cube in zip(labels, read(out).cubes(i), strict=True)
+        }
+    return found

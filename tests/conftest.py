@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+
+from tests.ptx import build
+from tests.ptx.standin import StandIn
 
 cv2.setNumThreads(1)
 # Where pytest was started in the background SIGINT is ignored, and the commands that tests interrupt would inherit it.
@@ -36,3 +40,16 @@ def simd(request: pytest.FixtureRequest) -> Iterator[str]:
     _core.set_simd(request.param)
     yield request.param
     _core.set_simd("auto")
+
+
+@pytest.fixture(scope="session")
+def ptx_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """flowkit's extension with the PTX of the kernels in the place of a GPU (tests/ptx), built once a run."""
+    if reason := build.missing():
+        pytest.skip(f"the PTX cannot be built: {reason}")
+    return build.build(tmp_path_factory.mktemp("ptx"))
+
+
+@pytest.fixture(scope="session")
+def ptx(ptx_file: Path) -> StandIn:
+    return StandIn(ptx_file)

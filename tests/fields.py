@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from flowkit.synthetic.faces import neutral_face
+
 Field = NDArray[np.float64]
 
 
@@ -84,6 +86,12 @@ def facial_pair(
     from skimage import data
 
     grey = cv2.cvtColor(data.astronaut(), cv2.COLOR_RGB2GRAY)[30:230, 130:330].astype(np.float32)
+    return _moved_face(grey, side, amplitude_px, seed, noise)
+
+
+def _moved_face(
+    grey: NDArray[np.float32], side: int, amplitude_px: float, seed: int, noise: float
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8], Field]:
     face = cv2.resize(grey, (side, side), interpolation=cv2.INTER_AREA if side < 200 else cv2.INTER_CUBIC)
     x, y = grid(side, side)
 
@@ -128,9 +136,27 @@ def textured_batch(n: int, h: int, w: int) -> tuple[NDArray[np.uint8], NDArray[n
 
 @functools.cache
 def facial_batch(n: int, h: int, w: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """n facial pairs, eight different ones over and over; of several, the second is still."""
-    made = [facial_pair(max(h, w) + 30, 0.3 + 2.0 * i / n, seed=i) for i in range(min(n, 8))]
+    """n pairs of a drawn face, eight different ones over and over; of several, the second is still.
+
+    A drawn one, so that tests of the kernels need no package with a portrait.
+    """
+    grey = cv2.cvtColor(neutral_face(1, 200).picture, cv2.COLOR_RGB2GRAY)
+    side = max(h, w) + 30
+    made = [_moved_face(grey, side, 0.3 + 2.0 * i / n, seed=i, noise=1.0) for i in range(min(n, 8))]
     frames0, frames1 = (np.stack([made[i % 8][k][10 : 10 + h, 30 : 30 + w] for i in range(n)]) for k in (0, 1))
     if n > 1:
         frames0[1] = frames1[1]
     return frames0, frames1
+
+
+def spoiled_flows(h: int, w: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Flows (n, 2, h, w) with NaN, infinity or a number of the range's end in a pixel; and whether each is finite (n).
+
+    The pixel is the first, a middle or the last one of u or v. The last two flows are plain.
+    """
+    places = [(0, 0, 0), (0, h // 2, w // 3), (0, h - 1, w - 1), (1, 0, 0), (1, h // 2, w // 2), (1, h - 1, w - 1)]
+    values = [np.nan, np.inf, -np.inf, np.finfo(np.float32).max, -np.finfo(np.float32).max, 1e-45]
+    flows = np.random.default_rng(5).standard_normal((len(places) * len(values) + 2, 2, h, w)).astype(np.float32)
+    for flow, (place, value) in zip(flows, ((p, v) for p in places for v in values), strict=False):
+        flow[place] = value
+    return flows, np.isfinite(flows).all((1, 2, 3))

@@ -81,14 +81,16 @@ def test_each_preset_has_the_bits_of_the_cpu_solver(preset, size, limits):
     assert iterations[0] > 0
 
 
+@pytest.mark.parametrize("order", ["reverse", "shuffled"])
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize("limits", [{"max_threads": 96}, FEW_THREADS], ids=["resident", "tiled"])
-def test_the_order_of_threads_does_not_matter(preset, limits):
-    """What a thread reads in a phase, no other one writes in it."""
-    frames = [image[None] for image in fields.facial_crop(45, 50)[:2]]
-    forward, _ = blocks(*frames, PRESETS[preset], order="forward", **limits)
-    reverse, _ = blocks(*frames, PRESETS[preset], order="reverse", **limits)
-    assert np.array_equal(forward, reverse)
+def test_the_order_of_threads_and_teams_does_not_matter(preset, limits, order):
+    """What a thread reads in a phase, no other one writes in it; what a team reads in a launch, no other team."""
+    frames0, frames1 = fields.textured_batch(3, 45, 50)
+    forward, counts = blocks(frames0, frames1, PRESETS[preset], order="forward", **limits)
+    other, other_counts = blocks(frames0, frames1, PRESETS[preset], order=order, **limits)
+    assert np.array_equal(forward, other)
+    assert np.array_equal(counts, other_counts)
 
 
 @pytest.mark.parametrize(("max_threads", "ranks"), [(512, 1), (128, 2), (96, 3), (32, 8)])
@@ -281,6 +283,15 @@ def test_strain_and_the_motion_cube(rng, size):
     assert np.array_equal(cube[:, 2], flowkit.strain_magnitude(flow))
     with np.errstate(over="ignore"):
         assert np.array_equal(_core.flow_feature_blocks("half_cube", flow).view(np.float16), cube.astype(np.float16))
+
+
+@pytest.mark.parametrize("order", ["forward", "reverse", "shuffled"])
+@pytest.mark.parametrize("size", [(3, 3), (17, 23), (40, 33)], ids=str)
+def test_flows_that_are_not_finite(size, order):
+    flows, finite = fields.spoiled_flows(*size)
+    flags = _core.flow_finite_blocks(flows, {"order": order})
+    assert flags.dtype == np.uint8
+    assert flags.tolist() == finite.astype(int).tolist()
 
 
 def test_halves_are_rounded_to_nearest_even():

@@ -20,7 +20,7 @@ from flowkit.extraction.run import extract
 from flowkit.motion.devices import has_code_for
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
-from tests.clips import dataset, frame_folder, parts_of, settle
+from tests.clips import dataset, frame_folder, parts_of, rows, settle
 from tests.clips import flowkit as command
 
 NO_GPU = pytest.mark.skipif(bool(_core.cuda_devices()[0]), reason="there is a GPU here")
@@ -49,15 +49,15 @@ class Stand:
         future = self._pool.submit(self._solve, np.stack(frames0), np.stack(frames1))
         return _Running(self, future)
 
-    def _solve(self, frames0: np.ndarray, frames1: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _solve(self, frames0: np.ndarray, frames1: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         request = self._request
         cubes, iterations = flowkit.motion_cube(
             frames0, frames1, params=request.params, variant=request.strain, threads=1, return_iterations=True
         )
-        cubes = cubes.astype(request.dtype)
+        cubes, finite = cubes.astype(request.dtype), np.ones(len(cubes), bool)
         if self._spoil is not None:
-            cubes[self._spoil % len(cubes)] = np.nan
-        return cubes, iterations
+            finite[self._spoil % len(cubes)] = False
+        return cubes, iterations, finite
 
     def lend(self, cubes: np.ndarray) -> np.ndarray:
         self._running -= 1
@@ -72,9 +72,9 @@ class _Running:
     device: Stand
     future: Future[Any]
 
-    def result(self) -> tuple[np.ndarray, np.ndarray]:
-        cubes, iterations = self.future.result()
-        return self.device.lend(cubes), iterations
+    def result(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        cubes, iterations, finite = self.future.result()
+        return self.device.lend(cubes), iterations, finite
 
 
 class Stands:
@@ -103,18 +103,6 @@ def run(source, out, *stands: Stands, **options: Any):
     assert set(engine.busy_s) <= {"decode", "start", "wait", "collect", "write"}
     assert engine.busy_s["decode"] > 0
     return summary
-
-
-def rows(out) -> dict[str, Any]:
-    """Cubes and all else by pair_id."""
-    found = {}
-    for i in range(len(read(out).paths)):
-        table = read(out).shard(i)
-        labels = table.drop_columns(["cube"]).to_pylist()
-        found |= {
-            label["pair_id"]: (label, cube.tobytes()) for label, cube in zip(labels, read(out).cubes(i), strict=True)
-        }
-    return found
 
 
 @pytest.mark.parametrize("devices", [1, 2])
@@ -170,13 +158,25 @@ def test_a_pair_that_never_fits_is_a_failure_with_its_reason(tmp_path):
     assert verify(tmp_path / "gpu").ok
 
 
-def test_a_cube_that_is_not_finite_is_a_failure_and_no_row(tmp_path):
+def test_a_flow_that_is_not_finite_is_a_failure_and_no_row(tmp_path):
     dataset(tmp_path, clips=1, frames=8)
     summary = run(tmp_path / "manifest.csv", tmp_path / "gpu", Stands(spoil=2))
     assert summary.failed >= 1
     assert summary.computed + summary.failed == 7
     assert all("not finite" in error for error in read(tmp_path / "gpu").failures()["error"].to_pylist())
     assert all(np.isfinite(cubes).all() for cubes in read(tmp_path / "gpu").cubes())
+
+
+def test_the_flow_decides_and_not_what_its_dtype_makes_of_the_cube(tmp_path):
+    dataset(tmp_path, clips=1, frames=8)
+
+    class Overflowing(Stand):
+        def _solve(self, frames0, frames1):
+            cubes, iterations, finite = super()._solve(frames0, frames1)
+            cubes[:, 2, 0, 0] = np.inf
+            return cubes, iterations, finite
+
+    assert run(tmp_path / "manifest.csv", tmp_path / "gpu", Overflowing, dtype="float16").computed == 7
 
 
 def test_an_error_of_the_device_ends_the_run_which_can_be_continued(tmp_path):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -11,34 +9,23 @@ import pytest
 from numpy.typing import NDArray
 
 import flowkit
+from benchmarks import gpu_model
 from flowkit import _core
 from flowkit.params import PRESETS, TVL1Params
 from tests import fields
-from tests.ptx import build
+from tests.ptx import wavefronts
+from tests.ptx.standin import StandIn
 
 SIZES = [(3, 3), (17, 29), (48, 37), (100, 90), (224, 224), (280, 340)]
 """On the last three ranks share the level, the last one is tiled."""
 VARIANTS = ["resident", "tiled", "tiled:3"]
 
 
-@pytest.fixture(scope="module")
-def ptx(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
-    """flowkit's extension with the PTX of the kernels in the place of a GPU."""
-    if reason := build.missing():
-        pytest.skip(f"the PTX cannot be built: {reason}")
-    path = build.build(tmp_path_factory.mktemp("ptx"))
-    spec = importlib.util.spec_from_file_location("flowkit_ptx._core", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def assert_the_cpus(ptx: ModuleType, params: TVL1Params, *frames: NDArray[Any], **options: Any) -> NDArray[np.int32]:
+def assert_the_cpus(ptx: StandIn, params: TVL1Params, *frames: NDArray[Any], **options: Any) -> NDArray[np.int32]:
     range_, start = options.get("range_", (0, 255)), options.get("initial_flow")
     expected, counts = _core.tvl1_flow(*frames, params.to_dict(), *range_, start, 2)
-    flow, iterations = ptx.tvl1_flow_on_gpu(*frames, params.to_dict(), *range_, start, 0)
+    device = options.get("device", 0)
+    flow, iterations = ptx.core.tvl1_flow_on_gpu(*frames, params.to_dict(), *range_, start, device)
     assert np.abs(flow - expected).mean() <= 1e-4
     assert (np.abs(flow - expected) < 1e-3).mean() >= 0.999
     if _core.simd_level() != "baseline":  # that one rounds twice now and then
@@ -54,15 +41,16 @@ def test_each_preset_has_the_bits_of_the_cpu_solver(ptx, preset, size):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_approximations_that_are_off_by_an_ulp_do_not_matter(ptx, monkeypatch, preset):
-    """Roots and quotients start from approximations, and a GPU's are not the host's."""
+def test_approximations_that_are_off_by_four_ulps_hardly_matter(ptx, monkeypatch, preset):
+    """Roots and quotients start from approximations, and a GPU's are not the host's. Bounds: docs/cuda.md, "Tests"."""
     frames, params = fields.facial_batch(1, 224, 224), PRESETS[preset].to_dict()
-    exact, _ = ptx.tvl1_flow_on_gpu(*frames, params, 0, 255, None, 0)
-    monkeypatch.setenv("FLOWKIT_PTX_ULPS", "1")
-    flow, _ = ptx.tvl1_flow_on_gpu(*frames, params, 0, 255, None, 0)
+    exact, _ = ptx.core.tvl1_flow_on_gpu(*frames, params, 0, 255, None, 0)
+    monkeypatch.setenv("FLOWKIT_PTX_ULPS", "4")
+    flow, _ = ptx.core.tvl1_flow_on_gpu(*frames, params, 0, 255, None, 0)
     difference = np.abs(flow - exact)
-    assert difference.mean() <= 1e-4
-    assert (difference < 1e-3).mean() >= 0.999
+    assert difference.mean() <= 2.6e-6
+    assert difference.max() <= 7e-4
+    assert preset != "opencv" or np.array_equal(flow, exact)
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -89,6 +77,18 @@ def test_a_cluster_of_many_ranks(ptx):
     assert_the_cpus(ptx, params, *(frame[None] for frame in frames))
 
 
+@pytest.mark.parametrize("preset", gpu_model.COSTS)
+def test_shared_memory_serves_the_iteration_without_bank_conflicts(ptx, preset):
+    """Wavefronts a warp and iteration, and that the model on paper reckons with so many.
+
+    176 are the least: five constants of 16 pixels, and eight edges of four pixels, each written once and read twice on
+    average. Where edges lie cell by cell, four lanes meet in a bank, and there are 455 and more.
+    """
+    counted = wavefronts.of_an_iteration(ptx, PRESETS[preset], 224)
+    assert counted == pytest.approx(gpu_model.COSTS[preset].wavefronts, abs=0.5)
+    assert counted < 176 * 1.2
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
 def test_any_frames(ptx, dtype):
     range_ = {np.uint8: (0, 255), np.uint16: (0, 65535), np.float32: (-16, 300)}[dtype]
@@ -105,8 +105,8 @@ def test_strain_and_the_motion_cube(ptx, rng):
     flow = rng.standard_normal((5, 2, 33, 47)).astype(np.float32)
     strain = flowkit.strain_magnitude(flow)
     cube = np.concatenate([flow, strain[:, None]], axis=1)
-    assert np.array_equal(ptx.flow_feature_on_gpu("tensor", flow, 0), flowkit.strain_tensor(flow))
-    assert np.array_equal(ptx.flow_feature_on_gpu("magnitude", flow, 0), strain)
-    assert np.array_equal(ptx.flow_feature_on_gpu("cube", flow, 0), cube)
-    halves = ptx.flow_feature_on_gpu("half_cube", flow, 0)
+    assert np.array_equal(ptx.core.flow_feature_on_gpu("tensor", flow, 0), flowkit.strain_tensor(flow))
+    assert np.array_equal(ptx.core.flow_feature_on_gpu("magnitude", flow, 0), strain)
+    assert np.array_equal(ptx.core.flow_feature_on_gpu("cube", flow, 0), cube)
+    halves = ptx.core.flow_feature_on_gpu("half_cube", flow, 0)
     assert np.array_equal(halves.view(np.float16), cube.astype(np.float16))

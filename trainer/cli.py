@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
-OPTIONAL = ("torch", "timm", "matplotlib")
+OPTIONAL = ("torch", "timm", "matplotlib", "jinja2")
 EXAMPLE = "Example: flowkit-train loso out/ -o run/ --model dual-resnet18 --size 112 --seed 1"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,12 @@ STYLE: Any = {
     "axes.edgecolor": "#b8c2ca",
     "xtick.color": INK,
     "ytick.color": INK,
+    "text.parse_math": False,  # a group's name may hold a dollar
+    "savefig.facecolor": "none",  # the page's own background
+    "axes.facecolor": "none",
 }
+LONGEST_NAME = 28
+"""Letters of a group's name in a legend; the report's tables have all of them."""
 
 
 def draw_confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> str:
@@ -48,13 +54,14 @@ def draw_confusion(counts: Sequence[Sequence[int]], classes: Sequence[str]) -> s
 
 
 def draw_f1(series: Sequence[tuple[str, dict[str, Any]]], classes: Sequence[str]) -> str:
-    """Per-class F1 as bars, one colour a set of rows (overall, then groups); "no clips" where a class is absent."""
+    """Per-class F1 as bars, one colour a set of rows (overall, then groups); "no rows" where a class is absent."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(5.6, 3.7), layout="constrained")
         axes = figure.subplots()
         width = 0.8 / len(series)
-        for index, (name, scores) in enumerate(series):
-            _bars(axes, scores, classes, index, width, len(series), name)
+        for index, (_, scores) in enumerate(series):
+            middle = np.arange(len(classes)) + (index - (len(series) - 1) / 2) * width
+            _bars(axes, middle, width, [scores["f1"][label] for label in classes], PALETTE[index % len(PALETTE)])
         axes.set_xticks(range(len(classes)), classes)
         axes.set_ylim(0, 1.12)
         axes.set_yticks([0, 0.25, 0.5, 0.75, 1])
@@ -63,20 +70,31 @@ def draw_f1(series: Sequence[tuple[str, dict[str, Any]]], classes: Sequence[str]
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         if len(series) > 1:
-            figure.legend(loc="outside upper center", ncols=min(len(series), 4), frameon=False)
+            _legend(figure, axes, [f"{_shortened(name)} (n = {scores['n']})" for name, scores in series])
         return _svg(figure)
 
 
-def _bars(
-    axes: Axes, scores: dict[str, Any], classes: Sequence[str], index: int, width: float, count: int, name: str
-) -> None:
-    middle = np.arange(len(classes)) + (index - (count - 1) / 2) * width
-    values = [scores["f1"][label] for label in classes]
-    heights = [value or 0.0 for value in values]
-    axes.bar(middle, heights, width * 0.92, color=PALETTE[index % len(PALETTE)], label=f"{name} (n = {scores['n']})")
+def _bars(axes: Axes, middle: np.ndarray, width: float, values: Sequence[float | None], colour: str) -> None:
+    axes.bar(middle, [value or 0.0 for value in values], width * 0.92, color=colour)
     for x, value in zip(middle, values, strict=True):
-        text = "no clips" if value is None else f"{value:.2f}"
-        axes.text(x, (value or 0) + 0.02, text, ha="center", va="bottom", size=7, rotation=90 if value is None else 0)
+        text = "no rows" if value is None else f"{value:.2f}"
+        upright = value is None or width < 0.2  # a bar of less than that is narrower than its number
+        axes.text(x, (value or 0) + 0.02, text, ha="center", va="bottom", size=7, rotation=90 if upright else 0)
+
+
+def _legend(figure: Figure, axes: Axes, labels: Sequence[str]) -> None:
+    """Names above the axes, in as few rows as the width allows."""
+    handles = [bars[0] for bars in axes.containers]
+    for rows in range(1, len(labels) + 1):
+        columns = math.ceil(len(labels) / rows)
+        legend = figure.legend(handles, labels, loc="outside upper center", ncols=columns, frameon=False)
+        if columns == 1 or legend.get_window_extent().width <= figure.bbox.width:
+            return
+        legend.remove()
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "\N{HORIZONTAL ELLIPSIS}"
 
 
 def _svg(figure: Figure) -> str:

@@ -90,14 +90,6 @@ FLOWKIT_DEVICE CellFlags flags_of(const IterationPlan& plan, const LevelGrid& gr
   return flags;
 }
 
-// The variables of a cell in registers, [row][column]. The flow's first column and the last column of the duals along x
-// are in the cell's record alone: there they have to be for the neighbours, and registers are short.
-struct Cell {
-  float u[4][3], v[4][3];        // columns 1 to 3
-  float pu_x[4][3], pv_x[4][3];  // columns 0 to 2
-  float pu_y[4][4], pv_y[4][4];
-};
-
 // Of the data term at a pixel: the members of Linearised and the inverse of its square, or the members of PatchStep.
 constexpr int kConstants = 5;
 
@@ -118,6 +110,69 @@ struct CellConstants {
   FLOWKIT_HD float at(int k, int i) const { return four[place(k, i) / 4].at[place(k, i) % 4]; }
 };
 
+// What the cells of a warp have in shared memory: their constants, how they lie, and their edges for the neighbours to
+// read; [0] for u, [1] for v. The lane comes last, so that a warp finds a member of its 32 cells, or of 32 cells that
+// follow each other, in all banks of the memory. With a record a warp, a cell's members are at fixed distances from
+// each other, however many warps there are.
+struct WarpRecord {
+  float dual_row[2][kCellColumns][kWarp];    // last row of the dual along y
+  float dual_column[2][kCellRows][kWarp];    // last column of the dual along x
+  float primal_row[2][kCellColumns][kWarp];  // first row of the flow
+  float primal_column[2][kCellRows][kWarp];  // first column of the flow
+  CellFlags flags[kWarp];
+  Float4 constants[kCellRows][kConstants][kWarp];
+};
+static_assert(sizeof(WarpRecord) == kWarp * kCellBytes);
+
+// How many bytes behind the first record a cell's record starts, and behind that its lane: for members of four bytes,
+// and for those of sixteen.
+struct CellStart {
+  unsigned words, fours;
+};
+
+// Three instructions each; with number % kWarp there would be five.
+FLOWKIT_HD CellStart start_of(int thread) {
+  const unsigned number = static_cast<unsigned>(thread), warp = number / kWarp;
+  constexpr unsigned record = sizeof(WarpRecord), lane_words = sizeof(float), lane_fours = sizeof(Float4);
+  return {number * lane_words + warp * (record - kWarp * lane_words),
+          number * lane_fours + warp * (record - kWarp * lane_fours)};
+}
+
+// A cell's part of its warp's record.
+struct CellRecord {
+  char *words, *fours;
+
+  FLOWKIT_DEVICE Float4& constant(int j, int k) const {
+    return reinterpret_cast<Float4*>(fours + offsetof(WarpRecord, constants))[(j * kConstants + k) * kWarp];
+  }
+  FLOWKIT_DEVICE CellConstants constants(int j) const {
+    CellConstants row;
+    FLOWKIT_UNROLL
+    for (int k = 0; k < kConstants; ++k) row.four[k] = constant(j, k);
+    return row;
+  }
+  FLOWKIT_DEVICE float& dual_row(int c, int i) const { return edge(offsetof(WarpRecord, dual_row), c, i); }
+  FLOWKIT_DEVICE float& dual_column(int c, int j) const { return edge(offsetof(WarpRecord, dual_column), c, j); }
+  FLOWKIT_DEVICE float& primal_row(int c, int i) const { return edge(offsetof(WarpRecord, primal_row), c, i); }
+  FLOWKIT_DEVICE float& primal_column(int c, int j) const { return edge(offsetof(WarpRecord, primal_column), c, j); }
+  FLOWKIT_DEVICE CellFlags& flags() const { return *reinterpret_cast<CellFlags*>(words + offsetof(WarpRecord, flags)); }
+
+ private:
+  static_assert(kCellRows == 4 && kCellColumns == 4);
+  FLOWKIT_DEVICE float& edge(std::size_t member, int component, int pixel) const {
+    return reinterpret_cast<float*>(words + member)[(component * 4 + pixel) * kWarp];
+  }
+};
+
+// The variables of a cell in registers, [row][column]. The flow's first column and the last column of the duals along x
+// are in the cell's record alone: there they have to be for the neighbours, and registers are short.
+struct Cell {
+  float u[4][3], v[4][3];        // columns 1 to 3
+  float pu_x[4][3], pv_x[4][3];  // columns 0 to 2
+  float pu_y[4][4], pv_y[4][4];
+  CellStart start;
+};
+
 // What a team does with a pair or a tile. It stands in shared memory for the same reason.
 struct IterationTask {
   int pair, tile;
@@ -126,44 +181,28 @@ struct IterationTask {
   AffineGradient affine;
 };
 
-// A cell's part of its rank's shared memory: its constants, and its edges for the neighbours to read; index 0 for u, 1
-// for v. An odd number of Float4, so that eight neighbouring threads read the same member from all 32 banks; for that
-// one edge stands apart.
-struct CellRecord {
-  CellConstants constants[4];  // of each row
-  Float4 dual_row[2];          // last row of the dual along y
-  Float4 dual_column[2];       // last column of the dual along x
-  Float4 primal_row[2];        // first row of the flow
-  Float4 primal_column[1];     // first column of the flow; v's is in RegionMemory
-};
-
 // The shared memory of a rank.
 //
 // The rows of edges form a ring: nobody in the region reads the last row's duals or the first row's flow, so in their
 // place stand those that the ranks above and below have passed here, or zeros.
 struct RegionMemory {
-  static_assert(sizeof(CellRecord) / sizeof(Float4) % 2 == 1);
-
   double* rank_sums;       // of every rank, in every rank's memory
   float* warp_sums;        // of this rank
   StopProgress* progress;  // before the last iteration's test and after it, in turn
   IterationTask* task;
-  CellRecord* cells;
-  Float4* v_columns;
-  CellFlags* flags;
+  char* records;  // a WarpRecord a warp
 
-  FLOWKIT_DEVICE RegionMemory(Float4* base, int count) {
+  FLOWKIT_DEVICE explicit RegionMemory(Float4* base) {
     rank_sums = reinterpret_cast<double*>(base);
     warp_sums = reinterpret_cast<float*>(rank_sums + kMostRanks);
     progress = reinterpret_cast<StopProgress*>(warp_sums + kMostWarps);
     task = reinterpret_cast<IterationTask*>(progress + 2);
-    cells = reinterpret_cast<CellRecord*>(base + kHeaderBytes / sizeof(Float4));
-    v_columns = reinterpret_cast<Float4*>(cells + count);
-    flags = reinterpret_cast<CellFlags*>(v_columns + count);
+    records = reinterpret_cast<char*>(base) + kHeaderBytes;
   }
-  FLOWKIT_DEVICE Float4& primal_column(int component, int cell) const {
-    return component == 0 ? cells[cell].primal_column[0] : v_columns[cell];
+  FLOWKIT_DEVICE CellRecord cell(const CellStart& start) const {
+    return {records + start.words, records + start.fours};
   }
+  FLOWKIT_DEVICE CellRecord cell(int thread) const { return cell(start_of(thread)); }
 };
 static_assert(kHeaderBytes % sizeof(Float4) == 0, "the records behind the header are aligned");
 static_assert(kHeaderBytes >= kMostRanks * sizeof(double) + kMostWarps * sizeof(float) + 2 * sizeof(StopProgress) +
@@ -198,12 +237,13 @@ struct CellView {
   Cell& cell;
   int thread;
 
+  FLOWKIT_DEVICE CellRecord record() const { return memory.cell(cell.start); }
   FLOWKIT_DEVICE float& flow(int component, int j, int i) const {
-    if (i == 0) return memory.primal_column(component, thread).at[j];
+    if (i == 0) return record().primal_column(component, j);
     return component == 0 ? cell.u[j][i - 1] : cell.v[j][i - 1];
   }
   FLOWKIT_DEVICE float& dual_x(int component, int j, int i) const {
-    if (i == 3) return memory.cells[thread].dual_column[component].at[j];
+    if (i == 3) return record().dual_column(component, j);
     return component == 0 ? cell.pu_x[j][i] : cell.pv_x[j][i];
   }
   FLOWKIT_DEVICE float& dual_y(int component, int j, int i) const {

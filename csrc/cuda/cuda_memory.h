@@ -1,33 +1,24 @@
-// The current device, streams, and memory on the device, held as long as an object lives.
+// Streams, and memory on the current device, held as long as an object lives.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <string>
 
+#include "../tvl1_params.h"
 #include "check.h"
 
 namespace flowkit {
 
-// Makes a device current as long as it lives.
-class CurrentDevice {
- public:
-  explicit CurrentDevice(int device) {
-    check(cudaGetDevice(&before_), "cudaGetDevice");
-    check(cudaSetDevice(device), "cudaSetDevice");
-  }
-  ~CurrentDevice() { cudaSetDevice(before_); }
-  CurrentDevice(const CurrentDevice&) = delete;
-  CurrentDevice& operator=(const CurrentDevice&) = delete;
-
- private:
-  int before_ = 0;
-};
-
 class Stream {
  public:
   Stream() { check(cudaStreamCreateWithFlags(&stream_, cudaStreamNonBlocking), "cudaStreamCreateWithFlags"); }
-  ~Stream() { cudaStreamDestroy(stream_); }
+  // Waits: what was copied to or from the caller's memory must not be under way when an error takes that away.
+  ~Stream() {
+    cudaStreamSynchronize(stream_);
+    cudaStreamDestroy(stream_);
+  }
   Stream(const Stream&) = delete;
   Stream& operator=(const Stream&) = delete;
   cudaStream_t get() const { return stream_; }
@@ -60,12 +51,37 @@ inline void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
   check(cudaMemcpyAsync(to, from, bytes, kind, stream), "cudaMemcpyAsync");
 }
 
-// How many times so many bytes fit into the current device's free memory, at least 1. Others use the device too: a
+inline std::size_t free_bytes() {
+  std::size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return free;
+}
+
+// How many items of so many bytes to hold in so much free memory at a time, at least 1. Others use the device too: a
 // quarter of what is free stays so.
-inline std::size_t fitting(std::size_t bytes) {
-  std::size_t free_bytes = 0, total_bytes = 0;
-  check(cudaMemGetInfo(&free_bytes, &total_bytes), "cudaMemGetInfo");
-  return std::max<std::size_t>(1, free_bytes / 4 * 3 / bytes);
+inline std::size_t fitting(std::size_t free, std::size_t item_bytes) {
+  return std::max<std::size_t>(1, free / 4 * 3 / item_bytes);
+}
+
+// What to say where memory was short for `count` things, each a `what`.
+inline std::string no_room(std::size_t count, const char* what, Size size, std::size_t item_bytes, std::size_t free) {
+  const auto megabytes = [](std::size_t bytes) { return std::to_string((bytes + 999'999) / 1'000'000) + " MB"; };
+  const std::string things = std::string(what) + (count > 1 ? "s" : "");
+  return "the GPU has no memory for " + std::to_string(count) + " " + things + " of " + std::to_string(size.width) +
+         " x " + std::to_string(size.height) + " px at a time (" + megabytes(count * item_bytes) + "; " +
+         megabytes(free) + " were free): give " + (count > 1 ? "fewer " + things : "smaller frames") +
+         " a call, or end what else uses its memory";
+}
+
+// Runs the work on `count` items at a time, and says so where there is no room for them.
+template <class Work>
+void with_room(std::size_t count, const char* what, Size size, std::size_t item_bytes, std::size_t free,
+               const Work& work) {
+  try {
+    work();
+  } catch (const OutOfDeviceMemory&) {
+    throw std::runtime_error(no_room(count, what, size, item_bytes, free));
+  }
 }
 
 }  // namespace flowkit

@@ -5,12 +5,12 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
-#include <map>
-#include <set>
 #include <stdexcept>
 #include <tuple>
 
 #include "check.h"
+#include "device_stream.h"
+#include "kept.h"
 #include "team.h"
 
 namespace flowkit {
@@ -130,16 +130,29 @@ inline cudaLaunchAttribute cluster_of(int ranks) {
   return cluster;
 }
 
-// Launches on one stream of the current device; throws where a call fails.
+// What a launcher has to know of a device.
+struct DeviceTraits {
+  int multiprocessors, shared_bytes;  // the most of a block
+};
+
+inline DeviceTraits device_traits(int device) {
+  static Kept<int, DeviceTraits> known;
+  return known.get(device, [&] {
+    DeviceTraits traits;
+    check(cudaDeviceGetAttribute(&traits.multiprocessors, cudaDevAttrMultiProcessorCount, device),
+          "cudaDeviceGetAttribute");
+    check(cudaDeviceGetAttribute(&traits.shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
+          "cudaDeviceGetAttribute");
+    return traits;
+  });
+}
+
+// Launches on one stream of the current device; throws where a call fails. What it finds out of a device and a kernel
+// holds for all launchers of the process.
 class CudaLauncher {
  public:
-  explicit CudaLauncher(cudaStream_t stream) : stream_(stream) {
-    int device = 0;
-    check(cudaGetDevice(&device), "cudaGetDevice");
-    check(cudaDeviceGetAttribute(&multiprocessors_, cudaDevAttrMultiProcessorCount, device), "cudaDeviceGetAttribute");
-    check(cudaDeviceGetAttribute(&shared_bytes_, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-          "cudaDeviceGetAttribute");
-  }
+  explicit CudaLauncher(DeviceStream on)
+      : device_(on.device), stream_(static_cast<cudaStream_t>(on.stream)), traits_(device_traits(on.device)) {}
 
   template <class P>
   void launch(const P& program, std::int64_t teams) const {
@@ -165,17 +178,16 @@ class CudaLauncher {
   // All that the device has, since other threads of this process may launch the same kernel with more or less.
   template <class P>
   void allow_shared_memory(std::size_t bytes) const {
-    if (bytes <= kSharedWithoutAsking || !allowed_.insert(address_of<P>()).second) return;
-    cudaFuncAttributes attributes;
-    check(cudaFuncGetAttributes(&attributes, run_program<P>), "cudaFuncGetAttributes");
-    check(cudaFuncSetAttribute(run_program<P>, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               shared_bytes_ - static_cast<int>(attributes.sharedSizeBytes)),
-          "cudaFuncSetAttribute");
-  }
-
-  template <class P>
-  static const void* address_of() {
-    return reinterpret_cast<const void*>(&run_program<P>);
+    if (bytes <= kSharedWithoutAsking) return;
+    static Kept<int, int> allowed;
+    allowed.get(device_, [&] {
+      cudaFuncAttributes attributes;
+      check(cudaFuncGetAttributes(&attributes, run_program<P>), "cudaFuncGetAttributes");
+      const int most = traits_.shared_bytes - static_cast<int>(attributes.sharedSizeBytes);
+      check(cudaFuncSetAttribute(run_program<P>, cudaFuncAttributeMaxDynamicSharedMemorySize, most),
+            "cudaFuncSetAttribute");
+      return most;
+    });
   }
 
   template <class P>
@@ -190,13 +202,11 @@ class CudaLauncher {
     return config;
   }
 
-  // Asked for once a kernel and shape: the driver takes longer to say it than to launch.
   template <class P>
   int teams_at_a_time(const P& program) const {
-    const Shape shape = {address_of<P>(), program.ranks(), program.threads(), program.shared_bytes()};
-    const auto [known, added] = teams_.try_emplace(shape, 0);
-    if (added) known->second = ask_for_teams(program);
-    return known->second;
+    static Kept<Shape, int> known;
+    return known.get({device_, program.ranks(), program.threads(), program.shared_bytes()},
+                     [&] { return ask_for_teams(program); });
   }
 
   template <class P>
@@ -212,17 +222,16 @@ class CudaLauncher {
     check(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&teams, run_program<P>, program.threads(),
                                                         program.shared_bytes()),
           "cudaOccupancyMaxActiveBlocksPerMultiprocessor");
-    return teams * multiprocessors_;
+    return teams * traits_.multiprocessors;
   }
 
-  using Shape = std::tuple<const void*, int, int, std::size_t>;
+  using Shape = std::tuple<int, int, int, std::size_t>;  // device, ranks, threads, bytes of shared memory
   static constexpr const char* kTooMany = "a batch of too many pairs for one launch: give fewer";
   static constexpr std::int64_t kMostBlocks = 0x7fffffff;
   static constexpr std::size_t kSharedWithoutAsking = 48 * 1024;
+  int device_;
   cudaStream_t stream_;
-  int multiprocessors_ = 1, shared_bytes_ = 0;
-  mutable std::set<const void*> allowed_;
-  mutable std::map<Shape, int> teams_;
+  DeviceTraits traits_;
 };
 
 }  // namespace flowkit

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <numeric>
 #include <stdexcept>
 #include <type_traits>
 #include <vector>
@@ -14,12 +15,28 @@ namespace flowkit {
 // Bytes that make NaN of every float and double.
 constexpr int kPoison = 0xff;
 
-// In which order the threads of a phase run. A correct program does not depend on it.
-enum class ThreadOrder { forward, reverse };
+// In which order the teams of a launch run, and the threads of a phase. A correct program depends on neither.
+enum class Order { forward, reverse, shuffled };
+
+// Calls visit(i) for 0 <= i < all in that order; shuffled, in steps that have no divisor in common with `all`.
+template <class Visit>
+void visit_each(Order order, int all, const Visit& visit) {
+  int at = 0, step = 1;
+  if (order == Order::reverse) at = step = all - 1;
+  if (order == Order::shuffled) {
+    at = all / 3;
+    for (step = all / 2 + all / 8 + 1; std::gcd(step, all) != 1;) ++step;
+    step %= all;
+  }
+  for (int i = 0; i < all; ++i) {
+    visit(at);
+    at = at + step < all ? at + step : at + step - all;
+  }
+}
 
 class HostTeam {
  public:
-  HostTeam(int index, int teams, int ranks, int threads, std::size_t shared_bytes, ThreadOrder order)
+  HostTeam(int index, int teams, int ranks, int threads, std::size_t shared_bytes, Order order)
       : index_(index),
         teams_(teams),
         ranks_(ranks),
@@ -49,12 +66,10 @@ class HostTeam {
 
   template <class Body>
   void for_each(const Body& body) {
-    const int all = ranks_ * threads_;
-    for (int i = 0; i < all; ++i) {
-      const int at = order_ == ThreadOrder::forward ? i : all - 1 - i;
+    visit_each(order_, ranks_ * threads_, [&](int at) {
       rank_ = at / threads_;
       body(rank_, at % threads_);
-    }
+    });
     rank_ = 0;
   }
 
@@ -95,7 +110,7 @@ class HostTeam {
   }
 
   int index_, teams_, ranks_, threads_;
-  ThreadOrder order_;
+  Order order_;
   int rank_ = 0;
   std::size_t stride_;
   std::vector<Float4> shared_;
@@ -103,16 +118,17 @@ class HostTeam {
 
 class HostLauncher {
  public:
-  explicit HostLauncher(ThreadOrder order) : order_(order) {}
+  explicit HostLauncher(Order order) : order_(order) {}
 
   template <class P>
   void launch(const P& program, std::int64_t teams) {
     if (program.ranks() > 1 && !P::kClusters) throw std::logic_error("a program without clusters has one rank");
     if (program.threads() > P::kMostThreads) throw std::logic_error("more threads than the program has registers for");
-    for (int i = 0; i < teams; ++i) {
-      HostTeam team(i, static_cast<int>(teams), program.ranks(), program.threads(), program.shared_bytes(), order_);
+    const int all = static_cast<int>(teams);
+    visit_each(order_, all, [&](int index) {
+      HostTeam team(index, all, program.ranks(), program.threads(), program.shared_bytes(), order_);
       program(team);
-    }
+    });
   }
 
   // Few teams, so that each takes several items.
@@ -122,7 +138,7 @@ class HostLauncher {
   }
 
  private:
-  ThreadOrder order_;
+  Order order_;
 };
 
 }  // namespace flowkit

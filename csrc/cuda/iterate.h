@@ -56,11 +56,11 @@ struct Iterate : Program {
 
   template <class Team>
   FLOWKIT_DEVICE RegionMemory memory(Team& team, int rank) const {
-    return RegionMemory(team.template shared<Float4>(rank), plan.threads());
+    return RegionMemory(team.template shared<Float4>(rank));
   }
   template <class Team>
   FLOWKIT_DEVICE RegionMemory remote_memory(Team& team, int rank) const {
-    return RegionMemory(team.template remote<Float4>(rank), plan.threads());
+    return RegionMemory(team.template remote<Float4>(rank));
   }
 
   // The same cell's place in the region's next row up or down, as a ring.
@@ -93,18 +93,24 @@ struct Iterate : Program {
     CellFlags flags = flags_of(plan, grid, task.tile, rank, thread, p);
     // Nobody asks for the change of pixels that no one owns.
     if (tested()) flags.own(p.left - p.x, p.right - p.x, p.top - p.y, p.bottom - p.y);
-    own.flags[thread] = flags;
-    auto& cell = own.cells[thread];
+    const CellRecord cell = own.cell(thread);
+    cell.flags() = flags;
     for (int j = 0; j < kCellRows; ++j) {
       CellConstants row;
       FLOWKIT_UNROLL
       for (int k = 0; k < kConstants; ++k) row.set(k, load_four(batch.data(task.pair, k), grid, p.x, p.y + j));
-      cell.constants[j] = row;
+      FLOWKIT_UNROLL
+      for (int k = 0; k < kConstants; ++k) cell.constant(j, k) = row.four[k];
     }
     // What no rank will pass here: above the first rank there are no duals; below the last one nothing is read for its
     // value.
-    if (flags.is(CellFlags::kLastRow) && rank == 0) cell.dual_row[0] = cell.dual_row[1] = Float4{};
-    if (flags.is(CellFlags::kFirstRow) && rank == plan.ranks - 1) cell.primal_row[0] = cell.primal_row[1] = Float4{};
+    const bool no_duals = flags.is(CellFlags::kLastRow) && rank == 0;
+    const bool no_flow = flags.is(CellFlags::kFirstRow) && rank == plan.ranks - 1;
+    for (int c = 0; c < 2; ++c)
+      for (int i = 0; i < kCellColumns; ++i) {
+        if (no_duals) cell.dual_row(c, i) = 0.0f;
+        if (no_flow) cell.primal_row(c, i) = 0.0f;
+      }
   }
 
   FLOWKIT_DEVICE void store(const IterationTask& task, const CellView& cell, const CellPlace& p) const {
@@ -124,25 +130,29 @@ struct Iterate : Program {
   // The duals that the cells below need; those for the right are in the record already.
   template <class Team>
   FLOWKIT_DEVICE void pass_duals(Team& team, int rank, const CellView& cell) const {
-    const CellFlags flags = cell.memory.flags[cell.thread];
+    const CellFlags flags = cell.record().flags();
     const bool here = !flags.is(CellFlags::kLastRow);
     if (!here && !flags.is(CellFlags::kRankBelow)) return;
-    Float4* to = (here ? cell.memory : remote_memory(team, rank + 1)).cells[cell.thread].dual_row;
+    const CellRecord to = (here ? cell.memory : remote_memory(team, rank + 1)).cell(cell.cell.start);
     FLOWKIT_UNROLL
-    for (int c = 0; c < 2; ++c)
-      to[c] = {{cell.dual_y(c, 3, 0), cell.dual_y(c, 3, 1), cell.dual_y(c, 3, 2), cell.dual_y(c, 3, 3)}};
+    for (int c = 0; c < 2; ++c) {
+      FLOWKIT_UNROLL
+      for (int i = 0; i < kCellColumns; ++i) to.dual_row(c, i) = cell.dual_y(c, 3, i);
+    }
   }
 
   // The flow that the cells above need.
   template <class Team>
   FLOWKIT_DEVICE void pass_flow(Team& team, int rank, const CellView& cell) const {
-    const CellFlags flags = cell.memory.flags[cell.thread];
+    const CellFlags flags = cell.record().flags();
     const bool here = !flags.is(CellFlags::kFirstRow);
     if (!here && !flags.is(CellFlags::kRankAbove)) return;
-    Float4* to = (here ? cell.memory : remote_memory(team, rank - 1)).cells[cell.thread].primal_row;
+    const CellRecord to = (here ? cell.memory : remote_memory(team, rank - 1)).cell(cell.cell.start);
     FLOWKIT_UNROLL
-    for (int c = 0; c < 2; ++c)
-      to[c] = {{cell.flow(c, 0, 0), cell.flow(c, 0, 1), cell.flow(c, 0, 2), cell.flow(c, 0, 3)}};
+    for (int c = 0; c < 2; ++c) {
+      FLOWKIT_UNROLL
+      for (int i = 0; i < kCellColumns; ++i) to.primal_row(c, i) = cell.flow(c, 0, i);
+    }
   }
 
   FLOWKIT_DEVICE static float divergence_at(float px, float left, float py, float above, bool image_left) {
@@ -167,15 +177,15 @@ struct Iterate : Program {
   // spilling; benchmarks/kernel_resources.py watches that.
   FLOWKIT_DEVICE float primal(const CellView& cell) const {
     const int thread = cell.thread;
-    const CellFlags flags = cell.memory.flags[thread];
+    const CellFlags flags = cell.record().flags();
     const bool has_left = !flags.is(CellFlags::kFirstColumn), image_left = flags.is(CellFlags::kImageLeft);
-    const Float4* left = cell.memory.cells[has_left ? thread - 1 : thread].dual_column;
-    const Float4* upper = cell.memory.cells[above(thread, flags)].dual_row;
+    const CellRecord left = cell.memory.cell(has_left ? thread - 1 : thread);
+    const CellRecord upper = cell.memory.cell(above(thread, flags));
     float change = 0.0f;
     FLOWKIT_UNROLL
     for (int j = 0; j < kCellRows; ++j) {
       if (!opaque(plan.columns)) continue;
-      const CellConstants constants = cell.memory.cells[thread].constants[j];
+      const CellConstants constants = cell.record().constants(j);
       FLOWKIT_UNROLL
       for (int i = 0; i < kCellColumns; ++i) {
         if (i % 2 == 0 && !opaque(plan.columns)) continue;
@@ -184,8 +194,8 @@ struct Iterate : Program {
         float div[2];
         FLOWKIT_UNROLL
         for (int c = 0; c < 2; ++c) {
-          const float before = i > 0 ? cell.dual_x(c, j, i - 1) : (has_left ? left[c].at[j] : 0.0f);
-          const float over = j > 0 ? cell.dual_y(c, j - 1, i) : upper[c].at[i];
+          const float before = i > 0 ? cell.dual_x(c, j, i - 1) : (has_left ? left.dual_column(c, j) : 0.0f);
+          const float over = j > 0 ? cell.dual_y(c, j - 1, i) : upper.dual_row(c, i);
           div[c] = divergence_at(cell.dual_x(c, j, i), before, cell.dual_y(c, j, i), over, i == 0 && image_left);
         }
         const float u = moved.x + steps.theta * div[0], v = moved.y + steps.theta * div[1];
@@ -201,7 +211,7 @@ struct Iterate : Program {
   // Behind the last column (row) the flow goes on with the slope of the affine reference: here what of that is in
   // registers. The first column, which other threads read in this phase, is left to dual().
   FLOWKIT_DEVICE static void continue_flow(const CellView& cell, const AffineGradient& affine) {
-    const CellFlags flags = cell.memory.flags[cell.thread];
+    const CellFlags flags = cell.record().flags();
     if (!flags.ends()) return;
     FLOWKIT_UNROLL
     for (int c = 0; c < 2; ++c) {
@@ -233,11 +243,11 @@ struct Iterate : Program {
 
   FLOWKIT_DEVICE void dual(const CellView& cell, const AffineGradient& affine) const {
     const int thread = cell.thread;
-    const CellFlags flags = cell.memory.flags[thread];
+    const CellFlags flags = cell.record().flags();
     const Vector2<float> slope[2] = {{affine.ux, affine.uy}, {affine.vx, affine.vy}};
     const bool column_ends = flags.ends_at_column(3);
-    const int right = flags.is(CellFlags::kLastColumn) ? thread : thread + 1;
-    const Float4* lower = cell.memory.cells[below(thread, flags)].primal_row;
+    const CellRecord right = cell.memory.cell(flags.is(CellFlags::kLastColumn) ? thread : thread + 1);
+    const CellRecord lower = cell.memory.cell(below(thread, flags));
     FLOWKIT_UNROLL
     for (int j = 0; j < kCellRows; ++j) {
       FLOWKIT_UNROLL
@@ -246,10 +256,9 @@ struct Iterate : Program {
         FLOWKIT_UNROLL
         for (int c = 0; c < 2; ++c) {
           const float f = cell.flow(c, j, i), beyond_x = f + slope[c].x, beyond_y = f + slope[c].y;
-          const float next =
-              i < 3 ? cell.flow(c, j, i + 1) : (column_ends ? beyond_x : cell.memory.primal_column(c, right).at[j]);
+          const float next = i < 3 ? cell.flow(c, j, i + 1) : (column_ends ? beyond_x : right.primal_column(c, j));
           const bool ends_below = (j == 3 || i == 0) && flags.ends_at_row(j);
-          const float under = ends_below ? beyond_y : (j < 3 ? cell.flow(c, j + 1, i) : lower[c].at[i]);
+          const float under = ends_below ? beyond_y : (j < 3 ? cell.flow(c, j + 1, i) : lower.primal_row(c, i));
           grad[c] = {next - f, under - f};
           if constexpr (Config::affine) grad[c] = {grad[c].x - slope[c].x, grad[c].y - slope[c].y};
         }
@@ -355,6 +364,8 @@ struct Iterate : Program {
     team.for_each([&](int rank, int thread) {
       const RegionMemory own = memory(team, rank);
       const CellView cell = {own, cells(rank, thread), thread};
+      cell.cell.start = start_of(thread);
+      cell.cell.start.words = kept(cell.cell.start.words);  // used in every row, where `fours` is not
       load(*own.task, cell, place_of(plan, grid, own.task->tile, rank, thread));
       pass_duals(team, rank, cell);
     });

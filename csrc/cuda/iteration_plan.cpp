@@ -5,10 +5,7 @@
 
 namespace flowkit {
 
-std::size_t IterationPlan::shared_bytes() const {
-  constexpr std::size_t constants = 5 * kCellRows, edges = 8;
-  return kHeaderBytes + threads() * ((constants + edges) * sizeof(Float4) + sizeof(std::uint32_t));
-}
+std::size_t IterationPlan::shared_bytes() const { return kHeaderBytes + threads() * kCellBytes; }
 
 namespace {
 

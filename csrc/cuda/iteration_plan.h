@@ -46,10 +46,11 @@ struct IterationPlan {
   std::size_t shared_bytes() const;
 };
 
-// Shared memory of a region: four edges each of u, v and of the duals a cell, its constants, and before them sums of
-// warps and ranks and the task. cell.h has the layout.
+// Shared memory of a region: sums of warps and ranks and the task; then of each cell five constants a pixel, two edges
+// each of u and v and two of their duals, and a word of flags. cell.h has the layout.
 constexpr int kMostRanks = 8, kMostWarps = 32;
 constexpr std::size_t kHeaderBytes = 256;
+constexpr std::size_t kCellBytes = (5 * kCellRows + 8) * sizeof(Float4) + sizeof(std::uint32_t);
 
 // The resident variant on as few ranks as hold the level, or else tiles as large as fit, cut so that the work outside
 // the image and in halos is least. Throws std::invalid_argument where nothing fits.

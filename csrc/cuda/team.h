@@ -71,6 +71,15 @@ FLOWKIT_DEVICE bool opaque(int positive) {
   return positive > 0;
 }
 
+// The same number, and no compiler sees that: where registers are short, ptxas works out at each use what follows from
+// the thread's number alone, but this it has to keep. All threads of a warp call it.
+FLOWKIT_DEVICE unsigned kept(unsigned number) {
+#if defined(__CUDA_ARCH__)
+  number = __shfl_xor_sync(~0u, number, 0);
+#endif
+  return number;
+}
+
 constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
 
 // Divides by a number that the host knows: a multiplication and a shift instead of some 25 instructions. For numbers

@@ -1,8 +1,10 @@
 #include <algorithm>
 #include <cstdlib>
+#include <utility>
 
 #include "cuda_memory.h"
 #include "cuda_team.cuh"
+#include "device.h"
 #include "tvl1_batch.h"
 #include "tvl1_cuda.h"
 
@@ -35,20 +37,27 @@ int most_ranks(Kernel kernel, const DeviceLimits& limits) {
 
 // What the current device offers the iteration. The kernel itself knows for how many threads it was compiled, whichever
 // architecture's code was loaded.
-DeviceLimits device_limits(const TVL1Params& params, int device) {
+template <class Config>
+DeviceLimits ask_for_limits(const std::string& variant, int device) {
   DeviceLimits limits;
-  if (const char* word = std::getenv("FLOWKIT_CUDA_VARIANT")) choose_variant(word, limits);
-  int shared_bytes = 0;
-  check(cudaDeviceGetAttribute(&shared_bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device),
-        "cudaDeviceGetAttribute");
-  limits.shared_bytes = static_cast<std::size_t>(shared_bytes);
+  choose_variant(variant, limits);
+  const auto kernel = run_program<Iterate<Config>>;
+  cudaFuncAttributes attributes;
+  check(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");
+  limits.most_threads = attributes.maxThreadsPerBlock;
+  limits.shared_bytes = static_cast<std::size_t>(device_traits(device).shared_bytes) - attributes.sharedSizeBytes;
+  if (attributes.binaryVersion >= 90) limits.most_ranks = most_ranks(kernel, limits);
+  return limits;
+}
+
+DeviceLimits device_limits(const TVL1Params& params, int device) {
+  const char* word = std::getenv("FLOWKIT_CUDA_VARIANT");
+  const std::string variant = word ? word : "";
+  DeviceLimits limits;
   with_config(params, [&](auto config) {
-    const auto kernel = run_program<Iterate<decltype(config)>>;
-    cudaFuncAttributes attributes;
-    check(cudaFuncGetAttributes(&attributes, kernel), "cudaFuncGetAttributes");
-    limits.most_threads = attributes.maxThreadsPerBlock;
-    limits.shared_bytes -= attributes.sharedSizeBytes;
-    if (attributes.binaryVersion >= 90) limits.most_ranks = most_ranks(kernel, limits);
+    using Config = decltype(config);
+    static Kept<std::pair<int, std::string>, DeviceLimits> known;
+    limits = known.get({device, variant}, [&] { return ask_for_limits<Config>(variant, device); });
   });
   return limits;
 }
@@ -78,7 +87,8 @@ struct Chunk {
 
 // Pairs first .. first + count - 1 of host memory through the chunk.
 void run_chunk(const BatchArguments& host, std::size_t first, std::size_t count, Size size, const TVL1Plan& plan,
-               const Chunk& chunk, void* workspace, cudaStream_t stream) {
+               const Chunk& chunk, void* workspace, DeviceStream on) {
+  const cudaStream_t stream = static_cast<cudaStream_t>(on.stream);
   const Pixel pixel = host.frames[0].pixel;
   const std::size_t pixel_bytes = bytes_of(pixel), flow_floats = chunk.flow_bytes / sizeof(float);
   const BatchArguments arguments = {{contiguous(chunk.frames0.as<void>(), size, pixel_bytes, pixel),
@@ -93,7 +103,7 @@ void run_chunk(const BatchArguments& host, std::size_t first, std::size_t count,
   copy(chunk.frames1.as<void>(), host.frames[1].data + at, frames_bytes, in, stream);
   if (host.initial_flow)
     copy(chunk.initial.as<void>(), host.initial_flow + first * flow_floats, count * chunk.flow_bytes, in, stream);
-  const CudaLauncher launcher(stream);
+  const CudaLauncher launcher(on);
   TVL1Batch<const CudaLauncher>(launcher, plan, workspace, static_cast<int>(count)).run(arguments);
   copy(host.flow + first * flow_floats, arguments.flow, count * chunk.flow_bytes, out, stream);
   copy(host.iterations + first, arguments.iterations, count * sizeof(std::int32_t), out, stream);
@@ -115,7 +125,7 @@ void tvl1_flow_cuda(const BatchArguments& arguments, Size size, int pairs, const
   if (workspace_bytes < needed)
     throw std::invalid_argument("a workspace of " + std::to_string(workspace_bytes) + " bytes, where " +
                                 std::to_string(needed) + " are needed");
-  const CudaLauncher launcher(static_cast<cudaStream_t>(on.stream));
+  const CudaLauncher launcher(on);
   TVL1Batch<const CudaLauncher>(launcher, plan, workspace, pairs).run(arguments);
 }
 
@@ -125,13 +135,16 @@ void tvl1_flow_on_gpu(const BatchArguments& arguments, Size size, std::size_t pa
   const TVL1Plan plan(size, params, device_limits(params, device));
   const std::size_t area = static_cast<std::size_t>(size.width) * size.height;
   const std::size_t frame_bytes = area * bytes_of(arguments.frames[0].pixel), flow_bytes = 2 * area * sizeof(float);
-  const std::size_t pair_bytes = plan.workspace_bytes(1) + 2 * frame_bytes + 2 * flow_bytes;
-  const std::size_t most = std::min<std::size_t>({pairs, fitting(pair_bytes), 4096});
-  const Stream stream;
-  const Chunk chunk(frame_bytes, flow_bytes, most, arguments.initial_flow != nullptr, stream.get());
-  const DeviceBuffer workspace(plan.workspace_bytes(static_cast<int>(most)), stream.get());
-  for (std::size_t first = 0; first < pairs; first += most)
-    run_chunk(arguments, first, std::min(most, pairs - first), size, plan, chunk, workspace.as<void>(), stream.get());
+  const std::size_t pair_bytes = plan.workspace_bytes(1) + 2 * frame_bytes + 2 * flow_bytes, free = free_bytes();
+  const std::size_t most = std::min<std::size_t>({pairs, fitting(free, pair_bytes), 4096});
+  with_room(most, "pair", size, pair_bytes, free, [&] {
+    const Stream stream;
+    const Chunk chunk(frame_bytes, flow_bytes, most, arguments.initial_flow != nullptr, stream.get());
+    const DeviceBuffer workspace(plan.workspace_bytes(static_cast<int>(most)), stream.get());
+    for (std::size_t first = 0; first < pairs; first += most)
+      run_chunk(arguments, first, std::min(most, pairs - first), size, plan, chunk, workspace.as<void>(),
+                {device, stream.get()});
+  });
 }
 
 }  // namespace flowkit

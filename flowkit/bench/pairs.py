@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from flowkit.frames.prepare import parse_size
 from flowkit.synthetic import facial_pair
+from flowkit.synthetic.render import JPEG_QUALITY
 
 Frame = NDArray[np.uint8]
 Flow = NDArray[np.float32]
@@ -52,22 +53,29 @@ class FacialPair:
 
 
 def facial_pairs(
-    size: Size, amplitudes_px: Sequence[float] = AMPLITUDES_PX, identities: Sequence[int] = IDENTITIES
+    size: Size,
+    amplitudes_px: Sequence[float] = AMPLITUDES_PX,
+    identities: Sequence[int] = IDENTITIES,
+    *,
+    quality: int | None = JPEG_QUALITY,
 ) -> list[FacialPair]:
-    """A pair of every face at every amplitude, small amplitudes first."""
+    """A pair of every face at every amplitude, small amplitudes first.
+
+    `quality` is that of the JPEG the frames go through, None for none (and then simplejpeg is not needed).
+    """
     make = _one_face if max(size.height, size.width) <= LARGEST_FACE_PX else _many_faces
-    return [make(identity, amplitude, size) for amplitude in amplitudes_px for identity in identities]
+    return [make(identity, amplitude, size, quality) for amplitude in amplitudes_px for identity in identities]
 
 
 @functools.lru_cache(maxsize=64)
-def _square(identity: int, amplitude_px: float, side: int) -> FacialPair:
-    return FacialPair(amplitude_px, *facial_pair(identity, amplitude_px, side, seed=identity))
+def _square(identity: int, amplitude_px: float, side: int, quality: int | None) -> FacialPair:
+    return FacialPair(amplitude_px, *facial_pair(identity, amplitude_px, side, seed=identity, quality=quality))
 
 
-def _one_face(identity: int, amplitude_px: float, size: Size) -> FacialPair:
+def _one_face(identity: int, amplitude_px: float, size: Size, quality: int | None) -> FacialPair:
     """The middle of a square pair; what is cut off the frames is cut off their truth."""
     side = max(size.height, size.width)
-    square = _square(identity, amplitude_px, side)
+    square = _square(identity, amplitude_px, side, quality)
     top, left = (side - size.height) // 2, (side - size.width) // 2
     window = np.s_[..., top : top + size.height, left : left + size.width]
     return FacialPair(
@@ -78,10 +86,11 @@ def _one_face(identity: int, amplitude_px: float, size: Size) -> FacialPair:
     )
 
 
-def _many_faces(identity: int, amplitude_px: float, size: Size) -> FacialPair:
+def _many_faces(identity: int, amplitude_px: float, size: Size, quality: int | None) -> FacialPair:
     """Equal tiles of one pair, every other one mirrored: its u has the other sign, and its truth stays exact."""
     rows, columns = -(-size.height // LARGEST_FACE_PX), -(-size.width // LARGEST_FACE_PX)
-    tile = _one_face(identity, amplitude_px, Size(-(-size.height // rows), -(-size.width // columns)))
+    tile_size = Size(-(-size.height // rows), -(-size.width // columns))
+    tile = _one_face(identity, amplitude_px, tile_size, quality)
     mirrored = FacialPair(
         amplitude_px,
         tile.frame0[:, ::-1],

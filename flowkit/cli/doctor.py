@@ -74,8 +74,10 @@ def _version(distribution: str) -> str:
 
 
 def _video_codecs() -> str:
-    import av
-
+    try:
+        import av
+    except ImportError:
+        return "none: PyAV is missing: pip install av"
     found = [name for name in ("h264", "hevc", "mpeg4", "mjpeg", "vp9", "av1") if name in av.codecs_available]
     return ", ".join(found)
 
@@ -83,5 +85,7 @@ def _video_codecs() -> str:
 def _optional(module: str, purpose: str) -> str:
     if importlib.util.find_spec(module) is None:
         return f"not installed; for {purpose}"
-    names = importlib.metadata.packages_distributions().get(module, [module])
+    names = importlib.metadata.packages_distributions().get(module)
+    if names is None:
+        return "found, of no known version"
     return ", ".join(sorted({importlib.metadata.version(name) for name in names}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -133,7 +134,10 @@ def software_version() -> str:
 
 def versions() -> dict[str, str]:
     """Versions of all that takes part in making a cube."""
-    packages = {name: importlib.metadata.version(name) for name in ("numpy", "pyarrow", "av", "simplejpeg")}
+    packages = {}
+    for name in ("numpy", "pyarrow", "av", "simplejpeg"):
+        with suppress(importlib.metadata.PackageNotFoundError):  # a decoder that is not there decodes nothing
+            packages[name] = importlib.metadata.version(name)
     return {"flowkit": software_version(), **packages, "opencv": cv2.__version__}
 
 

@@ -8,9 +8,10 @@ A `FrameSource` holds no open file: it can be pickled and read in another proces
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 from flowkit.errors import FrameError, InputError
 from flowkit.frames.folder import FolderSource
 from flowkit.frames.video import VideoSource
+
+if TYPE_CHECKING:
+    from flowkit.frames.video import VideoSource
 
 __all__ = ["VIDEO_SUFFIXES", "FolderSource", "FrameSource", "VideoSource", "is_video", "open_source"]
 
@@ -82,7 +86,7 @@ def is_video(path: str | Path) -> bool:
 def open_source(source: str | Path, *, frame_base: int = 0) -> FrameSource:
     """The frames of a folder of numbered images, or of a video whose first frame has the number `frame_base`.
 
-    Raises InputError where `source` is neither, FrameError where it is a video that cannot be read.
+    Raises InputError where `source` is neither, or PyAV is missing; FrameError where a video cannot be read.
     """
     path = Path(source)
     if path.is_dir():
@@ -91,4 +95,17 @@ def open_source(source: str | Path, *, frame_base: int = 0) -> FrameSource:
         raise InputError(f"{path} does not exist; give a folder of numbered frames or a video file")
     if not is_video(path):
         raise InputError(f"{path} is neither a folder of numbered frames nor a video ({', '.join(VIDEO_SUFFIXES)})")
+    try:
+        from flowkit.frames.video import VideoSource
+    except ModuleNotFoundError as error:
+        if error.name != "av":
+            raise
+        raise InputError(f"{path} is a video, which needs PyAV: pip install av") from error
     return VideoSource(path, frame_base=frame_base)
+
+
+def __getattr__(name: str) -> Any:
+    """PyAV is imported with the first video, so that folders of frames can be read without it."""
+    if name == "VideoSource":
+        return importlib.import_module("flowkit.frames.video").VideoSource
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import importlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError, InputError
@@ -29,6 +30,13 @@ _TO_GREY = {1: None, 3: cv2.COLOR_BGR2GRAY, 4: cv2.COLOR_BGRA2GRAY}
 Image = NDArray[np.uint8] | NDArray[np.uint16]
 
 
+def _decoders() -> str:
+    try:
+        return f"simplejpeg {version('simplejpeg')}, opencv {cv2.__version__}"
+    except PackageNotFoundError:  # no JPEG is read then
+        return f"opencv {cv2.__version__}"
+
+
 class FolderSource:
     """A folder of JPEG, PNG, BMP or TIFF frames; a frame's number is the last integer in its file's name.
 
@@ -41,7 +49,7 @@ class FolderSource:
     """
 
     fps: float | None = None
-    decoder = f"simplejpeg {version('simplejpeg')}, opencv {cv2.__version__}"
+    decoder = _decoders()
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -122,8 +130,15 @@ def _is_jpeg(path: Path) -> bool:
 
 def _decode_jpeg(data: bytes, colour: bool) -> NDArray[np.uint8]:
     """Strict, unlike cv2.imread, which returns an image from a truncated file; ValueError where damaged."""
-    image: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, colorspace="RGB" if colour else "GRAY", strict=True)
+    image: NDArray[np.uint8] = _simplejpeg().decode_jpeg(data, colorspace="RGB" if colour else "GRAY", strict=True)
     return image if colour else image[:, :, 0]
+
+
+def _simplejpeg() -> ModuleType:
+    try:
+        return importlib.import_module("simplejpeg")
+    except ImportError as error:
+        raise FrameError("JPEG frames need simplejpeg, which is not installed: pip install simplejpeg") from error
 
 
 def _decode_other(data: bytes, colour: bool) -> Image:

@@ -28,10 +28,21 @@ class Gpu:
         return f"{self.name}, sm_{major}{minor}, {self.memory_bytes / 2**30:.0f} GiB"
 
 
+_found: dict[int, list[Gpu]] = {}
+"""The usable ones, by process: a forked child whose parent has used CUDA cannot use it, and has to hear that."""
+
+
 def gpus() -> tuple[list[Gpu], str]:
-    """The GPUs that this build has code for, and what is missing if there is none: build, driver or architecture."""
+    """The GPUs that this build has code for, and what is missing if there is none: build, driver or architecture.
+
+    The driver is asked once where there is one: describing a GPU takes as long as a small flow. A failure is asked
+    about again, which is on nobody's fast path, since a driver may be loaded while the process runs.
+    """
     if _core.cuda_build is None:
         return [], "this flowkit was built without CUDA; install nvcc, or set FLOWKIT_NVCC=wheels, and build it again"
+    known = _found.get(os.getpid())
+    if known:
+        return list(known), ""
     devices, problem = _core.cuda_devices()
     if not devices:
         return [], problem
@@ -42,7 +53,8 @@ def gpus() -> tuple[list[Gpu], str]:
     usable = [gpu for gpu in found if has_code_for(gpu.capability, _core.cuda_build[1])]
     if not usable:
         return [], f"this flowkit has code for sm {_core.cuda_build[1]}, and here is {found[0]}; build it again here"
-    return usable, ""
+    _found[os.getpid()] = usable
+    return list(usable), ""
 
 
 def require_gpus(asked: str) -> list[Gpu]:
@@ -51,6 +63,23 @@ def require_gpus(asked: str) -> list[Gpu]:
     if not usable:
         raise InputError(f"{asked}: no usable GPU: {problem}; `flowkit doctor` has more")
     return usable
+
+
+def require_gpus_for(name: str, device: str) -> None:
+    """InputError if `device` forbids computing the array `name`, which is on a GPU, there, or no GPU is usable."""
+    if device == "cpu":
+        raise InputError(f"device='cpu', but {name} is on a GPU: copy it to the CPU first")
+    require_gpus(f"{name} is on a GPU")
+
+
+def require_gpu_of(name: str, number: int, device: str) -> None:
+    """InputError unless the GPU that the array `name` is on is usable, and the one that `device` names, if it does."""
+    usable = [gpu.number for gpu in require_gpus(f"{name} is on a GPU")]
+    if number not in usable:
+        numbers = ", ".join(map(str, usable))
+        raise InputError(f"{name} is on GPU {number}, which this build has no code for: the usable GPUs are {numbers}")
+    if ":" in device and int(device.partition(":")[2]) != number:
+        raise InputError(f"device={device!r}, but {name} is on GPU {number}: copy it there, or leave device out")
 
 
 def has_code_for(capability: tuple[int, int], architectures: str) -> bool:

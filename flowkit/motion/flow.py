@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, cast, overload
 
 import numpy as np
@@ -11,12 +12,25 @@ from numpy.typing import ArrayLike, NDArray
 
 import flowkit._core as _core
 from flowkit.errors import InputError
-from flowkit.motion.devices import available_cpus, require_gpus
-from flowkit.motion.gpu_arrays import GpuArray, current_stream, empty, gpu_array, on_gpu
+from flowkit.motion.devices import available_cpus, require_gpu_of, require_gpus, require_gpus_for
+from flowkit.motion.gpu_arrays import (
+    MEMORY_SHARE,
+    GpuArray,
+    GpuMemoryError,
+    empty,
+    free_bytes,
+    gpu_array,
+    launched,
+    on_gpu,
+    stream_behind,
+    without_gradient,
+)
 from flowkit.params import TVL1Params, resolve_params
 
 SMALLEST_SIDE = 3
 """Frames must have at least this many pixels a side."""
+SMALL_WORKSPACE_BYTES = 2**28
+"""Asking a GPU how much memory is free takes as long as a small flow: up to here it is tried without."""
 
 
 @overload
@@ -62,8 +76,8 @@ def tvl1_flow(
     Args:
         frames0, frames1: grey frames (n, h, w), or one pair (h, w): uint8, uint16 (0..65535 stands for 0..255) or
             float32, any strides, at least 3 x 3 px. NumPy arrays and anything on the CPU that offers DLPack or the
-            array protocol; or torch tensors, CuPy, Numba or DLPack arrays on a GPU.
-        preset: `micro`, `fast`, `opencv`, `opencv-cuda` or `ipol`; see `flowkit.params.PRESETS`.
+            array protocol; or torch tensors, CuPy, Numba or DLPack arrays on a GPU. No gradient flows through.
+        preset: `micro`, `fast`, `opencv`, `opencv-cuda` or `ipol`; see `flowkit.PRESETS`.
         params: a whole `TVL1Params`, which replaces the preset, or a mapping with some of its fields.
         device: `auto`, where the frames are; `cpu`; or `cuda` (`cuda:1` for the second GPU) to have frames that are
             on the CPU computed on the GPU and copied back.
@@ -78,7 +92,8 @@ def tvl1_flow(
         library's current stream: this function does not wait for it, and so values that are not finite go unnoticed.
 
     Raises:
-        InputError (a ValueError): a wrong dtype, shape or value, named with its value.
+        InputError (a ValueError): a wrong dtype, shape or value, named with its value; frames and initial flow in
+            different places; a flow for which the GPU has no room. It needs scratch memory beside it for one pair only.
 
     Source: Zach, Pock, Bischof, DAGM 2007; Sanchez, Meinhardt-Llopis, Facciolo, IPOL 2013.
     """
@@ -140,49 +155,107 @@ def _on_the_frames_gpu(
     initial_flow: Any,
 ) -> tuple[Any, Any]:
     """The flow and iterations of frames that are on a GPU, as arrays of their library on it."""
+    for name, value in (("frames0", frames0), ("frames1", frames1)):
+        if not on_gpu(value):
+            raise InputError(f"{name} is on the CPU and the other frames are on a GPU: they must be in one place")
+    require_gpus_for("frames0", device)
     first, second = (_frames_on_gpu(name, value) for name, value in (("frames0", frames0), ("frames1", frames1)))
-    if device == "cpu":
-        raise InputError("device='cpu', but frames0 is on a GPU: copy it to the CPU first")
     _check_pair(first, second)
-    if (first.device, first.library) != (second.device, second.library):
-        raise InputError(
-            f"frames0 is {first.library}'s on GPU {first.device} and frames1 {second.library}'s on GPU "
-            f"{second.device}: they must be of one library, on one GPU"
-        )
-    require_gpus("frames0 is on a GPU")
-    low, high = _value_range(first.dtype, value_range)
+    _check_place("frames1", second, first)
+    require_gpu_of("frames0", first.device, device)
+    range_ = _value_range(first.dtype, value_range)
     start = None if initial_flow is None else _initial_flow_on_gpu(initial_flow, first)
-    n, (height, width) = first.shape[0] if len(first.shape) == 3 else 1, first.shape[-2:]
-    flow = empty(first, (*first.shape[:-2], 2, height, width), np.float32)
-    iterations = empty(first, first.shape[:-2], np.int32)
-    workspace_bytes = _core.tvl1_workspace_bytes(height, width, n, params, first.device)
-    workspace = empty(first, (workspace_bytes,), np.uint8)
-    _core.tvl1_flow_cuda(
-        first.pointer,
-        second.pointer,
-        first.dtype.name,
-        _pair_strides(first),
-        _pair_strides(second),
-        n,
-        height,
-        width,
-        params,
-        low,
-        high,
-        start.pointer if start else 0,
-        flow.pointer,
-        iterations.pointer,
-        workspace.pointer,
-        workspace_bytes,
-        current_stream(first),
-        first.device,
-    )
+    n = first.shape[0] if len(first.shape) == 3 else 1
+    shape = (*first.shape[:-2], 2, *first.shape[-2:])
+    flow = empty(first, shape, np.float32, f"the flow of shape {shape}")
+    iterations = empty(first, first.shape[:-2], np.int32, "the iterations of each pair")
+    workspace, at_a_time = _workspace(first, n, params)
+    read = (first, second, start) if start else (first, second)
+    batch = _GpuBatch(first, second, start, flow, iterations, workspace, params, range_, stream_behind(*read))
+    # However many there are at a time: a pair's result does not depend on its batch.
+    for i in range(0, n, at_a_time):
+        batch.launch(i, min(at_a_time, n - i))
+    launched(*read)
     return flow.owner, iterations.owner
 
 
+@dataclass(frozen=True, slots=True)
+class _GpuBatch:
+    """What the solver reads and writes on a GPU."""
+
+    first: GpuArray
+    second: GpuArray
+    start: GpuArray | None
+    flow: GpuArray
+    iterations: GpuArray
+    workspace: GpuArray
+    params: dict[str, Any]
+    range_: tuple[float, float]
+    stream: int
+
+    def launch(self, i: int, pairs: int) -> None:
+        """Puts pairs from number i on behind what is on the stream."""
+        height, width = self.first.shape[-2:]
+        strides0, strides1 = _pair_strides(self.first), _pair_strides(self.second)
+        flow_start = i * 2 * height * width * 4
+        _core.tvl1_flow_cuda(
+            self.first.pointer + i * strides0[0],
+            self.second.pointer + i * strides1[0],
+            self.first.dtype.name,
+            strides0,
+            strides1,
+            pairs,
+            height,
+            width,
+            self.params,
+            *self.range_,
+            self.start.pointer + flow_start if self.start else 0,
+            self.flow.pointer + flow_start,
+            self.iterations.pointer + i * 4,
+            self.workspace.pointer,
+            self.workspace.shape[0],
+            self.stream,
+            self.first.device,
+        )
+
+
+def _workspace(frames: GpuArray, n: int, params: dict[str, Any]) -> tuple[GpuArray, int]:
+    """Scratch memory, and for how many of the n pairs at a time it is enough.
+
+    Raises:
+        GpuMemoryError: if there is no room for one.
+    """
+    height, width = frames.shape[-2:]
+
+    def size_for(pairs: int) -> int:
+        return _core.tvl1_workspace_bytes(height, width, pairs, params, frames.device)
+
+    pairs, size = n, size_for(n)
+    free = free_bytes(frames) if n > 1 and size > SMALL_WORKSPACE_BYTES else None
+    if free is not None and size > MEMORY_SHARE * free:
+        pairs = max(1, int(MEMORY_SHARE * free * n / size))
+        pairs = -(-n // -(-n // pairs))
+        size = size_for(pairs)
+    while True:
+        try:
+            what = f"the scratch memory for {pairs} pairs of {height} x {width} px"
+            return empty(frames, (size,), np.uint8, what), pairs
+        except GpuMemoryError:
+            # What is free was an estimate: fragments and others take their share.
+            if pairs == 1:
+                raise
+            pairs = -(-pairs // 2)
+            size = size_for(pairs)
+
+
+def _check_place(name: str, array: GpuArray, frames0: GpuArray) -> None:
+    if array.place != frames0.place:
+        raise InputError(
+            f"frames0 is {frames0.place} and {name} {array.place}: they must be of one library, on one GPU"
+        )
+
+
 def _frames_on_gpu(name: str, value: Any) -> GpuArray:
-    if not on_gpu(value):
-        raise InputError(f"{name} is on the CPU and the other frames are on a GPU: they must be in one place")
     frames = gpu_array(name, value)
     _check_frames(name, frames)
     return frames
@@ -199,6 +272,7 @@ def _initial_flow_on_gpu(initial_flow: Any, frames: GpuArray) -> GpuArray:
         raise InputError("initial_flow is on the CPU and the frames are on a GPU: they must be in one place")
     start = gpu_array("initial_flow", initial_flow)
     _check_initial_flow(start.dtype, start.shape, frames.shape)
+    _check_place("initial_flow", start, frames)
     if not start.contiguous:
         raise InputError("initial_flow is not contiguous: on a GPU it has to be")
     return start
@@ -210,6 +284,7 @@ def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
         return value
     if on_gpu(value):
         raise InputError(f"{name} is on a GPU: copy it to the CPU first")
+    value = without_gradient(value)
     if hasattr(value, "__dlpack__"):
         try:
             return np.from_dlpack(cast(Any, value))

@@ -10,9 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 import flowkit._core as _core
 from flowkit.errors import InputError
-from flowkit.motion.devices import require_gpus
+from flowkit.motion.devices import require_gpu_of, require_gpus_for
 from flowkit.motion.flow import SMALLEST_SIDE, as_array, gpu_number, require_finite, thread_count
-from flowkit.motion.gpu_arrays import GpuArray, current_stream, empty, gpu_array, on_gpu
+from flowkit.motion.gpu_arrays import GpuArray, empty, gpu_array, launched, on_gpu, stream_behind
 
 StrainVariant = Literal["standard", "meb", "softnet"]
 
@@ -29,7 +29,7 @@ def strain_tensor(flow: Any, *, device: str = "auto", threads: int | None = None
     Args:
         flow: (n, 2, h, w) or (2, h, w) float32, order (u, v), px, at least 3 x 3 px. A NumPy array or anything on the
             CPU that offers DLPack or the array protocol; or a contiguous torch tensor, CuPy, Numba or DLPack array on
-            a GPU.
+            a GPU. No gradient flows through.
         device: `auto`, where the flow is; `cpu`; or `cuda` (`cuda:1` for the second GPU) to have a flow that is on the
             CPU computed on the GPU and copied back.
         threads: flows computed at a time on the CPU; all of this process's CPUs by default.
@@ -80,10 +80,10 @@ def strain_magnitude(
 def _feature(name: str, flow: Any, device: str, on_cpu: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Any:
     number = gpu_number(device)
     if on_gpu(flow):
-        if device == "cpu":
-            raise InputError("device='cpu', but flow is on a GPU: copy it to the CPU first")
-        require_gpus("flow is on a GPU")
-        return feature_on_gpu(name, gpu_array("flow", flow))
+        require_gpus_for("flow", device)
+        there = gpu_array("flow", flow)
+        require_gpu_of("flow", there.device, device)
+        return feature_on_gpu(name, there)
     batch, single = _flow_batch(flow)
     result = on_cpu(batch) if number is None else _core.flow_feature_on_gpu(name, batch, number)
     return result[0] if single else result
@@ -95,9 +95,11 @@ def feature_on_gpu(name: str, flow: GpuArray) -> Any:
     if not flow.contiguous:
         raise InputError("flow is not contiguous: on a GPU it has to be")
     *batch, _, height, width = flow.shape
-    result = empty(flow, (*batch, *(() if name == "magnitude" else (3,)), height, width), np.float32)
+    shape = (*batch, *(() if name == "magnitude" else (3,)), height, width)
+    result = empty(flow, shape, np.float32, f"the {name} of shape {shape}")
     n = batch[0] if batch else 1
-    _core.flow_feature_cuda(name, flow.pointer, n, height, width, result.pointer, current_stream(flow), flow.device)
+    _core.flow_feature_cuda(name, flow.pointer, n, height, width, result.pointer, stream_behind(flow), flow.device)
+    launched(flow)
     return result.owner
 
 

@@ -9,10 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import InputError
-from flowkit.pictures.canvas import (
-    Colour,
-    Picture,
-)
+from flowkit.pictures.canvas import Colour, Picture
 
 # The wheel's six arcs, in steps: red to yellow, to green, to cyan, to blue, to magenta, and back to red. More steps
 # go where the eye tells more hues apart.

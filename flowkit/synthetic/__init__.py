@@ -3,7 +3,6 @@
 frame0, frame1, flow = flowkit.synthetic.facial_pair(0, 1.0, 128, seed=1)    # one pair with its true flow
 """
 
-from flowkit.synthetic.dataset import make_dataset
 from flowkit.synthetic.render import facial_pair
 
-__all__ = ["facial_pair", "make_dataset"]
+__all__ = ["facial_pair"]

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 
 from flowkit.synthetic.faces import neutral_face
@@ -85,10 +84,17 @@ def facial_pair(
         grey = cv2.cvtColor(performance.frame(amount, amount), cv2.COLOR_RGB2GRAY)
         digital = digitise(grey.astype(np.float32, copy=False), noise, rng)
         if quality is not None:
-            coded = simplejpeg.encode_jpeg(digital[..., None], quality, "GRAY", "GRAY")
-            digital = simplejpeg.decode_jpeg(coded, "GRAY")[..., 0]
+            digital = _through_jpeg(digital, quality)
         frames.append(digital)
     return frames[0], frames[1], performance.flow(1.0, 1.0)
+
+
+def _through_jpeg(frame: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    import simplejpeg
+
+    coded = simplejpeg.encode_jpeg(frame[..., None], quality, "GRAY", "GRAY")
+    decoded: NDArray[np.uint8] = simplejpeg.decode_jpeg(coded, "GRAY")[..., 0]
+    return decoded
 
 
 def digitise(frame: NDArray[np.float32], noise: float, rng: np.random.Generator) -> NDArray[np.uint8]:

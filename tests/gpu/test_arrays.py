@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 import flowkit
+from flowkit import _core
 from flowkit.errors import InputError
-from flowkit.motion.gpu_arrays import on_gpu
+from flowkit.motion.devices import gpus
+from flowkit.motion.gpu_arrays import MEMORY_SHARE, empty, free_bytes, gpu_array, on_gpu
+from flowkit.params import resolve_params
 from tests import fields
 
 
@@ -107,9 +110,71 @@ def test_numpy_frames_are_computed_there_and_come_back():
     assert np.abs(there - here).mean() < 1e-3
 
 
+@pytest.mark.parametrize("name", ["torch", "cupy", "numba"])
+def test_little_scratch_memory_changes_no_bit(name, monkeypatch):
+    to_gpu, back = library(name)
+    frames0, frames1 = (to_gpu(frames) for frames in pairs(7))
+    start = to_gpu(np.random.default_rng(0).standard_normal((7, 2, 64, 72)).astype(np.float32))
+    whole = back(flowkit.tvl1_flow(frames0, frames1, initial_flow=start))
+    scratch = _core.tvl1_workspace_bytes(64, 72, 2, resolve_params("micro").to_dict(), 0)
+    monkeypatch.setattr("flowkit.motion.flow.SMALL_WORKSPACE_BYTES", 0)
+    monkeypatch.setattr("flowkit.motion.flow.free_bytes", lambda frames: 1.1 * scratch / MEMORY_SHARE)
+    assert np.array_equal(back(flowkit.tvl1_flow(frames0, frames1, initial_flow=start)), whole)
+
+
+@pytest.mark.parametrize("name", ["torch", "cupy", "numba"])
+def test_what_is_free_is_known(name):
+    to_gpu, _ = library(name)
+    there = gpu_array("flow", to_gpu(np.zeros(3, np.float32)))
+    assert 0 < free_bytes(there) <= gpus()[0][0].memory_bytes
+    with pytest.raises(InputError, match=r"the moon takes 9\.31e\+04 GiB, more than is free on GPU 0"):
+        empty(there, (10**14,), np.uint8, "the moon")
+
+
+def test_tensors_that_require_a_gradient_are_arrays_like_others(rng):
+    to_gpu, back = library("torch")
+    flow = rng.standard_normal((2, 2, 33, 47)).astype(np.float32)
+    there = to_gpu(flow).requires_grad_()
+    assert np.array_equal(back(flowkit.strain_magnitude(there)), flowkit.strain_magnitude(flow))
+    frames = [to_gpu(frames[:, :33, :47].astype(np.float32)).requires_grad_() for frames in pairs(2)]
+    expected = flowkit.tvl1_flow(*frames, value_range=(0, 255), initial_flow=to_gpu(flow))
+    assert np.array_equal(back(flowkit.tvl1_flow(*frames, value_range=(0, 255), initial_flow=there)), back(expected))
+
+
+class Lent:
+    """A tensor that only DLPack can read, so that it is imported."""
+
+    def __init__(self, tensor: Any) -> None:
+        self._tensor = tensor
+
+    def __dlpack__(self, **options: Any) -> Any:
+        return self._tensor.__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self._tensor.__dlpack_device__()
+
+
+def test_an_import_is_kept_while_it_is_read():
+    to_gpu, _ = library("torch")
+    cupy = pytest.importorskip("cupy")
+    torch = pytest.importorskip("torch")
+    frames0, frames1 = pairs(64, 128, 128)
+    expected = flowkit.tvl1_flow(frames0, frames1)
+    flow = flowkit.tvl1_flow(Lent(to_gpu(frames0)), Lent(to_gpu(frames1)))
+    # The memory of the frames, if torch had it back.
+    over = [torch.full(frames0.shape, 255, dtype=torch.uint8, device="cuda") for _ in range(4)]
+    assert np.abs(cupy.asnumpy(flow) - expected).mean() < 1e-3
+    assert len(over) == 4
+
+
 def test_one_place_one_library():
     cupy = pytest.importorskip("cupy")
     frames0, frames1 = pairs(2)
+    there = cupy.asarray(frames0)
+    with pytest.raises(InputError, match="initial_flow is on the CPU"):
+        flowkit.tvl1_flow(there, there, initial_flow=np.zeros((2, 2, 64, 72), np.float32))
+    with pytest.raises(InputError, match=r"the usable GPUs are"):
+        flowkit.tvl1_flow(there, there, device="cuda:63")
     with pytest.raises(InputError, match="one place"):
         flowkit.tvl1_flow(cupy.asarray(frames0), frames1)
     with pytest.raises(InputError, match="device='cpu'"):

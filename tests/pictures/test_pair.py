@@ -16,8 +16,7 @@ from flowkit.output.shard import read
 from flowkit.pictures.canvas import PAPER
 from flowkit.pictures.colours import flow_to_rgb
 from flowkit.pictures.pair import PairView, compose, render
-from flowkit.synthetic import make_dataset
-from flowkit.synthetic.dataset import truth_path
+from flowkit.synthetic.dataset import make_dataset, truth_path
 
 PANEL = 288
 LEFT, TOP, STEP = 20, 104, PANEL + 20

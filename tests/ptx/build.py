@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.kernel_resources import find_nvcc
@@ -16,8 +16,9 @@ from tests.ptx.translate import translate
 
 HERE = Path(__file__).parent
 CSRC = HERE.parent.parent / "csrc"
-KERNELS = ("tvl1", "features")
-CUDA = (*KERNELS, "device")
+KERNELS = {"tvl1": (90, 80, 86, 75), "features": (90,)}
+"""The architectures that each file with kernels is compiled for; the host's part goes with the first."""
+STANDIN = ("calls", "launch", "memory")
 # The CPU solver is not part of it but for what the bindings name.
 HOST = (
     *CSRC.glob("bindings*.cpp"),
@@ -25,8 +26,9 @@ HOST = (
     *(CSRC / "cpu").glob("*.cpp"),
     CSRC / "tvl1_params.cpp",
 )
-NVCC_FLAGS = ("-std=c++17", "--fmad=false", "-arch=sm_90", "-Xcompiler=-fPIC,-w")
+NVCC_FLAGS = ("-std=c++17", "--fmad=false", "-Xcompiler=-fPIC,-w")
 CXX_FLAGS = ("-std=c++17", "-fPIC", "-w", "-ffp-contract=off", "-fno-math-errno")
+KERNEL_FLAGS = ("-O1", "-mfma", "-fwrapv")
 DEFINITIONS = (
     '-DFLOWKIT_VERSION="0"',
     "-DFLOWKIT_X86_LEVELS",
@@ -52,34 +54,46 @@ def build(folder: Path) -> Path:
     """The extension, a file in `folder`; takes half a minute on two CPUs."""
     import pybind11
 
-    nvcc = str(find_nvcc())
+    nvcc = (str(find_nvcc()), *NVCC_FLAGS)
     include = [f"-I{path}" for path in (pybind11.get_include(), sysconfig.get_path("include"), HERE)]
     cxx = ("g++", *CXX_FLAGS, *DEFINITIONS, *include)
 
     def compiled(command: tuple[str, ...], source: Path, name: str) -> str:
-        target = str(folder / name)
+        target = str(folder / f"{name}.o")
         _run(*command, "-c", "-o", target, str(source))
         return target
 
-    def kernels() -> str:
-        texts = []
-        for name in KERNELS:
-            _run(nvcc, *NVCC_FLAGS, "-ptx", "-o", str(folder / f"{name}.ptx"), str(CSRC / "cuda" / f"{name}.cu"))
-            texts.append((folder / f"{name}.ptx").read_text())
-        source = folder / "kernels.cpp"
-        source.write_text(translate(texts))
-        return compiled((*cxx, "-O1", "-mfma", "-fwrapv"), source, "kernels.o")
+    def both_parts(name: str, architecture: int) -> str:
+        """The PTX, and an object file of the host's part."""
+        kept = folder / f"{name}_{architecture}"
+        kept.mkdir()
+        only_ptx = f"arch=compute_{architecture},code=compute_{architecture}"
+        compiled((*nvcc, "-gencode", only_ptx, "--keep", "--keep-dir", str(kept)), CSRC / "cuda" / f"{name}.cu", name)
+        return (kept / f"{name}.ptx").read_text()
+
+    def ptx(name: str, architecture: int) -> str:
+        target = folder / f"{name}_{architecture}.ptx"
+        source = CSRC / "cuda" / f"{name}.cu"
+        _run(*nvcc, f"-arch=sm_{architecture}", "-ptx", "-o", str(target), str(source))
+        return target.read_text()
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        objects = [pool.submit(kernels)]
-        for name in CUDA:
-            source = CSRC / "cuda" / f"{name}.cu"
-            objects.append(pool.submit(compiled, (nvcc, *NVCC_FLAGS), source, f"{name}.cu.o"))
-        objects.append(pool.submit(compiled, (nvcc, *NVCC_FLAGS, "-O2"), HERE / "runtime.cpp", "runtime.o"))
-        objects += [
-            pool.submit(compiled, (*cxx, "-O1"), source, f"{source.parent.name}-{source.stem}.o") for source in HOST
+        texts: dict[int, list[Future[str]]] = {}
+        for name, architectures in KERNELS.items():
+            for architecture in architectures:
+                make = both_parts if architecture == architectures[0] else ptx
+                texts.setdefault(architecture, []).append(pool.submit(make, name, architecture))
+        objects = [
+            pool.submit(compiled, (*cxx, "-O0"), source, f"{source.parent.name}-{source.stem}") for source in HOST
         ]
-        files = [each.result() for each in objects]
+        objects.append(pool.submit(compiled, nvcc, CSRC / "cuda" / "device.cu", "device"))
+        objects += [pool.submit(compiled, (*nvcc, "-O2"), HERE / f"{name}.cpp", name) for name in STANDIN]
+        objects.append(pool.submit(compiled, (*cxx, "-O2"), HERE / "wavefronts.cpp", "wavefronts"))
+        sources = translate({architecture: [text.result() for text in each] for architecture, each in texts.items()})
+        for name, text in sources.items():
+            (folder / f"{name}.cpp").write_text(text)
+            objects.append(pool.submit(compiled, (*cxx, *KERNEL_FLAGS), folder / f"{name}.cpp", name))
+        files = [each.result() for each in objects] + [str(folder / f"{name}.o") for name in KERNELS]
     module = folder / f"_core{sysconfig.get_config_var('EXT_SUFFIX')}"
     # Its own runtime, also where another package has loaded CUDA's into the process.
     _run("g++", "-shared", "-pthread", "-Wl,-Bsymbolic", "-o", str(module), *files)

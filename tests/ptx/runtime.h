@@ -34,10 +34,17 @@ struct Block {
 
 // Ends the launch, which then says what, with the kernel's and the thread's name. The thread does not run on.
 [[noreturn]] void fail(const std::string& what);
-void check_global(uint64_t address, unsigned bytes);
+// Ends the launch where the device has no such memory, or where another cluster, which may run at any other time of the
+// launch, writes what this one reads or writes, or reads what this one writes.
+void check_global(uint64_t address, unsigned bytes, bool writes, unsigned cluster_number);
+
+// For the count of wavefronts (wavefronts.cpp): an access to a rank's shared memory, and the end of a cluster.
+struct Thread;
+void note_access(const Thread& thread, unsigned rank, uint64_t place, unsigned bytes, unsigned instruction);
+void count_wavefronts();
 
 struct Thread {
-  unsigned number, rank, block_number, blocks;
+  unsigned number, rank, block_number, blocks, cluster_number;
   unsigned passed;  // barriers
   std::vector<Block>* cluster;
   const std::vector<Chunk>* parameter;
@@ -92,27 +99,30 @@ struct Thread {
     if (place + count * sizeof(T) > parameter_bytes) fail("parameter " + std::to_string(place));
     return reinterpret_cast<T*>(address);
   }
+  // An instruction is known by its line of the translation.
   template <class T, unsigned count>
-  T* shared(uint64_t place, bool writes) const {
+  T* shared(uint64_t place, bool writes, unsigned instruction = __builtin_LINE()) const {
     place = static_cast<uint32_t>(place);
     if (place % (count * sizeof(T)) || place + count * sizeof(T) > block().shared_bytes)
       fail("shared memory " + std::to_string(place));
     touch(block(), place, count * sizeof(T), writes);
+    note_access(*this, rank, place, count * sizeof(T), instruction);
     return reinterpret_cast<T*>(shared_address(place));
   }
   template <class T, unsigned count>
-  T* generic(uint64_t address, bool writes) const {
+  T* generic(uint64_t address, bool writes, unsigned instruction = __builtin_LINE()) const {
     for (Block& b : *cluster)
       if (address >= b.address() && address + count * sizeof(T) <= b.address() + b.shared_bytes) {
         if (address % (count * sizeof(T))) fail("misaligned");
         touch(b, address - b.address(), count * sizeof(T), writes);
+        note_access(*this, &b - cluster->data(), address - b.address(), count * sizeof(T), instruction);
         return reinterpret_cast<T*>(address);
       }
     return global<T, count>(address, writes);
   }
   template <class T, unsigned count>
-  T* global(uint64_t address, bool) const {
-    check_global(address, count * sizeof(T));
+  T* global(uint64_t address, bool writes) const {
+    check_global(address, count * sizeof(T), writes, cluster_number);
     return reinterpret_cast<T*>(address);
   }
 };
@@ -121,6 +131,7 @@ struct Kernel {
   const char* name;
   void (*run)(Thread&);
   unsigned parameter_bytes, most_threads;
+  int architecture;
 };
 extern const Kernel kernel_table[];  // ends with one that has no name
 

@@ -43,19 +43,32 @@ def kernels(ptx: str) -> Iterator[Kernel]:
         yield Kernel(name, parameter, int(size), int(threads), re.sub(r"//.*", "", body))
 
 
-def translate(ptx_files: list[str]) -> str:
-    """C++ for `runtime.cpp`: a function for each kernel, and their table."""
-    functions, table = [], []
-    for ptx in ptx_files:
-        shared = set(re.findall(r"\.extern \.shared[^;]*?\s(\w+)\[\]", ptx))
-        for kernel in kernels(ptx):
-            function = f"kernel_{len(table)}"
-            functions.append(f"static void {function}(Thread& thread) {{\n{_body(kernel, shared)}\n}}\n")
-            table.append(f'{{"{kernel.name}", &{function}, {kernel.parameter_bytes}, {kernel.most_threads}}},')
-    rows = "\n  ".join(table)
-    return (
-        '#include "runtime.h"\n\n' + "\n".join(functions) + f"\nconst Kernel kernel_table[] = {{\n  {rows}\n  {{}}}};\n"
+def translate(ptx_files: dict[int, list[str]]) -> dict[str, str]:
+    """C++ for the stand-in, by file name: the functions of each architecture's kernels, and a table of all.
+
+    `ptx_files` are the texts by architecture. A kernel that is the same for several has one function.
+    """
+    known: dict[tuple[str, str], str] = {}
+    sources, rows = {}, []
+    for architecture, texts in ptx_files.items():
+        functions = []
+        for ptx in texts:
+            shared = set(re.findall(r"\.extern \.shared[^;]*?\s(\w+)\[\]", ptx))
+            for kernel in kernels(ptx):
+                if (kernel.name, kernel.body) not in known:
+                    known[kernel.name, kernel.body] = f"kernel_{len(known)}"
+                    head = f"void kernel_{len(known) - 1}(Thread& thread)"
+                    functions.append(f"{head} {{\n{_body(kernel, shared)}\n}}\n")
+                numbers = f"{kernel.parameter_bytes}, {kernel.most_threads}, {architecture}"
+                rows.append(f'{{"{kernel.name}", &{known[kernel.name, kernel.body]}, {numbers}}},')
+        if functions:
+            sources[f"kernels_{architecture}"] = '#include "runtime.h"\n\n' + "\n".join(functions)
+    declared = "\n".join(f"void {function}(Thread&);" for function in known.values())
+    table = "\n  ".join(rows)
+    sources["kernel_table"] = (
+        f'#include "runtime.h"\n\n{declared}\n\nconst Kernel kernel_table[] = {{\n  {table}\n  {{}}}};\n'
     )
+    return sources
 
 
 def _body(kernel: Kernel, shared: set[str]) -> str:

@@ -12,8 +12,7 @@ import pytest
 
 from flowkit.datasets import read_manifest
 from flowkit.errors import InputError
-from flowkit.synthetic import make_dataset
-from flowkit.synthetic.dataset import FRAMES, truth_path
+from flowkit.synthetic.dataset import FRAMES, make_dataset, truth_path
 from flowkit.synthetic.render import EMOTIONS
 from flowkit.types import Clip
 

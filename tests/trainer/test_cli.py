@@ -104,13 +104,13 @@ from trainer.cli import app
 done = CliRunner().invoke(app, ["loso", "--help"])
 assert done.exit_code == 0
 assert "Example: flowkit-train loso" in done.output, done.output
-assert not {"torch", "timm", "matplotlib", "cv2"} & set(sys.modules)
+assert not {"torch", "timm", "matplotlib", "jinja2", "cv2"} & set(sys.modules)
 """
     done = python(code)
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("package", ["torch", "timm", "matplotlib"])
+@pytest.mark.parametrize("package", ["torch", "timm", "matplotlib", "jinja2"])
 def test_a_missing_package_is_named_with_its_remedy(package, tmp_path):
     code = f"""
 import sys

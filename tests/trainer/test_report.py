@@ -6,13 +6,17 @@ import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
 
+import jinja2
+import matplotlib as mpl
 import numpy as np
 import pytest
 
 from tests.motions import motion_samples
 from tests.trainer.test_results import guesses
+from trainer.plots import draw_f1
 from trainer.report import render
 from trainer.results import summarise
+from trainer.templates import fill
 from trainer.types import RunConfig
 
 
@@ -96,6 +100,63 @@ def test_a_group_without_a_class_is_marked(samples):
 def test_names_from_the_manifest_cannot_break_the_page(samples):
     hostile = dataclasses.replace(samples, subject=[f"<b>&'{name}" for name in samples.subject])
     assert "toy/<b>&'04" in text_of(page(hostile))
+
+
+def test_a_script_in_a_name_is_shown_and_not_run(samples):
+    script = "<script>alert(1)</script>"
+    named = {"subject": samples.subject, "dataset": samples.dataset, "group": samples.group}
+    html = page(
+        dataclasses.replace(samples, **{key: [script + name for name in names] for key, names in named.items()})
+    )
+    assert "<script" not in html
+    text = text_of(html)
+    assert f"{script}toy/{script}04" in text
+    assert f"Group {script}asian has only" in text
+
+
+def test_settings_are_there_but_folded_away(samples):
+    html = page(samples)
+    folded = re.search(r"<details>(.*)</details>", html, re.DOTALL)
+    assert folded is not None
+    assert '"shuffle_labels": false' in text_of(folded[1])
+    assert "shuffle_labels" not in text_of(html.replace(folded[0], ""))
+
+
+def test_a_page_without_its_content_is_an_error():
+    with pytest.raises(jinja2.UndefinedError, match="views"):
+        fill("demo.html.j2", figures=[])
+
+
+def letters(names):
+    """The texts of a figure of per-class F1 and where each begins, and the figure's width, all in points."""
+    classes = ("negative", "positive", "surprise")
+    series = [(name, {"n": 1442, "f1": dict.fromkeys(classes, 0.5)}) for name in names]
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        root = ElementTree.fromstring(draw_f1(series, classes))
+    texts = [item for item in root.iter() if item.tag.endswith("}text") and "(n =" in item.text]
+    return {item.text: float(item.get("x")) for item in texts}, float(root.get("viewBox").split()[2])
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [["asian", "black", "white"], ["east asian", "african american", "caucasian"], ["M" * 28, "b", "c", "d", "e"]],
+)
+def test_the_legend_has_room_for_every_group(groups):
+    placed, width = letters(["all", *groups])
+    assert set(placed) == {f"{name} (n = 1442)" for name in ["all", *groups]}
+    # The row is centred, so one that is too wide begins left of the figure; a patch of colour stands before each name.
+    assert min(placed.values()) > 25
+    assert max(placed.values()) < width - 25
+
+
+def test_a_group_may_be_named_as_formulas_and_private_names_are():
+    placed, _ = letters(["all", "_hidden", r"$\broken$", "x" * 60])
+    assert list(placed) == [
+        "all (n = 1442)",
+        "_hidden (n = 1442)",
+        r"$\broken$ (n = 1442)",
+        "x" * 27 + "\N{HORIZONTAL ELLIPSIS} (n = 1442)",
+    ]
 
 
 def test_equal_runs_give_equal_pages(samples):

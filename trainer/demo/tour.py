@@ -34,7 +34,7 @@ def run(folder: Path, *, epochs: int = 10, seed: int = 0, say: Say = print) -> P
     text = f"UF1 {scores['uf1']:.3f}, UAR {scores['uar']:.3f}, accuracy {scores['accuracy']:.3f}"
     seconds = time.perf_counter() - start
     say(f"LOSO       {seconds:6.1f} s   {text}; chance is 0.33")
-    figures = [*found["figures"], ["LOSO: " + text.partition(" ")[0], text], ["the LOSO run", f"{seconds:.0f} s"]]
+    figures = [*found["figures"], ["leave one subject out", text], ["training and testing", f"{seconds:.0f} s"]]
     put_text(folder / "index.html", page(figures, found["views"]))
     say(f"open {folder / 'index.html'}")
     return folder / "index.html"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -16,12 +17,10 @@ from flowkit.errors import InputError
 from flowkit.extraction.engines.device_pipeline import IN_FLIGHT, DeviceMaker, DeviceMemoryError
 from flowkit.extraction.request import ExtractRequest
 from flowkit.motion.devices import require_gpus
+from flowkit.motion.gpu_arrays import MEMORY_SHARE
 from flowkit.motion.strain import strain_magnitude
 
 Frame = NDArray[Any]
-
-MEMORY_SHARE = 0.8
-"""Of the free memory, for all batches in flight: the rest is for fragments and for others."""
 
 
 def cuda_devices() -> list[DeviceMaker]:
@@ -44,36 +43,77 @@ class _Opener:
 
 
 class CudaDevice:
-    """See `flowkit.extraction.engines.device_pipeline.Device`."""
+    """See `Device` of the device pipeline. Each call leaves the GPU current in the thread that makes it."""
 
     def __init__(self, number: int, request: ExtractRequest) -> None:
         self._cupy = _cupy()
         self._number = number
         self._params = request.params.to_dict()
-        with self._cupy.cuda.Device(number):
-            self._slots = [_Slot(self._cupy, number, request, self._params) for _ in range(IN_FLIGHT)]
+        self._make_current()
+        self._slots = [_Slot(self._cupy, number, request, self._params) for _ in range(IN_FLIGHT)]
         self._next = 0
 
     def most_pairs(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> int:
-        """As many as fit into a share of the memory that is free now."""
+        """As many as fit into a share of the memory that is free now, or that the slots would give for it."""
+        self._make_current()
         pixels = shape[0] * shape[1]
         one, two = (_core.tvl1_workspace_bytes(*shape, n, self._params, self._number) for n in (1, 2))
-        # Frames, flow, a cube of float32 and the iterations, beside the workspace.
-        a_pair = (two - one) + pixels * (2 * dtype.itemsize + 5 * 4) + 4
-        with self._cupy.cuda.Device(self._number):
-            free = self._cupy.cuda.runtime.memGetInfo()[0] + self._cupy.get_default_memory_pool().free_bytes()
+        # Frames, flow, a cube of float32, the iterations and whether it is finite, beside the workspace.
+        a_pair = (two - one) + pixels * (2 * dtype.itemsize + 5 * 4) + 5
+        free = self._cupy.cuda.runtime.memGetInfo()[0] + self._cupy.get_default_memory_pool().free_bytes()
+        free += sum(slot.held_bytes for slot in self._slots)
         return int(MEMORY_SHARE * free / IN_FLIGHT / a_pair)
 
     def start(self, frames0: Sequence[Frame], frames1: Sequence[Frame]) -> _Batch:
         """Copies to the GPU, computes and copies back, all behind what the other slot does."""
-        slot = self._slots[self._next]
-        self._next = (self._next + 1) % IN_FLIGHT
+        self._make_current()
         try:
-            with self._cupy.cuda.Device(self._number), slot.stream:
-                return slot.start(frames0, frames1)
-        except self._cupy.cuda.memory.OutOfMemoryError as error:
-            slot.release()
+            return self._start(frames0, frames1)
+        except DeviceMemoryError:
+            self._release()
+            if len(frames0) > 1:
+                raise
+        # There is no half of a single pair. It is tried again, with the GPU to itself.
+        try:
+            return self._start(frames0, frames1)
+        except DeviceMemoryError:
+            self._release()
+            raise
+
+    def _start(self, frames0: Sequence[Frame], frames1: Sequence[Frame]) -> _Batch:
+        slot = self._slots[self._next]
+        try:
+            with slot.stream:
+                batch = slot.start(frames0, frames1)
+        except Exception as error:
+            if not self._out_of_memory(error):
+                raise
+            # Its frames have arrays of the GPU, which could else not be given back while the error is handled.
+            traceback.clear_frames(error.__traceback__)
             raise DeviceMemoryError(f"{len(frames0)} pairs do not fit into the memory of GPU {self._number}") from error
+        # Only now: if it had failed, the other slot's buffers would still be those of the batch in flight.
+        self._next = (self._next + 1) % IN_FLIGHT
+        return batch
+
+    def _release(self) -> None:
+        """Gives all memory of the GPU back; results on the way have arrived in their pinned buffers then."""
+        for slot in self._slots:
+            slot.release()
+        self._cupy.get_default_memory_pool().free_all_blocks()
+
+    def _out_of_memory(self, error: Exception) -> bool:
+        """CuPy has a class of its own for the GPU's memory, but not for pinned memory."""
+        cuda = self._cupy.cuda
+        if isinstance(error, cuda.runtime.CUDARuntimeError):
+            return bool(error.status == cuda.runtime.errorMemoryAllocation)
+        return isinstance(error, cuda.memory.OutOfMemoryError)
+
+    def _make_current(self) -> None:
+        # In every call, for the current GPU is the thread's, and an engine may call from several. It is not put back:
+        # in a new thread the one before is GPU 0, and to make that current, as leaving `with Device(n)` does, opens a
+        # context on it. All else here follows the current GPU: the memory pool, memGetInfo, and the allocation of
+        # pinned memory, which any GPU can use then.
+        self._cupy.cuda.Device(self._number).use()
 
 
 @dataclass(slots=True)
@@ -83,19 +123,26 @@ class _Batch:
     done: Any
     values: Frame
     iterations: NDArray[np.int32]
+    finite: NDArray[np.uint8]
     request: ExtractRequest
 
-    def result(self) -> tuple[Frame, NDArray[np.int32]]:
+    def result(self) -> tuple[Frame, NDArray[np.int32], NDArray[np.bool_]]:
         self.done.synchronize()
+        finite = self.finite.astype(np.bool_)
         if self.request.strain == "standard":
-            return self.values, self.iterations
-        strain = strain_magnitude(self.values, self.request.strain)
-        cubes = np.concatenate([self.values, strain[:, None]], axis=1)
-        return cubes.astype(self.request.dtype, copy=False), self.iterations
+            return self.values, self.iterations, finite
+        # strain_magnitude would refuse them all for one that is not finite, which is its own pair's failure.
+        flow = np.where(finite[:, None, None, None], self.values, np.float32(0)) if not finite.all() else self.values
+        cubes = np.concatenate([flow, strain_magnitude(flow, self.request.strain)[:, None]], axis=1)
+        return cubes.astype(self.request.dtype, copy=False), self.iterations, finite
 
 
 class _Slot:
-    """The buffers and the stream of every second batch; they grow with the batches and stay."""
+    """The buffers and the stream of every second batch; they grow with the batches and stay.
+
+    Buffers on this side are pinned. CUDA copies to and from other memory only while the host waits, behind everything
+    that is on the stream, and then no batch would be prepared while another is computed.
+    """
 
     def __init__(self, cupy: ModuleType, number: int, request: ExtractRequest, params: dict[str, Any]) -> None:
         self._cupy = cupy
@@ -107,10 +154,19 @@ class _Slot:
         self._device: dict[str, Any] = {}
         self.stream = cupy.cuda.Stream(non_blocking=True)
 
+    @property
+    def held_bytes(self) -> int:
+        """Of the GPU's memory."""
+        return sum(int(buffer.size) for buffer in self._device.values())
+
     def release(self) -> None:
-        """Gives the memory of the GPU back."""
+        """Gives the GPU's memory to the pool, once nothing on the stream uses it any more.
+
+        The pool hands a stream's memory out again in the order of that stream, but gives it back to the driver, and so
+        to others, whenever it is asked to.
+        """
+        self.stream.synchronize()
         self._device.clear()
-        self._cupy.get_default_memory_pool().free_all_blocks()
 
     def start(self, frames0: Sequence[Frame], frames1: Sequence[Frame]) -> _Batch:
         n, (height, width), dtype = len(frames0), frames0[0].shape, frames0[0].dtype
@@ -122,12 +178,16 @@ class _Slot:
         flow = self._there("flow", (n, 2, height, width), np.float32)
         iterations = self._there("iterations", (n,), np.int32)
         self._solve(frames_there, flow, iterations)
+        finite = self._there("finite", (n,), np.uint8)
+        _core.flow_finite_cuda(flow.data.ptr, n, height, width, finite.data.ptr, self.stream.ptr, self._number)
         values = self._cube(flow) if self._request.strain == "standard" else flow
-        values_here = self._host("values", values.shape, values.dtype)
-        iterations_here = self._host("iterations", (n,), np.int32)
-        values.get(self.stream, out=values_here, blocking=False)
-        iterations.get(self.stream, out=iterations_here, blocking=False)
-        return _Batch(self.stream.record(), values_here, iterations_here, self._request)
+        copies = [(values, "values"), (iterations, "iterations"), (finite, "finite")]
+        here = {name: self._host(name, there.shape, there.dtype) for there, name in copies}
+        for there, name in copies:
+            there.get(self.stream, out=here[name], blocking=False)
+        # Who waits for it sleeps: by default he would keep a processor busy, which decodes frames meanwhile.
+        done = self.stream.record(self._cupy.cuda.Event(block=True, disable_timing=True))
+        return _Batch(done, here["values"], here["iterations"], here["finite"], self._request)
 
     def _solve(self, frames: Any, flow: Any, iterations: Any) -> None:
         n, _, height, width = flow.shape

@@ -42,8 +42,10 @@ class DeviceMemoryError(FlowkitError):
 class Running(Protocol):
     """A batch on its way."""
 
-    def result(self) -> tuple[Frame, NDArray[np.int32]]:
-        """Waits; cubes (n, 3, h, w) of the request's dtype and iterations (n,), valid until the next batch but one.
+    def result(self) -> tuple[Frame, NDArray[np.int32], NDArray[np.bool_]]:
+        """Waits; cubes (n, 3, h, w) of the request's dtype, iterations (n,), and whether each flow is finite (n,).
+
+        Valid until the next batch but one. A cube whose flow is not finite means nothing.
 
         Raises:
             DeviceMemoryError: if the batch turned out not to fit.
@@ -318,14 +320,16 @@ class DeviceWorker:
         batch = self._running.popleft()
         try:
             with self._clock("wait"):
-                cubes, iterations = batch.running.result()
+                cubes, iterations, finite = batch.running.result()
         except DeviceMemoryError as error:
             frame = batch.pairs[0][0].decoded.frame(batch.pairs[0][1], 0)
             self._too_large(batch.pairs, (frame.shape, frame.dtype), error)
             return
         with self._clock("collect"):
-            for (work, i), cube, count in zip(batch.pairs, cubes, iterations, strict=True):
-                if np.isfinite(cube).all():
+            for (work, i), cube, count, usable in zip(batch.pairs, cubes, iterations, finite, strict=True):
+                # The flow decides, as it does on the CPU, and not what float16 makes of it. The device has looked at
+                # it, since on this one thread that would take as long as all that a GPU does for a pair.
+                if usable:
                     work.decoded.results[i] = Computed(cube.copy(), int(count))
                 else:
                     work.decoded.fail(i, "the flow is not finite: check the frames' values, or lower tau or lambda_")
