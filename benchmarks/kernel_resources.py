@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,7 +121,9 @@ def main() -> None:
         print("no nvcc found: the CUDA kernels are not compiled, and nothing is compared")
         return
     version = nvcc_version(nvcc)
-    found = {f"sm_{a}": compile_for(nvcc, a) for a in arguments.architectures}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        compiled = pool.map(lambda architecture: compile_for(nvcc, architecture), arguments.architectures)
+        found = {f"sm_{a}": kernels for a, kernels in zip(arguments.architectures, compiled, strict=True)}
     for architecture, kernels in found.items():
         spilling = [name for name, resources in kernels.items() if resources["spill_bytes"]]
         print(f"{architecture}: {len(kernels)} kernels, {', '.join(spilling) or 'none'} with spills")

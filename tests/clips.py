@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import subprocess
@@ -108,15 +109,19 @@ class Deadly(Part):
     times: int
 
     def __reduce__(self) -> Any:
-        return _receive, (self.marks, self.times, self.number, self.pairs, self.shape, self.framings)
+        return _receive, (self.marks, self.times, *_fields(self))
 
 
 def deadly(part: Part, marks: Path, times: int) -> Deadly:
     """The part, made deadly; each death leaves a file in `marks`."""
-    made = Deadly(part.number, part.pairs, part.shape, part.framings)
+    made = Deadly(*_fields(part))
     object.__setattr__(made, "marks", marks)
     object.__setattr__(made, "times", times)
     return made
+
+
+def _fields(part: Part) -> tuple[Any, ...]:
+    return tuple(getattr(part, field.name) for field in dataclasses.fields(Part))
 
 
 def _receive(marks: Path, times: int, *fields: Any) -> Part:
@@ -136,6 +141,11 @@ def settle(out: Path, clips: Sequence[Clip], request: ExtractRequest, **options:
     """Writes plan and survey into an output, or compares it with them."""
     surveys = survey(clips)
     settle_plan(out, make_parts(clips, request, surveys), surveys, request.metadata(clips), **options)
+
+
+def shards_of(out: Path) -> dict[str, bytes]:
+    """The bytes of an output's shards and failures by file name."""
+    return {path.name: path.read_bytes() for folder in ("shards", "failures") for path in (out / folder).iterdir()}
 
 
 def rows(out: Path) -> dict[str, Any]:

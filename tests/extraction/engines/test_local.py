@@ -1,43 +1,20 @@
-"""Engines: they give the same rows, and survive what happens to processes."""
+"""The local engine: the same rows from any number of processes, and what happens to those."""
 
 import dataclasses
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from flowkit.errors import InputError, Interrupted
-from flowkit.extraction.engines import open_engine
+from flowkit.errors import Interrupted
 from flowkit.extraction.engines.local import LocalEngine
-from flowkit.extraction.engines.ray import RayEngine
-from flowkit.extraction.part import Job
-from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.run import extract
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
 from flowkit.params import TVL1Params
-from tests.clips import dataset, deadly, flowkit, frame_folder, parts_of, settle, start
-
-
-@pytest.fixture
-def job(tmp_path):
-    """A job of three parts into an output that is planned."""
-    clips = dataset(tmp_path, clips=3, frames=130)
-    request = ExtractRequest.parse(pairs="lag:1", size=16)
-    out = tmp_path / "out"
-    for folder in ("plan", "shards", "failures", "commits"):
-        (out / folder).mkdir(parents=True)
-    settle(out, clips, request)
-    (tmp_path / "marks").mkdir()
-    return parts_of(clips, request), Job(out, request, request.metadata(clips))
-
-
-def shards_of(out: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for folder in ("shards", "failures") for path in (out / folder).iterdir()}
+from tests.clips import dataset, deadly, flowkit, frame_folder, shards_of, start
 
 
 def children(pid: int) -> list[int]:
@@ -70,15 +47,6 @@ def wait_until(happened, process=None) -> None:
         assert process is None or process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.005)
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """A Ray cluster of two CPUs on this machine."""
-    ray = pytest.importorskip("ray")
-    RayEngine(2, None).join()
-    yield
-    ray.shutdown()
 
 
 def test_processes_give_the_rows_of_one_process(tmp_path):
@@ -186,47 +154,6 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, number, workers):
     wait_until(lambda: not any(map(runs, workers)))
 
 
-@pytest.mark.slow
-def test_ray_gives_the_rows_of_the_local_engine(tmp_path, cluster):
-    dataset(tmp_path, clips=3, frames=130)
-    (tmp_path / "sub02" / "img50.png").unlink()
-    for engine in ("local", "ray"):
-        extract(tmp_path / "manifest.csv", tmp_path / engine, pairs="lag:1", size=16, workers=2, engine=engine)
-        assert verify(tmp_path / engine).ok
-    assert shards_of(tmp_path / "local") == shards_of(tmp_path / "ray")
-    assert len(read(tmp_path / "ray")) == 385
-
-
-@pytest.mark.slow
-def test_a_killed_ray_actor_costs_nothing_but_time(job, tmp_path, cluster):
-    parts, job = job
-    parts = [parts[0], deadly(parts[1], tmp_path / "marks", times=1), *parts[2:]]
-    commits = list(RayEngine(2, None).run(parts, job))
-    assert len(list((tmp_path / "marks").iterdir())) == 1
-    assert sorted(commit.part for commit in commits) == [0, 1, 2, 3]
-    assert verify(job.out).ok
-
-
-@pytest.mark.slow
-def test_an_error_in_a_ray_actor_is_the_error_of_the_run(job, cluster):
-    parts, job = job
-    (job.out / "shards").rmdir()
-    (job.out / "shards").write_text("in the way")
-    with pytest.raises(Interrupted, match=r"cannot write .*part-0000\d\.parquet' \(Not a directory\)"):
-        list(RayEngine(2, None).run(parts, job))
-
-
-@pytest.mark.slow
-def test_the_command_starts_and_ends_a_ray_cluster(tmp_path):
-    pytest.importorskip("ray")
-    frame_folder(tmp_path / "clip", range(5))
-    command = ("extract", tmp_path / "clip", "-o", tmp_path / "out", "--engine", "ray", "--workers", "2")
-    code, stdout, stderr = flowkit(*command)
-    assert (code, stderr) == (0, "")
-    assert stdout.splitlines()[-1].startswith("4 pairs: 4 computed, 0 failed in ")
-    assert verify(tmp_path / "out").ok
-
-
 def test_an_interrupt_while_the_workers_start_is_one_line(tmp_path):
     frame_folder(tmp_path / "clip", range(301))
     process = start("extract", tmp_path / "clip", "-o", tmp_path / "out", "--workers", "2")
@@ -235,30 +162,3 @@ def test_an_interrupt_while_the_workers_start_is_one_line(tmp_path):
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 3
     assert len(stderr.strip().splitlines()) == 1
-
-
-def test_engines_are_chosen_by_name():
-    assert open_engine("local", workers=3) == LocalEngine(3)
-    assert open_engine("local").workers >= 1
-    with pytest.raises(InputError, match="engine='spark' is unknown; choose local or ray"):
-        open_engine("spark")
-    with pytest.raises(InputError, match="workers=0: give at least 1"):
-        open_engine("local", workers=0)
-    with pytest.raises(InputError, match="--engine ray"):
-        open_engine("local", ray_address="auto")
-
-
-def test_without_ray_the_remedy_is_named(tmp_path):
-    # A module of that name which cannot be imported stands for a Ray that is not installed.
-    (tmp_path / "ray.py").write_text("raise ImportError('no ray')")
-    frame_folder(tmp_path / "clip", range(3))
-    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    code, _, stderr = flowkit("extract", tmp_path / "clip", "-o", tmp_path / "out", "--engine", "ray", env=environment)
-    assert code == 2
-    assert "pip install 'flowkit-mer[ray]'" in stderr
-    assert not (tmp_path / "out").exists()
-
-
-def test_the_core_does_not_import_ray_or_torch():
-    check = "import sys, flowkit.cli, flowkit.extraction.run; print({'ray', 'torch'} & set(sys.modules))"
-    assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout == "set()\n"

@@ -6,98 +6,16 @@ import os
 import pickle
 import struct
 from collections.abc import Sequence
-from fractions import Fraction
 from pathlib import Path
 
 import av
-import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError
 from flowkit.frames import FrameSource, VideoSource, open_source
-
-BITS, SIDE = 8, 32
-B_FRAMES = {"g": "12", "x264-params": "b-adapt=0:bframes=3:b-pyramid=normal:scenecut=0"}
-OPEN_GROUPS = {"g": "12", "x264-params": "b-adapt=0:bframes=3:b-pyramid=normal:scenecut=0:open-gop=1"}
-VFR = np.cumsum(np.random.default_rng(1).integers(20, 60, 60)).tolist()
-ENCODED: dict[str, tuple[str, dict[str, str], Sequence[int] | None]] = {
-    "mpeg4.avi": ("mpeg4", {"g": "12"}, None),
-    "mpeg4_b.avi": ("mpeg4", {"g": "12", "bf": "2"}, None),
-    "h264_b.avi": ("libx264", B_FRAMES, None),  # without stamps: the packets' order is not that of the pictures
-    "h264_b.mp4": ("libx264", B_FRAMES, None),
-    "open_groups.mp4": ("libx264", OPEN_GROUPS, None),
-    "vfr.mp4": ("libx264", B_FRAMES, VFR),
-    "h264.mov": ("libx264", B_FRAMES, None),
-    "mpeg2.mpg": ("mpeg2video", {"g": "12", "bf": "2"}, None),
-}
-
-
-def numbered_picture(index: int) -> NDArray[np.uint8]:
-    """A (96, 128, 3) picture that carries its index as eight black and white blocks, over a strip of texture."""
-    picture = np.full((3 * SIDE, 4 * SIDE, 3), 128, np.uint8)
-    for bit in range(BITS):
-        row, column = divmod(bit, 4)
-        block = np.s_[row * SIDE : (row + 1) * SIDE, column * SIDE : (column + 1) * SIDE]
-        picture[block] = 235 if index >> bit & 1 else 20
-    texture = np.random.default_rng(index).integers(0, 255, (4, 16), dtype=np.uint8)
-    picture[2 * SIDE :] = cv2.resize(texture, (4 * SIDE, SIDE))[..., None]
-    return picture
-
-
-def index_shown(frame: NDArray[np.generic]) -> int:
-    grey = frame if frame.ndim == 2 else frame[..., 1]
-    blocks = grey[: 2 * SIDE].reshape(2, SIDE, 4, SIDE).astype(float).mean(axis=(1, 3)).ravel()
-    assert np.all(np.abs(blocks - 128) > 60)
-    return int(sum(1 << bit for bit in range(BITS) if blocks[bit] > 128))
-
-
-def write_video(
-    path: Path,
-    codec: str,
-    options: dict[str, str] | None = None,
-    pts: Sequence[int] | None = None,
-    count: int = 60,
-    rate: int = 30,
-    pix_fmt: str = "yuv420p",
-) -> Path:
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate, options=options or {})
-        stream.height, stream.width, stream.pix_fmt = 3 * SIDE, 4 * SIDE, pix_fmt
-        if pts is not None:
-            stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
-        for index in range(count):
-            picture = av.VideoFrame.from_ndarray(numbered_picture(index), format="rgb24")
-            if pts is not None:
-                picture.pts, picture.time_base = pts[index], Fraction(1, 1000)
-            container.mux(stream.encode(picture))
-        container.mux(stream.encode())
-    return path
-
-
-@pytest.fixture(scope="module")
-def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("videos")
-    return {name: write_video(folder / name, *how) for name, how in ENCODED.items()}
-
-
-def packet_bytes(path: Path) -> list[bytes]:
-    with av.open(str(path)) as container:
-        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
-
-
-def damage_packet(source: Path, target: Path, packet: int) -> Path:
-    """A copy whose given packet (in decoding order) ends in zeros."""
-    data, payload = source.read_bytes(), packet_bytes(source)[packet]
-    kept = payload[: len(payload) // 3]
-    target.write_bytes(data.replace(payload, kept + bytes(len(payload) - len(kept))))
-    return target
-
-
-def decode_all(path: Path) -> list[NDArray[np.uint8]]:
-    with av.open(str(path)) as container:
-        return [picture.to_ndarray(format="gray") for picture in container.decode(video=0)]
+from tests.videos import ENCODED, damage_packet, decode_all, index_shown, write_video
 
 
 def read_all(source: FrameSource) -> dict[int, NDArray[np.generic] | FrameError]:

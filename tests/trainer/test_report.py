@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.motions import motion_samples
-from tests.test_results import guesses
+from tests.trainer.test_results import guesses
 from trainer.plots import draw_f1
 from trainer.report import render
 from trainer.results import summarise

@@ -1,4 +1,4 @@
-"""Manifests and what else stands for clips."""
+"""Manifests: typed cells, refusals with line and clip, and the fingerprint."""
 
 import csv
 import dataclasses
@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flowkit.datasets import SCHEMA, clips_from, emotion3_of, manifest_fingerprint, read_manifest, write_manifest
+from flowkit.datasets import SCHEMA, manifest_fingerprint, read_manifest, write_manifest
 from flowkit.errors import InputError, OutputError
 from flowkit.types import Clip
 
@@ -225,68 +225,3 @@ def test_fingerprint_follows_content_and_order_and_not_the_place(tmp_path):
     other_apex = [clips[0], dataclasses.replace(clips[1], apex=3)]
     others = [clips[::-1], clips[:1], raw, other_apex]
     assert len({manifest_fingerprint(other) for other in others} | {expected}) == 5
-
-
-def test_one_video_and_one_folder_of_frames(tmp_path):
-    video = tmp_path / "Smile.01.MP4"
-    video.touch()
-    assert clips_from(video) == [Clip(clip_id="Smile.01", source=str(video))]
-    assert clips_from(video, frame_base=1) == [Clip(clip_id="Smile.01", source=str(video), frame_base=1)]
-
-    for name in ("reg_img{}.PNG", "{}.jpg"):
-        frames = make_frames(tmp_path / name[:3], numbers=(7, 9), name=name)
-        make_frames(frames / "masks")
-        assert clips_from(frames) == [Clip(clip_id=name[:3], source=str(frames))]
-
-
-def test_folder_of_clips_in_natural_order_with_paths_as_ids(tmp_path):
-    for name in ("s10/EP01", "s2/EP01", ".cache/EP01"):
-        make_frames(tmp_path / name)
-    for name in ("s2/talk.avi", "s2/talk.mov", "s2/notes.txt", "b.mp4", "s2/.hidden.mp4"):
-        (tmp_path / name).touch()
-    (tmp_path / "s2" / "round").symlink_to(tmp_path)
-    cv2.imwrite(str(tmp_path / "cover.jpg"), np.zeros((8, 8), np.uint8))
-    clips = clips_from(tmp_path, frame_base=1)
-    assert [(clip.clip_id, clip.frame_base) for clip in clips] == [
-        ("b.mp4", 1),
-        ("s2/EP01", 0),
-        ("s2/talk.avi", 1),
-        ("s2/talk.mov", 1),
-        ("s10/EP01", 0),
-    ]
-    assert [clip.source for clip in clips] == [str(tmp_path / clip.clip_id) for clip in clips]
-
-
-def test_sources_that_stand_for_no_clips_are_refused(tmp_path):
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "a.txt").touch()
-    mixed = make_frames(tmp_path / "mixed")
-    (mixed / "talk.mp4").touch()
-    for name, told in [
-        ("empty", "holds neither videos nor numbered"),
-        ("a.txt", "is no manifest"),
-        ("absent.mp4", "does not exist"),
-        ("mixed", "folders of their own"),
-    ]:
-        with pytest.raises(InputError, match=told):
-            clips_from(tmp_path / name)
-
-
-def test_manifest_stands_for_its_rows_and_says_its_own_frame_base(tmp_path):
-    make_frames(tmp_path / "f")
-    path = write_text(tmp_path / "m.csv", "clip_id,source\na,f\n")
-    assert clips_from(path) == read_manifest(path)
-    with pytest.raises(InputError, match="frame_base=1"):
-        clips_from(path, frame_base=1)
-
-
-def test_emotions_fall_into_three_classes_or_none():
-    assert {name: emotion3_of(name) for name in ("happiness", " Surprise", "Repression", "contempt", "sadness")} == {
-        "happiness": "positive",
-        " Surprise": "surprise",
-        "Repression": "negative",
-        "contempt": "negative",
-        "sadness": "negative",
-    }
-    assert [emotion3_of(name) for name in ("ne", "po", "sur")] == ["negative", "positive", "surprise"]
-    assert [emotion3_of(name) for name in ("others", "Other", "unhappiness", "", None)] == [None] * 5

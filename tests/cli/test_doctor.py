@@ -28,3 +28,15 @@ def test_a_missing_gpu_has_a_reason() -> None:
 
 def test_an_absent_package_says_what_it_is_for() -> None:
     assert "pip install" in doctor._optional("no_such_module", "the trainer: pip install 'flowkit-mer[train]'")
+
+
+def test_doctor_prints_what_it_found_brackets_included(flowkit, monkeypatch):
+    monkeypatch.setattr(doctor, "OPTIONAL", {"no_such_module": "arrays: pip install 'flowkit-mer[gpu]'"})
+    _, stdout, _ = flowkit("doctor")
+    assert "flowkit-mer[gpu]" in "".join(stdout.split())
+
+
+def test_doctor_prints_a_table(flowkit):
+    code, stdout, _ = flowkit("doctor")
+    assert code == 0
+    assert "numpy" in stdout.lower()

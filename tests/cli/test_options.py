@@ -1,0 +1,37 @@
+"""Options are typed, and wrong ones are named."""
+
+import pytest
+
+from flowkit.cli.options import parse_set
+from flowkit.errors import InputError
+
+
+@pytest.mark.parametrize(
+    ("text", "changes"),
+    [
+        ("epsilon=1e-3", {"epsilon": 0.001}),
+        ("lambda=1", {"lambda_": 1.0}),
+        ("lambda_=1", {"lambda_": 1.0}),
+        ("warps= 3", {"warps": 3}),
+        ("stretch=True", {"stretch": True}),
+        ("border=clamp", {"border": "clamp"}),
+    ],
+)
+def test_set_gives_each_parameter_its_type(text, changes):
+    parsed = parse_set([text])
+    assert parsed == changes
+    assert [type(value) for value in parsed.values()] == [type(value) for value in changes.values()]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("warps=2.5", "the value must be a whole number"),
+        ("tau=fast", "the value must be a number"),
+        ("stretch=1", "the value must be true or false"),
+        ("speed=1", "'speed' is no TV-L1 parameter; known are affine_reference, border"),
+    ],
+)
+def test_set_refuses_by_name(text, sentence):
+    with pytest.raises(InputError, match=sentence):
+        parse_set([text])

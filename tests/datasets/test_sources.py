@@ -1,0 +1,76 @@
+"""What stands for clips: a manifest, a video, a folder of frames, a folder of those."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from flowkit.datasets import clips_from, read_manifest
+from flowkit.errors import InputError
+from flowkit.types import Clip
+
+
+def make_frames(folder: Path, numbers=(1, 2), name="img{}.jpg") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        assert cv2.imwrite(str(folder / name.format(number)), np.full((8, 8), number % 256, np.uint8))
+    return folder
+
+
+def write_text(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_one_video_and_one_folder_of_frames(tmp_path):
+    video = tmp_path / "Smile.01.MP4"
+    video.touch()
+    assert clips_from(video) == [Clip(clip_id="Smile.01", source=str(video))]
+    assert clips_from(video, frame_base=1) == [Clip(clip_id="Smile.01", source=str(video), frame_base=1)]
+
+    for name in ("reg_img{}.PNG", "{}.jpg"):
+        frames = make_frames(tmp_path / name[:3], numbers=(7, 9), name=name)
+        make_frames(frames / "masks")
+        assert clips_from(frames) == [Clip(clip_id=name[:3], source=str(frames))]
+
+
+def test_folder_of_clips_in_natural_order_with_paths_as_ids(tmp_path):
+    for name in ("s10/EP01", "s2/EP01", ".cache/EP01"):
+        make_frames(tmp_path / name)
+    for name in ("s2/talk.avi", "s2/talk.mov", "s2/notes.txt", "b.mp4", "s2/.hidden.mp4"):
+        (tmp_path / name).touch()
+    (tmp_path / "s2" / "round").symlink_to(tmp_path)
+    cv2.imwrite(str(tmp_path / "cover.jpg"), np.zeros((8, 8), np.uint8))
+    clips = clips_from(tmp_path, frame_base=1)
+    assert [(clip.clip_id, clip.frame_base) for clip in clips] == [
+        ("b.mp4", 1),
+        ("s2/EP01", 0),
+        ("s2/talk.avi", 1),
+        ("s2/talk.mov", 1),
+        ("s10/EP01", 0),
+    ]
+    assert [clip.source for clip in clips] == [str(tmp_path / clip.clip_id) for clip in clips]
+
+
+def test_sources_that_stand_for_no_clips_are_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "a.txt").touch()
+    mixed = make_frames(tmp_path / "mixed")
+    (mixed / "talk.mp4").touch()
+    for name, told in [
+        ("empty", "holds neither videos nor numbered"),
+        ("a.txt", "is no manifest"),
+        ("absent.mp4", "does not exist"),
+        ("mixed", "folders of their own"),
+    ]:
+        with pytest.raises(InputError, match=told):
+            clips_from(tmp_path / name)
+
+
+def test_manifest_stands_for_its_rows_and_says_its_own_frame_base(tmp_path):
+    make_frames(tmp_path / "f")
+    path = write_text(tmp_path / "m.csv", "clip_id,source\na,f\n")
+    assert clips_from(path) == read_manifest(path)
+    with pytest.raises(InputError, match="frame_base=1"):
+        clips_from(path, frame_base=1)

@@ -1,0 +1,20 @@
+"""A job that the tests of every engine run."""
+
+import pytest
+
+from flowkit.extraction.part import Job
+from flowkit.extraction.request import ExtractRequest
+from tests.clips import dataset, parts_of, settle
+
+
+@pytest.fixture
+def job(tmp_path):
+    """A job of three parts into an output that is planned."""
+    clips = dataset(tmp_path, clips=3, frames=130)
+    request = ExtractRequest.parse(pairs="lag:1", size=16)
+    out = tmp_path / "out"
+    for folder in ("plan", "shards", "failures", "commits"):
+        (out / folder).mkdir(parents=True)
+    settle(out, clips, request)
+    (tmp_path / "marks").mkdir()
+    return parts_of(clips, request), Job(out, request, request.metadata(clips))

@@ -1,0 +1,73 @@
+"""The Ray engine gives the rows of the local one, and survives the death of its actors."""
+
+import os
+
+import pytest
+
+from flowkit.errors import Interrupted
+from flowkit.extraction.engines.ray import RayEngine
+from flowkit.extraction.run import extract
+from flowkit.output.shard import read
+from flowkit.output.verify import verify
+from tests.clips import dataset, deadly, flowkit, frame_folder, shards_of
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """A Ray cluster of two CPUs on this machine."""
+    ray = pytest.importorskip("ray")
+    RayEngine(2, None).join()
+    yield
+    ray.shutdown()
+
+
+@pytest.mark.slow
+def test_ray_gives_the_rows_of_the_local_engine(tmp_path, cluster):
+    dataset(tmp_path, clips=3, frames=130)
+    (tmp_path / "sub02" / "img50.png").unlink()
+    for engine in ("local", "ray"):
+        extract(tmp_path / "manifest.csv", tmp_path / engine, pairs="lag:1", size=16, workers=2, engine=engine)
+        assert verify(tmp_path / engine).ok
+    assert shards_of(tmp_path / "local") == shards_of(tmp_path / "ray")
+    assert len(read(tmp_path / "ray")) == 385
+
+
+@pytest.mark.slow
+def test_a_killed_ray_actor_costs_nothing_but_time(job, tmp_path, cluster):
+    parts, job = job
+    parts = [parts[0], deadly(parts[1], tmp_path / "marks", times=1), *parts[2:]]
+    commits = list(RayEngine(2, None).run(parts, job))
+    assert len(list((tmp_path / "marks").iterdir())) == 1
+    assert sorted(commit.part for commit in commits) == [0, 1, 2, 3]
+    assert verify(job.out).ok
+
+
+@pytest.mark.slow
+def test_an_error_in_a_ray_actor_is_the_error_of_the_run(job, cluster):
+    parts, job = job
+    (job.out / "shards").rmdir()
+    (job.out / "shards").write_text("in the way")
+    with pytest.raises(Interrupted, match=r"cannot write .*part-0000\d\.parquet' \(Not a directory\)"):
+        list(RayEngine(2, None).run(parts, job))
+
+
+@pytest.mark.slow
+def test_the_command_starts_and_ends_a_ray_cluster(tmp_path):
+    pytest.importorskip("ray")
+    frame_folder(tmp_path / "clip", range(5))
+    command = ("extract", tmp_path / "clip", "-o", tmp_path / "out", "--engine", "ray", "--workers", "2")
+    code, stdout, stderr = flowkit(*command)
+    assert (code, stderr) == (0, "")
+    assert stdout.splitlines()[-1].startswith("4 pairs: 4 computed, 0 failed in ")
+    assert verify(tmp_path / "out").ok
+
+
+def test_without_ray_the_remedy_is_named(tmp_path):
+    # A module of that name which cannot be imported stands for a Ray that is not installed.
+    (tmp_path / "ray.py").write_text("raise ImportError('no ray')")
+    frame_folder(tmp_path / "clip", range(3))
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    code, _, stderr = flowkit("extract", tmp_path / "clip", "-o", tmp_path / "out", "--engine", "ray", env=environment)
+    assert code == 2
+    assert "pip install 'flowkit-mer[ray]'" in stderr
+    assert not (tmp_path / "out").exists()

@@ -1,0 +1,49 @@
+"""A request: what changes a result changes its hash, and what cannot be computed is refused by name."""
+
+import pytest
+
+from flowkit.errors import InputError
+from flowkit.extraction.request import ExtractRequest
+from flowkit.extraction.resume import first_difference
+
+
+def request(pairs: str = "lag:1", **changes) -> ExtractRequest:
+    return ExtractRequest.parse(pairs=pairs, **changes)
+
+
+def test_what_does_not_change_a_result_does_not_change_the_hash(tmp_path):
+    boxes, copy = tmp_path / "boxes.csv", tmp_path / "copy.csv"
+    for path in (boxes, copy):
+        path.write_text("clip_id,left,top,width,height\na,4,8,32,24\n")
+    asked = request(face=f"boxes:{boxes}")
+    assert asked.parameters_hash == request(face=f"boxes:{copy}", batch=7).parameters_hash
+    copy.write_text("clip_id,left,top,width,height\na,4,8,32,25\n")
+    edited = request(face=f"boxes:{copy}")
+    assert asked.parameters_hash != edited.parameters_hash
+    difference = first_difference(asked.to_dict(), edited.to_dict())
+    assert difference is not None
+    assert difference[0] == "face_digest"
+    names = {"size": 32, "dtype": "float16", "strain": "meb", "preset": "opencv", "params": {"tau": 0.2}}
+    hashes = {request(**{name: value}).parameters_hash for name, value in names.items()}
+    assert len(hashes | {request().parameters_hash}) == len(names) + 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"strain": "soft"},
+        {"dtype": "float64"},
+        {"batch": 0},
+        {"size": 0},
+        {"size": "x"},
+        {"face": "here"},
+        {"preset": "faster"},
+        {"params": {"epsilom": 1}},
+        {"pairs": "lag"},
+    ],
+)
+def test_a_wrong_request_is_named(wrong):
+    (name, value), *_ = wrong.items()
+    shown = "epsilom" if name == "params" else str(value)
+    with pytest.raises(InputError, match=shown):
+        request(**wrong)

@@ -1,0 +1,156 @@
+"""Outputs of schema version 1, of flowkit 0.1, are read and verified; extraction does not continue them."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flowkit.errors import OutputError
+from flowkit.extraction.run import extract
+from flowkit.output.plan_file import PLAN_SCHEMA, SCHEMA_VERSION, SURVEY_SCHEMA, read_plan, read_run, read_survey
+from flowkit.output.shard import METADATA_KEY, read
+from flowkit.output.verify import verify
+from flowkit.output.writer import write_table
+from tests.clips import dataset
+
+OPTIONS = {"pairs": "lag:1", "size": 16, "workers": 1}
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Two clips of 158 pairs, of which two cannot be computed."""
+    made = dataset(tmp_path, clips=2, frames=80)
+    (tmp_path / "sub01" / "img9.png").unlink()
+    return made
+
+
+@pytest.fixture
+def outputs(clips, tmp_path) -> tuple[Path, Path]:
+    """The same extraction as this flowkit writes it, and as version 1 did."""
+    new, old = tmp_path / "new", tmp_path / "old"
+    for out in (new, old):
+        extract(clips, out, **OPTIONS)
+    make_version_1(old)
+    return new, old
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def with_unit(values: dict) -> dict:
+    """The same values with "unit" where "part" stands."""
+    return {"unit" if name == "part" else name: value for name, value in values.items()}
+
+
+def make_version_1(out: Path) -> None:
+    """Rewrites an output as flowkit 0.1 wrote it: a part is a "unit" in plan, records and files; there is no survey."""
+    (out / "plan" / "survey.parquet").unlink()
+    pairs = out / "plan" / "pairs.parquet"
+    table = pq.read_table(pairs)
+    table = table.rename_columns(["unit" if name == "part" else name for name in table.column_names])
+    pq.write_table(table, pairs, write_page_checksum=True)
+    run = json.loads((out / "plan" / "run.json").read_text())
+    plan = {"pairs": table.num_rows, "units": run["plan"]["parts"], "sha256": sha256(pairs)}
+    (out / "plan" / "run.json").write_text(json.dumps(run | {"schema_version": 1, "plan": plan}))
+    for path in (out / "commits").iterdir():
+        record = with_unit(json.loads(path.read_text()))
+        for file in record["files"]:
+            rewrite_file(out / file["name"])
+            file |= {"sha256": sha256(out / file["name"]), "bytes": (out / file["name"]).stat().st_size}
+        path.write_text(json.dumps(record))
+
+
+def rewrite_file(path: Path) -> None:
+    """A shard or file of failures with the metadata of version 1."""
+    table = pq.read_table(path)
+    metadata = with_unit(json.loads(table.schema.metadata[METADATA_KEY])) | {"schema_version": 1}
+    metadata.pop("worker", None)
+    write_table(table.replace_schema_metadata({METADATA_KEY: json.dumps(metadata).encode()}), path)
+
+
+def test_version_1_reads_as_the_same_output(outputs):
+    new, old = map(read, outputs)
+    assert (new.metadata["schema_version"], old.metadata["schema_version"]) == (SCHEMA_VERSION, 1)
+    assert len(old) == len(new) == 156
+    assert [commit.part for commit in old.commits] == [0, 1]
+    assert [path.name for path in old.paths] == [path.name for path in new.paths]
+    names = ["pair_id", "clip_id", "frame0", "frame1", "emotion3", "iterations"]
+    assert old.table(names).equals(new.table(names))
+    assert old.failures().equals(new.failures())
+    for cubes, same in zip(new.cubes(), old.cubes(), strict=True):
+        np.testing.assert_array_equal(same, cubes)
+    assert read_plan(old.folder).equals(read_plan(new.folder))
+
+
+def test_version_1_is_verified(outputs):
+    new, old = map(verify, outputs)
+    assert (old.ok, str(old)) == (True, str(new))
+    assert str(old).startswith("OK: 158 pairs planned, 156 computed, 2 failed, 2 shards")
+
+
+def test_harm_to_version_1_is_found(outputs):
+    _, old = outputs
+    shard = old / "shards" / "part-00001.parquet"
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+    (problem,) = verify(old).problems
+    assert "shards/part-00001.parquet is not as it was written" in problem
+
+
+def test_version_1_is_not_continued(outputs, clips):
+    _, old = outputs
+    before = {path: path.read_bytes() for path in old.rglob("*") if path.is_file()}
+    for options in (OPTIONS, OPTIONS | {"accept_changes": True}, OPTIONS | {"retry_failed": True}):
+        with pytest.raises(OutputError) as refusal:
+            extract(clips, old, **options)
+        version = json.loads((old / "plan" / "run.json").read_text())["versions"]["flowkit"]
+        assert str(refusal.value) == (
+            f"{str(old)!r} was written by flowkit {version}, whose outputs this one reads but does not continue; "
+            "give another -o"
+        )
+    assert {path: path.read_bytes() for path in old.rglob("*") if path.is_file()} == before
+
+
+def test_plan_and_survey_have_their_columns(outputs):
+    new, old = outputs
+    assert read_plan(new).schema.equals(PLAN_SCHEMA)
+    assert read_plan(old).schema.equals(PLAN_SCHEMA)
+    table = read_survey(new)
+    assert table.schema.equals(SURVEY_SCHEMA)
+    assert table.select(["clip_id", "frames", "first", "last", "height", "width"]).to_pylist() == [
+        {"clip_id": "toy/sub01/ep01", "frames": 79, "first": 1, "last": 80, "height": 64, "width": 64},
+        {"clip_id": "toy/sub02/ep01", "frames": 80, "first": 1, "last": 80, "height": 64, "width": 64},
+    ]
+    with pytest.raises(OutputError, match=r"survey\.parquet"):
+        read_survey(old)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('{"schema_version": 3}', "schema version 3, this flowkit reads 1 and 2; use the flowkit that wrote it"),
+        ('{"parameters": {}}', "is damaged"),
+        ("[]", "is damaged"),
+        ("", "is damaged"),
+    ],
+)
+def test_a_run_that_cannot_be_read_is_named(tmp_path, text, told):
+    (tmp_path / "plan").mkdir()
+    (tmp_path / "plan" / "run.json").write_text(text)
+    with pytest.raises(OutputError, match=told):
+        read_run(tmp_path)
+
+
+def test_a_plan_that_is_no_table_is_named(outputs):
+    new, _ = outputs
+    (new / "plan" / "pairs.parquet").write_bytes(b"PAR1")
+    with pytest.raises(OutputError, match="damaged"):
+        read_plan(new)
+    pq.write_table(pa.table({"pair_id": ["a"]}), new / "plan" / "pairs.parquet")
+    assert not verify(new).ok
