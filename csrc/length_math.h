@@ -1,5 +1,5 @@
 // sqrt(x^2 + y^2), rounded once, as OpenCV's CPU version rounds it (docs/algorithm.md, "Rounding"): three ways, since
-// machines differ in what they have most of. tests/test_blocks.py holds them against each other.
+// machines differ in what they have most of. tests/csrc/test_blocks.py holds them against each other.
 //
 // Two of them do without double precision: the square and its rounding errors are known exactly (T. Dekker, A
 // Floating-Point Technique for Extending the Available Precision, 1971), and a last Newton step from the root of the

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from tests.ptx import build
 from tests.ptx.standin import StandIn
@@ -47,7 +49,13 @@ def ptx_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """flowkit's extension with the PTX of the kernels in the place of a GPU (tests/ptx), built once a run."""
     if reason := build.missing():
         pytest.skip(f"the PTX cannot be built: {reason}")
-    return build.build(tmp_path_factory.mktemp("ptx"))
+    here = tmp_path_factory.getbasetemp()
+    # The processes of one run share it.
+    folder = (here.parent if "PYTEST_XDIST_WORKER" in os.environ else here) / "ptx"
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "lock"):
+        built = list(folder.glob("_core*"))
+        return built[0] if built else build.build(folder)
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""TV-L1 on a GPU against the CPU solver. The same programs run on the host in tests/test_blocks.py; what only a GPU can
+"""TV-L1 on a GPU against the CPU solver. The same programs run on the host in tests/csrc; what only a GPU can
 show is here: launches, barriers, clusters, streams, memory, and the hardware's arithmetic.
 
 Agreement asked for: |difference| <= 1e-4 px on average and < 1e-3 px in 99.9 % of the pixels, per pair. Every operation

@@ -11,7 +11,7 @@ import pytest
 from benchmarks.kernel_resources import find_nvcc
 from flowkit.motion.devices import has_code_for
 
-MODULE = Path(__file__).parent.parent / "cmake" / "CudaArchitectures.cmake"
+MODULE = Path(__file__).parents[2] / "cmake" / "CudaArchitectures.cmake"
 SUPPORTED = "75;80;86;89;90;100;110;103;120"
 """As nvcc lists them, not in order."""
 

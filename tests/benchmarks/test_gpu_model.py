@@ -11,7 +11,7 @@ from benchmarks import gpu_model
 
 COSTS = gpu_model.Costs(instructions=100, wavefronts=190, others=0, iterations={})
 SLOW_SHARED_MEMORY = replace(COSTS, wavefronts=500)
-PAGE = Path(__file__).parent.parent / "docs" / "cuda.md"
+PAGE = Path(__file__).parents[2] / "docs" / "cuda.md"
 
 
 def test_the_page_has_the_table_that_the_model_prints(capsys):
