@@ -13,6 +13,7 @@ from benchmarks.claims import claims
 from benchmarks.journal import commit
 from flowkit import _core
 from flowkit.bench import Measurement, WrongAnswer, document, lines, machine_name, parse_threads, peers, plotted
+from flowkit.bench.document import processor
 from flowkit.bench.plot import plot
 
 
@@ -31,7 +32,7 @@ def main() -> int:
         for claim in claims(measured, found["memory"]):
             print("holds " if claim.holds else "MISSED", claim.words, "->", claim.measured)
     if options.record:
-        checks.write_record(_core.simd_level(), checks.ratios(measured))
+        checks.write_record(processor(), _core.simd_level(), checks.ratios(measured))
     out = page.RESULTS / f"{machine_name()}.json" if options.all else options.out
     if out:
         out.write_text(json.dumps(found, indent=1) + "\n")
@@ -46,7 +47,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--short", action="store_true", help="224x224 only, under a minute, as in CI")
     parser.add_argument("--check", action="store_true", help=f"fail where a ratio is below the one in {checks.RECORD}")
-    parser.add_argument("--record", action="store_true", help="put this run's ratios on record for this SIMD level")
+    parser.add_argument("--record", action="store_true", help="put this run's ratios on record for this processor")
     parser.add_argument("--all", action="store_true", help="write results, page and plot; about five minutes")
     parser.add_argument("--page", action="store_true", help="only write the page, from the results that are there")
     parser.add_argument("--out", type=Path, help="write the measurements as JSON to this file")
@@ -72,8 +73,8 @@ def _measure(short: bool) -> dict[str, Any]:
 
 
 def check(measured: list[Measurement]) -> int:
-    """The exit code: 1 where a ratio on record for this SIMD level was missed, which it prints."""
-    record = checks.read_record(_core.simd_level())
+    """The exit code: 1 where a ratio on record was missed, which it prints."""
+    record = checks.read_record(processor(), _core.simd_level())
     if record is None:
         print(f"no ratios on record for {_core.simd_level()}: nothing to compare with")
         return 0

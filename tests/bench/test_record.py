@@ -11,6 +11,7 @@ from benchmarks.__main__ import check
 from benchmarks.claims import beaten_by_peers, time_per_pixel
 from flowkit import _core
 from flowkit.bench import Measurement
+from flowkit.bench.document import processor
 from flowkit.bench.methods import DUAL_TVL1
 from flowkit.bench.plot import unbeaten
 from flowkit.params import PRESETS
@@ -46,18 +47,31 @@ def test_check_fails_below_the_record_and_for_what_is_missing():
 def test_check_tells_by_its_exit_code(monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(checks, "RECORD", tmp_path / "ratios.json")
     quick = dataclasses.replace(row("flowkit micro", 0.005, 0.04), times_as_fast_as={DUAL_TVL1: 50.0})
-    checks.write_record(_core.simd_level(), checks.ratios([quick]))
-    assert checks.read_record(_core.simd_level()) == {f"flowkit micro / {DUAL_TVL1}, 224x224, 1 thread": 25.0}
+    checks.write_record(processor(), _core.simd_level(), checks.ratios([quick]))
+    assert checks.read_record(processor(), _core.simd_level()) == {
+        f"flowkit micro / {DUAL_TVL1}, 224x224, 1 thread": 25.0
+    }
     assert check([quick]) == 0
     assert check([dataclasses.replace(quick, times_as_fast_as={DUAL_TVL1: 24.0})]) == 1
     assert "24.00, at least 25.0 on record" in capsys.readouterr().err
+
+
+def test_a_processor_that_is_not_on_record_is_held_to_the_least_of_those_that_are(monkeypatch, tmp_path):
+    monkeypatch.setattr(checks, "RECORD", tmp_path / "ratios.json")
+    assert checks.read_record("a new one", "x86-64-v4") is None
+    checks.write_record("quick", "x86-64-v4", {"a / b, 9x9, 1 thread": 40.0, "c / b, 9x9, 1 thread": 2.0})
+    checks.write_record("slow", "x86-64-v4", {"a / b, 9x9, 1 thread": 14.0, "c / b, 9x9, 1 thread": 3.0})
+    least = {"a / b, 9x9, 1 thread": 7.0, "c / b, 9x9, 1 thread": 1.0}
+    assert checks.read_record("a new one", "x86-64-v4") == least
+    assert checks.read_record("quick", "x86-64-v4") == {"a / b, 9x9, 1 thread": 20.0, "c / b, 9x9, 1 thread": 1.0}
+    assert checks.read_record("quick", "x86-64-v3") is None
 
 
 def test_the_record_has_a_margin():
     assert checks.recorded("flowkit opencv / cv2 DualTVL1, 224x224, 1 thread", 38.3) == 19
     assert checks.recorded("flowkit opencv, 2 threads / flowkit opencv, one thread, 224x224, 2 threads", 1.93) == 1.2
     for simd in _core.simd_levels():
-        record = checks.read_record(simd)
+        record = checks.read_record(processor(), simd)
         assert record is not None, f"no ratios on record for {simd}"
         assert {f"flowkit {name} / {DUAL_TVL1}, 224x224, 1 thread" for name in PRESETS} <= set(record)
 
