@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from flowkit import _test_hooks
+
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 SOURCES = ("benchmarks", "build_support", "cmake", "csrc", "flowkit", "tests", "trainer")
@@ -22,8 +24,10 @@ SOURCES = ("benchmarks", "build_support", "cmake", "csrc", "flowkit", "tests", "
 # Without site, so that an editable install of flowkit does not come before what was "built".
 PYTHON = """#!/bin/sh
 if [ "$2" = pip ]; then
+  all="$*"
   while [ "$1" != --target ]; do shift; done
-  cp -r flowkit trainer "$2" && cp "{core}" "$2/flowkit/"
+  cp -r flowkit trainer "$2" && cp "{core}" "$2/flowkit/" || exit
+  case "$all" in *FLOWKIT_TEST_HOOKS=on*) cp "{hooks}" "$2/flowkit/" ;; esac
   exit
 fi
 PYTHONPATH="$PYTHONPATH:{path}" exec "{python}" -S "$@"
@@ -65,7 +69,10 @@ class Machine:
         for name in ("CMakeLists.txt", "pyproject.toml"):
             shutil.copy(ROOT / name, self.source)
         paths = [str(HERE / "stand_in")] * cupy + [path for path in sys.path if path and Path(path) != ROOT]
-        self._write("python", PYTHON.format(core=core, path=os.pathsep.join(paths), python=sys.executable))
+        self._write(
+            "python",
+            PYTHON.format(core=core, hooks=_test_hooks.__file__, path=os.pathsep.join(paths), python=sys.executable),
+        )
         self._write("sanitizer", SANITIZER.format(log=folder / "sanitized"))
 
     def run(self, steps: str, **environment: str) -> Run:
