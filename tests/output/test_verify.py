@@ -70,6 +70,14 @@ HARM = {
     "no plan": (lambda out: (out / "plan/pairs.parquet").unlink(), "plan/pairs.parquet is missing"),
     "no shard": (lambda out: (out / "shards/part-00000.parquet").unlink(), "shards/part-00000.parquet is missing"),
     "no shards": (lambda out: shutil.rmtree(out / "shards"), "shards/part-00001.parquet is missing"),
+    "folder in a shard's place": (
+        lambda out: ((out / "shards/part-00000.parquet").unlink(), (out / "shards/part-00000.parquet").mkdir()),
+        "shards/part-00000.parquet cannot be read (Is a directory)",
+    ),
+    "folder in a record's place": (
+        lambda out: ((out / "commits/part-00000.json").unlink(), (out / "commits/part-00000.json").mkdir()),
+        "part-00000.json cannot be read (Is a directory)",
+    ),
     "short shard": (
         lambda out: os.truncate(out / "shards/part-00000.parquet", 999),
         "part-00000.parquet has 999 bytes",
