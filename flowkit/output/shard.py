@@ -214,7 +214,7 @@ def read(out: str | Path) -> ShardSet:
 
     Raises:
         OutputError: if the folder is no output of flowkit, or of a later version, or run.json or a commit record is
-            damaged, or there is a shard or a record that belongs to no part: nothing is left out in silence.
+            damaged, or there is a shard or a record that belongs to no part.
     """
     folder = Path(out)
     metadata = read_run(folder)
