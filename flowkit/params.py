@@ -209,3 +209,10 @@ def resolve_params(preset: str = "micro", params: TVL1Params | Mapping[str, Any]
     if isinstance(params, TVL1Params):
         return params
     return PRESETS[preset].replace(**params) if params else PRESETS[preset]
+
+
+def params_label(preset: str, params: TVL1Params) -> str:
+    """A preset's name, and all in which the parameters differ from it, sorted: "micro + lambda_=0.2, warps=3"."""
+    base = PRESETS[preset].to_dict()
+    changed = [f"{name}={value}" for name, value in sorted(params.to_dict().items()) if value != base[name]]
+    return f"{preset} + {', '.join(changed)}" if changed else preset

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from flowkit.output.commit import FOLDERS, Commit, part_file
 from flowkit.output.plan_file import SCHEMA_VERSION
+from flowkit.output.record import put_record
 from flowkit.output.shard import shard_schema
 from flowkit.output.writer import cube_column, put_table, write_commit
 from trainer.data import Samples
@@ -94,7 +94,7 @@ def write_out(
         "versions": {"flowkit": "0"},
         "plan": {"pairs": len(samples), "parts": len(starts)},
     }
-    (folder / "plan" / "run.json").write_text(json.dumps(run))
+    put_record(folder / "plan" / "run.json", run)
     return folder
 
 

@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from flowkit.errors import InputError
-from flowkit.params import PRESETS, TVL1Params, resolve_params
+from flowkit.params import PRESETS, TVL1Params, params_label, resolve_params
 
 
 @pytest.mark.parametrize(
@@ -80,6 +80,22 @@ def test_resolve_params_takes_a_preset_overrides_or_a_full_set():
     assert changed == dataclasses.replace(PRESETS["opencv"], lambda_=0.3, median=0)
     full = TVL1Params(warps=7)
     assert resolve_params("ipol", full) is full
+
+
+@pytest.mark.parametrize(
+    ("preset", "params", "label"),
+    [
+        ("micro", None, "micro"),
+        ("micro", {"lambda_": 0.15}, "micro"),
+        ("micro", {"lambda_": 0.2}, "micro + lambda_=0.2"),
+        ("opencv", {"warps": 3, "stretch": True, "border": "off"}, "opencv + border=off, stretch=True, warps=3"),
+        ("micro", PRESETS["micro"].replace(lambda_=0.2), "micro + lambda_=0.2"),
+        ("micro", PRESETS["fast"], "micro + inner_iterations=18, min_side=8, theta=0.045, warps=2"),
+        ("fast", PRESETS["fast"], "fast"),
+    ],
+)
+def test_a_label_names_the_preset_and_what_was_changed(preset, params, label):
+    assert params_label(preset, resolve_params(preset, params)) == label
 
 
 def test_unknown_names_are_refused_with_the_known_ones():

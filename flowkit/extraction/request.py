@@ -18,7 +18,7 @@ from flowkit.faces.boxes import parse_face
 from flowkit.frames.prepare import parse_size
 from flowkit.motion.strain import StrainVariant
 from flowkit.output.plan_file import SCHEMA_VERSION
-from flowkit.params import TVL1Params, resolve_params
+from flowkit.params import TVL1Params, params_label, resolve_params
 from flowkit.types import Clip, fingerprint
 
 CubeType = Literal["float32", "float16"]
@@ -40,6 +40,7 @@ class ExtractRequest:
     pairs: str
     """The pair plan, as `flowkit.extraction.pairs.parse_plan` writes it."""
     preset: str
+    """The name alone; `metadata` says with which changes."""
     params: TVL1Params
     size: tuple[int, int] | None
     """(height, width) to resize to before the flow; None keeps the face box's or the frame's."""
@@ -117,7 +118,7 @@ class ExtractRequest:
             "schema_version": SCHEMA_VERSION,
             "parameters": self.to_dict(),
             "parameters_hash": self.parameters_hash,
-            "preset": self.preset,
+            "preset": params_label(self.preset, self.params),
             "manifest_fingerprint": manifest_fingerprint(clips),
             "versions": versions(),
         }

@@ -11,7 +11,9 @@ import pyarrow as pa
 from flowkit.errors import OutputError
 from flowkit.extraction.plan import Part
 from flowkit.frames.survey import Survey
+from flowkit.output.commit import finished
 from flowkit.output.files import is_as_written
+from flowkit.output.parquet import read_table
 from flowkit.output.plan_file import (
     PAIRS_FILE,
     PLAN_SCHEMA,
@@ -24,7 +26,6 @@ from flowkit.output.plan_file import (
     read_run,
     read_survey,
 )
-from flowkit.output.shard import read
 from flowkit.output.writer import write_plan
 
 DECIDING = ("av", "simplejpeg", "opencv")
@@ -74,7 +75,9 @@ def settle_plan(
 
 
 def _clips_with_failures(out: Path) -> set[str]:
-    return set(read(out).failures()["clip_id"].to_pylist())
+    # Of sound parts: one with a damaged record is computed again in any case.
+    files = [file for commit in finished(out).values() if (file := commit.file("failures"))]
+    return {clip_id for file in files for clip_id in read_table(out / file.name, ["clip_id"])["clip_id"].to_pylist()}
 
 
 def _refuse(out: Path, changes: Sequence[Change], mended: set[str]) -> None:

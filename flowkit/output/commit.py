@@ -11,13 +11,18 @@ This is what readers need; `flowkit.output.writer` writes.
 
 from __future__ import annotations
 
-import json
+import re
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from flowkit.errors import OutputError
+from flowkit.output.files import TEMPORARY
+from flowkit.output.record import damaged, read_record
 
 FOLDERS = ("plan", "shards", "failures", "commits")
+_RECORD_NAME = re.compile(r"part-\d{5,}\.json")
+_REMEDY = "run the same extraction again to replace it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +63,95 @@ def part_file(folder: str, part: int) -> str:
 
 
 def read_commit(path: Path) -> Commit:
-    """One commit record; an OutputError if the file is damaged."""
+    """One commit record; an OutputError if it is damaged, contradicts itself, or stands under another part's name."""
     try:
-        values = json.loads(path.read_text())
-        files = tuple(FileRecord(**file) for file in values.pop("files"))
+        values, has_checksum = read_record(path, _REMEDY)
         if "unit" in values:  # schema version 1
             values["part"] = values.pop("unit")
-        return Commit(**values, files=files)
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise OutputError(f"{path} is damaged ({error}); run the same extraction again to replace it") from error
+        elif not has_checksum:
+            raise ValueError("its SHA-256 is missing")
+        commit = Commit(**values | {"files": tuple(FileRecord(**file) for file in values["files"])})
+        _require_sense(commit)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise damaged(path, f"{type(error).__name__}: {error}", _REMEDY) from error
+    if path.name != Path(part_file("commits", commit.part)).name:
+        raise OutputError(
+            f"{path} is the record of part {commit.part} under another name; "
+            f"rename it to {part_file('commits', commit.part)}, or remove it if that is there"
+        )
+    return commit
 
 
-def commit_paths(out: Path) -> list[Path]:
-    """All commit records of an output, by part."""
-    return sorted((out / "commits").glob("part-*.json"), key=lambda path: (len(path.name), path.name))
+def _require_sense(commit: Commit) -> None:
+    """A record without a checksum of its own, of version 1, shall not lose a file by a damaged name or count."""
+    expected = {
+        part_file(folder, commit.part): rows
+        for folder, rows in (("shards", commit.computed), ("failures", commit.failed))
+        if rows
+    }
+    if {file.name: file.rows for file in commit.files} != expected or len(commit.files) != len(expected):
+        raise ValueError("its files are not those of its part and counts")
+
+
+def read_commits(out: Path, parts: int) -> tuple[dict[int, Commit], list[str]]:
+    """The commits of an output of so many planned parts, by part, and a sentence for each record that is none.
+
+    Unfinished outputs, and copies without their empty folders, have fewer records, and that is no fault.
+    """
+    commits: dict[int, Commit] = {}
+    problems = []
+    for path in entries(out, "commits"):
+        if path.name.startswith("."):
+            continue
+        try:
+            commit = read_commit(path)
+        except OutputError as error:
+            ours = _RECORD_NAME.fullmatch(path.name) or "under another name" in str(error)
+            problems.append(str(error) if ours else f"{path} is no commit record of this output; remove it")
+            continue
+        if commit.part in range(parts):
+            commits[commit.part] = commit
+        else:
+            problems.append(f"{path} records part {commit.part}, and {parts} parts are planned; remove it")
+    return dict(sorted(commits.items())), problems
+
+
+def unrecorded(out: Path, commits: Mapping[int, Commit], unfinished: Collection[int]) -> Iterator[str]:
+    """A sentence for each file of shards and failures that no commit record names.
+
+    Files of unfinished parts are none: a run that is killed leaves a part's files without its record.
+    """
+    known = {file.name for commit in commits.values() for file in commit.files}
+    known |= {part_file(folder, part) for part in unfinished for folder in ("shards", "failures")}
+    for folder in ("shards", "failures"):
+        for path in entries(out, folder):
+            name = f"{folder}/{path.name}"
+            if name not in known and not path.name.startswith("."):
+                yield f"{out / name} is in no commit record and not planned; remove it, or give it its name back"
+
+
+def entries(out: Path, folder: str) -> list[Path]:
+    """What one of the folders holds, sorted; nothing where a copy has lost the folder because it was empty."""
+    return (
+        sorted((out / folder).iterdir(), key=lambda path: (len(path.name), path.name))
+        if (out / folder).is_dir()
+        else []
+    )
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is half-written, by a run at work or by one that was killed."""
+    return path.name.startswith(TEMPORARY)
 
 
 def finished(out: Path) -> dict[int, Commit]:
     """The commits that can be relied on when a run is continued, by part; damaged records and parts are left out."""
     commits = {}
-    for path in commit_paths(out):
+    for path in sorted((out / "commits").glob("part-*.json")):
         try:
             commit = read_commit(path)
         except OutputError:
             continue
-        if path == out / part_file("commits", commit.part) and commit.is_whole(out):
+        if commit.is_whole(out):
             commits[commit.part] = commit
     return commits

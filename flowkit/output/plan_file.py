@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,8 @@ import pyarrow as pa
 
 from flowkit.errors import OutputError
 from flowkit.output.parquet import read_table
+from flowkit.output.record import damaged, read_record
+from flowkit.types import fingerprint
 
 SCHEMA_VERSION = 2
 """Of an output. Version 1, of flowkit 0.1, calls a part a unit and has no survey: it is read and verified, but not
@@ -18,6 +19,7 @@ READABLE_VERSIONS = (1, SCHEMA_VERSION)
 
 RUN_FILE = "plan/run.json"
 PAIRS_FILE = "plan/pairs.parquet"
+_REMEDY = "bring back an undamaged copy of it, or extract again into another -o"
 
 PLAN_SCHEMA = pa.schema(
     [
@@ -54,21 +56,54 @@ SURVEY_SCHEMA = pa.schema(
 
 
 def read_run(out: Path) -> dict[str, Any]:
-    """`run.json` of an output; an OutputError if it is missing, damaged or of a later schema version."""
+    """`run.json` of an output, without its checksum.
+
+    Raises:
+        OutputError: if it is missing, damaged or of a later schema version.
+    """
     path = out / RUN_FILE
     try:
-        run: dict[str, Any] = json.loads(path.read_text())
-        version = run["schema_version"]
-    except FileNotFoundError as error:
+        run, has_checksum = read_record(path, _REMEDY)
+    except (FileNotFoundError, NotADirectoryError) as error:
         raise OutputError(f"{str(out)!r} is no output of flowkit extract: it has no {RUN_FILE}") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise OutputError(f"{path} is damaged ({error!r}); extract again into another -o") from error
+    version = run.get("schema_version")
     if version not in READABLE_VERSIONS:
+        if not isinstance(version, int):
+            raise damaged(path, f"schema_version is {version!r}", _REMEDY)
         raise OutputError(
             f"{str(out)!r} has shards of schema version {version}, this flowkit reads "
             f"{' and '.join(map(str, READABLE_VERSIONS))}; use the flowkit that wrote it"
         )
+    if version > 1 and not has_checksum:
+        raise damaged(path, "its SHA-256 is missing", _REMEDY)
+    if version == 1:
+        _require_version_1(path, run)
     return run
+
+
+def _require_version_1(path: Path, run: dict[str, Any]) -> None:
+    """Version 1 has no checksum of its own: that all is there, and that the parameters have their hash, is checked."""
+    expected = {
+        "parameters": dict,
+        "parameters_hash": str,
+        "preset": str,
+        "manifest_fingerprint": str,
+        "versions": dict,
+        "plan": dict,
+    }
+    plan = {"pairs": int, "units": int, "sha256": str}
+    for values, kinds in ((run, expected), (run.get("plan"), plan)):
+        for name, kind in kinds.items():
+            if not isinstance(values, dict) or not isinstance(values.get(name), kind):
+                raise damaged(path, f"{name} is missing", _REMEDY)
+    if fingerprint(run["parameters"]) != run["parameters_hash"]:
+        raise damaged(path, "its parameters do not have its parameters_hash", _REMEDY)
+
+
+def planned_parts(run: dict[str, Any]) -> int:
+    """How many parts an output of this `run.json` has once it is finished."""
+    parts: int = run["plan"]["units" if run["schema_version"] == 1 else "parts"]
+    return parts
 
 
 def read_survey(out: Path) -> pa.Table:

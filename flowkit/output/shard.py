@@ -4,11 +4,14 @@ shards = flowkit.read("out")
 labels = shards.table(["pair_id", "subject", "emotion3"])
 for cubes in shards.cubes():        # (n, 3, h, w) of one shard: u, v, strain magnitude; a view, not a copy
     ...
+for row in shards:                  # every column by name; row["cube"] is (3, h, w)
+    ...
 """
 
 from __future__ import annotations
 
 import json
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +22,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from flowkit.errors import InputError, OutputError
-from flowkit.output.commit import Commit, commit_paths, read_commit
-from flowkit.output.parquet import read_table
-from flowkit.output.plan_file import read_run
+from flowkit.output.commit import Commit, part_file, read_commits, unrecorded
+from flowkit.output.parquet import read_row, read_schema, read_table
+from flowkit.output.plan_file import planned_parts, read_run
 
 METADATA_KEY = b"flowkit"
 BOX = pa.struct([pa.field(name, pa.int32(), nullable=False) for name in ("left", "top", "width", "height")])
@@ -75,7 +78,7 @@ def as_numpy(column: pa.ChunkedArray | pa.FixedShapeTensorArray) -> NDArray[Any]
     """(n, 3, h, w) of a cube column of one chunk (as `read_table` and `ShardSet.shard` give it): a read-only view.
 
     The view keeps the Arrow memory alive. `torch.from_dlpack(column.chunk(0).storage.flatten())` is the same memory
-    as a tensor.
+    as a tensor, and all of the column where it has one chunk; tables of `pyarrow.parquet` have several.
 
     Raises:
         InputError: if the column has several chunks, whose memory cannot be one array.
@@ -92,12 +95,29 @@ def as_numpy(column: pa.ChunkedArray | pa.FixedShapeTensorArray) -> NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class ShardSet:
-    """The committed part of an extraction's output; `len` is the number of computed pairs."""
+    """The committed part of an extraction's output: a sequence of its computed pairs, in plan order.
+
+    `len` is their number, `shards[i]` and iteration give rows: every column by name, `cube` as a read-only NumPy array
+    (3, h, w), a view of what was read. Iteration reads a shard at a time; an index reads the row group it is in.
+    """
 
     folder: Path
     metadata: dict[str, Any]
     """`run.json`: parameters, their hash, preset, versions, the manifest's fingerprint, the plan's size."""
     commits: tuple[Commit, ...]
+
+    def __repr__(self) -> str:
+        shards = f"{len(self.paths)} shard{'' if len(self.paths) == 1 else 's'}"
+        state = "finished" if self.finished else f"not finished, {self._planned - len(self) - self._failed} pairs to do"
+        preset = f"preset {self.metadata.get('preset')}"
+        return (
+            f"<ShardSet {str(self.folder)!r}: {len(self)} pairs in {shards}, {self._cubes_told()}, {preset}, {state}>"
+        )
+
+    @property
+    def finished(self) -> bool:
+        """Whether every planned pair is here, as a row or a failure; else the same extraction, run again, goes on."""
+        return len(self.commits) == planned_parts(self.metadata)
 
     @property
     def parameters(self) -> dict[str, Any]:
@@ -112,6 +132,23 @@ class ShardSet:
 
     def __len__(self) -> int:
         return sum(commit.computed for commit in self.commits)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        """The i-th computed pair, from the end where i is negative. Raises IndexError, and as `read_table`."""
+        row = operator.index(i)
+        if not -len(self) <= row < len(self):
+            raise IndexError(f"pair {i}: {self.folder} has {len(self)}, numbered from 0")
+        row %= len(self)
+        for commit in self.commits:
+            if row < commit.computed:
+                break
+            row -= commit.computed
+        return next(_rows(read_row(self.folder / part_file("shards", commit.part), row)))
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Every computed pair in turn, as `__getitem__` gives it."""
+        for i in range(len(self.paths)):
+            yield from _rows(self.shard(i))
 
     def shard(self, i: int, columns: Sequence[str] | None = None) -> pa.Table:
         """The i-th shard's rows; its cube column is one chunk, for `as_numpy`. Raises as `read_table`."""
@@ -150,19 +187,58 @@ class ShardSet:
         tables = [read_table(path).replace_schema_metadata(None) for path in self._paths("failures")]
         return pa.concat_tables([FAILURE_SCHEMA.empty_table(), *tables])
 
+    @property
+    def _planned(self) -> int:
+        pairs: int = self.metadata["plan"]["pairs"]
+        return pairs
+
+    @property
+    def _failed(self) -> int:
+        return sum(commit.failed for commit in self.commits)
+
+    def _cubes_told(self) -> str:
+        """The shape and type of the cubes for people, from the files' footers."""
+        try:
+            types = {read_schema(path).field("cube").type for path in self.paths}
+        except (OutputError, KeyError):
+            return "cubes that cannot be read"
+        told = sorted(f"{tuple(kind.shape)} {np.dtype(kind.value_type.to_pandas_dtype())}" for kind in types)
+        return f"cubes of {len(told)} shapes" if len(told) > 1 else f"cubes {told[0]}" if told else "no cubes"
+
     def _paths(self, folder: str) -> list[Path]:
         return [self.folder / file.name for commit in self.commits if (file := commit.file(folder))]
 
 
 def read(out: str | Path) -> ShardSet:
-    """Opens an extraction's output, finished or not; only committed parts are read.
+    """Opens an extraction's output, finished or not (`ShardSet.finished`); only committed parts are read.
 
     Raises:
-        OutputError: if the folder is no output of flowkit, or of a later version, or a commit record is damaged.
+        OutputError: if the folder is no output of flowkit, or of a later version, or run.json or a commit record is
+            damaged, or there is a shard or a record that belongs to no part.
     """
     folder = Path(out)
     metadata = read_run(folder)
-    return ShardSet(folder, metadata, tuple(read_commit(path) for path in commit_paths(folder)))
+    parts = planned_parts(metadata)
+    commits, problems = read_commits(folder, parts)
+    problems += unrecorded(folder, commits, unfinished=set(range(parts)) - set(commits))
+    if problems:
+        more = f" ({len(problems) - 1} more problems: flowkit verify names them)" if len(problems) > 1 else ""
+        raise OutputError(f"{problems[0]}{more}")
+    shards = ShardSet(folder, metadata, tuple(commits.values()))
+    pairs = sum(commit.computed + commit.failed for commit in shards.commits)
+    if shards.finished and pairs != metadata["plan"]["pairs"]:
+        raise OutputError(
+            f"{folder} holds {pairs} of {metadata['plan']['pairs']} planned pairs although no part is missing; "
+            "flowkit verify says where"
+        )
+    return shards
+
+
+def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
+    """A shard's rows, every column by name, the cubes as views."""
+    labels = table.drop_columns("cube").to_pylist()
+    for label, cube in zip(labels, as_numpy(table["cube"]), strict=True):
+        yield {**label, "cube": cube}
 
 
 def _encoded(metadata: Mapping[str, Any] | None) -> dict[bytes, bytes] | None:

@@ -12,10 +12,19 @@ from typing import Any
 import pyarrow as pa
 
 from flowkit.errors import OutputError
-from flowkit.output.commit import FOLDERS, Commit, FileRecord, commit_paths, part_file, read_commit
-from flowkit.output.files import TEMPORARY, is_as_written
+from flowkit.output.commit import (
+    FOLDERS,
+    Commit,
+    FileRecord,
+    entries,
+    is_temporary,
+    part_file,
+    read_commits,
+    unrecorded,
+)
+from flowkit.output.files import is_as_written
 from flowkit.output.parquet import read_table
-from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE, read_plan, read_run
+from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE, planned_parts, read_plan, read_run
 from flowkit.output.shard import METADATA_KEY
 from flowkit.types import fingerprint
 
@@ -56,12 +65,13 @@ class Verification:
 def verify(out: str | Path) -> Verification:
     """Reads all of an output and checks it against its plan and its commit records.
 
-    Checked are: the plan's own checksum, that each pair id is that of its clip, role and frames, that each planned pair
-    of a committed part is one row of that part's shard or failures and there is no other row, the SHA-256, size, page
-    checksums and parameters of each file, and that the folders hold nothing else.
+    Checked are: the checksums of run.json, plan, survey and commit records, that each pair id is that of its clip, role
+    and frames, that each planned pair of a committed part is one row of that part's shard or failures and there is no
+    other row, the SHA-256, size, page checksums and parameters of each file, and that the folders hold nothing else.
+    Folders that are empty may be absent, as copies leave them out.
 
     Raises:
-        OutputError: if OUT is no output of flowkit, or its run.json is unreadable.
+        OutputError: if OUT is no output of flowkit, or its run.json is damaged.
     """
     out = Path(out)
     run = read_run(out)
@@ -71,13 +81,16 @@ def verify(out: str | Path) -> Verification:
     except OutputError as error:
         result.problems.append(str(error))
         return result
-    commits = _commits(out, set(planned), result)
+    commits, problems = read_commits(out, planned_parts(run))
+    result.problems += problems
     for part, pairs in planned.items():
         if part in commits:
             _check_part(out, commits[part], pairs, run, result)
         else:
             result.unfinished += len(pairs)
-    result.problems += _strangers(out, commits, unfinished=set(planned) - set(commits))
+    unfinished = set(planned) - set(commits)
+    result.problems += unrecorded(out, commits, unfinished)
+    result.problems += _strangers(out, killed=bool(unfinished))
     return result
 
 
@@ -89,12 +102,11 @@ def _planned(out: Path, run: dict[str, Any], result: Verification) -> dict[int, 
     """The planned pairs by part."""
     if fingerprint(run["parameters"]) != run["parameters_hash"]:
         result.problems.append(f"{RUN_FILE}: its parameters do not have its parameters_hash; extract into another -o")
-    if not is_as_written(out / PAIRS_FILE, run["plan"]["sha256"]):
-        raise OutputError(f"{PAIRS_FILE} is not as it was written (its SHA-256 differs); extract into another -o")
-    if "survey_sha256" in run["plan"] and not is_as_written(out / SURVEY_FILE, run["plan"]["survey_sha256"]):
+    if harm := _harm(out, PAIRS_FILE, run["plan"]["sha256"]):
+        raise OutputError(f"{PAIRS_FILE} {harm}; bring back an undamaged copy of it, or extract into another -o")
+    if "survey_sha256" in run["plan"] and (harm := _harm(out, SURVEY_FILE, run["plan"]["survey_sha256"])):
         result.problems.append(
-            f"{SURVEY_FILE} is not as it was written (its SHA-256 differs); run the same extraction again with "
-            "--accept-changes to write it anew"
+            f"{SURVEY_FILE} {harm}; run the same extraction again with --accept-changes to write it anew"
         )
     table = read_plan(out)
     parts: dict[int, list[_PairKey]] = {}
@@ -102,25 +114,14 @@ def _planned(out: Path, run: dict[str, Any], result: Verification) -> dict[int, 
         parts.setdefault(part, []).append(key)
         if fingerprint(list(key[1:]))[:16] != key[0]:
             result.problems.append(f"{PAIRS_FILE}: pair_id {key[0]} is not that of {_named(key)}")
+    if (table.num_rows, len(parts)) != (run["plan"]["pairs"], planned_parts(run)):
+        result.problems.append(
+            f"{PAIRS_FILE} has {table.num_rows} pairs in {len(parts)} parts, {RUN_FILE} says {run['plan']['pairs']} in "
+            f"{planned_parts(run)}; extract into another -o"
+        )
     repeated = [key for key, count in Counter(key for keys in parts.values() for key in keys).items() if count > 1]
     result.problems += [f"{PAIRS_FILE}: {_named(key)} is planned more than once" for key in repeated[:MOST_LISTED]]
     return parts
-
-
-def _commits(out: Path, parts: set[int], result: Verification) -> dict[int, Commit]:
-    commits = {}
-    for path in commit_paths(out):
-        name = path.relative_to(out).as_posix()
-        try:
-            commit = read_commit(path)
-        except OutputError as error:
-            result.problems.append(str(error))
-            continue
-        if name != part_file("commits", commit.part) or commit.part not in parts:
-            result.problems.append(f"{name} records part {commit.part}, which is not planned there; remove it")
-        else:
-            commits[commit.part] = commit
-    return commits
 
 
 def _check_part(out: Path, commit: Commit, planned: list[_PairKey], run: dict[str, Any], result: Verification) -> None:
@@ -149,35 +150,44 @@ def _check_part(out: Path, commit: Commit, planned: list[_PairKey], run: dict[st
 
 def _checked_table(out: Path, file: FileRecord, run: dict[str, Any]) -> pa.Table:
     path = out / file.name
-    if not path.exists():
-        raise OutputError(f"{file.name} is missing")
-    size = path.stat().st_size
-    if size != file.bytes:
+    if path.is_file() and (size := path.stat().st_size) != file.bytes:
         raise OutputError(f"{file.name} has {size} bytes, {file.bytes} were written")
-    if not is_as_written(path, file.sha256):
-        raise OutputError(f"{file.name} is not as it was written (its SHA-256 differs)")
+    if harm := _harm(out, file.name, file.sha256):
+        raise OutputError(f"{file.name} {harm}")
     table = read_table(path)
     if table.num_rows != file.rows:
         raise OutputError(f"{file.name} has {table.num_rows} rows, {file.rows} were written")
     metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
-    if metadata.get("parameters_hash") != run["parameters_hash"]:
-        raise OutputError(f"{file.name} was made with other parameters")
+    for name in ("parameters_hash", "preset", "manifest_fingerprint"):
+        if metadata.get(name) != run[name]:
+            raise OutputError(f"{file.name} was made with another {name} than {RUN_FILE} has")
     return table.select(_KEY)
 
 
-def _strangers(out: Path, commits: dict[int, Commit], unfinished: set[int]) -> Iterator[str]:
-    """Everything in the folders that no commit record accounts for, and no run that was killed explains."""
-    known = {PAIRS_FILE, RUN_FILE, SURVEY_FILE, *(path.relative_to(out).as_posix() for path in commit_paths(out))}
-    known |= {file.name for commit in commits.values() for file in commit.files}
-    known |= {part_file(folder, part) for part in unfinished for folder in ("shards", "failures")}
-    for folder in FOLDERS:
-        for path in sorted((out / folder).iterdir()):
-            name = path.relative_to(out).as_posix()
-            if path.name.startswith(TEMPORARY):
-                if not unfinished:
-                    yield f"{name} is left over from a run that was killed; run the same extraction again to remove it"
-            elif name not in known:
-                yield f"{name} is in no commit record and not planned; remove it"
+def _harm(out: Path, name: str, sha256: str) -> str | None:
+    """What has become of a file, or None where it is as it was written."""
+    path = out / name
+    try:
+        if is_as_written(path, sha256):
+            return None
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return "is not as it was written (its SHA-256 differs)" if path.exists() else "is missing"
+
+
+def _strangers(out: Path, killed: bool) -> Iterator[str]:
+    """A sentence for each file that is neither plan, record nor part.
+
+    Temporary files, which runs that were killed leave, are no fault while parts are missing: the run that computes
+    those removes them.
+    """
+    plan = [path for path in entries(out, "plan") if f"plan/{path.name}" not in (PAIRS_FILE, RUN_FILE, SURVEY_FILE)]
+    hidden = [path for folder in FOLDERS[1:] for path in entries(out, folder) if path.name.startswith(".")]
+    for path in [*plan, *hidden]:
+        if not is_temporary(path):
+            yield f"{path} is no file of this output; remove it"
+        elif not killed:
+            yield f"{path} is left over from a run that was killed; run the same extraction again to remove it"
 
 
 def _keys(table: pa.Table) -> Iterator[_PairKey]:

@@ -7,7 +7,6 @@ most, temporary files that the next run removes.
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -20,8 +19,9 @@ from numpy.typing import NDArray
 
 from flowkit.errors import Interrupted, OutputError
 from flowkit.output.commit import FOLDERS, Commit, FileRecord, part_file
-from flowkit.output.files import TEMPORARY, put, put_text, sync_folder, unwritable
+from flowkit.output.files import TEMPORARY, put, sync_folder, unwritable
 from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE
+from flowkit.output.record import put_record
 
 ROW_GROUP = 32
 _CHECKSUM = {PAIRS_FILE: "sha256", SURVEY_FILE: "survey_sha256"}
@@ -87,7 +87,7 @@ def write_plan(out: Path, tables: Mapping[str, pa.Table], run: dict[str, Any]) -
         _CHECKSUM[name]: put(out / name, lambda path, table=table: _write_plain(table, path)).sha256  # type: ignore[misc]
         for name, table in tables.items()
     }
-    put_text(out / RUN_FILE, json.dumps(run | {"plan": run["plan"] | checksums}, indent=1) + "\n")
+    put_record(out / RUN_FILE, run | {"plan": run["plan"] | checksums})
 
 
 def _write_plain(table: pa.Table, path: Path) -> None:
@@ -112,7 +112,7 @@ def withdraw(out: Path, part: int) -> None:
 
 def write_commit(out: Path, commit: Commit) -> None:
     """Writes a part's commit record, which makes the part count; raises as `put`."""
-    put_text(out / part_file("commits", commit.part), json.dumps(dataclasses.asdict(commit), indent=1) + "\n")
+    put_record(out / part_file("commits", commit.part), dataclasses.asdict(commit))
 
 
 def remove_temporary(out: Path) -> None:

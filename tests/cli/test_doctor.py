@@ -36,7 +36,14 @@ def test_doctor_prints_what_it_found_brackets_included(flowkit, monkeypatch):
     assert "flowkit-mer[gpu]" in "".join(stdout.split())
 
 
-def test_doctor_prints_a_table(flowkit):
-    code, stdout, _ = flowkit("doctor")
-    assert code == 0
-    assert "numpy" in stdout.lower()
+def test_doctor_prints_a_row_for_each_thing_that_was_looked_at(flowkit, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    code, stdout, stderr = flowkit("doctor")
+    assert (code, stderr) == (0, "")
+    found = doctor.report()
+    widest = max(len(name) for name, _ in found)
+    lines = stdout.splitlines()
+    assert len(lines) == len(found) == 17
+    for line, (name, value) in zip(lines, found, strict=True):
+        assert line[: widest + 1].rstrip() == name
+        assert line[widest + 1 :].strip() == value

@@ -13,6 +13,7 @@ from flowkit.output import writer
 from flowkit.output.plan_file import read_plan
 from flowkit.params import PRESETS
 from tests.clips import dataset, frame_folder, parts_of, settle
+from tests.damage import reseal
 
 
 def request(pairs: str = "lag:1", **changes) -> ExtractRequest:
@@ -79,7 +80,7 @@ def test_a_kill_while_a_change_is_recorded_is_mended_by_the_same_command(tmp_pat
     settle(tmp_path, clips, asked)
     (tmp_path / "data" / "sub02" / "img1.png").write_bytes((tmp_path / "data" / "sub01" / "img1.png").read_bytes())
     with monkeypatch.context() as patch:
-        patch.setattr(writer, "put_text", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(writer, "put_record", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             settle(tmp_path, clips, asked, accept_changes=True)
     with pytest.raises(OutputError, match=r"plan/survey\.parquet was as it was written and is not"):
@@ -94,8 +95,7 @@ def test_another_decoder_is_noticed(tmp_path):
     settle(tmp_path, clips, request())
     run = json.loads((tmp_path / "plan" / "run.json").read_text())
     now = run["versions"]["simplejpeg"]
-    run["versions"]["simplejpeg"] = "0.1"
-    (tmp_path / "plan" / "run.json").write_text(json.dumps(run))
+    reseal(tmp_path / "plan" / "run.json", versions=run["versions"] | {"simplejpeg": "0.1"})
     with pytest.raises(OutputError, match=f"simplejpeg was 0.1 and is {now}"):
         settle(tmp_path, clips, request())
     settle(tmp_path, clips, request(), accept_changes=True)
@@ -109,5 +109,11 @@ def test_a_copy_of_the_frames_is_the_same_frames(tmp_path):
     copied = shutil.copytree(tmp_path / "data", tmp_path / "elsewhere" / "data")
     (tmp_path / "plan").mkdir()
     settle(tmp_path, clips, request())
+    before = {path.name: path.read_bytes() for path in (tmp_path / "plan").iterdir()}
     moved = [dataclasses.replace(c, source=c.source.replace(str(tmp_path / "data"), str(copied))) for c in clips]
     settle(tmp_path, moved, request())
+    assert {path.name: path.read_bytes() for path in (tmp_path / "plan").iterdir()} == before
+    edited = cv2.imread(moved[0].source + "/img1.png")
+    cv2.imwrite(moved[0].source + "/img1.png", 255 - edited)
+    with pytest.raises(OutputError, match="has other frames"):
+        settle(tmp_path, moved, request())

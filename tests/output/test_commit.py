@@ -2,9 +2,13 @@
 
 import hashlib
 
+import pytest
+
 from flowkit.extraction.run import extract
 from flowkit.output.commit import read_commit
-from tests.clips import dataset
+from flowkit.output.verify import verify
+from tests.clips import dataset, shards_of
+from tests.damage import flip_a_bit
 
 
 def test_a_commit_record_lists_sizes_and_checksums(tmp_path):
@@ -14,3 +18,16 @@ def test_a_commit_record_lists_sizes_and_checksums(tmp_path):
     data = (tmp_path / "out" / file.name).read_bytes()
     assert (commit.computed, commit.failed, file.rows, file.bytes) == (2, 0, 2, len(data))
     assert file.sha256 == hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("retry_failed", [False, True])
+def test_a_part_whose_record_is_damaged_is_computed_again(tmp_path, retry_failed):
+    clips = dataset(tmp_path, clips=2)
+    (tmp_path / "sub02" / "img1.png").write_bytes(b"no picture")
+    extract(clips, tmp_path / "out", workers=1)
+    before = shards_of(tmp_path / "out")
+    flip_a_bit(tmp_path / "out" / "commits" / "part-00000.json")
+    summary = extract(clips, tmp_path / "out", workers=1, retry_failed=retry_failed)
+    assert (summary.computed_now, summary.failed_now) == (1, 1)
+    assert verify(tmp_path / "out").ok
+    assert shards_of(tmp_path / "out") == before

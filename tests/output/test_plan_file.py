@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,28 +13,37 @@ import pytest
 from flowkit.errors import OutputError
 from flowkit.extraction.run import extract
 from flowkit.output.plan_file import PLAN_SCHEMA, SCHEMA_VERSION, SURVEY_SCHEMA, read_plan, read_run, read_survey
+from flowkit.output.record import read_record
 from flowkit.output.shard import METADATA_KEY, read
 from flowkit.output.verify import verify
 from flowkit.output.writer import write_table
 from tests.clips import dataset
+from tests.damage import flip_a_bit, reseal, without_checksum
 
 OPTIONS = {"pairs": "lag:1", "size": 16, "workers": 1}
 
 
-@pytest.fixture
-def clips(tmp_path):
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
     """Two clips of 158 pairs, of which two cannot be computed."""
-    made = dataset(tmp_path, clips=2, frames=80)
-    (tmp_path / "sub01" / "img9.png").unlink()
+    folder = tmp_path_factory.mktemp("clips")
+    made = dataset(folder, clips=2, frames=80)
+    (folder / "sub01" / "img9.png").unlink()
     return made
 
 
+@pytest.fixture(scope="module")
+def made(clips, tmp_path_factory) -> Path:
+    """An extraction of them, to be copied."""
+    out = tmp_path_factory.mktemp("made") / "out"
+    extract(clips, out, **OPTIONS)
+    return out
+
+
 @pytest.fixture
-def outputs(clips, tmp_path) -> tuple[Path, Path]:
+def outputs(made, tmp_path) -> tuple[Path, Path]:
     """The same extraction as this flowkit writes it, and as version 1 did."""
-    new, old = tmp_path / "new", tmp_path / "old"
-    for out in (new, old):
-        extract(clips, out, **OPTIONS)
+    new, old = (shutil.copytree(made, tmp_path / name) for name in ("new", "old"))
     make_version_1(old)
     return new, old
 
@@ -56,9 +66,9 @@ def make_version_1(out: Path) -> None:
     pq.write_table(table, pairs, write_page_checksum=True)
     run = json.loads((out / "plan" / "run.json").read_text())
     plan = {"pairs": table.num_rows, "units": run["plan"]["parts"], "sha256": sha256(pairs)}
-    (out / "plan" / "run.json").write_text(json.dumps(run | {"schema_version": 1, "plan": plan}))
+    without_checksum(out / "plan" / "run.json", schema_version=1, plan=plan)
     for path in (out / "commits").iterdir():
-        record = with_unit(json.loads(path.read_text()))
+        record = with_unit(read_record(path, "")[0])
         for file in record["files"]:
             rewrite_file(out / file["name"])
             file |= {"sha256": sha256(out / file["name"]), "bytes": (out / file["name"]).stat().st_size}
@@ -96,9 +106,7 @@ def test_version_1_is_verified(outputs):
 def test_harm_to_version_1_is_found(outputs):
     _, old = outputs
     shard = old / "shards" / "part-00001.parquet"
-    data = bytearray(shard.read_bytes())
-    data[len(data) // 2] ^= 1
-    shard.write_bytes(data)
+    flip_a_bit(shard)
     (problem,) = verify(old).problems
     assert "shards/part-00001.parquet is not as it was written" in problem
 
@@ -138,6 +146,15 @@ def test_plan_and_survey_have_their_columns(outputs):
         ('{"parameters": {}}', "is damaged"),
         ("[]", "is damaged"),
         ("", "is damaged"),
+        (
+            '{"schema_version": 2}',
+            "is damaged .its SHA-256 is missing.; bring back an undamaged copy of it, or extract",
+        ),
+        ('{"schema_version": "two"}', "is damaged .schema_version is 'two'."),
+        ('{"schema_version": 1}', "is damaged .parameters is missing."),
+        ('{"schema_version": 2, "sha256": "0"}', "is damaged .its SHA-256 differs."),
+        ("[" * 100000, "is damaged"),
+        ('{"fps": NaN, "sha256": "0"}', "is damaged"),
     ],
 )
 def test_a_run_that_cannot_be_read_is_named(tmp_path, text, told):
@@ -154,3 +171,37 @@ def test_a_plan_that_is_no_table_is_named(outputs):
         read_plan(new)
     pq.write_table(pa.table({"pair_id": ["a"]}), new / "plan" / "pairs.parquet")
     assert not verify(new).ok
+
+
+@pytest.mark.parametrize("share", [i / 30 for i in range(30)])
+def test_any_flipped_bit_of_run_json_is_noticed_by_all_who_read_it(made, clips, tmp_path, share):
+    out = shutil.copytree(made, tmp_path / "out")
+    flip_a_bit(out / "plan" / "run.json", share, bit=1 << (int(share * 30) % 7))
+    for look in (read, verify, lambda out: extract(clips, out, **OPTIONS)):
+        with pytest.raises(
+            OutputError, match=r"run\.json is damaged .*; bring back an undamaged copy of it, or extract"
+        ):
+            look(out)
+
+
+@pytest.mark.parametrize(
+    "name", ["parameters", "parameters_hash", "preset", "manifest_fingerprint", "versions", "plan"]
+)
+def test_a_value_that_version_1_lacks_is_named(outputs, name):
+    _, old = outputs
+    path = old / "plan" / "run.json"
+    path.write_text(path.read_text().replace(f'"{name}":', f'"{name[:-1]}x":'))
+    for look in (read, verify):
+        with pytest.raises(OutputError, match=f"run\\.json is damaged .{name} is missing"):
+            look(old)
+
+
+def test_the_record_of_a_run_holds_its_checksum(outputs):
+    new, _ = outputs
+    values = json.loads((new / "plan" / "run.json").read_text())
+    canonical = {name: value for name, value in values.items() if name != "sha256"}
+    text = json.dumps(canonical, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    assert values["sha256"] == hashlib.sha256(text.encode()).hexdigest()
+    assert read_run(new) == canonical
+    reseal(new / "plan" / "run.json", preset="fast")
+    assert read_run(new)["preset"] == "fast"

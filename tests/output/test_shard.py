@@ -1,5 +1,6 @@
 """Shards: how they are written, what damages are noticed, and who can open them."""
 
+import dataclasses
 import json
 import math
 import shutil
@@ -12,10 +13,12 @@ import pytest
 import flowkit.output.shard
 from flowkit.errors import InputError, OutputError
 from flowkit.extraction.run import extract
-from flowkit.output.parquet import read_table
+from flowkit.output.parquet import read_row, read_table
 from flowkit.output.shard import as_numpy, read, shard_schema
-from flowkit.output.writer import ROW_GROUP, cube_column, write_table
+from flowkit.output.writer import ROW_GROUP, cube_column, put_table, write_table
+from flowkit.params import PRESETS
 from tests.clips import dataset, frame_folder
+from tests.damage import flip_a_bit, reseal
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +38,6 @@ def half_output(tmp_path_factory):
     frame_folder(folder / "clip", range(4))
     extract(folder / "clip", folder / "out", pairs="lag:1", size=32, dtype="float16", workers=1)
     return folder / "out"
-
-
-def damage(path, at: float = 0.5) -> None:
-    """Flips one bit of a byte."""
-    data = bytearray(path.read_bytes())
-    data[math.floor(len(data) * at)] ^= 4
-    path.write_bytes(data)
 
 
 def test_the_rows_say_which_pair_they_are(output):
@@ -75,6 +71,21 @@ def test_the_file_says_how_it_was_made(output):
     assert set(metadata["versions"]) == {"flowkit", "numpy", "pyarrow", "av", "simplejpeg", "opencv"}
 
 
+def test_changed_parameters_are_told_with_the_preset(tmp_path):
+    frame_folder(tmp_path / "clip", range(2), size=(24, 24))
+    for name, params in (
+        ("some", {"lambda_": 0.2, "warps": 3}),
+        ("all", PRESETS["micro"].replace(lambda_=0.2, warps=3)),
+    ):
+        extract(tmp_path / "clip", tmp_path / name, params=params, workers=1)
+        shards = read(tmp_path / name)
+        metadata = json.loads(pq.read_schema(shards.paths[0]).metadata[b"flowkit"])
+        assert shards.metadata["preset"] == metadata["preset"] == "micro + lambda_=0.2, warps=3"
+        assert shards.parameters["preset"] == "micro"
+        assert "preset micro + lambda_=0.2, warps=3" in repr(shards)
+        extract(tmp_path / "clip", tmp_path / name, params=params, workers=1)
+
+
 def test_the_layout_of_the_file(output):
     file = pq.ParquetFile(read(output).paths[0])
     assert file.metadata.num_row_groups == math.ceil(127 / ROW_GROUP)
@@ -104,6 +115,17 @@ def test_cubes_become_torch_tensors_without_a_copy(output):
     cubes = as_numpy(column)
     assert tensor.data_ptr() == cubes.ctypes.data
     np.testing.assert_array_equal(tensor.numpy(), cubes)
+
+
+def test_the_recipe_without_flowkit_gives_torch_every_row(output):
+    torch = pytest.importorskip("torch")
+    path = read(output).paths[0]
+    table = pq.ParquetFile(path).read_row_groups([0, 1])
+    chunked = pa.concat_tables([table.slice(0, 40), table.slice(40)])
+    assert chunked["cube"].num_chunks > 1
+    cube = chunked["cube"].combine_chunks()
+    tensor = torch.from_dlpack(cube.storage.flatten()).view(len(cube), *cube.type.shape)
+    np.testing.assert_array_equal(tensor.numpy(), read(output).cubes(0)[:64])
 
 
 def test_a_sliced_column_is_the_right_view(output):
@@ -161,7 +183,7 @@ def test_a_flipped_bit_is_not_read(tmp_path, rng):
     table = pa.table({"cube": cube_column(cubes)})
     write_table(table, tmp_path / "part.parquet")
     np.testing.assert_array_equal(as_numpy(read_table(tmp_path / "part.parquet")["cube"]), cubes)
-    damage(tmp_path / "part.parquet")
+    flip_a_bit(tmp_path / "part.parquet")
     with pytest.raises(OutputError, match=r"part\.parquet is damaged"):
         read_table(tmp_path / "part.parquet")
     (tmp_path / "part.parquet").write_bytes(b"PAR1")
@@ -169,17 +191,88 @@ def test_a_flipped_bit_is_not_read(tmp_path, rng):
         read_table(tmp_path / "part.parquet")
 
 
-def test_only_committed_units_are_read(output, tmp_path):
-    copy = tmp_path / "copy"
-    shutil.copytree(output, copy)
+@pytest.fixture
+def copy(output, tmp_path):
+    """A copy of the output, to be harmed."""
+    return shutil.copytree(output, tmp_path / "copy")
+
+
+def test_only_committed_parts_are_read(copy):
+    assert read(copy).finished
     (copy / "commits" / "part-00000.json").unlink()
     shards = read(copy)
     assert [path.name for path in shards.paths] == ["part-00001.parquet"]
-    assert len(shards) == shards.table(["pair_id"]).num_rows == 4
+    assert len(shards) == shards.table(["pair_id"]).num_rows == len(list(shards)) == 4
     assert shards.failures().num_rows == 0
+    assert not shards.finished
+    assert repr(shards).endswith("preset micro, not finished, 128 pairs to do>")
     (copy / "commits" / "part-00001.json").write_text("{")
     with pytest.raises(OutputError, match=r"part-00001\.json is damaged"):
         read(copy)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("commits/part-00000.json", "pbrt-00000.json", r"pbrt-00000\.json is the record of part 0 under another name"),
+        ("commits/part-00000.json", "part-00000.jsoo", "is the record of part 0 under another name"),
+        ("commits/part-00001.json", "part-00003.json", "is the record of part 1 under another name"),
+        ("shards/part-00000.parquet", "part-00002.parquet", r"part-00002\.parquet is in no commit record"),
+        (
+            "shards/part-00001.parquet",
+            "part-00001.parqueu",
+            "is in no commit record and not planned; remove it, or give",
+        ),
+        ("failures/part-00000.parquet", "part-00001.parquet", r"failures/part-00001\.parquet is in no commit record"),
+    ],
+)
+def test_nothing_is_dropped_because_of_its_name(copy, old, new, told):
+    (copy / old).rename((copy / old).with_name(new))
+    with pytest.raises(OutputError, match=told):
+        read(copy)
+
+
+def test_a_record_that_says_less_than_was_planned_is_noticed(copy):
+    rest = read_row(copy / "shards" / "part-00001.parquet", 0)
+    file = put_table(copy, "shards/part-00001.parquet", rest)
+    reseal(copy / "commits" / "part-00001.json", computed=1, files=[dataclasses.asdict(file)])
+    with pytest.raises(OutputError, match="holds 129 of 132 planned pairs although no part is missing"):
+        read(copy)
+
+
+def test_hidden_files_and_lost_empty_folders_do_not_matter(half_output, tmp_path):
+    out = shutil.copytree(half_output, tmp_path / "out")
+    (out / "failures").rmdir()
+    (out / "shards" / ".DS_Store").touch()
+    assert read(out).finished
+    assert read(out).failures().num_rows == 0
+
+
+def test_a_set_is_told_in_one_short_line(output, half_output):
+    assert repr(read(output)) == (
+        f"<ShardSet {str(output)!r}: 131 pairs in 2 shards, cubes (3, 32, 32) float32, preset micro, finished>"
+    )
+    assert "3 pairs in 1 shard, cubes (3, 32, 32) float16, " in repr(read(half_output))
+
+
+def test_a_set_is_a_sequence_of_rows(output):
+    shards = read(output)
+    labels = shards.table([name for name in shard_schema(32, 32).names if name != "cube"]).to_pylist()
+    cubes = np.concatenate(list(shards.cubes()))
+    rows = list(shards)
+    assert len(rows) == 131
+    for i in (0, 31, 32, 126, 127, 130, -1, -131):
+        for row in (shards[i], rows[i]):
+            np.testing.assert_array_equal(row.pop("cube"), cubes[i])
+            assert row == labels[i]
+            row["cube"] = cubes[i]
+    assert not next(iter(shards))["cube"].flags.owndata
+    assert not shards[np.int64(5)]["cube"].flags.writeable
+    for outside in (131, -132):
+        with pytest.raises(IndexError, match=f"pair {outside}: .* has 131, numbered from 0"):
+            shards[outside]
+    with pytest.raises(TypeError):
+        shards[1:3]
 
 
 def test_cubes_of_several_shapes_make_no_table(tmp_path):
@@ -187,6 +280,8 @@ def test_cubes_of_several_shapes_make_no_table(tmp_path):
         frame_folder(tmp_path / "clips" / name, range(3), size=size)
     extract(tmp_path / "clips", tmp_path / "out", workers=1)
     shards = read(tmp_path / "out")
+    assert "cubes of 2 shapes" in repr(shards)
+    assert [row["cube"].shape for row in shards] == 2 * [(3, 32, 32)] + 2 * [(3, 32, 48)]
     assert [cubes.shape for cubes in shards.cubes()] == [(2, 3, 32, 32), (2, 3, 32, 48)]
     assert shards.table(["pair_id", "frame0"]).num_rows == 4
     with pytest.raises(InputError, match="several shapes"):

@@ -15,7 +15,7 @@ from flowkit.extraction.run import extract
 from flowkit.output.shard import read
 from flowkit.pictures.canvas import PAPER
 from flowkit.pictures.colours import flow_to_rgb
-from flowkit.pictures.pair import PairView, compose, render
+from flowkit.pictures.pair import PairView, _pair_view, compose, render
 from flowkit.synthetic.dataset import make_dataset, truth_path
 
 PANEL = 288
@@ -94,6 +94,14 @@ def test_the_pair_that_moves_most_is_drawn_by_default(extraction: Path, tmp_path
     asked = render(extraction / "out", "s01_happiness_1", tmp_path / "asked.png", index=most)
     other = render(extraction / "out", "s01_happiness_1", tmp_path / "other.png", index=0)
     assert chosen.read_bytes() == asked.read_bytes() != other.read_bytes()
+
+
+def test_a_picture_tells_the_changed_parameters(tmp_path: Path) -> None:
+    clips = read_manifest(make_dataset(tmp_path, subjects=1, clips=1, size=64, seed=3))[:1]
+    extract(clips, tmp_path / "out", params={"lambda_": 0.2}, workers=1)
+    shards = read(tmp_path / "out")
+    row = shards[0]
+    assert "preset micro + lambda_=0.2   " in _pair_view(shards, row, row["cube"]).caption
 
 
 def test_a_clip_need_not_be_named(extraction: Path, tmp_path: Path) -> None:
