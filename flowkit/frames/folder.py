@@ -115,7 +115,9 @@ class FolderSource:
             if not stat.S_ISREG(path.stat().st_mode):
                 raise ValueError("it is no regular file")
             data = path.read_bytes()
-            if data and (turned := orientation(data)) != self._orientation:
+            if not data:
+                raise ValueError("the file is empty")
+            if (turned := orientation(data)) != self._orientation:
                 raise FrameError(
                     f"{path}: frame {number} has the EXIF orientation {turned}, the first frame {self._orientation}; "
                     "turn all frames of the clip the same way up"

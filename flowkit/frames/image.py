@@ -26,8 +26,6 @@ def decode_image(data: bytes, colour: bool) -> Image:
 
     Raises ValueError or cv2.error where it is damaged or of another kind; nothing is printed.
     """
-    if not data:
-        raise ValueError("the file is empty")
     if data.startswith(_PNG_MAGIC):
         data = _png_pixels(data)
     with _silence:

@@ -89,6 +89,7 @@ def test_damaged_image_costs_itself_only(tmp_path: Path, suffix: str, damage: st
     source = FolderSource(tmp_path)
     assert failed(source) == [1]
     assert f"1{suffix}: frame 1 cannot be decoded" in str(read_all(source)[1])
+    assert ("(the file is empty)" in str(read_all(source)[1])) == (damage == "empty")
 
 
 def test_first_frame_damaged_has_no_size(tmp_path: Path) -> None:
