@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import gc
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,7 +105,8 @@ def extract(
         Interrupted: on Ctrl-C, a full disk or lost workers; the same call continues where this one stopped.
     """
     out = Path(out).absolute()
-    clips = clips_from(Path(source), frame_base=frame_base) if isinstance(source, str | Path) else list(source)
+    with _no_collection():
+        clips = clips_from(Path(source), frame_base=frame_base) if isinstance(source, str | Path) else list(source)
     request = ExtractRequest.parse(
         pairs=pairs or default_pairs(clips),
         preset=preset,
@@ -119,15 +122,28 @@ def extract(
     chosen = open_engine(engine, **options) if isinstance(engine, str) else engine  # type: ignore[arg-type]
     with claimed(out) as alone:
         try:
-            surveys = survey(clips)
-            parts = make_parts(clips, request, surveys)
-            metadata = request.metadata(clips)
-            settle_plan(out, parts, surveys, metadata, accept_changes=accept_changes, retry_failed=retry_failed)
+            with _no_collection():
+                surveys = survey(clips)
+                parts = make_parts(clips, request, surveys)
+                metadata = request.metadata(clips)
+                settle_plan(out, parts, surveys, metadata, accept_changes=accept_changes, retry_failed=retry_failed)
             commits = finished(out)
             remove_superseded(out, commits.values(), alone)
             return _run(parts, commits, Job(out, request, metadata), chosen, retry_failed, report)
         except KeyboardInterrupt:
             raise Interrupted(f"{out} is not finished; run the same command again to continue") from None
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Holds the garbage collector off while clips and pairs are made: all of them stay, and there may be millions."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def default_pairs(clips: Sequence[Clip]) -> str:
