@@ -105,23 +105,23 @@ def extract(
         Interrupted: on Ctrl-C, a full disk or lost workers; the same call continues where this one stopped.
     """
     out = Path(out).absolute()
-    with _no_collection():
-        clips = clips_from(Path(source), frame_base=frame_base) if isinstance(source, str | Path) else list(source)
-    request = ExtractRequest.parse(
-        pairs=pairs or default_pairs(clips),
-        preset=preset,
-        params=params,
-        size=size,
-        face=face,
-        strain=strain,
-        dtype=dtype,
-        device=device,
-        batch=batch,
-    )
-    options = {"workers": workers, "ray_address": ray_address, "device": device, "time_limit_s": time_limit_s}
-    chosen = open_engine(engine, **options) if isinstance(engine, str) else engine  # type: ignore[arg-type]
-    with claimed(out) as alone:
-        try:
+    try:
+        with _no_collection():
+            clips = clips_from(Path(source), frame_base=frame_base) if isinstance(source, str | Path) else list(source)
+        request = ExtractRequest.parse(
+            pairs=pairs or default_pairs(clips),
+            preset=preset,
+            params=params,
+            size=size,
+            face=face,
+            strain=strain,
+            dtype=dtype,
+            device=device,
+            batch=batch,
+        )
+        options = {"workers": workers, "ray_address": ray_address, "device": device, "time_limit_s": time_limit_s}
+        chosen = open_engine(engine, **options) if isinstance(engine, str) else engine  # type: ignore[arg-type]
+        with claimed(out) as alone:
             with _no_collection():
                 surveys = survey(clips)
                 parts = make_parts(clips, request, surveys)
@@ -130,17 +130,22 @@ def extract(
             commits = finished(out)
             remove_superseded(out, commits.values(), alone)
             return _run(parts, commits, Job(out, request, metadata), chosen, retry_failed, report)
-        except KeyboardInterrupt:
-            raise Interrupted(f"{out} is not finished; run the same command again to continue") from None
+    except KeyboardInterrupt:
+        raise Interrupted(f"{out} is not finished; run the same command again to continue") from None
+    finally:
+        gc.unfreeze()
 
 
 @contextmanager
 def _no_collection() -> Iterator[None]:
-    """Holds the garbage collector off while clips and pairs are made: all of them stay, and there may be millions."""
+    """Holds the garbage collector off while clips and pairs are made, and leaves them out of its later rounds: there
+    may be millions, and all of them stay until the run ends, which unfreezes them.
+    """
     collects = gc.isenabled()
     gc.disable()
     try:
         yield
+        gc.freeze()
     finally:
         if collects:
             gc.enable()
