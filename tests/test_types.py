@@ -33,3 +33,10 @@ def test_a_pair_id_is_the_clip_the_role_and_the_frames_and_nothing_else():
         dataclasses.replace(pair, frame1=None),
     ]
     assert len({pair.pair_id, *(other.pair_id for other in others)}) == 5
+
+
+@pytest.mark.parametrize("clip_id", ["a", 'quotes " and \\', "Ünïcode 試", "tab\tand\nline", "\x7f\u2028"])
+@pytest.mark.parametrize("frames", [(0, 1), (None, None), (-5, None), (7, 10**12)])
+def test_a_pair_id_is_the_fingerprint_of_what_makes_the_pair(clip_id, frames):
+    pair = Pair(clip=Clip(clip_id=clip_id, source="s"), role="onset-apex", frame0=frames[0], frame1=frames[1])
+    assert pair.pair_id == fingerprint([clip_id, "onset-apex", *frames])[:16]

@@ -21,6 +21,8 @@ from flowkit.types import Clip, Pair
 
 MOST_ROWS = 128
 PART_PIXELS = MOST_ROWS * 224 * 224
+_SPREAD = 16
+"""Frames between the first and the last that a part needs of a source, a needed one, up to which clips share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,17 @@ def _part(
     for pair in pairs:
         if pair.error is None and pair.frame0 is not None and pair.frame1 is not None:
             needed[pair.clip.clip_id].update((pair.frame0, pair.frame1))
-    sources = {clip_id: surveys[clip_id].opened().only(numbers) for clip_id, numbers in needed.items()}
+    by_source: dict[int, list[str]] = {}
+    for clip_id in needed:
+        by_source.setdefault(id(surveys[clip_id].source), []).append(clip_id)
+    sources: dict[str, FrameSource] = {}
+    for clip_ids in by_source.values():
+        together = set().union(*(needed[clip_id] for clip_id in clip_ids))
+        # Clips of one source share one, unless they lie so far apart that what lies between would be carried along.
+        if together and max(together) - min(together) <= _SPREAD * len(together):
+            sources |= dict.fromkeys(clip_ids, surveys[clip_ids[0]].opened().only(together))
+        else:
+            sources |= {clip_id: surveys[clip_id].opened().only(needed[clip_id]) for clip_id in clip_ids}
     return Part(number, tuple(pairs), shape, framings, sources)
 
 

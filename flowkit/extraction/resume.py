@@ -32,6 +32,8 @@ DECIDING = ("av", "simplejpeg", "opencv")
 """Packages whose version may decide a frame's grey values."""
 
 _RATES = {True: "variable", False: "constant", None: None}
+_COMPARED = PLANNED[1:]
+"""Without pair_id, which follows from the others and takes longer to make than all of them."""
 
 Change = dict[str, Any]
 """What is no longer as it was when the plan was made: {"what", "then", "now"}, of a clip with the survey's "column"."""
@@ -72,6 +74,8 @@ def settle_plan(
         run |= {"versions": metadata["versions"]} | accepted
     else:
         run = metadata | {"plan": {"pairs": pairs.num_rows, "parts": len(parts)}}
+        ids = pa.array([pair.pair_id for part in parts for pair in part.pairs], PLAN_SCHEMA.field("pair_id").type)
+        pairs = pairs.add_column(0, PLAN_SCHEMA.field("pair_id"), ids)
         tables = {PAIRS_FILE: pairs} | tables
     write_plan(out, tables, run)
 
@@ -112,7 +116,7 @@ def _require_same_request(out: Path, run: dict[str, Any], metadata: dict[str, An
 
 def _require_same_pairs(out: Path, pairs: pa.Table) -> None:
     # Frames that were moved as a whole are still the same frames.
-    there, here = read_plan(out).select(PLANNED), pairs.select(PLANNED)
+    there, here = read_plan(out).select(_COMPARED), pairs.select(_COMPARED)
     if not there.equals(here):
         raise OutputError(
             f"{str(out)!r} was planned from other frames ({_first_change(there, here)}); "
@@ -171,37 +175,47 @@ def _told(change: Change) -> str:
 def _first_change(there: pa.Table, here: pa.Table) -> str:
     for old, new in zip(there.to_pylist(), here.to_pylist(), strict=False):
         if old != new:
-            name = next(name for name in PLANNED if old[name] != new[name] and name != "pair_id")
+            name = next(name for name in _COMPARED if old[name] != new[name])
             return f"clip {new['clip_id']}: {name} {old[name]} then, {new[name]} now"
     return f"{there.num_rows} pairs then, {here.num_rows} now"
 
 
 def _plan_table(parts: Sequence[Part]) -> pa.Table:
-    rows = [
-        (pair.pair_id, clip.clip_id, pair.role, pair.frame0, pair.frame1, part.number, clip.source, clip.frame_base)
-        for part in parts
-        for pair in part.pairs
-        for clip in (pair.clip,)
-    ]
-    return _table(rows, PLAN_SCHEMA)
+    """The plan but for its first column, pair_id."""
+    pairs = [pair for part in parts for pair in part.pairs]
+    clips = [pair.clip for pair in pairs]
+    return _table(
+        [
+            [clip.clip_id for clip in clips],
+            [pair.role for pair in pairs],
+            [pair.frame0 for pair in pairs],
+            [pair.frame1 for pair in pairs],
+            [part.number for part in parts for _ in part.pairs],
+            [clip.source for clip in clips],
+            [clip.frame_base for clip in clips],
+        ],
+        pa.schema(list(PLAN_SCHEMA)[1:]),
+    )
 
 
 def _survey_table(surveys: Mapping[str, Survey]) -> pa.Table:
-    rows = []
-    for clip_id, found in surveys.items():
-        source, (height, width) = found.source, found.frame_size or (None, None)
-        about = (len(source.numbers()), source.first, source.last) if source else (None, None, None)
-        rate = (source.fps, _RATES[source.variable]) if source else (None, None)
-        aspect = source.pixel_aspect if source else None
-        shape = f"{aspect.numerator}:{aspect.denominator}" if aspect else None
-        decoder = source.decoder if source else None
-        # The text of an error has the path in it, which a move changes.
-        error = None if found.error is None else "cannot be read"
-        rows.append((clip_id, found.identity, *about, height, width, *rate, shape, decoder, error))
-    return _table(rows, SURVEY_SCHEMA)
+    # Clips of one source share one survey.
+    known = {id(found): _survey_row(found) for found in {id(found): found for found in surveys.values()}.values()}
+    rows = [known[id(found)] for found in surveys.values()]
+    return _table([list(surveys), *zip(*rows, strict=True)], SURVEY_SCHEMA)
 
 
-def _table(rows: Sequence[tuple[Any, ...]], schema: pa.Schema) -> pa.Table:
-    columns = zip(*rows, strict=True)
+def _survey_row(found: Survey) -> tuple[Any, ...]:
+    source, (height, width) = found.source, found.frame_size or (None, None)
+    about = (len(source.numbers()), source.first, source.last) if source else (None, None, None)
+    rate = (source.fps, _RATES[source.variable]) if source else (None, None)
+    aspect = source.pixel_aspect if source else None
+    shape = f"{aspect.numerator}:{aspect.denominator}" if aspect else None
+    # The text of an error has the path in it, which a move changes.
+    error = None if found.error is None else "cannot be read"
+    return (found.identity, *about, height, width, *rate, shape, source.decoder if source else None, error)
+
+
+def _table(columns: Sequence[Sequence[Any]], schema: pa.Schema) -> pa.Table:
     arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
     return pa.Table.from_arrays(arrays, schema=schema)

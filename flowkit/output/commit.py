@@ -21,6 +21,7 @@ from flowkit.output.files import TEMPORARY
 from flowkit.output.record import damaged, read_record
 
 FOLDERS = ("plan", "shards", "failures", "commits")
+_ATTEMPT = re.compile(r"\.[0-9a-f]+\.parquet$")
 _RECORD_NAME = re.compile(r"part-\d{5,}\.json")
 _REMEDY = "run the same extraction again to replace it"
 
@@ -89,8 +90,14 @@ def _require_sense(commit: Commit) -> None:
         for folder, rows in (("shards", commit.computed), ("failures", commit.failed))
         if rows
     }
-    if {file.name: file.rows for file in commit.files} != expected or len(commit.files) != len(expected):
+    found = {without_attempt(file.name): file.rows for file in commit.files}
+    if found != expected or len(commit.files) != len(expected):
         raise ValueError("its files are not those of its part and counts")
+
+
+def without_attempt(name: str) -> str:
+    """A part's file under its name as a rule: part-00012.parquet for part-00012.3f9a.parquet, which a recomputation left."""
+    return _ATTEMPT.sub(".parquet", name)
 
 
 def read_commits(out: Path, parts: int) -> tuple[dict[int, Commit], list[str]]:
@@ -116,18 +123,27 @@ def read_commits(out: Path, parts: int) -> tuple[dict[int, Commit], list[str]]:
     return dict(sorted(commits.items())), problems
 
 
-def unrecorded(out: Path, commits: Mapping[int, Commit], unfinished: Collection[int]) -> Iterator[str]:
+def unrecorded(
+    out: Path, commits: Mapping[int, Commit], unfinished: Collection[int], *, superseded: bool = False
+) -> Iterator[str]:
     """A sentence for each file of shards and failures that no commit record names.
 
-    Files of unfinished parts are none: a run that is killed leaves a part's files without its record.
+    Files of unfinished parts are none: a run that is killed leaves a part's files without its record. Those of a
+    committed part beside the ones that its record names are only where `superseded` is asked for: a run that was killed
+    while it computed the part again has left them.
     """
     known = {file.name for commit in commits.values() for file in commit.files}
-    known |= {part_file(folder, part) for part in unfinished for folder in ("shards", "failures")}
+    replaced = {without_attempt(name) for name in known}
+    unsettled = {part_file(folder, part) for part in unfinished for folder in ("shards", "failures")}
     for folder in ("shards", "failures"):
         for path in entries(out, folder):
             name = f"{folder}/{path.name}"
-            if name not in known and not path.name.startswith("."):
+            if name in known or without_attempt(name) in unsettled or path.name.startswith("."):
+                continue
+            if without_attempt(name) not in replaced:
                 yield f"{out / name} is in no commit record and not planned; remove it, or give it its name back"
+            elif superseded:
+                yield f"{name} is left over from a run that was killed; run the same extraction again to remove it"
 
 
 def entries(out: Path, folder: str) -> list[Path]:

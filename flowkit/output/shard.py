@@ -22,7 +22,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from flowkit.errors import InputError, OutputError
-from flowkit.output.commit import Commit, part_file, read_commits, unrecorded
+from flowkit.output.commit import Commit, read_commits, unrecorded
 from flowkit.output.parquet import read_row, read_schema, read_table
 from flowkit.output.plan_file import planned_parts, read_run
 
@@ -143,7 +143,9 @@ class ShardSet:
             if row < commit.computed:
                 break
             row -= commit.computed
-        return next(_rows(read_row(self.folder / part_file("shards", commit.part), row)))
+        file = commit.file("shards")
+        assert file is not None
+        return next(_rows(read_row(self.folder / file.name, row)))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Every computed pair in turn, as `__getitem__` gives it."""

@@ -89,7 +89,7 @@ def verify(out: str | Path) -> Verification:
         else:
             result.unfinished += len(pairs)
     unfinished = set(planned) - set(commits)
-    result.problems += unrecorded(out, commits, unfinished)
+    result.problems += unrecorded(out, commits, unfinished, superseded=True)
     result.problems += _strangers(out, killed=bool(unfinished))
     return result
 

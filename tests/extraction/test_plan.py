@@ -91,3 +91,14 @@ def test_clips_must_have_different_ids(tmp_path):
         parts_of([clip(folder), clip(folder)], request())
     with pytest.raises(InputError, match="no clip"):
         parts_of([], request())
+
+
+def test_clips_of_one_source_share_it_unless_they_lie_far_apart(tmp_path):
+    folder = str(frame_folder(tmp_path / "a", [*range(1, 9), *range(900, 904)], size=(8, 8)))
+    near = [Clip(clip_id=f"n{i}", source=folder, onset=i, apex=i + 3) for i in range(1, 5)]
+    far = Clip(clip_id="far", source=folder, onset=900, apex=903)
+    (part,) = parts_of(near, request("onset-apex"))
+    assert len({id(source) for source in part.sources.values()}) == 1
+    assert list(part.sources["n1"].numbers()) == list(range(1, 8))
+    (part,) = parts_of([*near, far], request("onset-apex"))
+    assert [list(part.sources[name].numbers()) for name in ("n1", "far")] == [[1, 4], [900, 903]]

@@ -10,6 +10,7 @@ from flowkit.extraction.run import extract
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
 from tests.clips import dataset, deadly, flowkit, frame_folder, shards_of
+from tests.extraction.engines import faults
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +40,19 @@ def test_a_killed_ray_actor_costs_nothing_but_time(job, tmp_path, cluster):
     commits = list(RayEngine(2, None).run(parts, job))
     assert len(list((tmp_path / "marks").iterdir())) == 1
     assert sorted(commit.part for commit in commits) == [0, 1, 2, 3]
+    assert verify(job.out).ok
+
+
+@pytest.mark.slow
+def test_a_clip_that_kills_every_actor_costs_its_own_pairs_only(job, cluster):
+    parts, job = job
+    guilty = parts[1].pairs[-1].clip.clip_id
+    parts = [parts[0], faults.with_fault(parts[1], guilty, faults.die), *parts[2:]]
+    commits = list(RayEngine(2, None).run(parts, job))
+    assert sorted(commit.part for commit in commits) == [0, 1, 2, 3]
+    failures = read(job.out).failures().to_pylist()
+    assert len(failures) == sum(pair.clip.clip_id == guilty for pair in parts[1].pairs)
+    assert all(row["error"].startswith(f"{guilty}: its worker process died 4 times") for row in failures)
     assert verify(job.out).ok
 
 
