@@ -1,8 +1,9 @@
 """What a disk may hold after a power loss: a file system that promises what POSIX does, and no more.
 
-- A file's data is safe up to its last sync. Of what was written later all may be there, none, a random part, or blocks of zeros.
-- A name (made, moved or removed) is safe once its folder was synced. A later change may be there or not, each for itself and
-  in any order; a rename is there as a whole or not at all.
+- A file's data is safe up to its last sync. Of what was written later all may be there, none, a random part, or blocks
+  of zeros.
+- A name (made, moved or removed) is safe once its folder was synced. A later change may be there or not, each for
+  itself and in any order; a rename is there as a whole or not at all.
 """
 
 from __future__ import annotations

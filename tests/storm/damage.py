@@ -1,4 +1,4 @@
-"""Damages to the files of a finished output: `verify` finds each, and reading never gives other or fewer rows in silence."""
+"""Damages to the files of a finished output: `verify` finds each, and no read gives other or fewer rows in silence."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """A process that has imported flowkit and forks: each child is the command, without the half second of imports.
 
 It reads a line of JSON a command from stdin, forks, answers with the child's process id, waits for it, and answers with
-its exit status. The process itself has one thread and never runs flowkit, so that its children start clean; which modules a
-command imports as it goes it learns from the first one that ends by itself.
+its exit status. The process itself has one thread and never runs flowkit, so that its children start clean; which
+modules a command imports as it goes it learns from the first one that ends by itself.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Power losses: the system calls of a run are recorded, and from every state that they may leave the run is continued."""
+"""Power losses: a run's system calls are recorded, and from every state that they may leave the run is continued."""
 
 from __future__ import annotations
 

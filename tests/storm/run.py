@@ -127,9 +127,10 @@ def _work(folder: Path, seed: int, number: int, todo: list[tuple[str, int]], unt
     runner = Storm(folder / f"work-{number}", seed)
     shutil.rmtree(runner.folder / "scene", ignore_errors=True)
     try:
-        with (folder / f"seed-{seed}-{number}.jsonl").open("a") as lines:
-            if lines.tell() and not (folder / f"seed-{seed}-{number}.jsonl").read_text().endswith("\n"):
-                lines.write("\n")
+        path = folder / f"seed-{seed}-{number}.jsonl"
+        if path.exists():
+            path.write_bytes(path.read_bytes()[: path.read_bytes().rfind(b"\n") + 1])
+        with path.open("a") as lines:
             for kind, index in todo:
                 if time.monotonic() > until:
                     return

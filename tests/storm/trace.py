@@ -16,8 +16,9 @@ _HEAD = struct.Struct("<c7x3q4I")
 class Call:
     """One call.
 
-    what: "o"pen, "w"rite, "s"ync, "t"runcate, "c"lose of an open `file`; "r"ename, "l"ink, "u"nlink, "m"ake a folder of `path`.
-    at, size: where data was written; `flags` of an open, or the length after a truncation.
+    what: "o"pen, "w"rite, "s"ync, "t"runcate, "c"lose of an open `file`; "r"ename, "l"ink, "u"nlink, "m"ake a folder
+        of `path`.
+    at: where `data` was written; `flags` of an open, or the length after a truncation.
     """
 
     what: str
