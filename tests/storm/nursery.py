@@ -92,7 +92,7 @@ def _be(order: dict[str, Any], lesson: Path | None) -> None:
 def _command(arguments: list[str]) -> int:
     import traceback
 
-    from flowkit.cli.app import main as flowkit
+    from flowkit.cli import main as flowkit
 
     sys.argv = ["flowkit", *arguments]
     try:
