@@ -39,7 +39,7 @@ VIDEOS = {
 }
 CHECKED = ("PNG", "PNG, 16 bit")
 """Formats with checksums: no damage to their pixels is silent."""
-HASH_COLUMN = next((name for name in SCHEMA.names if "sha256" in name), None)
+HASH_COLUMN = next((name for name in SCHEMA.names if name == "frames_sha256"), None)
 """The manifest's column for the SHA-256 of a source, with which damages are found that a format cannot show."""
 
 
@@ -121,11 +121,11 @@ class Spoiler:
 
 
 def hash_of(medium: Medium) -> str:
-    """What the manifest's column says of an undamaged clip; see docs/manifest.md."""
-    digest = hashlib.sha256()
-    for file in medium.files:
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    """What the manifest's column says of an undamaged clip: docs/manifest.md."""
+    digests = [(hashlib.sha256(file.read_bytes()).hexdigest(), file.name) for file in medium.files]
+    if not medium.source.is_dir():
+        return digests[0][0]
+    return hashlib.sha256("".join(f"{digest}  {name}\n" for digest, name in digests).encode()).hexdigest()
 
 
 def _shares() -> list[float]:
