@@ -14,10 +14,10 @@ import numpy as np
 
 from flowkit.datasets.manifest import SCHEMA
 from flowkit.output.shard import read
-from flowkit.output.verify import verify
 from tests.clips import texture
 from tests.storm.case import Broken, Outcome
 from tests.storm.launcher import Launcher
+from tests.storm.scene import require_accounted
 from tests.storm.wreck import wreck
 
 LIMIT_S = 20.0
@@ -91,15 +91,9 @@ class Spoiler:
             what = folder / "manifest.csv"
             what.write_text(f"clip_id,source,{HASH_COLUMN}\nclip,{source.name},{hash_of(medium)}\n")
         ended = self.launcher.run(*_command(what, folder / "out"), limit_s=LIMIT_S)
-        if ended.code == 2:
-            return "one sentence, 2"
-        if ended.code == 3:
-            raise Broken(f"asks to be run again: {ended}")
-        result = verify(folder / "out")
-        if not result.ok or bool(result.failed) != bool(ended.code):
-            raise Broken(f"verify: {result}: {result.problems[:3]}; {ended}")
-        if result.failed:
-            return "failure rows, 1"
+        ending = require_accounted(folder / "out", ended)
+        if ended.code:
+            return ending
         if hashed:
             raise Broken(f"a damage is not found although the manifest has the hash: {ended}")
         if _rows(folder / "out") == medium.rows:

@@ -10,10 +10,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flowkit.output.verify import verify
 from tests.clips import frame_folder
 from tests.storm.case import Broken, Outcome
 from tests.storm.launcher import Launcher
+from tests.storm.scene import require_accounted
 from tests.storm.wreck import wreck
 
 LIMIT_S = 10.0
@@ -106,15 +106,8 @@ class Editor:
         told = f"{manifest.name}: {what}, {pairs}"
         try:
             ended = self.launcher.run(*words, limit_s=LIMIT_S, limits={"RLIMIT_AS": MEMORY_BYTES})
-            ending = "one sentence, 2"
-            if ended.code in (0, 1):
-                result = verify(folder / "out")
-                if not result.ok or bool(result.failed) != bool(ended.code):
-                    raise Broken(f"verify: {result}: {result.problems[:3]}; {ended}")
-                ending = "rows, 0" if ended.code == 0 else "rows and failure rows, 1"
-            elif ended.code != 2:
-                raise Broken(f"asks to be run again: {ended}")
-            elif any(ord(sign) < 32 and sign != "\n" for sign in ended.stderr):
+            ending = require_accounted(folder / "out", ended)
+            if any(ord(sign) < 32 and sign != "\n" for sign in ended.stderr):
                 raise Broken(f"control characters reach the terminal: {ended}")
         except Broken as broken:
             shown = repr(manifest.read_bytes()[:400]) if kind == "CSV" else ""

@@ -84,6 +84,22 @@ def shards_of(out: Path) -> dict[str, list[bytes]]:
     return found
 
 
+def require_accounted(out: Path, ended: Ended) -> str:
+    """How a run on bad input has ended; Broken unless every pair is a row in a sound output, or nothing was begun."""
+    if ended.code == 3:
+        raise Broken(f"asks to be run again: {ended}")
+    if not (out / "plan" / "run.json").exists():
+        if ended.code != 2:
+            raise Broken(f"has no output: {ended}")
+        return "one sentence, 2"
+    result = verify(out)
+    expected = 0 if not result.failed else 1 if result.computed else 2
+    # Code 1 where every pair has failed is what flowkit said until it had a sentence for that.
+    if not result.ok or (ended.code != expected and (ended.code, expected) != (1, 2)):
+        raise Broken(f"verify: {result}: {result.problems[:3]}; {ended}")
+    return ("rows, 0", "rows and failure rows, 1", "failure rows alone, 2")[expected]
+
+
 def is_finished(out: Path) -> bool:
     """Whether an output is whole and sound."""
     return (out / "plan" / "run.json").exists() and verify(out).ok
