@@ -41,7 +41,7 @@ class Damager:
             reading = self._read(out, gone=kind == "commits" and not path.exists())
         except Broken as broken:
             raise Broken(f"{told}: {broken}") from None
-        return Outcome(f"{kind}: {what}", ending, f"{told}; read: {reading}")
+        return Outcome(kind, ending, f"{told}; read: {reading}")
 
     def _verified(self, out: Path, by_command: bool) -> int:
         """The exit code that `flowkit verify` has or would have."""

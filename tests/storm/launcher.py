@@ -203,7 +203,10 @@ def require_sober(ended: Ended) -> Ended:
 def workers_of(pid: int) -> list[int]:
     """The worker processes of a command's local engine."""
     try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        # Any of its threads may have started them.
+        children = [
+            child for task in Path(f"/proc/{pid}/task").iterdir() for child in (task / "children").read_text().split()
+        ]
     except OSError:
         return []
     return [int(child) for child in children if b"spawn_main" in _command_line(child)]
