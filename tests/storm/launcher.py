@@ -201,7 +201,7 @@ def require_sober(ended: Ended) -> Ended:
 
 
 def workers_of(pid: int) -> list[int]:
-    """The worker processes of a command's local engine."""
+    """The worker processes of a command's local engine: its children, but for Python's own."""
     try:
         # Any of its threads may have started them.
         children = [
@@ -209,7 +209,7 @@ def workers_of(pid: int) -> list[int]:
         ]
     except OSError:
         return []
-    return [int(child) for child in children if b"spawn_main" in _command_line(child)]
+    return [int(child) for child in children if b"resource_tracker" not in _command_line(child)]
 
 
 def _command_line(pid: str) -> bytes:
