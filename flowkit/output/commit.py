@@ -96,7 +96,7 @@ def _require_sense(commit: Commit) -> None:
 
 
 def without_attempt(name: str) -> str:
-    """A part's file under its name as a rule: part-00012.parquet for part-00012.3f9a.parquet, which a recomputation left."""
+    """A part's file under its name as a rule: part-00012.parquet for part-00012.3f9a.parquet of a recomputation."""
     return _ATTEMPT.sub(".parquet", name)
 
 
