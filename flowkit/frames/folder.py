@@ -82,6 +82,10 @@ class FolderSource:
         """The numbers that have a file, ascending."""
         return self._numbers
 
+    def path(self, number: int) -> Path:
+        """The file of a frame that is there."""
+        return self.folder / self._names[number]
+
     def read(self, numbers: Iterable[int], *, colour: bool = False) -> Iterator[tuple[int, Image | FrameError]]:
         """Frames by number, ascending, as `FrameSource.read` says."""
         for number in sorted(set(numbers)):

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flowkit.errors import FlowkitError, FrameError
 from flowkit.frames import FrameSource, open_source
+from flowkit.frames.digest import require_frames
 from flowkit.types import Clip
 
 
@@ -33,19 +34,21 @@ class Survey:
 
 def survey(clips: Iterable[Clip]) -> dict[str, Survey]:
     """The survey of each clip by clip_id; clips of one source share one. Trouble with a source is in its survey."""
-    known: dict[tuple[str, int], Survey] = {}
+    known: dict[tuple[str, int, str | None], Survey] = {}
     found: dict[str, Survey] = {}
     for clip in clips:
-        key = (clip.source, clip.frame_base)
+        key = (clip.source, clip.frame_base, clip.frames_sha256)
         if key not in known:
             known[key] = survey_source(*key)
         found[clip.clip_id] = known[key]
     return found
 
 
-def survey_source(path: str | Path, frame_base: int = 0) -> Survey:
-    """The survey of a folder of frames or of a video."""
+def survey_source(path: str | Path, frame_base: int = 0, sha256: str | None = None) -> Survey:
+    """The survey of a folder of frames or of a video, whose `frames_sha256` is compared where one is given."""
     try:
+        if sha256 is not None:
+            require_frames(path, sha256)
         source = open_source(path, frame_base=frame_base)
         identity = source.identity()
     except (FlowkitError, OSError) as error:
