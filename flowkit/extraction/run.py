@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from flowkit.datasets import clips_from
 from flowkit.errors import Interrupted
+from flowkit.extraction.disk import bytes_to_write, require_room
 from flowkit.extraction.engines import open_engine
 from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.part import Job
@@ -41,6 +43,10 @@ class Summary:
     """Since this run has begun to compute."""
     parts: int
     parts_done: int
+    bytes_to_write: int = 0
+    """While it runs: about how many there were to write when it began."""
+    reasons: tuple[tuple[str, int], ...] = ()
+    """At the end of a run: why pairs have failed, without the clip's id, and how many pairs; most frequent first."""
 
     @property
     def pairs_per_second(self) -> float:
@@ -94,12 +100,12 @@ def extract(
     Raises:
         InputError: for arguments that cannot be used.
         OutputError: if OUT is something else, or was made with other parameters, or from other clips or frames.
-        Interrupted: on Ctrl-C, a full disk or lost workers; the same call continues where this one stopped.
+        Interrupted: on Ctrl-C, a disk that is or would be full, or lost workers; the same call continues.
     """
     out = Path(out).absolute()
     clips = clips_from(Path(source), frame_base=frame_base) if isinstance(source, str | Path) else list(source)
     request = ExtractRequest.parse(
-        pairs=pairs or default_pairs(clips),
+        pairs=default_pairs(clips) if pairs is None else pairs,
         preset=preset,
         params=params,
         size=size,
@@ -117,11 +123,19 @@ def extract(
             parts = make_parts(clips, request, surveys)
             metadata = request.metadata(clips)
             settle_plan(out, parts, surveys, metadata, accept_changes=accept_changes, retry_failed=retry_failed)
+            needed = bytes_to_write(out, parts, request)
+            require_room(out, needed)
+            if report:
+                report = _with_size(report, needed)
             return _run(parts, Job(out, request, metadata), chosen, retry_failed, report)
         except KeyboardInterrupt:
             raise Interrupted(f"{out} is not finished; run the same command again to continue") from None
         finally:
             remove_temporary(out)
+
+
+def _with_size(report: Report, bytes_to_write: int) -> Report:
+    return lambda state: report(dataclasses.replace(state, bytes_to_write=bytes_to_write))
 
 
 def default_pairs(clips: Sequence[Clip]) -> str:
