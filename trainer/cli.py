@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flowkit.cli.errors import run as run_command
 from flowkit.errors import FlowkitError, Interrupted
 from trainer.types import DEVICES, MODELS, NORMALISATIONS, PRESETS, RunConfig, resolve_config
 
@@ -162,8 +163,8 @@ class Progress:
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    app()
+    """Entry point of the console script: errors that no command tells are one line too."""
+    sys.exit(run_command("flowkit-train", lambda arguments: app(args=arguments, standalone_mode=False)))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """python -m flowkit.cli"""
 
-from flowkit.cli.app import main
+from flowkit.cli import main
 
 if __name__ == "__main__":
     main()
