@@ -54,12 +54,12 @@ def frame_folder(
     return folder
 
 
-def video(path: Path, count: int, size: tuple[int, int] = (64, 64)) -> Path:
+def video(path: Path, count: int, size: tuple[int, int] = (64, 64), seed: int = 0) -> Path:
     """A video of `count` frames at 25 fps."""
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=25, width=size[1], height=size[0], pix_fmt="yuv420p")
         for number in range(count):
-            frame = av.VideoFrame.from_ndarray(texture(number, size), format="gray").reformat(format="yuv420p")
+            frame = av.VideoFrame.from_ndarray(texture(number, size, seed), format="gray").reformat(format="yuv420p")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path

@@ -2,13 +2,16 @@
 
 import sys
 
-from flowkit.cli.errors import run
+from flowkit.cli.signals import stop_at_once
 
 __all__ = ["main"]
 
 
 def main() -> None:
     """The entry point: runs the command line and turns errors into one line and an exit code."""
+    stop_at_once()
+    from flowkit.cli.errors import run
+
     sys.exit(run("flowkit", _command))
 
 

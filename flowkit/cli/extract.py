@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from flowkit.cli.options import chosen_device, parse_set, stoppable
+from flowkit.cli.options import chosen_device, parse_set
+from flowkit.cli.signals import stoppable
 from flowkit.errors import OutputError
 
 

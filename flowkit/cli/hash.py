@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from flowkit.cli.options import stoppable
 from flowkit.errors import FlowkitError, InputError
 
 
@@ -27,13 +26,12 @@ def hash_frames(
     if manifest.suffix.lower() not in TABLE_SUFFIXES:
         raise InputError(f"manifest {str(manifest)!r}: its name must end in {' or '.join(TABLE_SUFFIXES)}")
     hashed = []
-    with stoppable():
-        for clip in clips_from(source):
-            try:
-                digest = frames_sha256(clip.source)
-            except (FlowkitError, OSError) as error:
-                raise InputError(f"{clip.clip_id}: {error}; mend the clip, or take it out of the manifest") from error
-            hashed.append(dataclasses.replace(clip, frames_sha256=digest))
+    for clip in clips_from(source):
+        try:
+            digest = frames_sha256(clip.source)
+        except (FlowkitError, OSError) as error:
+            raise InputError(f"{clip.clip_id}: {error}; mend the clip, or take it out of the manifest") from error
+        hashed.append(dataclasses.replace(clip, frames_sha256=digest))
     write_manifest(hashed, manifest)
     if source.suffix.lower() in TABLE_SUFFIXES and (own := unused_columns(source)):
         typer.echo(f"flowkit: not copied, since flowkit does not use them: the columns {', '.join(own)}", err=True)

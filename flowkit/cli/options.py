@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from flowkit.errors import InputError, Interrupted
+from flowkit.errors import InputError
 from flowkit.params import TVL1Params
 
 Out = Annotated[Path, typer.Argument(metavar="OUT", help="The output folder of [bold]flowkit extract[/bold].")]
@@ -72,19 +69,3 @@ def _typed(text: str, kind: str, value: str) -> Any:
         wanted = {"bool": "true or false", "int": "a whole number", "float": "a number"}[kind]
         raise InputError(f"--set {text}: the value must be {wanted}") from error
     return value
-
-
-@contextmanager
-def stoppable() -> Iterator[None]:
-    """Ctrl-C, and SIGTERM as batch systems send it, end the run in order, with the exit code of a resumable one."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise Interrupted("stopped before the first pair; run the same command again to continue") from None
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -7,7 +7,8 @@ and order, the rows are the same, bit for bit.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,9 @@ from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest, versions
 from flowkit.frames.prepare import prepare
 from flowkit.motion.cube import motion_cube
-from flowkit.output.commit import Commit, part_file
+from flowkit.output.commit import Commit
 from flowkit.output.shard import failure_schema, shard_schema
-from flowkit.output.writer import cube_column, put_table, withdraw, write_commit
+from flowkit.output.writer import cube_column, new_names, put_table, write_commit
 from flowkit.types import Pair
 
 Frame = NDArray[Any]
@@ -68,9 +69,34 @@ class PartRunner:
 
     def __call__(self, part: Part) -> Commit:
         """Runs a part and commits its files; raises Interrupted where they cannot be written."""
-        job = self._job
-        rows = run_part(part, job.request, job.metadata, threads=self._threads)
-        return commit_rows(job.out, part.number, rows, job.request.parameters_hash)
+        try:
+            rows = run_part(part, self._job.request, self._job.metadata, threads=self._threads)
+        except Exception:  # of which clip is seen when each is computed on its own
+            return self.apart(part)
+        return self._commit(part, rows)
+
+    def apart(
+        self, part: Part, given_up: Mapping[str, str] | None = None, begin: Callable[[str | None], None] | None = None
+    ) -> Commit:
+        """The same clip by clip: what goes wrong with one is that clip's failures.
+
+        Args:
+            given_up: clips that are not tried, with the reason.
+            begin: is called with each clip before it is computed, and with None once all are.
+        """
+        begin = begin or (lambda _: None)
+        results: list[Computed | str | None] = []
+        for alone in clip_parts(without(part, given_up or {})):
+            begin(alone.pairs[0].clip.clip_id)
+            try:
+                results += _compute(alone, self._job.request, self._threads).results
+            except Exception as error:
+                results += _failed(alone, unexpected(error))
+        begin(None)
+        return self._commit(part, part_rows(DecodedPart(part, {}, results), self._job.request, self._job.metadata))
+
+    def _commit(self, part: Part, rows: PartRows) -> Commit:
+        return commit_rows(self._job.out, part.number, rows, self._job.request.parameters_hash)
 
 
 @dataclass(slots=True)
@@ -114,6 +140,44 @@ def run_part(
         metadata: goes into the tables' schema, with the part's number and the decoders it used.
         threads: of the solver; they do not change the result.
     """
+    return part_rows(_compute(part, request, threads), request, metadata)
+
+
+def clip_parts(part: Part) -> Iterator[Part]:
+    """The part divided into one a clip, in order; together they have its rows."""
+    for _, pairs in itertools.groupby(part.pairs, lambda pair: pair.clip.clip_id):
+        yield dataclasses.replace(part, pairs=tuple(pairs))
+
+
+def without(part: Part, given_up: Mapping[str, str]) -> Part:
+    """The part with the pairs of these clips failed, by clip_id with the reason."""
+    pairs = (
+        dataclasses.replace(pair, error=f"{pair.clip.clip_id}: {given_up[pair.clip.clip_id]}")
+        if pair.error is None and pair.clip.clip_id in given_up
+        else pair
+        for pair in part.pairs
+    )
+    return dataclasses.replace(part, pairs=tuple(pairs))
+
+
+def commit_failed(part: Part, job: Job, reason: str) -> Commit:
+    """Commits a part that is given up: all its pairs are failures. Raises as `commit_rows`."""
+    rows = part_rows(DecodedPart(part, {}, _failed(part, reason)), job.request, job.metadata)
+    return commit_rows(job.out, part.number, rows, job.request.parameters_hash)
+
+
+def unexpected(error: Exception) -> str:
+    """What a failure row says of an error that nobody foresaw."""
+    what = str(error).splitlines()[0] if str(error) else "no more is known"
+    return f"{type(error).__name__}: {what}; mend that, or report it, and run it with --retry-failed"
+
+
+def _failed(part: Part, reason: str) -> list[Computed | str | None]:
+    return [pair.error or f"{pair.clip.clip_id}: {reason}" for pair in part.pairs]
+
+
+def _compute(part: Part, request: ExtractRequest, threads: int) -> DecodedPart:
+    """A part with the results of all its pairs."""
     decoded = decode_part(part, request)
     for chosen in _batches(decoded.todo(), lambda i: decoded.frame(i, 0).dtype, request.batch):
         frames0, frames1 = (np.stack([decoded.frame(i, which) for i in chosen]) for which in (0, 1))
@@ -122,7 +186,7 @@ def run_part(
                 decoded.results[i] = result
             else:
                 decoded.fail(i, result)
-    return part_rows(decoded, request, metadata)
+    return decoded
 
 
 def decode_part(part: Part, request: ExtractRequest) -> DecodedPart:
@@ -146,16 +210,16 @@ def part_rows(decoded: DecodedPart, request: ExtractRequest, metadata: dict[str,
 
 
 def commit_rows(out: Path, part: int, rows: PartRows, parameters_hash: str) -> Commit:
-    """Writes a part's files and then its commit record; an earlier attempt's are withdrawn first.
+    """Writes a part's files and then its commit record; an earlier attempt's count until then.
 
     Raises:
         Interrupted: if the disk is full or cannot be written.
     """
-    withdraw(out, part)
+    names = new_names(out, part)
     files = []
     for folder, table in (("shards", rows.shard), ("failures", rows.failures)):
         if table is not None and table.num_rows:
-            files.append(put_table(out, part_file(folder, part), table))
+            files.append(put_table(out, names[folder], table))
     computed = rows.shard.num_rows if rows.shard is not None else 0
     commit = Commit(part, computed, rows.failures.num_rows, parameters_hash, tuple(files))
     write_commit(out, commit)
@@ -173,8 +237,9 @@ def _part_frames(part: Part, request: ExtractRequest) -> Iterator[tuple[_Key, Fr
             for number, frame in part.sources[clip_id].read(sorted(numbers)):
                 yield (clip_id, number), _prepared(number, frame, part.framings[clip_id], request)
                 numbers.discard(number)
-        except FlowkitError as error:
-            yield from (((clip_id, number), FrameError(str(error))) for number in sorted(numbers))
+        except Exception as error:
+            reason = str(error) if isinstance(error, FlowkitError) else unexpected(error)
+            yield from (((clip_id, number), FrameError(reason)) for number in sorted(numbers))
 
 
 def _prepared(number: int, frame: Frame | FrameError, framing: Framing, request: ExtractRequest) -> Frame | FrameError:

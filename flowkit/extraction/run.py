@@ -16,11 +16,12 @@ from flowkit.extraction.engines import open_engine
 from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.part import Job
 from flowkit.extraction.plan import Part, make_parts
+from flowkit.extraction.reasons import frequent_reasons
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.resume import settle_plan
 from flowkit.frames.survey import survey
 from flowkit.output.commit import Commit, finished
-from flowkit.output.writer import claimed, remove_temporary
+from flowkit.output.writer import claimed, remove_superseded
 from flowkit.params import TVL1Params
 from flowkit.types import Clip
 
@@ -46,7 +47,7 @@ class Summary:
     bytes_to_write: int = 0
     """While it runs: about how many there were to write when it began."""
     reasons: tuple[tuple[str, int], ...] = ()
-    """At the end of a run: why pairs have failed, without the clip's id, and how many pairs; most frequent first."""
+    """At the end: why pairs have failed, without the clip's id, and how many pairs; the most frequent first."""
 
     @property
     def pairs_per_second(self) -> float:
@@ -73,6 +74,7 @@ def extract(
     workers: int | None = None,
     retry_failed: bool = False,
     accept_changes: bool = False,
+    time_limit_s: float | None = None,
     report: Report | None = None,
 ) -> Summary:
     """Computes the motion cubes of all planned pairs into shards under OUT, or finishes what an earlier run began.
@@ -92,6 +94,7 @@ def extract(
         workers: see `flowkit.extraction.engines.open_engine`.
         retry_failed: compute the parts that hold failed pairs again.
         accept_changes: continue OUT although frames or decoders are not those it was begun with, and record it.
+        time_limit_s: for a part on a worker process, see `flowkit.extraction.engines.open_engine`.
         report: is called with the state of the run, first before any part and then after each.
 
     Returns:
@@ -115,23 +118,23 @@ def extract(
         device=device,
         batch=batch,
     )
-    options = {"workers": workers, "ray_address": ray_address, "device": device}
+    options = {"workers": workers, "ray_address": ray_address, "device": device, "time_limit_s": time_limit_s}
     chosen = open_engine(engine, **options) if isinstance(engine, str) else engine  # type: ignore[arg-type]
-    with claimed(out):
+    with claimed(out) as alone:
         try:
             surveys = survey(clips)
             parts = make_parts(clips, request, surveys)
             metadata = request.metadata(clips)
             settle_plan(out, parts, surveys, metadata, accept_changes=accept_changes, retry_failed=retry_failed)
+            commits = finished(out)
+            remove_superseded(out, commits.values(), alone)
             needed = bytes_to_write(out, parts, request)
             require_room(out, needed)
             if report:
                 report = _with_size(report, needed)
-            return _run(parts, Job(out, request, metadata), chosen, retry_failed, report)
+            return _run(parts, commits, Job(out, request, metadata), chosen, retry_failed, report)
         except KeyboardInterrupt:
             raise Interrupted(f"{out} is not finished; run the same command again to continue") from None
-        finally:
-            remove_temporary(out)
 
 
 def _with_size(report: Report, bytes_to_write: int) -> Report:
@@ -143,41 +146,79 @@ def default_pairs(clips: Sequence[Clip]) -> str:
     return "onset-apex" if any(clip.apex is not None for clip in clips) else "lag:1"
 
 
-def _run(parts: Sequence[Part], job: Job, engine: Engine, retry_failed: bool, report: Report | None) -> Summary:
+def _run(
+    parts: Sequence[Part],
+    commits: Mapping[int, Commit],
+    job: Job,
+    engine: Engine,
+    retry_failed: bool,
+    report: Report | None,
+) -> Summary:
     done = {
         number: commit
-        for number, commit in finished(job.out).items()
+        for number, commit in commits.items()
         if commit.parameters_hash == job.request.parameters_hash and not (retry_failed and commit.failed)
     }
     todo = [part for part in parts if part.number not in done]
-    planned = sum(len(part.pairs) for part in parts)
-    now: list[Commit] = []
-    start = time.perf_counter()
-
-    def state() -> Summary:
-        return Summary(
-            out=job.out,
-            planned=planned,
-            computed=sum(commit.computed for commit in done.values()),
-            failed=sum(commit.failed for commit in done.values()),
-            computed_now=sum(commit.computed for commit in now),
-            failed_now=sum(commit.failed for commit in now),
-            seconds=time.perf_counter() - start,
-            parts=len(parts),
-            parts_done=len(done),
-        )
-
+    tally = _Tally(job.out, sum(len(part.pairs) for part in parts), len(parts))
+    for commit in done.values():
+        tally.add(commit, now=False)
+    tally.begin()
     if report:
-        report(state())
-    commits = engine.run(todo, job)
+        report(tally.state())
+    running = engine.run(todo, job)
     try:
-        for commit in commits:
-            done[commit.part] = commit
-            now.append(commit)
+        for commit in running:
+            tally.add(commit, now=True)
             if report:
-                report(state())
+                report(tally.state())
     finally:
         # At once, not when the garbage collector comes: closing ends the workers.
-        if hasattr(commits, "close"):
-            commits.close()
-    return state()
+        if hasattr(running, "close"):
+            running.close()
+    return tally.final()
+
+
+class _Tally:
+    """Counts pairs as parts are done."""
+
+    def __init__(self, out: Path, planned: int, parts: int) -> None:
+        self._out, self._planned, self._parts = out, planned, parts
+        self._done = self._computed = self._failed = self._computed_now = self._failed_now = 0
+        self._failing: list[Commit] = []
+        """Parts with failures, in the order of their adding."""
+        self._start = time.perf_counter()
+
+    def begin(self) -> None:
+        """Starts the clock."""
+        self._start = time.perf_counter()
+
+    def add(self, commit: Commit, now: bool) -> None:
+        """Counts a part that was done now or by an earlier run."""
+        self._done += 1
+        self._computed += commit.computed
+        self._failed += commit.failed
+        if now:
+            self._computed_now += commit.computed
+            self._failed_now += commit.failed
+        if commit.failed:
+            self._failing.append(commit)
+
+    def state(self) -> Summary:
+        """The counts."""
+        return Summary(
+            out=self._out,
+            planned=self._planned,
+            computed=self._computed,
+            failed=self._failed,
+            computed_now=self._computed_now,
+            failed_now=self._failed_now,
+            seconds=time.perf_counter() - self._start,
+            parts=self._parts,
+            parts_done=self._done,
+        )
+
+    def final(self) -> Summary:
+        """The counts at the end, and the reasons."""
+        state = self.state()
+        return dataclasses.replace(state, reasons=frequent_reasons(self._out, reversed(self._failing)))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import functools
 import hashlib
 import os
+import socket
+import time
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,6 +17,8 @@ from pathlib import Path
 from flowkit.errors import Interrupted
 
 TEMPORARY = ".tmp-"
+_OLD_S = 24 * 3600.0
+"""A file of a process that cannot be asked after is taken for left behind after this long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +38,7 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> Written:
     Raises:
         OSError: as the file system gives it; nothing is left behind then.
     """
-    temporary = path.with_name(f"{TEMPORARY}{path.name}-{uuid.uuid4().hex[:8]}")
+    temporary = path.with_name(f"{TEMPORARY}{path.name}-{_here()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         write(temporary)
         written = sync(temporary)
@@ -44,6 +49,48 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> Written:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
     return written
+
+
+def is_abandoned(temporary: Path) -> bool:
+    """Whether nobody writes to a temporary file any more: its process has ended, or it has not changed for a day."""
+    try:
+        _, here, pid, _ = temporary.name.rsplit("-", 3)
+        if here == _here():
+            os.kill(int(pid), 0)
+            return False
+    except ProcessLookupError:
+        return True
+    except (ValueError, OSError, OverflowError):  # no name of ours; or a process of another user
+        pass
+    return is_old(temporary)
+
+
+def is_old(path: Path) -> bool:
+    """Whether a file has not changed for a day; False where there is none."""
+    try:
+        return time.time() - path.stat().st_mtime > _OLD_S
+    except FileNotFoundError:
+        return False
+
+
+@functools.cache
+def _here() -> str:
+    """8 hex digits for this machine since its start, and this container: where a process number means something."""
+    texts = [socket.gethostname()]
+    with suppress(OSError):
+        texts.append(Path("/proc/sys/kernel/random/boot_id").read_text())
+        texts.append(os.readlink("/proc/self/ns/pid"))  # noqa: PTH115 (no path, but a name)
+    return hashlib.sha256("".join(texts).encode()).hexdigest()[:8]
+
+
+def make_folder(path: Path) -> None:
+    """Makes a folder, and those above it, each on disk once this returns; OSError as the file system gives it."""
+    if path.is_dir():
+        return
+    if path.parent != path:
+        make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
 
 
 def put(path: Path, write: Callable[[Path], None]) -> Written:

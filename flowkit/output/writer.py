@@ -1,7 +1,8 @@
 """Writing an output: its folders held by one run at a time, its tables, and its commit records.
 
-A part's files are written first and its record last, so a run that dies at any moment leaves whole parts and, at
-most, temporary files that the next run removes.
+A part's files are written first and its record last. A part that is computed again gets files of other names, its
+record is replaced, and the earlier files go. So a run that dies at any moment leaves whole parts and, at most, files
+that count for nothing and that the next run removes.
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +22,13 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from flowkit.errors import Interrupted, OutputError
-from flowkit.output.commit import FOLDERS, Commit, FileRecord, part_file
-from flowkit.output.files import TEMPORARY, put, put_text, sync_folder, unwritable
+from flowkit.output.commit import FOLDERS, Commit, FileRecord, part_file, read_commit
+from flowkit.output.files import TEMPORARY, is_abandoned, is_old, make_folder, put, put_text, sync_folder, unwritable
 from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE
 
 ROW_GROUP = 32
+_PART_FOLDERS = ("shards", "failures")
+_PART_FILE = re.compile(r"(shards|failures)/part-[0-9]+(\.[0-9a-f]+)?\.parquet")
 _CHECKSUM = {PAIRS_FILE: "sha256", SURVEY_FILE: "survey_sha256"}
 """Under which name of a plan the checksum of each of its tables stands."""
 
@@ -94,37 +99,98 @@ def _write_plain(table: pa.Table, path: Path) -> None:
     pq.write_table(table, path, write_page_checksum=True)
 
 
-def withdraw(out: Path, part: int) -> None:
-    """Removes a part's commit record, then its files: from here on the part is to be computed again.
+def new_names(out: Path, part: int) -> dict[str, str]:
+    """The names, by folder, under which a part's files can be written without touching those that count.
+
+    `part-00012.parquet` as a rule; `part-00012.3f9a.parquet` where a commit record counts, which names others. A record
+    that does not count goes first.
 
     Raises:
-        Interrupted: if they cannot be removed.
+        Interrupted: if it cannot be removed.
     """
-    for folder in ("commits", "shards", "failures"):
-        path = out / part_file(folder, part)
+    names = {folder: part_file(folder, part) for folder in _PART_FOLDERS}
+    record = out / part_file("commits", part)
+    if not record.exists():
+        return names
+    if not _counts(out, record):
         try:
-            if path.exists():
-                path.unlink()
-                sync_folder(path.parent)
+            record.unlink(missing_ok=True)
+            sync_folder(record.parent)
         except OSError as error:
-            raise Interrupted(unwritable(path, error)) from error
+            raise Interrupted(unwritable(record, error)) from error
+        return names
+    attempt = uuid.uuid4().hex[:4]
+    while any((out / _of_attempt(name, attempt)).exists() for name in names.values()):
+        attempt = uuid.uuid4().hex[:4]
+    return {folder: _of_attempt(name, attempt) for folder, name in names.items()}
+
+
+def _counts(out: Path, record: Path) -> bool:
+    try:
+        return read_commit(record).is_whole(out)
+    except OutputError:
+        return False
+
+
+def _of_attempt(name: str, attempt: str) -> str:
+    return f"{name.removesuffix('.parquet')}.{attempt}.parquet"
 
 
 def write_commit(out: Path, commit: Commit) -> None:
-    """Writes a part's commit record, which makes the part count; raises as `put`."""
-    put_text(out / part_file("commits", commit.part), json.dumps(dataclasses.asdict(commit), indent=1) + "\n")
+    """Writes a part's commit record, which makes the part count, in place of an earlier one, whose files go then.
+
+    At every moment either the earlier record with its files is valid or the new one with its own. Raises as `put`.
+    """
+    record = out / part_file("commits", commit.part)
+    earlier: tuple[FileRecord, ...] = ()
+    if record.exists():
+        with suppress(OutputError):
+            earlier = read_commit(record).files
+    put_text(record, json.dumps(dataclasses.asdict(commit), indent=1) + "\n")
+    for name in {file.name for file in earlier if _is_part_file(file.name)} - {file.name for file in commit.files}:
+        # Should this fail, or the run die here: the next run removes the file.
+        with suppress(OSError):
+            (out / name).unlink(missing_ok=True)
 
 
-def remove_temporary(out: Path) -> None:
-    """Removes what runs that were killed have left half-written."""
+def remove_temporary(out: Path, alone: bool) -> None:
+    """Removes what runs that were killed have left half-written.
+
+    Args:
+        alone: no other run can be writing to OUT; else only what nobody writes to any more is removed.
+    """
     for folder in FOLDERS:
         for path in (out / folder).glob(f"{TEMPORARY}*"):
-            path.unlink(missing_ok=True)
+            if alone or is_abandoned(path):
+                path.unlink(missing_ok=True)
+
+
+def remove_superseded(out: Path, commits: Iterable[Commit], alone: bool) -> None:
+    """Removes files of parts that none of these commit records, which are all that count, names.
+
+    Runs that were killed leave them, before a record was written or after it was replaced.
+
+    Args:
+        alone: as for `remove_temporary`; else only what is a day old is removed.
+    """
+    counting = {file.name for commit in commits for file in commit.files}
+    for folder in _PART_FOLDERS:
+        with os.scandir(out / folder) as entries:
+            names = [f"{folder}/{entry.name}" for entry in entries]
+        for name in names:
+            if name not in counting and _is_part_file(name) and (alone or is_old(out / name)):
+                (out / name).unlink(missing_ok=True)
+
+
+def _is_part_file(name: str) -> bool:
+    return _PART_FILE.fullmatch(name) is not None
 
 
 @contextmanager
-def claimed(out: Path) -> Iterator[None]:
-    """Makes OUT's folders and holds OUT for this process.
+def claimed(out: Path) -> Iterator[bool]:
+    """Makes OUT's folders and holds OUT for this process; whether no other run can be writing to it.
+
+    That is False on file systems that cannot lock a folder: two runs at once then waste time, but do no harm.
 
     Raises:
         OutputError: if OUT holds something else, or another run is writing to it.
@@ -133,14 +199,17 @@ def claimed(out: Path) -> Iterator[None]:
     _refuse_foreign(out)
     try:
         for folder in FOLDERS:
-            (out / folder).mkdir(parents=True, exist_ok=True)
+            make_folder(out / folder)
     except OSError as error:
         raise Interrupted(unwritable(out, error)) from error
     handle = os.open(out, os.O_RDONLY)
     try:
-        _lock(out, handle)
-        remove_temporary(out)
-        yield
+        alone = _lock(out, handle)
+        remove_temporary(out, alone)
+        try:
+            yield alone
+        finally:
+            remove_temporary(out, alone)
     finally:
         os.close(handle)
 
@@ -161,13 +230,13 @@ def _refuse_foreign(out: Path) -> None:
             )
 
 
-def _lock(out: Path, handle: int) -> None:
+def _lock(out: Path, handle: int) -> bool:
     import fcntl
 
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         raise OutputError(f"another run is writing to {str(out)!r}; wait for it, or give another -o") from error
-    except OSError:
-        # Some network file systems cannot lock a folder; two runs at once then waste time, but every file stays whole.
-        return
+    except OSError:  # as some network file systems do
+        return False
+    return True

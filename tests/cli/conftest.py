@@ -1,5 +1,6 @@
 """The command line in this process."""
 
+import signal
 import sys
 
 import pytest
@@ -13,8 +14,13 @@ def flowkit(monkeypatch, capsys):
 
     def run(*arguments) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["flowkit", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            with pytest.raises(SystemExit) as ended:
+                main()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
         return int(ended.value.code or 0), *capsys.readouterr()
 
     return run

@@ -1,11 +1,13 @@
 """Extraction in one process: failures, resuming, interrupts, full disks."""
 
 import dataclasses
+import errno
 import os
 import re
 import resource
 import shlex
 import subprocess
+import time
 from pathlib import Path
 
 import cv2
@@ -14,11 +16,12 @@ import pytest
 from flowkit.errors import Interrupted, OutputError
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.run import extract
+from flowkit.output.files import write_whole
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
 from flowkit.output.writer import claimed
 from flowkit.types import Clip
-from tests.clips import FLOWKIT, dataset, frame_folder, video
+from tests.clips import FLOWKIT, dataset, frame_folder, start, video
 from tests.clips import flowkit as command
 from tests.clips import parts_of as planned_parts
 
@@ -143,13 +146,109 @@ def test_failed_pairs_are_computed_again_when_asked(tmp_path):
     summary = extract(clips, out, pairs="lag:1", size=16, workers=1, retry_failed=True)
     assert (summary.failed, summary.computed, summary.computed_now) == (0, 387, 128)
     assert not list((out / "failures").iterdir())
+    # The new shard has a name of its own, so that the earlier one could count until its record was replaced.
+    (shard,) = (file.name for file in read(out).commits[1].files)
+    assert re.fullmatch(r"shards/part-00001\.[0-9a-f]{4}\.parquet", shard)
+    assert not (out / "shards" / "part-00001.parquet").exists()
     assert {name for name, stamp in files(out).items() if before.get(name) != stamp} == {
         "plan/run.json",
         "plan/survey.parquet",
-        "shards/part-00001.parquet",
+        shard,
         "commits/part-00001.json",
     }
     assert verify(out).ok
+
+
+def test_a_kill_at_any_moment_of_a_recomputation_leaves_what_was_there(tmp_path, monkeypatch):
+    clips = dataset(tmp_path, clips=1)
+    out, frame = tmp_path / "out", tmp_path / "sub01" / "img9.png"
+    frame.write_bytes(b"")
+    request = {"pairs": "lag:1", "size": 16, "workers": 1}
+    clips = [dataclasses.replace(clips[0], offset=9)]
+    assert extract(clips, out, **request).failed > 0
+    kept = {path: path.read_bytes() for folder in ("shards", "failures") for path in (out / folder).iterdir()}
+    counts = read(out).commits
+
+    class Killed(BaseException):
+        pass
+
+    replace = Path.replace
+
+    def killed_before(name: str):
+        def dying(self: Path, target: Path) -> Path:
+            if name in str(target):
+                raise Killed
+            return replace(self, target)
+
+        return dying
+
+    for name in ("shards/part", "failures/part", "commits/part"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "replace", killed_before(name))
+            with pytest.raises(Killed):
+                extract(clips, out, retry_failed=True, **request)
+        assert read(out).commits == counts
+        assert {path: path.read_bytes() for path in kept} == kept
+    assert extract(clips, out, **request).computed_now == 0
+    assert {path for folder in ("shards", "failures") for path in (out / folder).iterdir()} == kept.keys()
+    assert verify(out).ok
+
+
+def test_a_run_that_cannot_lock_leaves_the_files_of_another_that_works(tmp_path, monkeypatch):
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    clips, out = dataset(tmp_path / "data", clips=1), tmp_path / "out"
+    extract(clips, out, workers=1)
+    kept = []
+
+    def beside(temporary: Path) -> None:
+        temporary.write_text("half")
+        extract(clips, out, workers=1)
+        kept.append(temporary.read_text())
+        dead = subprocess.Popen(["true"])
+        dead.wait()
+        abandoned = temporary.with_name(temporary.name.replace(f"-{os.getpid()}-", f"-{dead.pid}-"))
+        abandoned.write_text("half")
+        extract(clips, out, workers=1)
+        kept.append(abandoned.exists())
+
+    write_whole(out / "shards" / "part-00007.parquet", beside)
+    assert kept == ["half", False]
+
+
+def test_a_video_replaced_between_two_runs_is_refused_unless_that_is_accepted(tmp_path):
+    clip, out = video(tmp_path / "clip.mp4", 300), tmp_path / "out"
+    arguments = ("extract", clip, "-o", out, "--size", "96", "--preset", "opencv", "--workers", "1")
+    process = start(*arguments)
+    while not list((out / "commits").glob("part-*.json")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
+    process.kill()
+    process.communicate()
+    assert verify(out).unfinished > 0
+    video(clip, 300, seed=1)
+    code, _, stderr = command(*arguments)
+    assert code == 2
+    assert "clip clip has other frames, by their names, sizes or content" in stderr
+    assert len(stderr.strip().splitlines()) == 1
+    assert command(*arguments, "--accept-changes")[0] == 0
+    (change,) = read(out).metadata["accepted_changes"]
+    assert (change["what"], change["column"]) == ("clip", "identity")
+    assert verify(out).ok
+
+
+def test_the_reasons_of_failures_are_counted_by_kind(tmp_path):
+    clips = dataset(tmp_path, clips=4)
+    clips[0] = dataclasses.replace(clips[0], apex=None)
+    clips[1:3] = [dataclasses.replace(clip, source=str(tmp_path / f"gone{i}")) for i, clip in enumerate(clips[1:3])]
+    for summary in (extract(clips, tmp_path / "out", workers=1), extract(clips, tmp_path / "out", workers=1)):
+        assert summary.reasons == (
+            (f"{tmp_path}/gone0 does not exist; give a folder of numbered frames or a video file", 2),
+            ("no apex is annotated", 1),
+        )
+    assert extract(clips[3:], tmp_path / "other", workers=1).reasons == ()
 
 
 def test_another_request_or_a_foreign_folder_is_refused(tmp_path):

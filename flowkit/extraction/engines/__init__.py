@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from flowkit.errors import InputError
-from flowkit.extraction.engines.engine import Engine
+from flowkit.extraction.engines.engine import TIME_LIMIT_S, Engine
 from flowkit.motion.devices import available_cpus
 
 __all__ = ["Engine", "open_engine"]
 
 
 def open_engine(
-    name: str, *, workers: int | None = None, ray_address: str | None = None, device: str = "cpu"
+    name: str,
+    *,
+    workers: int | None = None,
+    ray_address: str | None = None,
+    device: str = "cpu",
+    time_limit_s: float | None = None,
 ) -> Engine:
     """The engine of that name: "local" or "ray".
 
@@ -18,13 +23,16 @@ def open_engine(
         workers: processes (local) or actors (ray); None for one a CPU. With device "cuda", threads that decode (local),
             or actors with a GPU each (ray).
         ray_address: of a running cluster; None starts one on this machine.
+        time_limit_s: for one part on a worker process of the engine local on the CPU; None for half an hour.
 
     Raises:
-        InputError: for another name, fewer than one worker, an address without ray, where Ray is not installed, or
-            for device "cuda" without a GPU that can be used.
+        InputError: for another name, fewer than one worker, a limit of no time, an address without ray, where Ray is
+            not installed, or for device "cuda" without a GPU that can be used.
     """
     if workers is not None and workers < 1:
         raise InputError(f"workers={workers}: give at least 1")
+    if time_limit_s is not None and not time_limit_s > 0:
+        raise InputError(f"time_limit_s={time_limit_s}: give a number above 0")
     if name == "local":
         from flowkit.extraction.engines.local import LocalEngine
 
@@ -35,7 +43,7 @@ def open_engine(
             from flowkit.extraction.engines.device_pipeline import GpuEngine
 
             return GpuEngine(cuda_devices(), workers or available_cpus())
-        return LocalEngine(workers or available_cpus())
+        return LocalEngine(workers or available_cpus(), time_limit_s or TIME_LIMIT_S)
     if name == "ray":
         from flowkit.extraction.engines.ray import RayEngine
 

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import FlowkitError
-from flowkit.extraction.part import Computed, DecodedPart, Job, commit_rows, decode_part, part_rows
+from flowkit.extraction.part import Computed, DecodedPart, Job, PartRows, commit_rows, decode_part, part_rows
 from flowkit.extraction.plan import PART_PIXELS, Part
 from flowkit.extraction.request import ExtractRequest
 from flowkit.output.commit import Commit
@@ -106,6 +106,10 @@ class DeviceRunner:
 
     def __call__(self, part: Part) -> Commit:
         """Runs a part and commits its files; raises Interrupted where they cannot be written."""
+        return commit_rows(self._job.out, part.number, self.rows(part), self._job.request.parameters_hash)
+
+    def rows(self, part: Part) -> PartRows:
+        """A part's rows, committed nowhere."""
         job = self._job
         decoded = decode_part(part, job.request)
         with self._lock:
@@ -114,8 +118,7 @@ class DeviceRunner:
             while worker.busy:
                 if not worker.start_batch(last=True):
                     worker.finish_batch()
-        rows = part_rows(decoded, job.request, job.metadata)
-        return commit_rows(job.out, part.number, rows, job.request.parameters_hash)
+        return part_rows(decoded, job.request, job.metadata)
 
 
 _Kind = tuple[tuple[int, int], np.dtype[Any]]

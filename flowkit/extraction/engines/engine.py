@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
-from flowkit.errors import Interrupted
 from flowkit.extraction.part import Job
 from flowkit.extraction.plan import Part
 from flowkit.output.commit import Commit
 
 RETRIES = 3
-"""How often a part is tried again after a worker died on it."""
+"""How often a part or clip is tried again after a worker died on it."""
+TIME_LIMIT_S = 1800.0
+"""How long a worker may be at one part: some hundred times what the slowest preset takes for a full one."""
 
 
 class Engine(Protocol):
@@ -24,16 +25,24 @@ class Engine(Protocol):
     def run(self, parts: Sequence[Part], job: Job) -> Iterator[Commit]:
         """Yields each part's commit once it is on disk; closing the iterator stops the work at once.
 
+        What befalls one clip, the death of workers included, is that clip's rows in the part's failures.
+
         Raises:
-            Interrupted: if the output cannot be written, or a part keeps killing its worker.
+            Interrupted: if the output cannot be written, or there can be no workers.
         """
 
 
-def gave_up(part: Part) -> Interrupted:
-    """The error for a part whose workers keep dying."""
-    clips = list(dict.fromkeys(pair.clip.clip_id for pair in part.pairs))
-    named = clips[0] if len(clips) == 1 else f"{clips[0]} to {clips[-1]}"
-    return Interrupted(
-        f"part {part.number} ({named}) lost its worker process {RETRIES + 1} times, perhaps for want of memory; "
-        "run the same command again with fewer --workers"
+def died(times: int, cause: str) -> str:
+    """Why a clip is given up whose workers keep dying."""
+    return (
+        f"its worker process died {times} times ({cause}), perhaps for want of memory; mend the clip, or give fewer "
+        "--workers, and run it with --retry-failed"
+    )
+
+
+def too_long(limit_s: float) -> str:
+    """Why a clip is given up that takes too long."""
+    return (
+        f"not done within the time limit of {limit_s:g} s; mend the clip, or raise the limit, and run it with "
+        "--retry-failed"
     )

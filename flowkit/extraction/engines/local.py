@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 from collections import Counter, deque
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from dataclasses import dataclass
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
-from flowkit.extraction.engines.engine import RETRIES, gave_up
-from flowkit.extraction.part import Job, PartRunner
+from flowkit.errors import Interrupted
+from flowkit.extraction.engines.crew import Crew, Death, Worker
+from flowkit.extraction.engines.engine import RETRIES, TIME_LIMIT_S, died, too_long
+from flowkit.extraction.engines.worker import READY, Begun, Task
+from flowkit.extraction.part import Job, PartRunner, commit_failed
 from flowkit.extraction.plan import Part
 from flowkit.output.commit import Commit
 
 
 @dataclass(frozen=True, slots=True)
 class LocalEngine:
-    """Worker processes; a run with one worker, or one part, stays in this process."""
+    """Worker processes; a run with one worker, or one part, stays in this process.
+
+    A part whose worker dies, or passes the time limit, is computed again clip by clip; a clip on which that happens
+    again and again is given up, and its pairs are failures.
+    """
 
     workers: int
+    time_limit_s: float = TIME_LIMIT_S
+    """For a part, or a clip of one that is computed again; kept by worker processes only."""
 
     def run(self, parts: Sequence[Part], job: Job) -> Iterator[Commit]:
         """See `Engine`."""
@@ -34,92 +35,103 @@ class LocalEngine:
         if processes == 1:
             yield from map(PartRunner(job, threads=self.workers), parts)
             return
-        waiting = deque(parts)
-        crashes: Counter[int] = Counter()
-        while waiting:
-            lost = yield from _until_crash(waiting, crashes, processes, job)
-            for part in lost:
-                crashes[part.number] += 1
-                if crashes[part.number] > RETRIES:
-                    raise gave_up(part)
-            waiting.extendleft(reversed(lost))
+        shift = _Shift(parts, job, processes, self.time_limit_s)
+        try:
+            yield from shift.commits()
+        finally:
+            shift.crew.end()
 
 
-def _until_crash(
-    waiting: deque[Part], crashes: Counter[int], processes: int, job: Job
-) -> Generator[Commit, None, list[Part]]:
-    """Runs parts until none waits or a worker dies; returns those that were then in work."""
-    running: dict[Future[Commit], Part] = {}
-    lost: list[Part] = []
-    with _pool(processes, job) as pool:
-        while running or (waiting and not lost):
-            while waiting and not lost and len(running) < 2 * processes:
-                # A part that was twice in work when a worker died runs alone, to find out which one is to blame.
-                suspects = any(crashes[part.number] > 1 for part in (waiting[0], *running.values()))
-                if suspects and running:
+class _Shift:
+    """One run: which parts wait, and what has befallen them."""
+
+    def __init__(self, parts: Sequence[Part], job: Job, processes: int, time_limit_s: float) -> None:
+        self.crew = Crew(job, time_limit_s)
+        self._job, self._processes, self._limit_s = job, processes, time_limit_s
+        self._waiting: deque[_Case] = deque(map(_Case, parts))
+        self._cases: dict[int, _Case] = {}
+        """In work, by part number."""
+        self._lost_at_start = 0
+
+    def commits(self) -> Iterator[Commit]:
+        """Each part's commit. It ends: each death brings a part, or the run, nearer to being given up."""
+        while self._waiting or self._cases:
+            while len(self.crew.workers) < min(self._processes, len(self._waiting) + len(self._cases)):
+                if not self.crew.start():
                     break
-                try:
-                    running[_submit(pool, waiting[0])] = waiting[0]
-                except BrokenProcessPool:
-                    lost.append(waiting[0])
-                waiting.popleft()
-            for future in wait(running, return_when=FIRST_COMPLETED).done:
-                part = running.pop(future)
-                try:
-                    commit = future.result()
-                except BrokenProcessPool:
-                    lost.append(part)
+            self._hand_out()
+            for worker, heard in self.crew.hear():
+                if isinstance(heard, Commit):
+                    del self._cases[heard.part]
+                    yield heard
+                elif isinstance(heard, Death):
+                    yield from self._after(heard)
+                elif isinstance(heard, Exception):
+                    raise heard
                 else:
-                    yield commit
-    return lost
+                    assert heard == READY or isinstance(heard, Begun), (worker, heard)
+                    self._lost_at_start = 0
+
+    def _hand_out(self) -> None:
+        idle: list[Worker] = [worker for worker in self.crew.workers if worker.ready and worker.task is None]
+        for worker in idle:
+            if not self._waiting:
+                return
+            # A part that was in work when two workers died runs alone: then memory is its own, and so is the blame.
+            if self._cases and any(case.suspect for case in (self._waiting[0], *self._cases.values())):
+                return
+            case = self._waiting.popleft()
+            self._cases[case.task.part.number] = case
+            worker.give(case.task)
+
+    def _after(self, death: Death) -> Iterator[Commit]:
+        if death.task is None:
+            self._lost_at_start += not death.began
+            if self._lost_at_start > RETRIES:
+                raise Interrupted(
+                    f"{self._lost_at_start} worker processes in a row died before they could begin ({death.cause}); "
+                    "run the same command again with fewer --workers"
+                )
+            return
+        case = self._cases.pop(death.task.part.number)
+        case.blame(death, self._limit_s)
+        if case.hopeless is None:
+            self._waiting.appendleft(case)
+        else:
+            yield commit_failed(case.task.part, self._job, case.hopeless)
 
 
-@contextmanager
-def _pool(processes: int, job: Job) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose workers end at once when it is left early, and when this process dies."""
-    context = get_context("spawn")
-    worker_end, leash = context.Pipe(duplex=False)
-    pool = ProcessPoolExecutor(processes, mp_context=context, initializer=_start, initargs=(job, worker_end))
-    try:
-        yield pool
-        pool.shutdown(wait=True)
-    finally:
-        leash.close()
-        pool.shutdown(wait=True, cancel_futures=True)
-        worker_end.close()
+@dataclass(slots=True)
+class _Case:
+    """A part, and the deaths on it."""
 
+    part: Part
+    deaths: Counter[str | None] = field(default_factory=Counter)
+    """By the clip that a worker was at; None where it was at no one clip."""
+    hopeless: str | None = None
+    """Why the part as a whole is given up."""
+    task: Task = field(init=False)
 
-def _submit(pool: ProcessPoolExecutor, part: Part) -> Future[Commit]:
-    # Submitting starts processes, which inherit the signal mask: Ctrl-C at a terminal goes to every process of the
-    # group, and only this one shall act on it.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return pool.submit(_complete, part)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    def __post_init__(self) -> None:
+        self.task = Task(self.part)
 
+    @property
+    def suspect(self) -> bool:
+        return self.deaths.total() > 1
 
-_runner: PartRunner | None = None
-
-
-def _start(job: Job, leash: Connection) -> None:
-    """Prepares a worker process."""
-    import cv2
-
-    global _runner
-    cv2.setNumThreads(1)
-    threading.Thread(target=_end_with, args=(leash,), daemon=True).start()
-    _runner = PartRunner(job)
-
-
-def _end_with(leash: Connection) -> None:
-    """Ends this process when the other end of the leash is closed, whether in order or by its owner's death."""
-    try:
-        leash.recv()
-    except (EOFError, OSError):
-        os._exit(1)
-
-
-def _complete(part: Part) -> Commit:
-    assert _runner is not None
-    return _runner(part)
+    def blame(self, death: Death, limit_s: float) -> None:
+        """Takes a death into account: what has had its chances is given up, the rest goes on clip by clip."""
+        clip_id = death.clip_id
+        clips = {pair.clip.clip_id for pair in self.part.pairs}
+        self.deaths[clip_id] += 1
+        tries = self.deaths[None] + (self.deaths[clip_id] if clip_id is not None else 0)
+        # To wait for the time limit over and over would be worse than to lose what might have been slow by chance.
+        hung = death.late and (self.task.apart or len(clips) == 1)
+        self.task.apart = True
+        if tries <= RETRIES and not hung:
+            return
+        reason = too_long(limit_s) if death.late else died(tries, death.cause)
+        if clip_id is None:
+            self.hopeless = reason
+        else:
+            self.task.given_up[clip_id] = reason

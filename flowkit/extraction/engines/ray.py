@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import Any
 
 from flowkit.errors import InputError, Interrupted
-from flowkit.extraction.engines.engine import RETRIES, gave_up
-from flowkit.extraction.part import Job, PartRunner
+from flowkit.extraction.engines.engine import RETRIES, died
+from flowkit.extraction.part import Job, PartRunner, clip_parts, commit_failed, run_part, without
 from flowkit.extraction.plan import Part
 from flowkit.motion.devices import available_cpus
 from flowkit.output.commit import Commit
@@ -53,7 +53,7 @@ class RayEngine:
                 options |= {"num_gpus": 1, "max_concurrency": IN_FLIGHT + 1}
             worker = ray.remote(**options)(_GpuWorker if self._device == "cuda" else _Worker)
             actors = [worker.remote(job) for _ in range(min(self._workers or shares, shares, len(parts)))]
-            yield from _schedule(ray, actors, parts)
+            yield from _schedule(ray, actors, parts, job)
         finally:
             if joined:
                 for actor in actors:
@@ -100,6 +100,9 @@ class _Worker:
     def complete(self, part: Part) -> Commit:
         return self.runner(part)
 
+    def try_out(self, part: Part) -> None:
+        run_part(part, self.job.request)
+
 
 @dataclass
 class _GpuWorker:
@@ -119,8 +122,11 @@ class _GpuWorker:
     def complete(self, part: Part) -> Commit:
         return self.runner(part)
 
+    def try_out(self, part: Part) -> None:
+        self.runner.rows(part)
 
-def _schedule(ray: ModuleType, actors: Sequence[Any], parts: Sequence[Part]) -> Iterator[Commit]:
+
+def _schedule(ray: ModuleType, actors: Sequence[Any], parts: Sequence[Part], job: Job) -> Iterator[Commit]:
     """Keeps every actor busy, with a bounded number of parts in flight."""
     waiting = iter(parts)
     load: Counter[int] = Counter()
@@ -141,20 +147,42 @@ def _schedule(ray: ModuleType, actors: Sequence[Any], parts: Sequence[Part]) -> 
         for reference in done:
             actor, part = running.pop(reference)
             load[actor] -= 1
-            yield _commit_of(ray, reference, part)
+            yield _commit_of(ray, reference, actors[actor], part, job)
 
 
-def _commit_of(ray: ModuleType, reference: Any, part: Part) -> Commit:
+def _commit_of(ray: ModuleType, reference: Any, actor: Any, part: Part, job: Job) -> Commit:
+    """The part's commit. Where actors keep dying on it: without the clips that they die on."""
     try:
-        commit: Commit = ray.get(reference)
+        commit: Commit = _result(ray, reference, part)
+        return commit
+    except ray.exceptions.RayActorError:
+        given_up = {}
+        for alone in clip_parts(part):
+            try:
+                _result(ray, actor.try_out.remote(alone), part)
+            except ray.exceptions.RayActorError:
+                given_up[alone.pairs[0].clip.clip_id] = _REASON
+    try:
+        commit = _result(ray, actor.complete.remote(without(part, given_up)), part)
+    except ray.exceptions.RayActorError:
+        return commit_failed(part, job, _REASON)
+    return commit
+
+
+_REASON = died(RETRIES + 1, "an actor's end")
+
+
+def _result(ray: ModuleType, reference: Any, part: Part) -> Any:
+    """What a task gives; a RayActorError where its actor has died on it again and again."""
+    try:
+        return ray.get(reference)
     except ray.exceptions.RayTaskError as error:
         raise error.cause from None
-    except ray.exceptions.RayActorError as error:
-        raise gave_up(part) from error
+    except ray.exceptions.RayActorError:
+        raise
     except ray.exceptions.RayError as error:
         reason = str(error).splitlines()[0]
         raise Interrupted(f"Ray lost part {part.number} ({reason}); run the same command again to continue") from error
-    return commit
 
 
 def _import_ray() -> ModuleType:

@@ -3,18 +3,25 @@
 import dataclasses
 import os
 import signal
+import subprocess
+import sys
+import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from flowkit.errors import Interrupted
+from flowkit.extraction.engines import crew
 from flowkit.extraction.engines.local import LocalEngine
+from flowkit.extraction.part import PartRunner
 from flowkit.extraction.run import extract
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
 from flowkit.params import TVL1Params
 from tests.clips import dataset, deadly, flowkit, frame_folder, shards_of, start
+from tests.extraction.engines import faults
 
 
 def children(pid: int) -> list[int]:
@@ -34,7 +41,7 @@ def imports_arrow(pid: int) -> bool:
     folder = Path(f"/proc/{pid}")
     try:
         # Between fork and exec, a child's memory is still its parent's.
-        worker = "spawn_main" in (folder / "cmdline").read_text()
+        worker = "engines.worker" in (folder / "cmdline").read_text()
         return worker and "libarrow" in (folder / "maps").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
@@ -68,15 +75,108 @@ def test_a_killed_worker_costs_nothing_but_time(job, tmp_path):
     assert verify(job.out).ok
 
 
-def test_a_unit_that_always_kills_its_worker_is_named(job, tmp_path):
+def test_a_part_that_kills_whoever_receives_it_fails_as_a_whole_and_the_others_do_not(job, tmp_path):
     parts, job = job
     parts = [parts[0], deadly(parts[1], tmp_path / "marks", times=99), *parts[2:]]
-    with pytest.raises(
-        Interrupted, match=r"part 1 \(toy/sub01/ep01 to toy/sub02/ep01\) lost its worker process 4 times"
-    ):
-        list(LocalEngine(2).run(parts, job))
+    commits = {commit.part: commit for commit in LocalEngine(2).run(parts, job)}
     assert len(list((tmp_path / "marks").iterdir())) == 4
-    assert not verify(job.out).problems
+    assert {number: commit.failed for number, commit in commits.items()} == {0: 0, 1: 128, 2: 0, 3: 0}
+    errors = set(read(job.out).failures()["error"].to_pylist())
+    assert len(errors) == 2
+    assert all("its worker process died 4 times (signal 9)" in error for error in errors)
+    assert verify(job.out).ok
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (faults.die, "its worker process died 4 times (signal 9)"),
+        (faults.hang, "not done within the time limit of 1 s"),
+    ],
+)
+def test_a_clip_that_kills_or_holds_up_its_worker_costs_its_own_pairs_only(job, fault, reason):
+    parts, job = job
+    guilty = parts[1].pairs[-1].clip.clip_id
+    assert parts[1].pairs[0].clip.clip_id != guilty
+    parts = [parts[0], faults.with_fault(parts[1], guilty, fault), *parts[2:]]
+    commits = list(LocalEngine(2, time_limit_s=1).run(parts, job))
+    assert sorted(commit.part for commit in commits) == [0, 1, 2, 3]
+    failures = read(job.out).failures().to_pylist()
+    assert len(failures) == sum(pair.clip.clip_id == guilty for pair in parts[1].pairs)
+    assert all(row["error"].startswith(f"{guilty}: {reason}") for row in failures)
+    assert verify(job.out).ok
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (faults.refuse, "PermissionError: [Errno 13] Permission denied; mend that"),
+        (faults.exhaust, "MemoryError: no more is known; mend that"),
+        (faults.surprise, "ZeroDivisionError: division by zero; mend that"),
+    ],
+)
+def test_an_error_that_nobody_foresaw_costs_its_clips_pairs_only(job, workers, fault, reason):
+    parts, job = job
+    guilty = parts[1].pairs[-1].clip.clip_id
+    parts = [parts[0], faults.with_fault(parts[1], guilty, fault), *parts[2:]]
+    list(LocalEngine(workers).run(parts, job))
+    failures = read(job.out).failures().to_pylist()
+    assert len(failures) == sum(pair.clip.clip_id == guilty for pair in parts[1].pairs)
+    assert all(row["error"].startswith(f"{guilty}: {reason}") for row in failures)
+    assert verify(job.out).ok
+
+
+def test_clips_computed_apart_have_the_rows_of_the_part(job):
+    parts, job = job
+    whole = PartRunner(job)(parts[1])
+    apart = PartRunner(job).apart(parts[1])
+    files = [job.out / commit.files[0].name for commit in (whole, apart)]
+    assert not files[0].exists()
+    assert (whole.computed, whole.files[0].sha256) == (apart.computed, apart.files[0].sha256)
+
+
+@pytest.mark.parametrize("delay_s", [0.0, 0.02, 0.1, 0.3])
+def test_workers_that_die_while_they_start_are_replaced(job, delay_s):
+    parts, job = job
+    before = set(children(os.getpid()))
+    ended = threading.Event()
+
+    def kill_the_first() -> None:
+        seen: set[int] = set()
+        while not ended.is_set() and len(seen) < 2:
+            for child in set(children(os.getpid())) - before - seen:
+                seen.add(child)
+                time.sleep(delay_s)
+                with suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_the_first)
+    killer.start()
+    commits = list(LocalEngine(2).run(parts, job))
+    ended.set()
+    killer.join()
+    assert sorted(commit.part for commit in commits) == [0, 1, 2, 3]
+    assert verify(job.out).ok
+
+
+def test_workers_that_never_start_stop_a_run_that_can_be_continued(job, monkeypatch):
+    parts, job = job
+    monkeypatch.setattr(crew, "_BEGIN", "import sys; sys.exit(7)")
+    with pytest.raises(Interrupted, match=r"4 worker processes in a row died before they could begin \(exit code 7\)"):
+        list(LocalEngine(2).run(parts, job))
+
+
+def test_a_script_without_a_guard_is_not_run_again_by_its_workers(tmp_path):
+    dataset(tmp_path, clips=2, frames=130)
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import flowkit\nprint('begun')\n"
+        f"done = flowkit.extract({str(tmp_path / 'manifest.csv')!r}, {str(tmp_path / 'out')!r}, pairs='lag:1', size=16,"
+        " workers=2)\nprint(done.computed)\n"
+    )
+    ran = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=120, check=False)
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "begun\n258\n", "")
 
 
 def test_closing_the_iterator_ends_the_workers_at_once(job):
@@ -89,8 +189,7 @@ def test_closing_the_iterator_ends_the_workers_at_once(job):
     workers = set(children(os.getpid())) - before
     assert len(workers) >= 2
     commits.close()
-    # What is left is the tracker of shared resources, which Python starts once and keeps.
-    assert len([child for child in workers if runs(child)]) <= 1
+    assert not any(map(runs, workers))
     assert verify(job.out).unfinished > 0
 
 

@@ -1,0 +1,63 @@
+"""What Ctrl-C (SIGINT), and SIGTERM as batch systems send it, do: one line, exit code 3, and no process left.
+
+Imports nothing that takes time: signals come while a command starts, too.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flowkit.errors import Interrupted
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_TIDYING_S = 5.0
+"""Signals that come so soon after the first do not disturb the tidying that it has begun."""
+_STOPPED = "stopped; run the same command again"
+
+
+def stop_at_once() -> None:
+    """From now on a signal ends this process with one line; for the time in which there is nothing to tidy."""
+    _install(_end)
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """In here a signal ends the run in order, as a KeyboardInterrupt, which leaves this as `Interrupted`."""
+    first: float | None = None
+
+    def stop(*_: object) -> None:
+        nonlocal first
+        now = time.monotonic()
+        if first is None or now - first > _TIDYING_S:
+            first = now
+            raise KeyboardInterrupt
+
+    before = _install(stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted("stopped before the first pair; run the same command again to continue") from None
+    finally:
+        # Once stopped, the process is about to say so and end: another signal has nothing to add.
+        _install(signal.SIG_IGN if first is not None else before or _end)
+
+
+def _end(*_: object) -> None:
+    os.write(2, f"flowkit: {_STOPPED}\n".encode())
+    os._exit(Interrupted.exit_code)
+
+
+def _install(handler: object) -> object:
+    """Sets the handler of both signals, and gives the earlier one; a signal that is ignored stays so (nohup)."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    before = None
+    for number in _SIGNALS:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before = signal.signal(number, handler)  # type: ignore[arg-type]
+    return before

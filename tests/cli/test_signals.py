@@ -1,0 +1,57 @@
+"""Signals at the edges of a run: while it starts, twice, and when its owner is killed."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from flowkit.output.verify import verify
+from tests.clips import frame_folder, start
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("package", ["typer", "rich"])
+def test_a_signal_while_the_command_is_imported_is_one_line(tmp_path, package, number):
+    # A package that is imported early sends the signal, in the place of a user who is quick.
+    sends = f"import os, time\nos.kill(os.getpid(), {int(number)})\ntime.sleep(30)\n"
+    (tmp_path / f"{package}.py").write_text(sends)
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    process = start("extract", tmp_path, "-o", tmp_path / "out", env=environment)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (3, "")
+    assert stderr == "flowkit: stopped; run the same command again\n"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_does_not_disturb_the_first(tmp_path, number):
+    frame_folder(tmp_path / "clip", range(501))
+    out = tmp_path / "out"
+    process = start("extract", tmp_path / "clip", "-o", out, "--workers", "2", "--preset", "opencv")
+    wait_for_a_commit(process, out)
+    for _ in range(3):
+        os.killpg(process.pid, number)
+        time.sleep(0.01)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 3, stderr
+    assert stderr.strip().endswith("run the same command again to continue")
+    assert len(stderr.strip().splitlines()) == 1
+    assert not verify(out).problems
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_a_killed_run_leaves_no_process_and_says_nothing(tmp_path):
+    frame_folder(tmp_path / "clip", range(501))
+    process = start("extract", tmp_path / "clip", "-o", tmp_path / "out", "--workers", "2", "--preset", "opencv")
+    wait_for_a_commit(process, tmp_path / "out")
+    process.kill()
+    # The pipe ends when the last process that could write to it has.
+    stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stdout, stderr) == (-signal.SIGKILL, "", "")
+
+
+def wait_for_a_commit(process, out) -> None:
+    while not list((out / "commits").glob("part-*.json")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.005)
