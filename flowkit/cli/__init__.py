@@ -3,6 +3,7 @@
 import sys
 
 from flowkit.cli.signals import stop_at_once
+from flowkit.errors import run_command
 
 __all__ = ["main"]
 
@@ -10,9 +11,7 @@ __all__ = ["main"]
 def main() -> None:
     """The entry point: runs the command line and turns errors into one line and an exit code."""
     stop_at_once()
-    from flowkit.cli.errors import run
-
-    sys.exit(run("flowkit", _command))
+    sys.exit(run_command("flowkit", _command))
 
 
 def _command(arguments: list[str]) -> object:

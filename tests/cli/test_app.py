@@ -94,17 +94,13 @@ def test_no_arguments_show_the_help(flowkit):
     assert "unexpected" not in stdout
 
 
-def test_an_unknown_simd_level_is_one_sentence(tmp_path):
-    for program, command in (("flowkit", "doctor"), ("flowkit-train", "demo")):
-        module = {"flowkit": "flowkit.cli", "flowkit-train": "trainer.cli"}[program]
-        arguments = [sys.executable, "-m", module, command, *([] if command == "doctor" else [str(tmp_path)])]
-        environment = os.environ | {"FLOWKIT_SIMD": "sse9"}
-        done = subprocess.run(arguments, capture_output=True, text=True, env=environment)
-        if program == "flowkit":
-            told = "flowkit: FLOWKIT_SIMD=sse9: SIMD level 'sse9' cannot run here; choose one of auto, baseline"
-            assert done.stderr.startswith(told)
-        assert done.returncode == 2
-        assert done.stderr.count("\n") == 1
+def test_an_unknown_simd_level_is_one_sentence():
+    command = [sys.executable, "-m", "flowkit.cli", "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"FLOWKIT_SIMD": "sse9"})
+    assert (done.returncode, done.stdout) == (2, "")
+    told = "flowkit: FLOWKIT_SIMD=sse9: SIMD level 'sse9' cannot run here; choose one of auto, baseline"
+    assert done.stderr.startswith(told)
+    assert done.stderr.count("\n") == 1
 
 
 def test_a_fault_of_flowkit_is_one_line_and_exit_code_70(flowkit, monkeypatch):
