@@ -231,11 +231,11 @@ def test_a_video_replaced_between_two_runs_is_refused_unless_that_is_accepted(tm
     video(clip, 300, seed=1)
     code, _, stderr = command(*arguments)
     assert code == 2
-    assert "clip clip has other frames, by their names, sizes or content" in stderr
+    assert "clip clip.mp4 has other frames, by their names, sizes or content" in stderr
     assert len(stderr.strip().splitlines()) == 1
     assert command(*arguments, "--accept-changes")[0] == 0
     (change,) = read(out).metadata["accepted_changes"]
-    assert (change["what"], change["column"]) == ("clip", "identity")
+    assert (change["what"], change["column"]) == ("clip.mp4", "identity")
     assert verify(out).ok
 
 
