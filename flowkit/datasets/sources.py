@@ -76,9 +76,16 @@ def _clips_from(source: Path, frame_base: int | None) -> list[Clip]:
     ]
 
 
-def _sources_below(folder: Path) -> Iterator[Path]:
+def _sources_below(folder: Path, top: bool = True) -> Iterator[Path]:
     """The folder itself if it holds frames, else the videos and folders of frames below it, in natural order."""
-    with os.scandir(folder) as scan:
+    try:
+        scan = os.scandir(folder)
+    except OSError:
+        if top:
+            raise
+        yield folder  # a clip, whose pairs fail with the reason
+        return
+    with scan:
         entries = sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda e: _natural(e.name))
     files = [Path(entry.path) for entry in entries if entry.is_file()]
     frame = next((file for file in files if _is_frame(file)), None)
@@ -96,7 +103,7 @@ def _sources_below(folder: Path) -> Iterator[Path]:
         if entry.is_dir():
             # A link to a folder above would lead round for ever.
             if not Path(here).is_relative_to(os.path.realpath(entry.path)):
-                yield from _sources_below(Path(entry.path))
+                yield from _sources_below(Path(entry.path), top=False)
         elif entry.is_file() and is_video(entry.path):
             yield Path(entry.path)
 

@@ -81,6 +81,8 @@ def read_columns(path: Path, required: Iterable[str], used: Iterable[str]) -> Co
         raise InputError(f"{str(path)!r}: a table's name must end in {' or '.join(TABLE_SUFFIXES)}")
     required, used = tuple(required), tuple(used)
     try:
+        if path.exists() and not path.is_file():
+            raise InputError(f"{str(path)!r} is no file, which a table has to be; copy it into one")
         names, cells, rows = (_read_csv if suffix == ".csv" else _read_parquet)(path, required, used)
     except InputError:
         raise

@@ -30,6 +30,8 @@ from flowkit.output.writer import write_plan
 DECIDING = ("av", "simplejpeg", "opencv")
 """Packages whose version may decide a frame's grey values."""
 
+_RATES = {True: "variable", False: "constant", None: None}
+
 Change = dict[str, Any]
 """What is no longer as it was when the plan was made: {"what", "then", "now"}, of a clip with the survey's "column"."""
 
@@ -186,10 +188,13 @@ def _survey_table(surveys: Mapping[str, Survey]) -> pa.Table:
     for clip_id, found in surveys.items():
         source, (height, width) = found.source, found.frame_size or (None, None)
         about = (len(source.numbers()), source.first, source.last) if source else (None, None, None)
-        rate = (source.fps, source.decoder) if source else (None, None)
+        rate = (source.fps, _RATES[source.variable]) if source else (None, None)
+        aspect = source.pixel_aspect if source else None
+        shape = f"{aspect.numerator}:{aspect.denominator}" if aspect else None
+        decoder = source.decoder if source else None
         # The text of an error has the path in it, which a move changes.
         error = None if found.error is None else "cannot be read"
-        rows.append((clip_id, found.identity, *about, height, width, *rate, error))
+        rows.append((clip_id, found.identity, *about, height, width, *rate, shape, decoder, error))
     return _table(rows, SURVEY_SCHEMA)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,14 +19,16 @@ from numpy.typing import NDArray
 
 from flowkit.errors import FrameError, InputError
 from flowkit.frames.folder import FolderSource
-from flowkit.frames.video import VideoSource
 
 if TYPE_CHECKING:
     from flowkit.frames.video import VideoSource
 
 __all__ = ["VIDEO_SUFFIXES", "FolderSource", "FrameSource", "VideoSource", "is_video", "open_source"]
 
-VIDEO_SUFFIXES = (".mp4", ".mov", ".avi", ".mkv", ".m4v", ".webm", ".mpg", ".mpeg", ".wmv")
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".wmv", ".asf", ".flv", ".ogv", ".mxf"),
+    *(".mpg", ".mpeg", ".vob", ".ts", ".mts", ".m2ts"),
+)
 
 
 class FrameSource(Protocol):
@@ -37,11 +40,20 @@ class FrameSource(Protocol):
 
     @property
     def last(self) -> int:
-        """The highest frame number, inclusive."""
+        """The highest frame number, inclusive; of a video that was cut off, the last that the file promises."""
 
     @property
     def fps(self) -> float | None:
-        """Frames per second (the mean, where the rate varies); None where the source does not say."""
+        """Frames per second, by the median interval where it varies; None where the source does not say."""
+
+    @property
+    def variable(self) -> bool | None:
+        """Whether frames come at varying intervals; None where no time stamps say."""
+
+    @property
+    def pixel_aspect(self) -> Fraction | None:
+        """A pixel's width by its height; None where the source does not say. Frames are given pixel by pixel all the
+        same, never stretched."""
 
     @property
     def decoder(self) -> str:
@@ -66,7 +78,10 @@ class FrameSource(Protocol):
         """
 
     def numbers(self) -> Sequence[int]:
-        """The numbers that exist, ascending; a folder may have gaps."""
+        """The numbers that exist, ascending; a folder may have gaps, a video that was cut off ends before `last`."""
+
+    def seconds(self) -> NDArray[np.float64] | None:
+        """When each of `numbers()` is shown, in seconds from the first; None where the source does not say."""
 
     def read(
         self, numbers: Iterable[int], *, colour: bool = False
@@ -93,6 +108,8 @@ def open_source(source: str | Path, *, frame_base: int = 0) -> FrameSource:
         return FolderSource(path)
     if not path.exists():
         raise InputError(f"{path} does not exist; give a folder of numbered frames or a video file")
+    if not path.is_file():  # to open a pipe would wait for who writes into it
+        raise InputError(f"{path} is no regular file; give a folder of numbered frames or a video file")
     if not is_video(path):
         raise InputError(f"{path} is neither a folder of numbered frames nor a video ({', '.join(VIDEO_SUFFIXES)})")
     try:

@@ -23,7 +23,7 @@ def frames_sha256(source: str | Path) -> str:
     """
     path = Path(source)
     if not path.is_dir():
-        if not path.exists() or not is_video(path):
+        if not path.is_file() or not is_video(path):  # a pipe would be waited for
             raise InputError(f"{path} is neither a folder of numbered frames nor a video; correct the source")
         return _of_file(path)
     frames = FolderSource(path)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import hashlib
 import importlib
 import os
 import re
+import stat
 from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import ModuleType
@@ -17,17 +20,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError, InputError
+from flowkit.frames.image import Image, decode_image, orientation
 from flowkit.frames.prepare import first_size
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".bmp", ".tif", ".tiff")
 _DIGITS = re.compile("[0-9]+")
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-_PNG_END = b"IEND\xae\x42\x60\x82"
-_TO_RGB = {1: cv2.COLOR_GRAY2RGB, 3: cv2.COLOR_BGR2RGB, 4: cv2.COLOR_BGRA2RGB}
-_TO_GREY = {1: None, 3: cv2.COLOR_BGR2GRAY, 4: cv2.COLOR_BGRA2GRAY}
-
-Image = NDArray[np.uint8] | NDArray[np.uint16]
 
 
 def _decoders() -> str:
@@ -45,10 +43,14 @@ class FolderSource:
 
     Grey: a JPEG's own luma, never a colour decode converted afterwards (they differ by a few levels); other colour
     images are 0.299 R + 0.587 G + 0.114 B rounded (cv2.cvtColor); 16-bit images stay uint16, in grey. Colour: 16-bit
-    values are divided by 257 and rounded; alpha is dropped. EXIF orientation is not applied.
+    values are divided by 257 and rounded; alpha is dropped. The EXIF orientation of JPEG and PNG is not applied
+    (OpenCV applies that of TIFF); a frame whose orientation is not that of the first is a FrameError, for the two would
+    not show a face the same way up.
     """
 
     fps: float | None = None
+    variable: bool | None = None
+    pixel_aspect: Fraction | None = None
     decoder = _decoders()
 
     def __init__(self, folder: str | Path) -> None:
@@ -56,6 +58,7 @@ class FolderSource:
         self._names = _numbered_images(self.folder)
         self._numbers = sorted(self._names)
         self.first, self.last = self._numbers[0], self._numbers[-1]
+        self._orientation = self._first_orientation()
 
     def only(self, numbers: Iterable[int]) -> FolderSource:
         """See `FrameSource.only`."""
@@ -86,6 +89,9 @@ class FolderSource:
         """The file of a frame that is there."""
         return self.folder / self._names[number]
 
+    def seconds(self) -> None:
+        """See `FrameSource.seconds`: a folder does not say."""
+
     def read(self, numbers: Iterable[int], *, colour: bool = False) -> Iterator[tuple[int, Image | FrameError]]:
         """Frames by number, ascending, as `FrameSource.read` says."""
         for number in sorted(set(numbers)):
@@ -93,6 +99,14 @@ class FolderSource:
                 yield number, self._decode(number, colour=colour)
             except FrameError as error:
                 yield number, error
+
+    def _first_orientation(self) -> int:
+        """Of the first frame that can be opened; 1, upright, where there is none."""
+        for number in self._numbers:
+            with contextlib.suppress(OSError):
+                if data := (self.folder / self._names[number]).read_bytes():
+                    return orientation(data)
+        return 1
 
     def _decode(self, number: int, *, colour: bool) -> Image:
         if number not in self._names:
@@ -102,8 +116,15 @@ class FolderSource:
             )
         path = self.folder / self._names[number]
         try:
+            if not stat.S_ISREG(path.stat().st_mode):
+                raise ValueError("it is no regular file")
             data = path.read_bytes()
-            return _decode_jpeg(data, colour) if _is_jpeg(path) else _decode_other(data, colour)
+            if data and (turned := orientation(data)) != self._orientation:
+                raise FrameError(
+                    f"{path}: frame {number} has the EXIF orientation {turned}, the first frame {self._orientation}; "
+                    "turn all frames of the clip the same way up"
+                )
+            return _decode_jpeg(data, colour) if _is_jpeg(path) else decode_image(data, colour)
         except (OSError, ValueError, cv2.error) as error:
             why = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise FrameError(f"{path}: frame {number} cannot be decoded ({why}); restore the file") from error
@@ -111,13 +132,16 @@ class FolderSource:
 
 def _numbered_images(folder: Path) -> dict[int, str]:
     names: dict[int, str] = {}
-    with os.scandir(folder) as entries:
-        files = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+    try:
+        with os.scandir(folder) as entries:  # regular files only: to open a pipe would wait for who writes into it
+            files = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+    except OSError as error:
+        raise FrameError(f"{folder} cannot be listed ({error.strerror}); make it readable") from error
     for name in files:
         stem, dot, suffix = name.rpartition(".")
         if not dot or f".{suffix.lower()}" not in IMAGE_SUFFIXES or not (digits := _DIGITS.findall(stem)):
             continue
-        number = int(digits[-1])
+        number = _number(folder, name, digits[-1])
         if number in names:
             raise InputError(f"{folder}: {names[number]} and {name} are both frame {number}; remove one of them")
         names[number] = name
@@ -126,6 +150,12 @@ def _numbered_images(folder: Path) -> dict[int, str]:
             f"{folder} has no image named by number ({', '.join(IMAGE_SUFFIXES)}); give a folder of frames"
         )
     return names
+
+
+def _number(folder: Path, name: str, digits: str) -> int:
+    if len(digits.lstrip("0")) > 18:  # int64 holds every number of 18 digits
+        raise InputError(f"{folder}: the number in {name} has more than 18 digits; rename the frames")
+    return int(digits)
 
 
 def _is_jpeg(path: Path) -> bool:
@@ -143,23 +173,3 @@ def _simplejpeg() -> ModuleType:
         return importlib.import_module("simplejpeg")
     except ImportError as error:
         raise FrameError("JPEG frames need simplejpeg, which is not installed: pip install simplejpeg") from error
-
-
-def _decode_other(data: bytes, colour: bool) -> Image:
-    if not data:
-        raise ValueError("the file is empty")
-    if data.startswith(_PNG_MAGIC) and _PNG_END not in data[-4096:]:
-        raise ValueError("the PNG is truncated")  # some builds of OpenCV return the rows that are there
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if pixels is None:
-        raise ValueError("damaged, or no image")
-    channels = 1 if pixels.ndim == 2 else pixels.shape[2]
-    if pixels.dtype not in (np.uint8, np.uint16) or channels not in (1, 3, 4):
-        raise ValueError(
-            f"{channels} x {pixels.dtype}, where 1, 3 or 4 channels of 8-bit or 16-bit integers are needed"
-        )
-    if colour and pixels.dtype == np.uint16:
-        pixels = np.round(pixels / 257).astype(np.uint8)
-    code = (_TO_RGB if colour else _TO_GREY)[channels]
-    image: Image = pixels if code is None else cv2.cvtColor(pixels, code)  # type: ignore[assignment]
-    return image

@@ -51,8 +51,10 @@ def survey_source(path: str | Path, frame_base: int = 0, sha256: str | None = No
             require_frames(path, sha256)
         source = open_source(path, frame_base=frame_base)
         identity = source.identity()
-    except (FlowkitError, OSError) as error:
+    except FlowkitError as error:
         return Survey(None, None, "", str(error))
+    except OSError as error:
+        return Survey(None, None, "", f"{path} cannot be read ({error.strerror or error}); make it readable")
     try:
         return Survey(source, source.size(), identity, None)
     except FlowkitError as error:

@@ -3,6 +3,11 @@
 Seeking by frame number or by time gives wrong frames on files with a varying rate, B-frames or edit lists. Here every
 frame is known by its presentation time stamp (pts): opening a video lists the stamps, and reading one seeks to a
 keyframe at or before it, decodes on, and takes the picture that carries the stamp.
+
+A container seeks if it is one of those where that was seen to be exact, in every frame of files of many codecs: those
+that store each packet's place and stamp. It is not enough to look at what a seek has landed on. A program stream stores
+stamps for some pictures only, and a reader makes up the others from where it began: after a seek they name other
+pictures, by stamps that all look right.
 """
 
 from __future__ import annotations
@@ -13,11 +18,13 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import av
 import numpy as np
 from av.container import InputContainer
+from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
@@ -27,6 +34,7 @@ from flowkit.frames.video_index import Key, VideoIndex, decode, index_video, vid
 
 _NEAR = 16
 """A keyframe at most so many frames ahead is reached by decoding on; a farther one by seeking."""
+_BUILDING_ON_OTHERS = (PictureType.P, PictureType.B)
 _SAMPLE_BYTES = 1 << 16
 
 
@@ -51,9 +59,11 @@ class VideoSource:
         except (FrameError, av.FFmpegError, OSError) as error:
             raise FrameError(f"{self.path} cannot be read as a video: {_reason(error)}; re-encode it") from error
         self.first = frame_base
-        self.last = frame_base + self._index.frames - 1
-        self.fps = self._index.fps
-        self.decoder = f"pyav {av.__version__} ({self._index.codec})"
+        facts = self._index.facts
+        self.last = frame_base + self._index.frames + facts.missing - 1
+        self.fps, self.variable = facts.rate
+        self.pixel_aspect = facts.pixel_aspect
+        self.decoder = f"pyav {av.__version__} ({facts.codec})"
 
     def only(self, numbers: Iterable[int]) -> VideoSource:
         """See `FrameSource.only`."""
@@ -77,8 +87,16 @@ class VideoSource:
         return digest.hexdigest()
 
     def numbers(self) -> Sequence[int]:
-        """All frame numbers, ascending."""
-        return range(self.first, self.last + 1)
+        """The numbers of the frames that the file holds, ascending."""
+        return range(self.first, self.first + self._index.frames)
+
+    def seconds(self) -> NDArray[np.float64] | None:
+        """See `FrameSource.seconds`."""
+        stamps = self._index.stamps
+        if len(stamps) < self._index.frames:
+            return None
+        seconds: NDArray[np.float64] = (stamps - stamps[0]) * float(self._index.facts.tick_s)
+        return seconds
 
     def read(
         self, numbers: Iterable[int], *, colour: bool = False
@@ -98,7 +116,12 @@ class VideoSource:
     def _picture(self, pictures: _Pictures, number: int) -> av.VideoFrame:
         if not self.first <= number <= self.last:
             raise FrameError(f"its frames are {self.first} to {self.last}; correct the annotation or frame_base")
-        picture = pictures.get(number - self.first)
+        if (frame := number - self.first) >= (held := self._index.frames):
+            promised = held + self._index.facts.missing
+            raise FrameError(
+                f"the file promises at least {promised} frames and holds {held}: it was cut off; restore it"
+            )
+        picture = pictures.get(frame)
         if picture is None:
             raise FrameError("it, or a frame that it builds on, is damaged; restore or re-encode the file")
         return picture
@@ -122,6 +145,14 @@ class _Converter:
         return np.ascontiguousarray(np.rot90(image, picture.rotation // 90), dtype=np.uint8)
 
 
+class _NotFromHere(Exception):
+    """What the file lists as a keyframe is none: its picture is not shown, or builds on others.
+
+    H.264 can renew the picture a column at a time. The file lists where that begins; a decoder that starts there shows
+    pictures some frames later, and they are not whole.
+    """
+
+
 class _Pictures:
     """Pictures by frame index, asked for in ascending order: decodes on, or seeks where that is shorter."""
 
@@ -135,9 +166,6 @@ class _Pictures:
         key = self._index.key_at(frame)
         if self._run is None or self._index.keys[key].frame - self._head[0] > _NEAR:
             self._start(key)
-            while self._head[0] > frame and key > 0:  # some decoders show their first picture only after a while
-                key -= 1
-                self._start(key)
         while self._head[0] < frame:
             self._advance()
         return self._head[1] if self._head[0] == frame else None
@@ -149,8 +177,13 @@ class _Pictures:
 
     def _start(self, key: int) -> None:
         self.close()
-        self._run = _whole(self._path, self._index, self._index.keys[key])
-        self._advance()
+        while True:
+            self._run = _whole(self._path, self._index, self._index.keys[key])
+            try:
+                self._advance()
+                return
+            except _NotFromHere:
+                key -= 1
 
     def _advance(self) -> None:
         assert self._run is not None
@@ -183,17 +216,17 @@ def _whole(path: str, index: VideoIndex, key: Key) -> Generator[tuple[int, av.Vi
 
 def _decoded_from(path: str, index: VideoIndex, key: Key) -> Generator[tuple[int, av.VideoFrame | None]]:
     """All pictures from a keyframe on with their frame index; None in place of a refused packet's."""
-    with av.open(path) as container:
-        stream = video_stream(container)
-        packets: Iterator[av.Packet[av.VideoStream]] | None = container.demux(stream)
-        if key.pts is not None:
-            key, packets = _seek(container, stream, index, key)
-        if packets is None:
-            yield from _decoded_from(path, index, key)
-            return
-        counted = 0
-        position = index.position()
+    with ExitStack() as opened:
+        key, stream, packets = _open_at(opened, path, index, key)
+        begun, counted = key.pts is None, 0
+        position, beyond = index.position(), index.beyond()
         for pts, picture in decode(stream, packets):
+            if not begun and key.pts is not None and pts is not None and pts >= key.pts:
+                if picture is not None and (pts > key.pts or picture.pict_type in _BUILDING_ON_OTHERS):
+                    raise _NotFromHere
+                begun = picture is not None or pts == key.pts
+            if picture is not None and pts is not None and pts > beyond:
+                return  # all of the stretch has been shown, or will never be
             if position:
                 frame = -1 if pts is None else position.get(pts, -1)
             else:
@@ -202,22 +235,41 @@ def _decoded_from(path: str, index: VideoIndex, key: Key) -> Generator[tuple[int
                 yield frame, picture
 
 
+def _open_at(
+    opened: ExitStack, path: str, index: VideoIndex, key: Key
+) -> tuple[Key, av.VideoStream, Iterator[av.Packet[av.VideoStream]]]:
+    """The packets from a keyframe on, or from an earlier one where the container could only seek there.
+
+    Where it is not known to seek exactly, or has landed on neither, the file is read from its beginning and the packets
+    before the keyframe are passed over without being decoded. They are then those that were listed, whatever a seek
+    would have made of them.
+    """
+    if index.facts.seeks and key.pts is not None:
+        container = opened.enter_context(av.open(path))
+        stream = video_stream(container)
+        if (found := _seek(container, stream, index, key)) is not None:
+            return found[0], stream, found[1]
+    container = opened.enter_context(av.open(path))
+    stream = video_stream(container)
+    packets = (packet for packet in container.demux(stream) if packet.size)
+    return key, stream, itertools.islice(packets, key.rank, None)
+
+
 def _seek(
     container: InputContainer, stream: av.VideoStream, index: VideoIndex, key: Key
-) -> tuple[Key, Iterator[av.Packet[av.VideoStream]] | None]:
-    """The packets from a keyframe on, or from an earlier one where the container can only seek there.
-
-    Where it lands on neither: the file's beginning, and None, for the container has to be opened again.
-    """
+) -> tuple[Key, Iterator[av.Packet[av.VideoStream]]] | None:
+    """The packets from a keyframe on, or from an earlier one; None where a seek lands on neither."""
+    known = {key.pts: key for key in index.keys if key.pts is not None}
     for target in (key.pts, key.dts):  # a container lists one or the other
         if target is None:
             continue
         container.seek(target, stream=stream)
         packets = container.demux(stream)
         for packet in packets:
-            landed = next((known for known in index.keys if known.pts is not None and known.pts == packet.pts), None)
-            if landed is not None and landed.frame <= key.frame:
+            landed = None if packet.pts is None else known.get(packet.pts)
+            if landed is None or landed.bytes_ != packet.size:
+                continue
+            if landed.frame <= key.frame:
                 return landed, itertools.chain([packet], packets)
-            if landed is not None:
-                break
-    return index.keys[0], None
+            break
+    return None

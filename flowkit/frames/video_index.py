@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import NamedTuple
 
 import av
@@ -15,16 +17,17 @@ from av.container import InputContainer
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError
+from flowkit.frames.rate import Rate, rate_of_stamps
+from flowkit.frames.video_promise import TIMED, Held, frames_missing
 
 # Where the time stamps of the packets are those of the pictures, one each. Everything else is decoded once to be
 # listed: AVI stores no stamps, and a packet of the older codecs may hold no picture, or two.
 _STAMPED_FORMATS = {"mov", "matroska"}
 _STAMPED_CODECS = {"h264", "hevc", "av1", "vp9", "mjpeg", "prores", "ffv1"}
+_SEEKING_FORMATS = {"mov", "matroska", "avi"}
+"""Containers that list each packet, so that seeking is exact; see `flowkit.frames.video`."""
 _PROBE = 16
 """Pictures decoded on opening to see that the packets' stamps hold."""
-_KEYS_AHEAD, _BEHIND = 8, 16
-"""Keyframes and frames beside a stretch of the index, for decoders that show their first picture only after a while and
-for damaged frames at its end."""
 
 
 class Key(NamedTuple):
@@ -35,6 +38,24 @@ class Key(NamedTuple):
     pts: int | None
     """None: the file's beginning."""
     dts: int | None
+    bytes_: int
+    """Of its packet: a packet of other size with these stamps is another one."""
+
+
+@dataclass(frozen=True, slots=True)
+class VideoFacts:
+    """What is known of a video as a whole."""
+
+    codec: str
+    rate: Rate
+    tick_s: Fraction
+    """The unit of the stamps."""
+    pixel_aspect: Fraction | None
+    """Width of a pixel by its height; None where the file does not say."""
+    seeks: bool
+    """Whether its container seeks exactly."""
+    missing: int
+    """Frames that the file promises, and does not hold, at least."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,8 +74,7 @@ class VideoIndex:
     """For each frame, the last one in presentation order that is decoded no later; empty as `ranks`."""
     keys: list[Key]
     """Ascending; the first is the file's beginning."""
-    fps: float | None
-    codec: str
+    facts: VideoFacts
 
     @property
     def end(self) -> int:
@@ -64,6 +84,12 @@ class VideoIndex:
     def position(self) -> dict[int, int]:
         """Frame by pts, of the stretch."""
         return {int(pts): frame for frame, pts in enumerate(self.stamps, self.start)}
+
+    def beyond(self) -> float:
+        """The pts behind which nothing of the stretch is shown; infinite where there is none."""
+        if self.end == self.frames or np.any(np.diff(self.stamps) <= 0):
+            return math.inf
+        return float(self.stamps[-1])
 
     def rank_of(self, frame: int) -> int:
         return int(self.ranks[frame - self.start]) if len(self.ranks) else frame
@@ -76,18 +102,19 @@ class VideoIndex:
         return bisect_right(self.keys, frame, key=lambda key: key.frame) - 1
 
     def around(self, frames: Iterable[int]) -> VideoIndex:
-        """The stretch that decoding these frames takes: from a few keyframes ahead of the first one, since decoding
-        may have to start earlier, to where all that the last one builds on has been shown."""
+        """The stretch that decoding these frames takes: from the keyframe of the first one to where all that the last
+        one builds on has been shown. The file's beginning stays among its keys, for what cannot be decoded from there.
+        """
         wanted = [frame for frame in frames if self.start <= frame < self.end]
         if not wanted or not len(self.stamps):
             return self
         first, last = min(wanted), max(wanted)
-        keys = self.keys[max(self.key_at(first) - _KEYS_AHEAD, 0) : self.key_at(last) + 1]
+        keys = self.keys[self.key_at(first) : self.key_at(last) + 1]
+        start = keys[0].frame
         if keys[0] != self.keys[0]:
             keys = [self.keys[0], *keys]
-        start = max(keys[1].frame if len(keys) > 1 and keys[1].frame <= first else keys[0].frame, self.start)
-        horizon = max(self.horizon_of(frame) for frame in range(self.keys[self.key_at(first)].frame, last + 1))
-        chosen = slice(start - self.start, min(horizon + 1 + _BEHIND, self.end) - self.start)
+        horizon = int(self.horizon[start - self.start : last + 1 - self.start].max())
+        chosen = slice(start - self.start, horizon + 1 - self.start)
         return dataclasses.replace(
             self,
             start=start,
@@ -103,6 +130,7 @@ class _Packet(NamedTuple):
     dts: int | None
     key: bool
     discard: bool
+    bytes_: int
 
 
 def video_stream(container: InputContainer) -> av.VideoStream:
@@ -140,17 +168,57 @@ def index_video(path: str) -> VideoIndex:
     """
     with av.open(path) as container:
         stream = video_stream(container)
-        packets = [_Packet(p.pts, p.dts, p.is_keyframe, p.is_discard) for p in container.demux(stream) if p.size]
-        codec, fps = stream.codec_context.name, float(stream.average_rate) if stream.average_rate else None
-        stamped = codec in _STAMPED_CODECS and container.format.name.split(",")[0] in _STAMPED_FORMATS
-    keys = {packet.pts for packet in packets if packet.key and packet.pts is not None}
-    order = _order_of_packets(packets) if stamped else []
-    if order and _holds(path, order):
-        return _assemble(packets, order, keys, fps, codec)
-    shown, refused, shown_keys = _shown(path, None)
-    if not shown:
-        raise FrameError("no frame can be decoded")
-    return _assemble(packets, _order_of_pictures(packets, shown, refused), keys & shown_keys, fps, codec)
+        packets, end_s = _listed(container, stream)
+        codec, format_ = stream.codec_context.name, container.format.name.split(",")[0]
+        order: list[int] | range = (
+            _order_of_packets(packets) if codec in _STAMPED_CODECS and format_ in _STAMPED_FORMATS else []
+        )
+        keys = {packet.pts for packet in packets if packet.key and packet.pts is not None}
+        if not (isinstance(order, list) and order and _holds(path, order)):
+            shown, refused, shown_keys = _shown(path, None)
+            if not shown:
+                raise FrameError("no frame can be decoded")
+            order, keys = _order_of_pictures(packets, shown, refused), keys & shown_keys
+        return _assemble(packets, order, keys, _facts(container, stream, packets, order, end_s, path))
+
+
+def _listed(container: InputContainer, stream: av.VideoStream) -> tuple[list[_Packet], float]:
+    """The video's packets, and where the last one of any stream ends, in seconds."""
+    # A duration is that of the longest stream, often the sound, which is read where durations are compared only.
+    timed = container.format.name.split(",")[0] in TIMED
+    packets, end_s = [], 0.0
+    for packet in container.demux() if timed else container.demux(stream):
+        if timed and packet.pts is not None:
+            end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+        if packet.size and packet.stream_index == stream.index:
+            packets.append(_Packet(packet.pts, packet.dts, packet.is_keyframe, packet.is_discard, packet.size))
+    return packets, end_s
+
+
+def _facts(
+    container: InputContainer,
+    stream: av.VideoStream,
+    packets: list[_Packet],
+    order: list[int] | range,
+    end_s: float,
+    path: str,
+) -> VideoFacts:
+    tick_s = stream.time_base or Fraction(1)
+    stamps = np.zeros(0, np.int64) if isinstance(order, range) else np.array(order, np.int64)
+    steps = np.sort(np.diff(np.sort(stamps)))
+    middle, longest = (float(steps[len(steps) // 2] * tick_s), float(steps[-1] * tick_s)) if len(steps) else (0.0, 0.0)
+    if not len(steps) and stream.average_rate:
+        middle = longest = float(1 / stream.average_rate)
+        end_s = max(end_s, len(packets) * middle)
+    stated = [stream.average_rate, stream.base_rate]
+    return VideoFacts(
+        codec=stream.codec_context.name,
+        rate=rate_of_stamps(stamps, tick_s, stated),
+        tick_s=tick_s,
+        seeks=container.format.name.split(",")[0] in _SEEKING_FORMATS,
+        pixel_aspect=stream.sample_aspect_ratio or None,
+        missing=frames_missing(container, stream, Held(len(packets), end_s, middle, longest), path),
+    )
 
 
 def _order_of_packets(packets: list[_Packet]) -> list[int]:
@@ -210,13 +278,11 @@ def _order_of_pictures(packets: list[_Packet], shown: list[int | None], refused:
     return stamps
 
 
-def _assemble(
-    packets: list[_Packet], order: list[int] | range, keys: set[int], fps: float | None, codec: str
-) -> VideoIndex:
-    beginning = Key(0, 0, None, None)
+def _assemble(packets: list[_Packet], order: list[int] | range, keys: set[int], facts: VideoFacts) -> VideoIndex:
+    beginning = Key(0, 0, None, None, 0)
     nothing = np.zeros(0, np.int64)
     if isinstance(order, range):
-        return VideoIndex(len(order), 0, nothing, nothing, nothing, [beginning], fps, codec)
+        return VideoIndex(len(order), 0, nothing, nothing, nothing, [beginning], facts)
     position = {pts: frame for frame, pts in enumerate(order)}
     ranks, horizon = np.zeros((2, len(order)), np.int64)
     starts = [beginning]
@@ -228,5 +294,5 @@ def _assemble(
         latest = max(latest, frame)
         ranks[frame], horizon[frame] = rank, latest
         if packet.pts in keys and frame > 0:
-            starts.append(Key(frame, rank, packet.pts, packet.dts))
-    return VideoIndex(len(order), 0, np.array(order, np.int64), ranks, horizon, sorted(starts), fps, codec)
+            starts.append(Key(frame, rank, packet.pts, packet.dts, packet.bytes_))
+    return VideoIndex(len(order), 0, np.array(order, np.int64), ranks, horizon, sorted(starts), facts)

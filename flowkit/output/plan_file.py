@@ -46,6 +46,8 @@ SURVEY_SCHEMA = pa.schema(
         pa.field("height", pa.int32()),
         pa.field("width", pa.int32()),
         pa.field("fps", pa.float64()),
+        pa.field("rate", pa.string()),
+        pa.field("pixel_aspect", pa.string()),
         pa.field("decoder", pa.string()),
         pa.field("error", pa.string()),
     ]

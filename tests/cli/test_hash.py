@@ -1,6 +1,7 @@
 """The command hash writes what proves frames, and extract proves them."""
 
 import hashlib
+import os
 
 import pytest
 
@@ -68,3 +69,10 @@ def test_a_source_that_is_not_there_is_named(flowkit, tmp_path):
     assert code == 2
     assert stderr.startswith(f"flowkit: {clips[0].clip_id}: ")
     assert not (tmp_path / "hashed.csv").exists()
+
+
+def test_a_pipe_is_not_waited_for(flowkit, tmp_path):
+    os.mkfifo(tmp_path / "talk.mp4")
+    code, _, stderr = flowkit("hash", tmp_path / "talk.mp4", "-o", tmp_path / "m.csv")
+    assert code == 2
+    assert "is neither a folder of numbered frames nor a video; correct the source" in stderr

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import os
 import re
 import shutil
 import time
@@ -220,6 +221,13 @@ def test_unreadable_files_are_refused(tmp_path):
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no footer")
     for name in ("latin.csv", "torn.parquet", "absent.csv", "m.xlsx"):
         with pytest.raises(InputError, match=re.escape(name)):
+            read_manifest(tmp_path / name)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    for name in ("m.csv", "m.parquet"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(InputError, match="is no file, which a table has to be; copy it into one"):
             read_manifest(tmp_path / name)
 
 

@@ -123,3 +123,19 @@ def test_manifest_stands_for_its_rows_and_says_its_own_frame_base(tmp_path):
     assert clips_from(path) == read_manifest(path)
     with pytest.raises(InputError, match="frame_base=1"):
         clips_from(path, frame_base=1)
+
+
+def test_a_folder_that_cannot_be_searched_is_a_clip_that_fails(tmp_path, monkeypatch):
+    make_frames(tmp_path / "a")
+    make_frames(tmp_path / "b")
+    scandir = os.scandir
+
+    def refuse(path):
+        if Path(path).name == "b":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr("flowkit.datasets.sources.os.scandir", refuse)
+    assert [clip.clip_id for clip in clips_from(tmp_path)] == ["a", "b"]
+    with pytest.raises(InputError, match="cannot be read"):
+        clips_from(tmp_path / "b")

@@ -10,6 +10,7 @@ from flowkit.errors import InputError
 from flowkit.extraction.pairs import PairPlan, parse_plan, plan_pairs
 from flowkit.frames.survey import Survey, survey_source
 from flowkit.types import Clip, Pair
+from tests.videos import write_video
 
 UNREADABLE = Survey(None, None, "", "the source was asked, though the annotation suffices")
 
@@ -179,3 +180,82 @@ def test_a_source_that_cannot_be_opened_is_one_failed_pair():
     (pair,) = planned("lag:5", Clip(clip_id="bad", source="absent"))
     assert (pair.frame0, pair.frame1) == (None, None)
     assert "absent does not exist" in str(pair.error)
+
+
+# ---- far away, and many
+
+
+def test_an_offset_beyond_the_source_is_one_failed_pair(frames):
+    clip = Clip(clip_id="a", source=str(frames), onset=7, offset=999999999999999)
+    *inside, beyond = planned("lag:1", clip)
+    assert numbers(inside) == [(7, 8), (8, 9)]
+    assert beyond.error == "a: offset 999999999999999 is beyond the last frame 9; correct the annotation or the source"
+    *inside, beyond = planned("onset-all", clip)
+    assert numbers(inside) == [(7, 8), (7, 9)]
+    assert (beyond.frame0, beyond.frame1) == (7, 999999999999999)
+    assert "offset 999999999999999 is beyond the last frame 9" in str(beyond.error)
+
+
+def test_an_onset_before_the_source_is_one_failed_pair(frames):
+    clip = Clip(clip_id="a", source=str(frames), onset=-999999999999, offset=4)
+    before, *inside = planned("lag:1", clip)
+    assert (before.frame0, before.error) == (
+        -999999999999,
+        "a: onset -999999999999 is before the first frame 3; correct the annotation or the source",
+    )
+    assert numbers(inside) == [(3, 4)]
+    (before,) = planned("onset-all", clip)
+    assert "onset -999999999999 is before the first frame 3" in str(before.error)
+
+
+@pytest.mark.parametrize("plan", ["lag:1", "onset-all"])
+def test_an_annotation_wholly_beyond_the_source_is_one_failed_pair(frames, plan):
+    (pair,) = planned(plan, Clip(clip_id="a", source=str(frames), onset=20, offset=90))
+    assert "is beyond the last frame 9" in str(pair.error)
+
+
+def test_a_folder_with_a_huge_gap_is_planned_over_the_frames_that_exist(tmp_path):
+    for number in (0, 1, 2, 3_000_000, 3_000_001, 999_999_999_999_999):
+        assert cv2.imwrite(str(tmp_path / f"i{number}.png"), np.zeros((8, 8), np.uint8))
+    clip = Clip(clip_id="a", source=str(tmp_path))
+    assert numbers(planned("lag:1", clip)) == [(i, i + 1) for i in (0, 1, 2, 3_000_000, 3_000_001)]
+    onset = Clip(clip_id="a", source=str(tmp_path), onset=1)
+    assert numbers(planned("onset-all", onset)) == [(1, i) for i in (2, 3_000_000, 3_000_001, 999_999_999_999_999)]
+
+
+def test_a_source_that_cannot_be_opened_is_not_planned_without_end():
+    clip = Clip(clip_id="a", source="absent", onset=1, offset=999999999999999)
+    for plan in ("lag:1", "onset-all"):
+        (pair,) = planned(plan, clip, UNREADABLE)
+        assert "the source was asked" in str(pair.error)
+
+
+@pytest.mark.parametrize("plan", ["onset-apex", "onset-all", "lag:1"])
+def test_a_number_that_no_table_holds_is_one_failed_pair(frames, plan):
+    (pair,) = planned(plan, Clip(clip_id="a", source=str(frames), onset=3, apex=10**20, offset=9))
+    assert (pair.frame0, pair.frame1) == (None, None)
+    assert f"apex {10**20} is no frame number" in str(pair.error)
+
+
+# ---- seconds where the rate varies
+
+
+def test_lag_in_seconds_goes_by_the_time_stamps_where_the_rate_varies(tmp_path):
+    stamps = np.cumsum([0, *[40] * 5, *[20] * 6]).tolist()  # 25 fps to frame 5, then 50
+    path = write_video(tmp_path / "a.mp4", "libx264", {}, stamps, count=12)
+    clip = Clip(clip_id="a", source=str(path), frame_base=1)
+    pairs = numbers(planned("lag:0.08s", clip))
+    nearest = [(i, int(np.abs(np.array(stamps) - stamps[i] - 80).argmin())) for i in range(12)]
+    assert pairs == [(i + 1, j + 1) for i, j in nearest if stamps[i] + 80 <= stamps[-1]]
+    assert {j - i for i, j in pairs} == {2, 3, 4}
+    told = Clip(clip_id="a", source=str(path), frame_base=1, fps=25.0)  # what the manifest says comes first
+    assert {j - i for i, j in numbers(planned("lag:0.08s", told))} == {2}
+
+
+def test_lag_in_seconds_takes_the_later_of_two_and_the_next_at_least(tmp_path):
+    path = write_video(tmp_path / "a.mp4", "libx264", {}, [0, 40, 80, 160, 240, 260], count=6)
+    clip = Clip(clip_id="a", source=str(path))
+    assert numbers(planned("lag:0.04s", clip)) == [(0, 1), (1, 2), (2, 3), (3, 4)]  # a next frame would be at 300
+    assert numbers(planned("lag:0.001s", clip)) == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]
+    with pytest.raises(AssertionError):
+        numbers(planned("lag:9s", clip))

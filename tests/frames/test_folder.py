@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import pickle
+import struct
+import zlib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,6 +18,7 @@ from numpy.typing import NDArray
 
 from flowkit.errors import FrameError, InputError
 from flowkit.frames import FolderSource, FrameSource, is_video, open_source
+from flowkit.frames.survey import survey_source
 
 
 def read_all(source: FrameSource) -> dict[int, NDArray[np.generic] | FrameError]:
@@ -159,3 +164,116 @@ def test_sources_are_told_apart(tmp_path: Path) -> None:
     (tmp_path / "table.csv").write_text("x")
     with pytest.raises(InputError, match=r"table\.csv is neither a folder of numbered frames nor a video"):
         open_source(tmp_path / "table.csv")
+
+
+# ---- what is no frame, and what OpenCV would print
+
+
+def exif(number: int) -> bytes:
+    """An APP1 segment of a JPEG with an orientation, as cameras write it."""
+    tiff = b"MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, number, 0, 0)
+    return b"\xff\xe1" + struct.pack(">H", len(tiff) + 8) + b"Exif\0\0" + tiff
+
+
+def turned(data: bytes, number: int) -> bytes:
+    """A JPEG with that EXIF orientation."""
+    return data[:2] + exif(number) + data[2:]
+
+
+def chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+@pytest.mark.parametrize("first", [1, 6])
+def test_a_frame_of_another_exif_orientation_fails(tmp_path: Path, first: int) -> None:
+    data = write_frame(tmp_path, "0.jpg", 40).read_bytes()
+    for number, orientation in enumerate([first, first, 3, first]):
+        (tmp_path / f"{number}.jpg").write_bytes(turned(data, orientation))
+    (tmp_path / "4.jpg").write_bytes(data)  # without a word: upright
+    source = FolderSource(tmp_path)
+    assert failed(source) == ([2] if first == 1 else [2, 4])
+    assert f"frame 2 has the EXIF orientation 3, the first frame {first}" in str(read_all(source)[2])
+    assert failed(pickle.loads(pickle.dumps(source.only([2, 3])))) == [2]
+
+
+def test_exif_orientation_of_a_png_counts_too(tmp_path: Path) -> None:
+    data = write_frame(tmp_path, "0.png").read_bytes()
+    tiff = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, 8, 0, 0)
+    (tmp_path / "1.png").write_bytes(data[:33] + chunk(b"eXIf", tiff) + data[33:])
+    assert failed(FolderSource(tmp_path)) == [1]
+
+
+def test_a_clip_that_is_turned_as_a_whole_is_read(tmp_path: Path) -> None:
+    for name in ("0.jpg", "1.jpg"):
+        path = write_frame(tmp_path, name, 90)
+        path.write_bytes(turned(path.read_bytes(), 6))
+    assert failed(FolderSource(tmp_path)) == []
+    assert FolderSource(tmp_path).size() == (24, 32)  # not applied
+
+
+def test_damaged_exif_is_no_orientation(tmp_path: Path) -> None:
+    data = write_frame(tmp_path, "0.jpg", 40).read_bytes()
+    rng = np.random.default_rng(0)
+    for number in range(1, 40):
+        bad = bytearray(turned(data, 1))
+        bad[14 + int(rng.integers(20))] = int(rng.integers(256))
+        (tmp_path / f"{number}.jpg").write_bytes(bad)
+    for frame in read_all(FolderSource(tmp_path)).values():
+        assert not isinstance(frame, FrameError) or "EXIF orientation" in str(frame)
+
+
+def test_a_pipe_is_never_opened(tmp_path: Path) -> None:
+    write_frame(tmp_path, "1.png")
+    os.mkfifo(tmp_path / "2.png")
+    source = FolderSource(tmp_path)
+    assert list(source.numbers()) == [1]
+    write_frame(tmp_path, "3.png")
+    later = FolderSource(tmp_path)
+    (tmp_path / "3.png").unlink()
+    os.mkfifo(tmp_path / "3.png")
+    assert "no regular file" in str(read_all(later)[3])
+    os.mkfifo(tmp_path / "a.mp4")
+    with pytest.raises(InputError, match=r"a\.mp4 is no regular file"):
+        open_source(tmp_path / "a.mp4")
+
+
+def test_a_number_above_64_bits_is_refused(tmp_path: Path) -> None:
+    write_frame(tmp_path, f"i{10**17}.png")
+    assert FolderSource(tmp_path).last == 10**17
+    write_frame(tmp_path, f"i{2**63}.png")
+    with pytest.raises(InputError, match=f"the number in i{2**63}.png has more than 18 digits"):
+        FolderSource(tmp_path)
+
+
+def test_a_folder_that_cannot_be_listed_is_its_clips_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_frame(tmp_path, "1.png")
+
+    def refuse(path: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr("flowkit.frames.folder.os.scandir", refuse)
+    found = survey_source(tmp_path)
+    assert (found.source, found.error) == (None, f"{tmp_path} cannot be listed (Permission denied); make it readable")
+
+
+def test_damaged_images_print_nothing(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    picture = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    rng, number = np.random.default_rng(1), 0
+    for suffix in (".png", ".tif", ".bmp", ".jpg"):
+        data = cv2.imencode(suffix, picture)[1].tobytes()
+        for damage in range(40):
+            bad = bytearray(data)
+            if damage % 2:
+                del bad[int(rng.integers(len(bad))) :]
+            else:
+                bad[int(rng.integers(min(len(bad), 80) if damage % 4 else len(bad)))] ^= 0x5A
+            (tmp_path / f"{(number := number + 1)}{suffix}").write_bytes(bad)
+    profile = cv2.imencode(".png", picture)[1].tobytes()
+    odd = chunk(b"iCCP", b"x\0\0" + zlib.compress(b"no profile")) + chunk(b"gAMA", b"\0\0\0\0")
+    (tmp_path / "1000.png").write_bytes(profile[:33] + odd + profile[33:])
+    source = FolderSource(tmp_path)
+    frames = read_all(source)
+    assert sum(isinstance(frame, FrameError) for frame in frames.values()) > 60
+    assert not isinstance(frames[1000], FrameError)
+    assert capfd.readouterr() == ("", "")
+    assert cv2.utils.logging.getLogLevel() != cv2.utils.logging.LOG_LEVEL_SILENT

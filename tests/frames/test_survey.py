@@ -14,6 +14,7 @@ import pytest
 from flowkit.errors import FrameError
 from flowkit.frames import FolderSource, FrameSource, VideoSource, open_source
 from flowkit.frames.survey import survey, survey_source
+from flowkit.frames.video_index import decode
 from flowkit.types import Clip
 from tests.clips import frame_folder, texture, video
 from tests.videos import ENCODED, damage_packet, write_video
@@ -247,3 +248,21 @@ def test_a_stretch_of_a_stretch_reads_as_the_whole(videos, rng):
         narrower = source.only([*numbers, *rng.integers(60, size=3).tolist()]).only(numbers)
         for (_, frame), (_, same) in zip(source.read(numbers), narrower.read(numbers), strict=True):
             np.testing.assert_array_equal(same, frame)
+
+
+def test_a_stretch_that_ends_in_damage_is_not_read_to_the_end_of_the_file(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "whole.mp4", "mpeg4", {"g": "12"}, count=200)
+    source = VideoSource(damage_packet(path, tmp_path / "a.mp4", 40))
+    counts = []
+
+    def counted(*arguments):
+        for item in decode(*arguments):
+            counts.append(item[0])
+            yield item
+
+    monkeypatch.setattr("flowkit.frames.video.decode", counted)
+    for numbers in ([38, 40], [39, 40, 41, 46, 47]):
+        counts.clear()
+        frames = dict(source.only(numbers).read(numbers))
+        assert [isinstance(frame, FrameError) for frame in frames.values()] == [number >= 40 for number in numbers]
+        assert len(counts) < 20

@@ -263,13 +263,19 @@ def clip_path(name: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("name", "count"), [("pexels_expressions.mp4", 472), ("face_noface.mov", 169), ("no_face.mp4", 95)]
+    ("name", "count", "fps", "variable"),
+    [
+        ("pexels_expressions.mp4", 472, 24000 / 1001, False),
+        ("face_noface.mov", 169, 24.0, True),  # 94 intervals of 1/24 s, 72 of 1/30 s; the header says 26.4
+        ("no_face.mp4", 95, 24.0, False),  # the header says 23.67
+    ],
 )
-def test_real_clip_is_read_exactly(name: str, count: int) -> None:
+def test_real_clip_is_read_exactly(name: str, count: int, fps: float, variable: bool) -> None:
     path = clip_path(name)
     expected = decode_all(path)
     source = VideoSource(path)
-    assert len(expected) == len(source.numbers()) == count
+    assert len(expected) == len(source.numbers()) == source.last + 1 == count
+    assert (source.fps, source.variable) == (pytest.approx(fps, abs=1e-9), variable)
     for number, frame in source.read(source.numbers()):
         np.testing.assert_array_equal(frame, expected[number])
     for number in np.random.default_rng(0).integers(0, count, 20).tolist():
