@@ -146,7 +146,9 @@ def _typed_columns(table: Columns, folder: Path) -> dict[str, list[Any]]:
         if field.name not in table.cells:
             continue
         if pa.types.is_list(field.type):
-            columns[field.name] = [_several(cell) for cell in table.cells[field.name]]
+            cells = table.cells[field.name]
+            known = {cell: _several(cell) for cell in {cell for cell in cells if type(cell) is str}}
+            columns[field.name] = [known[cell] if type(cell) is str else _several(cell) for cell in cells]
         elif field.name in _CONVERT:
             columns[field.name] = table.convert(field.name, _CONVERT[field.name])
         else:

@@ -59,9 +59,14 @@ class Columns:
             InputError: as `texts`; and as `to` does, for the first row it refuses.
         """
         column = self.texts(name)
-        first = dict(zip(reversed(column), range(len(column) - 1, -1, -1), strict=True))
-        texts = sorted(((text, i) for text, i in first.items() if text is not None), key=lambda item: item[1])
-        known: dict[str | None, _Value | None] = {text: to(self.where(i), name, text) for text, i in texts}
+        known: dict[str | None, _Value | None]
+        try:
+            known = {text: to("", name, text) for text in {*column} if text is not None}
+        except InputError:
+            for i, text in enumerate(column):
+                if text is not None:
+                    to(self.where(i), name, text)
+            raise
         known[None] = None
         return [known[cell] for cell in column]
 
