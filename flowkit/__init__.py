@@ -12,15 +12,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from flowkit.errors import FlowkitError
-from flowkit.motion.cube import motion_cube
-from flowkit.motion.flow import tvl1_flow
-from flowkit.motion.strain import strain_magnitude, strain_tensor
 from flowkit.params import PRESETS, TVL1Params
 from flowkit.types import Clip
 
 if TYPE_CHECKING:
     from flowkit.datasets.manifest import read_manifest
     from flowkit.extraction.run import extract
+    from flowkit.motion.cube import motion_cube
+    from flowkit.motion.flow import tvl1_flow
+    from flowkit.motion.strain import strain_magnitude, strain_tensor
     from flowkit.output.shard import ShardSet, read
     from flowkit.output.verify import verify
     from flowkit.pictures.colours import flow_to_rgb
@@ -45,13 +45,18 @@ __all__ = [
     "verify",
 ]
 
-# Imported when first asked for: arrays in and arrays out need NumPy alone, not the packages for video and Parquet.
+# Imported when first asked for: arrays in and arrays out need NumPy alone, not the packages for video and Parquet, and
+# an extension that cannot be loaded (FLOWKIT_SIMD names a level that is not there) is an error that a command can tell.
 _LATER = {
     "ShardSet": "flowkit.output.shard",
     "extract": "flowkit.extraction.run",
     "flow_to_rgb": "flowkit.pictures.colours",
+    "motion_cube": "flowkit.motion.cube",
     "read": "flowkit.output.shard",
     "read_manifest": "flowkit.datasets.manifest",
+    "strain_magnitude": "flowkit.motion.strain",
+    "strain_tensor": "flowkit.motion.strain",
+    "tvl1_flow": "flowkit.motion.flow",
     "verify": "flowkit.output.verify",
 }
 

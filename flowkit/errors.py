@@ -6,6 +6,13 @@ Exit codes of the commands: 0 all done; 1 done, with failed pairs; 2 bad input, 
 
 from __future__ import annotations
 
+import io
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Protocol, runtime_checkable
+
 UNEXPECTED_EXIT_CODE = 70
 """EX_SOFTWARE of sysexits.h."""
 
@@ -32,3 +39,56 @@ class Interrupted(FlowkitError):
     """A run that stopped before its end; running the same command again continues it."""
 
     exit_code = 3
+
+
+def run_command(name: str, command: Callable[[list[str]], object]) -> int:
+    """Runs a command with the arguments of this process; whatever it cannot do is one line on stderr.
+
+    Args:
+        name: of the program, which begins the line of an error; with --debug the traceback comes before it.
+        command: gets the arguments, ["--help"] where there are none; what it returns is its exit code, or None for 0.
+
+    Returns:
+        The exit code.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a file's name may have bytes that are no text
+    arguments = sys.argv[1:]
+    try:
+        if "" in arguments:
+            empty = "an argument is empty (''), as a shell's variable that is not set; leave it out or fill it"
+            raise InputError(empty)
+        code = command(arguments or ["--help"])
+    except Exception as error:
+        if "--debug" in arguments:
+            traceback.print_exc()
+        text, code = _told(error)
+        print(f"{name}: {' '.join(text.splitlines())}", file=sys.stderr)
+    return (code if isinstance(code, int) else 0) if arguments else 2
+
+
+@runtime_checkable
+class _UsageError(Protocol):
+    """What the command line's parser raises: click's errors, of its own package or of the copy within typer."""
+
+    exit_code: int
+
+    def format_message(self) -> str: ...
+
+
+def _told(error: Exception) -> tuple[str, int]:
+    """The sentence and the exit code of an error."""
+    match error:
+        case FlowkitError():
+            return str(error), error.exit_code
+        case _UsageError():
+            context = getattr(error, "ctx", None)
+            path = f"; see {context.command_path} --help" if context else ""
+            return error.format_message().rstrip(".") + path, 2
+        case OSError(filename=path, strerror=str(reason)) if path is not None:
+            return f"{os.fsdecode(path)!r} cannot be used: {reason}; mend that, or give another path", 2
+        case ImportError() if str(error).startswith("SIMD level") and "FLOWKIT_SIMD" in os.environ:
+            return f"FLOWKIT_SIMD={os.environ['FLOWKIT_SIMD']}: {error}, or unset it", 2
+    what = f"unexpected {type(error).__name__}: {error}"
+    return f"{what}; run it again with --debug for the traceback, and report it", UNEXPECTED_EXIT_CODE

@@ -120,8 +120,15 @@ class TVL1Params:
         return dataclasses.asdict(self)
 
     def replace(self, **changes: Any) -> TVL1Params:
-        """A copy with some fields changed; an unknown name is an InputError that lists the known ones."""
+        """A copy with some fields changed; an unknown name is an InputError that lists the known ones.
+
+        "lambda" stands for `lambda_`, as on the command line, where the word is not Python's.
+        """
         known = {field.name for field in dataclasses.fields(self)}
+        if "lambda" in changes:
+            if "lambda_" in changes:
+                raise InputError(f"lambda={changes['lambda']!r} and lambda_={changes['lambda_']!r} are one parameter")
+            changes["lambda_"] = changes.pop("lambda")
         for name in changes:
             if name not in known:
                 raise InputError(f"{name!r} is no TV-L1 parameter; known are {', '.join(sorted(known))}")

@@ -38,6 +38,8 @@ class Clip:
     group: str | None = None
     defects: tuple[str, ...] = ()
     annotation_revision: str | None = None
+    frames_sha256: str | None = None
+    """What `flowkit.frames.digest.frames_sha256` has to give; None where the frames are not to be proved."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

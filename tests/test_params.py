@@ -110,3 +110,10 @@ def test_unknown_names_are_refused_with_the_known_ones():
 def test_a_dictionary_of_parameters_makes_the_same_parameters():
     for params in PRESETS.values():
         assert TVL1Params(**params.to_dict()) == params
+
+
+def test_lambda_has_both_names():
+    for name in ("lambda", "lambda_"):
+        assert resolve_params("micro", {name: 0.2}).lambda_ == 0.2
+    with pytest.raises(InputError, match=r"lambda=0.1 and lambda_=0.2 are one parameter"):
+        resolve_params("micro", {"lambda": 0.1, "lambda_": 0.2})

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flowkit.errors import FlowkitError, Interrupted
+from flowkit.errors import FlowkitError, Interrupted, run_command
 from trainer.types import DEVICES, MODELS, NORMALISATIONS, PRESETS, RunConfig, resolve_config
 
 if TYPE_CHECKING:
@@ -102,6 +102,9 @@ def _reported(debug: bool) -> Iterator[None]:
             raise
         typer.echo(f"flowkit-train: {error.name} is not installed; pip install 'flowkit-mer[train]'", err=True)
         raise typer.Exit(2) from None
+    except KeyboardInterrupt:
+        typer.echo("flowkit-train: stopped; run the same command again", err=True)
+        raise typer.Exit(Interrupted.exit_code) from None
     except FlowkitError as error:
         if debug:
             raise
@@ -162,8 +165,12 @@ class Progress:
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    app()
+    """Entry point of the console script: errors that no command tells are one line too."""
+    sys.exit(
+        run_command(
+            "flowkit-train", lambda arguments: app(args=arguments, prog_name="flowkit-train", standalone_mode=False)
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
 """The command line: `flowkit`, one file a command. Exit codes are in docs/cli.md and in `flowkit.errors`."""
 
+import sys
+
 from flowkit.cli.signals import stop_at_once
+from flowkit.errors import run_command
 
 __all__ = ["main"]
 
@@ -8,6 +11,13 @@ __all__ = ["main"]
 def main() -> None:
     """The entry point: runs the command line and turns errors into one line and an exit code."""
     stop_at_once()
-    from flowkit.cli.app import main as run
+    sys.exit(run_command("flowkit", _command))
 
-    run()
+
+def _command(arguments: list[str]) -> object:
+    # Imported here, so that what is wrong with the compiled extension is one line too.
+    from flowkit.cli.app import app
+
+    return app(
+        args=[argument for argument in arguments if argument != "--debug"], prog_name="flowkit", standalone_mode=False
+    )

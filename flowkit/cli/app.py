@@ -1,9 +1,7 @@
-"""The command `flowkit`: its commands, and how errors become one line and an exit code."""
+"""The command `flowkit`: its commands."""
 
 from __future__ import annotations
 
-import sys
-import traceback
 from typing import Annotated
 
 import typer
@@ -12,9 +10,9 @@ from flowkit.cli.bench import bench
 from flowkit.cli.demo import demo
 from flowkit.cli.doctor import doctor
 from flowkit.cli.extract import extract
+from flowkit.cli.hash import hash_frames
 from flowkit.cli.verify import verify
 from flowkit.cli.view import view
-from flowkit.errors import UNEXPECTED_EXIT_CODE, FlowkitError
 
 app = typer.Typer(
     name="flowkit",
@@ -49,21 +47,4 @@ def _flowkit(
 
 for command in (extract, verify, view, doctor, bench, demo):
     app.command()(command)
-
-
-def main() -> None:
-    """The entry point: runs the command line and turns errors into one line and an exit code."""
-    debug = "--debug" in sys.argv
-    try:
-        app(args=[argument for argument in sys.argv[1:] if argument != "--debug"])
-    except FlowkitError as error:
-        if debug:
-            traceback.print_exc()
-        typer.echo(f"flowkit: {error}", err=True)
-        sys.exit(error.exit_code)
-    except Exception as error:
-        if debug:
-            raise
-        what = f"{type(error).__name__}: {error}"
-        typer.echo(f"flowkit: unexpected {what}; run it again with --debug for the traceback, and report it", err=True)
-        sys.exit(UNEXPECTED_EXIT_CODE)
+app.command("hash")(hash_frames)

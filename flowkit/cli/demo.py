@@ -19,7 +19,7 @@ from flowkit.errors import InputError, OutputError
 from flowkit.extraction.run import extract
 from flowkit.output.files import put_text
 from flowkit.output.shard import read
-from flowkit.pictures.canvas import write_png
+from flowkit.pictures.canvas import write_picture
 from flowkit.pictures.pair import render
 from flowkit.pictures.truth import Result, contact_sheet, montage
 from flowkit.synthetic.dataset import make_dataset, truth_path
@@ -126,8 +126,8 @@ def _results(folder: Path, clips: Sequence[Clip]) -> list[Result]:
 
 def _draw(folder: Path, clips: Sequence[Clip], results: Sequence[Result]) -> list[tuple[str, str]]:
     """Writes all pictures; returns caption and relative path of those of single clips."""
-    write_png(folder / "pictures" / "subjects.png", contact_sheet(clips))
-    write_png(folder / "pictures" / "montage.png", montage(results, list(EMOTIONS)))
+    write_picture(folder / "pictures" / "subjects.png", contact_sheet(clips))
+    write_picture(folder / "pictures" / "montage.png", montage(results, list(EMOTIONS)))
     views: list[tuple[str, str]] = []
     for emotion in EMOTIONS:
         # Another person for each emotion.

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from flowkit.cli.options import chosen_device, parse_set
 from flowkit.cli.signals import stoppable
+from flowkit.errors import OutputError
 
 
 def extract(
@@ -85,11 +86,13 @@ def extract(
 
       flowkit extract manifest.csv -o out --size 224 --gpu
 
-    Exit codes: 0 all done, 1 done with failed pairs (listed in OUT/failures), 2 bad input, 3 stopped and resumable.
+    Exit codes: 0 all done, 1 done with failed pairs (listed in OUT/failures), 2 bad input, or not one pair could be
+    computed, 3 stopped and resumable.
     """
-    from flowkit.cli.progress import ProgressReport, last_line
+    from flowkit.cli.progress import ProgressReport, last_line, reason_lines
     from flowkit.extraction.run import extract as run
 
+    _note_unused(source)
     with stoppable(), ProgressReport(Console()) as report:
         summary = run(
             source,
@@ -111,5 +114,20 @@ def extract(
             accept_changes=accept_changes,
             report=report,
         )
+    for line in reason_lines(summary):
+        typer.echo(f"flowkit: {line}", err=True)
     typer.echo(last_line(summary))
+    if summary.failed and not summary.computed:
+        raise OutputError(
+            f"not one of {summary.planned} pairs could be computed; mend the clips, and run it with --retry-failed"
+        )
     raise typer.Exit(1 if summary.failed else 0)
+
+
+def _note_unused(source: Path) -> None:
+    """Says which columns of a manifest stand for nothing here."""
+    from flowkit.datasets import unused_columns
+    from flowkit.datasets.tables import TABLE_SUFFIXES
+
+    if source.suffix.lower() in TABLE_SUFFIXES and source.is_file() and (columns := unused_columns(source)):
+        typer.echo(f"flowkit: note: {source.name} has columns that are not used: {', '.join(columns)}", err=True)

@@ -51,6 +51,8 @@ def parse_set(texts: list[str]) -> dict[str, Any]:
             raise InputError(f"--set {text}: write it as KEY=VALUE, as in --set epsilon=0.001")
         if field is None:
             raise InputError(f"--set {text}: {name!r} is no TV-L1 parameter; known are {', '.join(sorted(fields))}")
+        if field.name in changes:
+            raise InputError(f"--set {text}: {name.strip()} is set twice; leave one out")
         changes[field.name] = _typed(text, str(field.type), value.strip())
     return changes
 

@@ -8,6 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from flowkit.extraction.disk import size_text
 from flowkit.extraction.run import Summary
 
 EVERY_SECONDS = 5.0
@@ -19,6 +20,7 @@ class ProgressReport:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._said = time.monotonic()
+        self._told_size = False
         self._bar: Progress | None = None
         self._task: TaskID | None = None
         if console.is_terminal:
@@ -39,11 +41,16 @@ class ProgressReport:
         done = state.computed + state.failed
         if self._bar is not None:
             if self._task is None:
+                self._bar.print(f"{state.planned} pairs, {size_text(state.bytes_to_write)} to write")
                 self._task = self._bar.add_task("", total=state.planned)
             self._bar.update(self._task, completed=done, description=_pace(state))
         elif time.monotonic() - self._said >= EVERY_SECONDS:
             self._said = time.monotonic()
-            self._console.print(f"{done} of {state.planned} pairs {_pace(state)}", highlight=False, soft_wrap=True)
+            size = "" if self._told_size else f", {size_text(state.bytes_to_write)} to write"
+            self._told_size = True
+            self._console.print(
+                f"{done} of {state.planned} pairs {_pace(state)}{size}", highlight=False, soft_wrap=True
+            )
 
 
 def last_line(state: Summary) -> str:
@@ -54,6 +61,14 @@ def last_line(state: Summary) -> str:
     where = f", see {state.out / 'failures'}" if state.failed else ""
     counts = f"{state.planned} pairs{earlier}: {state.computed} computed, {state.failed} failed"
     return f"{counts} {rate}{where} -> {state.out}"
+
+
+def reason_lines(state: Summary) -> list[str]:
+    """Why pairs have failed, the most frequent reasons first, with how many of each."""
+    lines = [f"{count} failed: {reason}" for reason, count in state.reasons]
+    if (told := sum(count for _, count in state.reasons)) and told < state.failed:
+        lines.append(f"{state.failed - told} failed for other reasons")
+    return lines
 
 
 def _pace(state: Summary) -> str:

@@ -6,7 +6,8 @@ import csv
 import dataclasses
 import math
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flowkit.datasets.emotions import EMOTION3, emotion3_of
-from flowkit.datasets.tables import TABLE_SUFFIXES, cell_text, read_rows, whole_number
+from flowkit.datasets.spelling import unknown_columns
+from flowkit.datasets.tables import (
+    TABLE_SUFFIXES,
+    Columns,
+    cell_text,
+    column_names,
+    read_columns,
+    whole_number,
+)
 from flowkit.errors import InputError, OutputError
 from flowkit.output.files import write_whole
 from flowkit.types import Clip, fingerprint
@@ -37,12 +46,13 @@ SCHEMA = pa.schema(
         ("group", pa.string()),
         ("defects", pa.list_(pa.string())),
         ("annotation_revision", pa.string()),
+        ("frames_sha256", pa.string()),
     ]
 )
 """Columns of a manifest: the fields of `Clip`, in its order."""
 
 
-def read_manifest(path: Path) -> list[Clip]:
+def read_manifest(path: str | Path) -> list[Clip]:
     """The clips of a .parquet or .csv manifest, in its order.
 
     Every cell is stripped and an empty one is null. Columns clip_id and source are required, those of `SCHEMA` are
@@ -54,26 +64,33 @@ def read_manifest(path: Path) -> list[Clip]:
     fail later, one by one, as do the pairs of a clip whose source is missing.
 
     Raises:
-        InputError: with the line, clip and value, for a cell that cannot be used, a clip_id that occurs twice, or
-            sources none of which exists.
+        InputError: with the line, clip and value, for a cell that cannot be used, a column whose name is nearly that
+            of one of `SCHEMA` that is not there, a clip_id that occurs twice, or sources none of which exists.
     """
     path = Path(path)
     folder = absolute_path(path.parent)
-    clips: dict[str, Clip] = {}
-    for where, row in read_rows(path, required=("clip_id", "source")):
-        clip = _clip(where, row, folder)
-        if clip.clip_id in clips:
-            raise InputError(f"{where}: clip_id {clip.clip_id!r} occurs a second time; give each clip its own")
-        clips[clip.clip_id] = clip
-    if not clips:
+    table = read_columns(path, required=("clip_id", "source"), used=SCHEMA.names)
+    count = len(table.rows)
+    if not count:
         raise InputError(f"{path} has no clips; give it a row for each")
-    if not any(Path(clip.source).exists() for clip in clips.values()):
-        first = next(iter(clips.values())).source
+    columns = _typed_columns(table, folder)
+    if len({*columns["clip_id"]}) < count:
+        seen: set[str] = set()
+        for i, clip_id in enumerate(columns["clip_id"]):
+            if clip_id in seen:
+                raise InputError(f"{table.where(i)}: clip_id {clip_id!r} occurs a second time; give each clip its own")
+            seen.add(clip_id)
+    if not any(map(os.path.exists, columns["source"])):
         raise InputError(
-            f"{path}: none of its {len(clips)} sources exists (the first would be {first!r}); "
+            f"{path}: none of its {count} sources exists (the first would be {columns['source'][0]!r}); "
             f"relative ones are looked for in {str(folder)!r}, so move the manifest there or correct its column source"
         )
-    return list(clips.values())
+    return [Clip(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
+
+
+def unused_columns(path: str | Path) -> list[str]:
+    """The columns of a manifest that `read_manifest` ignores, quoted, with the used one that each is most like."""
+    return unknown_columns(column_names(Path(path)), SCHEMA.names)
 
 
 def write_manifest(clips: Sequence[Clip], path: Path) -> None:
@@ -107,34 +124,53 @@ def manifest_fingerprint(clips: Sequence[Clip]) -> str:
     """
     if not clips:
         return fingerprint([])
-    sources = [absolute_path(clip.source) for clip in clips]
+    sources = [os.path.abspath(clip.source) for clip in clips]  # noqa: PTH100 (resolve follows links)
     root = Path(os.path.commonpath(sources)).parent
-    names = [source.relative_to(root).as_posix() for source in sources]
-    return fingerprint([dataclasses.asdict(clip) | {"source": name} for clip, name in zip(clips, names, strict=True)])
+    start = len(str(root).rstrip("/")) + 1
+    return fingerprint(
+        [
+            {name: getattr(clip, name) for name in _FINGERPRINTED} | {"source": source[start:]}
+            for clip, source in zip(clips, sources, strict=True)
+        ]
+    )
 
 
-def _clip(where: str, row: dict[str, Any], folder: Path) -> Clip:
-    values: dict[str, Any] = {}
+_FINGERPRINTED = [name for name in SCHEMA.names if name != "frames_sha256"]
+"""Fields that say what is asked for; the checksum only proves the frames, whose identity is in the survey."""
+
+
+def _typed_columns(table: Columns, folder: Path) -> dict[str, list[Any]]:
+    """The values of the clips' fields, whole columns at a time, by name; fields that keep their default are absent."""
+    columns: dict[str, list[Any]] = {}
     for field in SCHEMA:
-        cell = row.get(field.name)
+        if field.name not in table.cells:
+            continue
         if pa.types.is_list(field.type):
-            parts = cell.split(";") if isinstance(cell, str) else cell or ()
-            values[field.name] = tuple(text for part in parts if (text := cell_text(part)) is not None)
-        elif isinstance(cell, list):
-            raise InputError(f"{where}: {field.name}={cell!r} is a list; give one value")
-        elif cell is not None and pa.types.is_integer(field.type):
-            values[field.name] = whole_number(where, field.name, cell)
-        elif cell is not None and pa.types.is_floating(field.type):
-            values[field.name] = _rate(where, field.name, cell)
-        elif cell is not None:
-            values[field.name] = cell
-    if values.get("frame_base", 0) < 0:
-        raise InputError(f"{where}: frame_base={values['frame_base']} must be 0 or above")
-    if "emotion3" not in row:
-        values["emotion3"] = emotion3_of(values.get("emotion"))
-    if values.get("emotion3") not in (None, *EMOTION3):
-        raise InputError(f"{where}: emotion3={values['emotion3']!r} must be empty or one of {', '.join(EMOTION3)}")
-    return Clip(**values | {"source": str(absolute_path(folder / values["source"]))})
+            cells = table.cells[field.name]
+            known = {cell: _several(cell) for cell in {cell for cell in cells if type(cell) is str}}
+            columns[field.name] = [known[cell] if type(cell) is str else _several(cell) for cell in cells]
+        elif field.name in _CONVERT:
+            columns[field.name] = table.convert(field.name, _CONVERT[field.name])
+        else:
+            columns[field.name] = table.texts(field.name)
+    if "frame_base" in columns:
+        columns["frame_base"] = [base or 0 for base in columns["frame_base"]]
+    if "emotion" in columns and "emotion3" not in columns:
+        classes = {emotion: emotion3_of(emotion) for emotion in {*columns["emotion"]}}
+        columns["emotion3"] = [classes[emotion] for emotion in columns["emotion"]]
+    for i, source in enumerate(columns["source"]):
+        if "\0" in source:
+            raise InputError(
+                f"{table.where(i)}: source={source!r} has a NUL character, which no path has; leave it out"
+            )
+    root = str(folder)
+    columns["source"] = [os.path.normpath(os.path.join(root, source)) for source in columns["source"]]  # noqa: PTH118
+    return columns
+
+
+def _several(cell: str | list[Any] | None) -> tuple[str, ...]:
+    parts = cell.split(";") if isinstance(cell, str) else cell or ()
+    return tuple(text for part in parts if (text := cell_text(part)) is not None)
 
 
 def _rate(where: str, column: str, text: str) -> float:
@@ -145,6 +181,39 @@ def _rate(where: str, column: str, text: str) -> float:
     if not 0 < value < math.inf:
         raise InputError(f"{where}: {column}={text!r} must be a number above 0; leave the cell empty if unknown")
     return value
+
+
+def _frame_base(where: str, column: str, text: str) -> int:
+    value = whole_number(where, column, text)
+    if value < 0:
+        raise InputError(f"{where}: frame_base={value} must be 0 or above")
+    return value
+
+
+def _emotion3(where: str, column: str, text: str) -> str:
+    if text not in EMOTION3:
+        raise InputError(f"{where}: emotion3={text!r} must be empty or one of {', '.join(EMOTION3)}")
+    return text
+
+
+def _sha256(where: str, column: str, text: str) -> str:
+    if not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise InputError(
+            f"{where}: {column}={text[:80]!r} is no SHA-256 of 64 hex digits; flowkit hash writes the column"
+        )
+    return text.lower()
+
+
+_CONVERT: dict[str, Callable[[str, str, str], Any]] = {
+    "fps": _rate,
+    "frame_base": _frame_base,
+    "onset": whole_number,
+    "apex": whole_number,
+    "offset": whole_number,
+    "emotion3": _emotion3,
+    "frames_sha256": _sha256,
+}
+"""How a cell becomes its field's value; the other columns are text."""
 
 
 def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from flowkit.datasets.manifest import absolute_path, read_manifest
-from flowkit.datasets.tables import TABLE_SUFFIXES
+from flowkit.datasets.tables import TABLE_SUFFIXES, require_clip_id
 from flowkit.errors import InputError
-from flowkit.frames import is_video
+from flowkit.frames import VIDEO_SUFFIXES, is_video
 from flowkit.frames.folder import IMAGE_SUFFIXES
 from flowkit.types import Clip
 
@@ -19,24 +19,37 @@ def clips_from(source: Path, *, frame_base: int | None = None) -> list[Clip]:
     """The clips that a user's SOURCE stands for.
 
     - a manifest: its rows;
-    - a video: one clip, named by the file without its suffix;
+    - a video: one clip, named by the file, suffix included, as it would be in a folder;
     - a folder that directly holds images with a number in their names: one clip, named by the folder, and not
       searched further;
     - any other folder: one clip for each video and each folder of frames below it, in natural order, named by its
       path in there (a video's with its suffix, so that a.mp4 and a.mov stay apart). Hidden entries are skipped.
 
     Args:
-        frame_base: number of a video's first frame, 0 unless given. A manifest says its own.
+        frame_base: number of a video's first frame, 0 unless given. A manifest says its own, and so do the frames of a
+            folder.
 
     Raises:
-        InputError: where there is nothing of the kind, or a folder mixes numbered images and videos.
+        InputError: where there is nothing of the kind or it cannot be read, a folder mixes numbered images and videos,
+            a name cannot be a clip_id, or there is no video for `frame_base`.
     """
     source = absolute_path(source)
+    try:
+        clips = _clips_from(source, frame_base)
+    except OSError as error:
+        raise InputError(f"{str(source)!r} cannot be read: {error.strerror or error}") from error
+    for clip in clips:
+        require_clip_id(str(source), clip.clip_id)
+    return clips
+
+
+def _clips_from(source: Path, frame_base: int | None) -> list[Clip]:
+    if "\0" in str(source):
+        raise InputError(f"{str(source)!r} has a NUL character, which no path has; leave it out")
+    if frame_base is not None and frame_base < 0:
+        raise InputError(f"frame_base={frame_base} must be 0 or above")
     if source.is_dir():
-        try:
-            found = list(_sources_below(source))
-        except OSError as error:
-            raise InputError(f"{str(source)!r} cannot be searched: {error}") from error
+        found = list(_sources_below(source))
         if not found:
             raise InputError(f"{str(source)!r} holds neither videos nor numbered images ({', '.join(IMAGE_SUFFIXES)})")
         names = [item.relative_to(source).as_posix() if item != source else source.name for item in found]
@@ -47,9 +60,16 @@ def clips_from(source: Path, *, frame_base: int | None = None) -> list[Clip]:
     elif not source.exists():
         raise InputError(f"{str(source)!r} does not exist; give a manifest, a video or a folder")
     elif is_video(source):
-        found, names = [source], [source.stem]
+        found, names = [source], [source.name]
     else:
-        raise InputError(f"{str(source)!r} is no manifest (.parquet, .csv), no video and no folder")
+        raise InputError(
+            f"{str(source)!r} is no manifest (.parquet, .csv), no video ({', '.join(VIDEO_SUFFIXES)}) and no folder; "
+            "give one, or rename it"
+        )
+    if frame_base is not None and all(item.is_dir() for item in found):
+        raise InputError(
+            f"frame_base={frame_base}: {source.name} has no video, and frames carry their own numbers; leave it out"
+        )
     return [
         Clip(clip_id=name, source=str(item), frame_base=0 if item.is_dir() else frame_base or 0)
         for name, item in zip(names, found, strict=True)

@@ -2,52 +2,147 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from flowkit.datasets.spelling import require_spelling
 from flowkit.errors import InputError
 
 TABLE_SUFFIXES = (".parquet", ".csv")
+SEPARATORS = (",", ";", "\t")
+MOST_ID_CHARACTERS = 1000
+"""A longer clip_id is no name but a slip, such as a quote that swallowed a part of the table."""
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,15}(\.0*)?")
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_Value = TypeVar("_Value")
 
 
-def read_rows(path: Path, required: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The rows of a .csv or .parquet table of clips, each with its place for an error ("m.csv line 7, clip 'a'").
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """The wanted columns of a table of clips. Cells are stripped texts, or None where empty; Parquet's lists stay."""
 
-    Cells are stripped texts, or None where empty; lists of a Parquet file stay lists. In the required columns, which
-    include clip_id, there are only texts.
+    path: Path
+    cells: dict[str, list[Any]]
+    row: str
+    """What a row is called: a line (CSV) or a row (Parquet)."""
+    rows: Sequence[int]
+    """Of each row its number: in CSV the line where it ends, in Parquet counted from 1."""
+
+    def where(self, i: int) -> str:
+        """The place of the i-th row, for an error: "m.csv line 7, clip 'a'"."""
+        clip_id = self.cells["clip_id"][i]
+        return f"{self.path} {self.row} {self.rows[i]}" + (f", clip {clip_id!r}" if clip_id else "")
+
+    def texts(self, name: str) -> list[str | None]:
+        """A column's texts; an InputError for a list, where one value is needed."""
+        column = self.cells[name]
+        for i, cell in enumerate(column):
+            if type(cell) is list:
+                raise InputError(f"{self.where(i)}: {name}={cell!r} is a list; give one value")
+        return column
+
+    def convert(self, name: str, to: Callable[[str, str, str], _Value]) -> list[_Value | None]:
+        """A column's values by `to(where, name, cell)`, asked once for each different text; None stays None.
+
+        Raises:
+            InputError: as `texts`; and as `to` does, for the first row it refuses.
+        """
+        column = self.texts(name)
+        known: dict[str | None, _Value | None]
+        try:
+            known = {text: to("", name, text) for text in {*column} if text is not None}
+        except InputError:
+            for i, text in enumerate(column):
+                if text is not None:
+                    to(self.where(i), name, text)
+            raise
+        known[None] = None
+        return [known[cell] for cell in column]
+
+
+def read_columns(path: Path, required: Iterable[str], used: Iterable[str]) -> Columns:
+    """Those columns of a .csv or .parquet table of clips that are among `used`.
+
+    A CSV is UTF-8, or UTF-16 with its mark; its cells are separated by commas, semicolons or tabs. In the required
+    columns, which include clip_id, there are only texts.
 
     Raises:
-        InputError: for an unreadable file, a required column or cell that is missing, or a CSV row with too few or
-            too many cells.
+        InputError: for an unreadable file, a required column or cell that is missing, a misspelt column, a clip_id
+            that is no line of text, or a CSV row with too few or too many cells.
     """
     suffix = path.suffix.lower()
     if suffix not in TABLE_SUFFIXES:
         raise InputError(f"{str(path)!r}: a table's name must end in {' or '.join(TABLE_SUFFIXES)}")
+    required, used = tuple(required), tuple(used)
     try:
-        columns, rows = _read_csv(path) if suffix == ".csv" else _read_parquet(path)
+        if path.exists() and not path.is_file():
+            raise InputError(f"{str(path)!r} is no file, which a table has to be; copy it into one")
+        names, cells, rows = (_read_csv if suffix == ".csv" else _read_parquet)(path, required, used)
+    except InputError:
+        raise
     except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
         raise InputError(f"{str(path)!r} cannot be read as {suffix[1:]}: {error}") from error
     for name in required:
-        if name not in columns:
-            raise InputError(f"{path} has no column {name!r}; its columns are {', '.join(columns) or 'none'}")
-    for place, row in rows:
-        where = f"{path} {place}" + (f", clip {row['clip_id']!r}" if row["clip_id"] else "")
-        for name in required:
-            if not isinstance(row[name], str):
-                raise InputError(f"{where}: {name} is {row[name] or 'empty'}; give one value for each clip")
-        yield where, row
+        if name not in names:
+            raise InputError(f"{path} has no column {name!r}; its columns are {', '.join(names) or 'none'}")
+    table = Columns(path, cells, "line" if suffix == ".csv" else "row", rows)
+    for name in required:
+        for i, cell in enumerate(cells[name]):
+            if type(cell) is not str:
+                raise InputError(f"{table.where(i)}: {name} is {cell or 'empty'}; give one value for each clip")
+    for i, clip_id in enumerate(cells["clip_id"]):
+        if not clip_id.isprintable() or len(clip_id) > MOST_ID_CHARACTERS:
+            require_clip_id(f"{path} {table.row} {rows[i]}", clip_id)
+    return table
+
+
+def read_rows(path: Path, required: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The rows of a small table of clips in its required columns, each with its place; raises as `read_columns`."""
+    required = tuple(required)
+    table = read_columns(path, required, required)
+    for i, row in enumerate(zip(*(table.cells[name] for name in required), strict=True)):
+        yield table.where(i), dict(zip(required, row, strict=True))
+
+
+def column_names(path: Path) -> list[str]:
+    """The names of a table's columns; raises as `read_columns` for a file that cannot be read."""
+    try:
+        if path.suffix.lower() == ".csv":
+            text = _text(path)
+            return [
+                name.strip()
+                for name in next(csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text, ())), [])
+            ]
+        names: list[str] = pq.read_schema(path).names
+    except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
+        raise InputError(f"{str(path)!r} cannot be read as {path.suffix[1:]}: {error}") from error
+    return names
+
+
+def require_clip_id(where: str, clip_id: str) -> None:
+    """Raises InputError for a clip_id with control characters, or one that is absurdly long."""
+    if odd := _CONTROL.search(clip_id):
+        raise InputError(f"{where}: clip_id {clip_id[:40]!r} has the character U+{ord(odd[0]):04X}; leave it out")
+    if len(clip_id) > MOST_ID_CHARACTERS:
+        raise InputError(
+            f"{where}: clip_id {clip_id[:40]!r}... has {len(clip_id)} characters; give at most {MOST_ID_CHARACTERS}"
+        )
 
 
 def whole_number(where: str, column: str, text: str) -> int:
     """The integer that "46" or "46.0" stands for; an InputError for anything else."""
-    if not re.fullmatch(r"[+-]?[0-9]{1,15}(\.0*)?", text):
+    if not _WHOLE.fullmatch(text):
         raise InputError(f"{where}: {column}={text!r} is not a whole number; leave the cell empty where there is none")
     return int(text.split(".")[0])
 
@@ -59,33 +154,76 @@ def cell_text(cell: Any) -> str | None:
     return str(cell).strip() or None
 
 
-_Rows = tuple[list[str], list[tuple[str, dict[str, Any]]]]
+_Read = tuple[list[str], dict[str, list[Any]], Sequence[int]]
+"""All names, the cells of the columns that are used, and the rows' numbers."""
 
 
-def _read_csv(path: Path) -> _Rows:
-    # utf-8-sig: spreadsheets put a byte order mark in front.
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        lines = csv.reader(file, strict=True)
-        columns = [name.strip() for name in next(lines, [])]
-        for name in columns:
-            if name and columns.count(name) > 1:
-                raise ValueError(f"column {name!r} occurs twice")
-        rows = []
+def _read_csv(path: Path, required: tuple[str, ...], used: tuple[str, ...]) -> _Read:
+    text = _text(path)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text, required), strict=True)
+    rows: list[list[str]] = []
+    numbers: list[int] = []
+    end = 0
+    try:
+        names = [name.strip() for name in next(lines, [])]
+        _require_names(path, names, required, used)
+        end = lines.line_num
         for cells in lines:
-            if not any(cell.strip() for cell in cells):
+            end = lines.line_num
+            if not any(map(str.strip, cells)):
                 continue
-            if len(cells) != len(columns):
-                raise ValueError(f"line {lines.line_num} has {len(cells)} cells, its header {len(columns)}")
-            row = dict(zip(columns, map(cell_text, cells), strict=True))
-            rows.append((f"line {lines.line_num}", row))
-    return columns, rows
+            if len(cells) != len(names):
+                raise ValueError(f"line {end} has {len(cells)} cells, its header {len(names)}")
+            rows.append(cells)
+            numbers.append(end)
+    except csv.Error as error:
+        raise InputError(
+            f"{str(path)!r} line {end + 1}: a quote is not closed, or stands within a cell ({error}); close it, or "
+            "double it where it belongs to the text"
+        ) from error
+    columns = zip(*rows, strict=True) if rows else ((),) * len(names)
+    kept = {name: column for name, column in zip(names, columns, strict=True) if name in used}
+    return names, {name: [cell.strip() or None for cell in column] for name, column in kept.items()}, numbers
 
 
-def _read_parquet(path: Path) -> _Rows:
+def _text(path: Path) -> str:
+    """A CSV's text: UTF-8 with or without a byte order mark, as spreadsheets write it, or UTF-16 with one."""
+    data = path.read_bytes()
+    utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = data.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ValueError(f"line {line} is not UTF-8 ({error.reason}); save it as CSV in UTF-8") from error
+    if "\0" in text:
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise ValueError(f"line {line} has a NUL character; save it as CSV in UTF-8")
+    return text
+
+
+def _separator(text: str, required: tuple[str, ...]) -> str:
+    """What separates the cells: that under which the header has the required columns, else the most cells."""
+    header = text.split("\n", 1)[0]
+    found = {mark: [cell.strip() for cell in next(csv.reader([header], delimiter=mark), [])] for mark in SEPARATORS}
+    return max(SEPARATORS, key=lambda mark: (len({*required} & {*found[mark]}), len(found[mark])))
+
+
+def _read_parquet(path: Path, required: tuple[str, ...], used: tuple[str, ...]) -> _Read:
     with pq.ParquetFile(path) as file:
-        table = file.read()
-    rows = []
-    for number, cells in enumerate(table.to_pylist(), start=1):
-        row = {name: cell if isinstance(cell, list) else cell_text(cell) for name, cell in cells.items()}
-        rows.append((f"row {number}", row))
-    return table.column_names, rows
+        names = file.schema_arrow.names
+        _require_names(path, names, required, used)
+        table = file.read(columns=[name for name in names if name in used])
+    return names, {name: _cells(table[name]) for name in table.column_names}, range(1, table.num_rows + 1)
+
+
+def _cells(column: pa.ChunkedArray) -> list[Any]:
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        return [cell and (cell.strip() or None) for cell in column.to_pylist()]
+    return [cell if isinstance(cell, list) else cell_text(cell) for cell in column.to_pylist()]
+
+
+def _require_names(path: Path, names: list[str], required: tuple[str, ...], used: tuple[str, ...]) -> None:
+    for name in names:
+        if name and names.count(name) > 1:
+            raise ValueError(f"column {name!r} occurs twice")
+    require_spelling(path, names, dict.fromkeys((*required, *used)))

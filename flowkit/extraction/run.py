@@ -13,6 +13,7 @@ from typing import Any
 
 from flowkit.datasets import clips_from
 from flowkit.errors import Interrupted
+from flowkit.extraction.disk import bytes_to_write, require_room
 from flowkit.extraction.engines import open_engine
 from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.part import Job
@@ -45,6 +46,8 @@ class Summary:
     """Since this run has begun to compute."""
     parts: int
     parts_done: int
+    bytes_to_write: int = 0
+    """While it runs: about how many there were to write when it began."""
     reasons: tuple[tuple[str, int], ...] = ()
     """At the end: why pairs have failed, without the clip's id, and how many pairs; the most frequent first."""
 
@@ -102,14 +105,14 @@ def extract(
     Raises:
         InputError: for arguments that cannot be used.
         OutputError: if OUT is something else, or was made with other parameters, or from other clips or frames.
-        Interrupted: on Ctrl-C, a full disk or lost workers; the same call continues where this one stopped.
+        Interrupted: on Ctrl-C, a disk that is or would be full, or lost workers; the same call continues.
     """
     out = Path(out).absolute()
     try:
         with _no_collection():
             clips = clips_from(Path(source), frame_base=frame_base) if isinstance(source, str | Path) else list(source)
         request = ExtractRequest.parse(
-            pairs=pairs or default_pairs(clips),
+            pairs=default_pairs(clips) if pairs is None else pairs,
             preset=preset,
             params=params,
             size=size,
@@ -129,6 +132,10 @@ def extract(
                 settle_plan(out, parts, surveys, metadata, accept_changes=accept_changes, retry_failed=retry_failed)
             commits = finished(out)
             remove_superseded(out, commits.values(), alone)
+            needed = bytes_to_write(out, parts, request)
+            require_room(out, needed)
+            if report:
+                report = _with_size(report, needed)
             return _run(parts, commits, Job(out, request, metadata), chosen, retry_failed, report)
     except KeyboardInterrupt:
         raise Interrupted(f"{out} is not finished; run the same command again to continue") from None
@@ -149,6 +156,10 @@ def _no_collection() -> Iterator[None]:
     finally:
         if collects:
             gc.enable()
+
+
+def _with_size(report: Report, bytes_to_write: int) -> Report:
+    return lambda state: report(dataclasses.replace(state, bytes_to_write=bytes_to_write))
 
 
 def default_pairs(clips: Sequence[Clip]) -> str:

@@ -85,6 +85,10 @@ class FolderSource:
         """The numbers that have a file, ascending."""
         return self._numbers
 
+    def path(self, number: int) -> Path:
+        """The file of a frame that is there."""
+        return self.folder / self._names[number]
+
     def seconds(self) -> None:
         """See `FrameSource.seconds`: a folder does not say."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from flowkit.errors import FlowkitError, FrameError
 from flowkit.frames import FrameSource, open_source
+from flowkit.frames.digest import require_frames
 from flowkit.types import Clip
 
 
@@ -33,26 +34,37 @@ class Survey:
 
 def survey(clips: Iterable[Clip]) -> dict[str, Survey]:
     """The survey of each clip by clip_id; clips of one source share one. Trouble with a source is in its survey."""
-    known: dict[tuple[str, int], Survey] = {}
+    known: dict[tuple[str, int, str | None], Survey] = {}
     found: dict[str, Survey] = {}
     for clip in clips:
-        key = (clip.source, clip.frame_base)
+        key = (clip.source, clip.frame_base, clip.frames_sha256)
         if key not in known:
             known[key] = survey_source(*key)
         found[clip.clip_id] = known[key]
     return found
 
 
-def survey_source(path: str | Path, frame_base: int = 0) -> Survey:
-    """The survey of a folder of frames or of a video."""
+def survey_source(path: str | Path, frame_base: int = 0, sha256: str | None = None) -> Survey:
+    """The survey of a folder of frames or of a video, whose `frames_sha256` is compared where one is given."""
     try:
+        if sha256 is not None:
+            require_frames(path, sha256)
         source = open_source(path, frame_base=frame_base)
         identity = source.identity()
     except FlowkitError as error:
         return Survey(None, None, "", str(error))
     except OSError as error:
         return Survey(None, None, "", f"{path} cannot be read ({error.strerror or error}); make it readable")
+    except Exception as error:
+        return Survey(None, None, "", _unforeseen(path, error))
     try:
         return Survey(source, source.size(), identity, None)
     except FlowkitError as error:
         return Survey(source, None, identity, str(error))
+    except Exception as error:
+        return Survey(source, None, identity, _unforeseen(path, error))
+
+
+def _unforeseen(path: str | Path, error: Exception) -> str:
+    """One clip's trouble of any kind, a bug among them, is its own, and ends no run over the others."""
+    return f"{path} cannot be read, unexpectedly ({type(error).__name__}: {error}); report it"

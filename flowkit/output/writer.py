@@ -217,6 +217,8 @@ def claimed(out: Path) -> Iterator[bool]:
 def _refuse_foreign(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{str(out)!r} is a file; give -o a folder")
+    if file := next((parent for parent in out.parents if parent.is_file()), None):
+        raise OutputError(f"{str(out)!r} cannot be a folder: {str(file)!r} is a file; give another -o")
     if not out.exists() or (out / RUN_FILE).exists():
         return
     # A run that was killed while it planned has left these folders, and nothing in them but the plan.

@@ -1,15 +1,18 @@
-"""Paper for pictures: text, scaling, and PNG files. Pictures are (h, w, 3) uint8, order RGB."""
+"""Paper for pictures: text, scaling, and files. Pictures are (h, w, 3) uint8, order RGB."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
-from flowkit.errors import OutputError
+from flowkit.errors import InputError, OutputError
 from flowkit.output.files import write_whole
 from flowkit.pictures.lettering import lettering
 
@@ -21,6 +24,13 @@ INK: Colour = (40, 44, 52)
 FAINT: Colour = (120, 124, 130)
 LINE: Colour = (205, 208, 212)
 MARGIN = 20
+FORMATS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    ".png": ("PNG", {}),
+    ".jpg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".jpeg": ("JPEG", {"quality": 95, "subsampling": 0}),
+    ".webp": ("WEBP", {"lossless": True}),
+}
+"""By suffix: Pillow's name of the format, and how it is written."""
 
 
 def blank(height: int, width: int) -> Picture:
@@ -57,13 +67,27 @@ def text_width(text: str, px: int = 15) -> int:
     return int(lettering(text, px)[0].shape[1])
 
 
-def write_png(path: Path, picture: Picture) -> None:
-    """Write an RGB picture (h, w, 3) as PNG, whole or not at all; OutputError if it cannot be written."""
-    coded = cv2.imencode(".png", picture[..., ::-1])[1].tobytes()
+def require_format(path: Path) -> None:
+    """An InputError for a name whose suffix is none of `FORMATS`."""
+    if path.suffix.lower() not in FORMATS:
+        raise InputError(f"picture {str(path)!r}: its name must end in {', '.join(FORMATS)}")
+
+
+def write_picture(path: Path, picture: Picture) -> None:
+    """Write an RGB picture (h, w, 3) as its suffix says, whole or not at all.
+
+    Raises:
+        InputError: if the suffix is none of `FORMATS`.
+        OutputError: if it cannot be written.
+    """
+    require_format(path)
+    form, options = FORMATS[path.suffix.lower()]
+    coded = io.BytesIO()
     try:
+        Image.fromarray(picture).save(coded, form, **options)
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda temporary: _write_bytes(temporary, coded))
-    except OSError as error:
+        write_whole(path, lambda temporary: _write_bytes(temporary, coded.getvalue()))
+    except (OSError, ValueError) as error:
         raise OutputError(f"picture {str(path)!r} cannot be written: {error}") from error
 
 

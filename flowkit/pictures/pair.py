@@ -27,11 +27,13 @@ from flowkit.pictures.canvas import (
     blank,
     fit,
     paste,
+    require_format,
     text_width,
-    write_png,
+    write_picture,
     write_text,
 )
 from flowkit.pictures.colours import colour_wheel, flow_to_rgb, strain_to_rgb
+from flowkit.pictures.cuts import is_cut
 from flowkit.types import Box
 
 _PANEL_HEIGHTS = (288, 512)
@@ -51,12 +53,12 @@ class PairView:
     strain: NDArray[np.float32]
 
 
-def compose(pair: PairView) -> Picture:
+def compose(pair: PairView, scale_px: float | None = None) -> Picture:
     """Frames, flow and strain side by side (wide ones in two rows) on paper, with titles, scales and a caption.
 
-    Returns (height, width, 3) uint8 RGB.
+    The flow is coloured up to `scale_px`, or to its own peak. Returns (height, width, 3) uint8 RGB.
     """
-    peak_px = _robust_peak(np.hypot(pair.flow[0], pair.flow[1]))
+    peak_px = scale_px or _robust_peak(np.hypot(pair.flow[0], pair.flow[1]))
     peak_strain = _robust_peak(pair.strain)
     flow = flow_to_rgb(pair.flow, peak_px or None)
     strain = strain_to_rgb(pair.strain, peak_strain or None)
@@ -77,7 +79,7 @@ def compose(pair: PairView) -> Picture:
         write_text(canvas, label, x, y - 9, px=13)
         paste(canvas, panel, x, y)
         if label == "flow":
-            _draw_wheel(canvas, x, y + height + 8, peak_px)
+            _draw_wheel(canvas, x, y + height + 8, f"{'scale' if scale_px else 'peak'} {peak_px:.3g} px")
         if label == "strain":
             _draw_bar(canvas, x, y + height + 12, width, peak_strain)
     return canvas
@@ -88,10 +90,10 @@ def _robust_peak(values: NDArray[Any]) -> float:
     return float(np.percentile(values, 99.5)) or float(values.max())
 
 
-def _draw_wheel(canvas: Picture, x: int, y: int, peak_px: float) -> None:
+def _draw_wheel(canvas: Picture, x: int, y: int, scale: str) -> None:
     side = 48
     canvas[y : y + side, x : x + side] = colour_wheel(side, PAPER)
-    write_text(canvas, f"peak {peak_px:.3g} px", x + side + 12, y + 21, px=13)
+    write_text(canvas, scale, x + side + 12, y + 21, px=13)
     write_text(canvas, "hue: direction", x + side + 12, y + 41, px=12, ink=FAINT)
 
 
@@ -102,33 +104,59 @@ def _draw_bar(canvas: Picture, x: int, y: int, width: int, peak: float) -> None:
     write_text(canvas, f"{peak:.3g}", x + width, y + 33, px=13, right=True)
 
 
-def render(out: Path, clip_id: str | None, picture: Path, index: int | None = None) -> Path:
-    """Draw one computed pair of an extraction's output into a PNG, and return its path.
+def render(
+    out: Path, clip_id: str | None, picture: Path, index: int | None = None, *, scale_px: float | None = None
+) -> Path:
+    """Draw one computed pair of an extraction's output into a picture, and return its path.
 
     Args:
         out: the output folder of an extraction.
         clip_id: the clip; None for all clips.
-        picture: where the PNG goes.
-        index: which of the clip's computed pairs, in plan order from 0; by default the pair that moves most, by the
-            99th percentile of its motion.
+        picture: where the picture goes; its suffix says how, see `flowkit.pictures.canvas.FORMATS`.
+        index: which of the clip's computed pairs, in plan order from 0; by default that of `liveliest_pair`.
+        scale_px: length of the most saturated flow, so that pictures can be compared; by default the pair's own.
 
     The frames are read from where they were when the plan was made, cropped and resized as for the flow; where they
     are gone, the picture says so and shows flow and strain alone.
 
     Raises:
-        InputError: if there is no such clip, or no such pair of it.
+        InputError: if there is no such clip, or no such pair of it, or for another suffix or scale.
         OutputError: if `out` is no sound output, or the picture cannot be written.
     """
     out, picture = Path(out), Path(picture)
+    require_format(picture)
+    if scale_px is not None and not 0 < scale_px < np.inf:
+        raise InputError(f"scale_px={scale_px}: give a number of pixels above 0")
     shards = read(out)
     places = _places(shards, clip_id)
-    if index is not None and not 0 <= index < len(places):
+    if index is None:
+        index = _liveliest(shards, places).index
+    if not 0 <= index < len(places):
         raise InputError(f"pair {index}: {clip_id or out} has {len(places)} pairs, numbered from 0")
-    shard, row = _liveliest(shards, places) if index is None else places[index]
+    shard, row = places[index]
     table = shards.shard(shard)
     record = table.drop_columns("cube").slice(row, 1).to_pylist()[0]
-    write_png(picture, compose(_pair_view(shards, record, as_numpy(table["cube"])[row])))
+    write_picture(picture, compose(_pair_view(shards, record, as_numpy(table["cube"])[row]), scale_px))
     return picture
+
+
+@dataclass(frozen=True, slots=True)
+class Liveliest:
+    """The pair that moves most, as its number among the clip's computed pairs in plan order, from 0."""
+
+    index: int
+    cuts: tuple[int, ...]
+    """Those that would come before it, but look like scene cuts."""
+
+
+def liveliest_pair(out: Path, clip_id: str | None) -> Liveliest:
+    """The pair of a clip (None: of all) that moves most, by the 99th percentile of its motion.
+
+    Pairs whose frames show different scenes (`flowkit.pictures.cuts.is_cut`) are passed over, unless there is no other.
+    Raises as `render`.
+    """
+    shards = read(Path(out))
+    return _liveliest(shards, _places(shards, clip_id))
 
 
 def _places(shards: ShardSet, clip_id: str | None) -> list[tuple[int, int]]:
@@ -150,17 +178,22 @@ def _places(shards: ShardSet, clip_id: str | None) -> list[tuple[int, int]]:
     raise InputError(f"{shards.folder} has no clip {clip_id!r}; it has {len(known)}: {some or 'none'}")
 
 
-def _liveliest(shards: ShardSet, places: list[tuple[int, int]]) -> tuple[int, int]:
+def _liveliest(shards: ShardSet, places: list[tuple[int, int]]) -> Liveliest:
     if len(places) == 1:
-        return places[0]
-    motion: dict[tuple[int, int], float] = {}
+        return Liveliest(0, ())
+    motion: dict[int, float] = {}
+    torn: set[int] = set()
     for shard in sorted({shard for shard, _ in places}):
         cubes = shards.cubes(shard)
-        for place in places:
-            if place[0] == shard:
-                u, v = cubes[place[1]][:2].astype(np.float32)
-                motion[place] = float(np.percentile(np.hypot(u, v), 99))
-    return max(places, key=motion.__getitem__)
+        for index, (where, row) in enumerate(places):
+            if where == shard:
+                flow = cubes[row][:2].astype(np.float32)
+                motion[index] = float(np.percentile(np.hypot(flow[0], flow[1]), 99))
+                if is_cut(flow):
+                    torn.add(index)
+    order = sorted(motion, key=lambda index: (-motion[index], index))
+    chosen = next((index for index in order if index not in torn), order[0])
+    return Liveliest(chosen, tuple(order[: order.index(chosen)]))
 
 
 def _pair_view(shards: ShardSet, row: dict[str, Any], cube: NDArray[Any]) -> PairView:

@@ -1,6 +1,9 @@
 """The command line: help, and errors in one line with their exit code."""
 
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -23,6 +26,12 @@ from tests.clips import frame_folder
         (["--engine", "spark"], "engine='spark' is unknown"),
         (["--face", "mesh"], "face 'mesh' is unknown"),
         (["--size", "0"], "size '0'"),
+        (["--pairs="], "pair plan '' is unknown"),
+        (["--pairs", ""], "an argument is empty (''), as a shell's variable that is not set; leave it out or fill it"),
+        (["--frame-base", "1"], "frame_base=1: clip has no video, and frames carry their own numbers; leave it out"),
+        (["--workers", "x"], "Invalid value for '--workers': "),
+        (["--set", "lambda=1", "--set", "lambda_=2"], "--set lambda_=2: lambda_ is set twice; leave one out"),
+        (["--nope"], "No such option: --nope"),
     ],
 )
 def test_an_error_is_one_line_and_exit_code_2(flowkit, tmp_path, arguments, sentence):
@@ -52,7 +61,56 @@ def test_help_and_version():
     assert re.fullmatch(r"flowkit \d+\.\d+\.\d+\S*\n", runner.invoke(app, ["--version"]).output)
 
 
-def test_a_wrong_option_is_exit_code_2(flowkit):
-    code, stdout, stderr = flowkit("extract")
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["extract"], "Missing argument 'SOURCE'; see flowkit extract --help"),
+        (["exract"], "No such command 'exract'. Did you mean 'extract'\\?; see flowkit --help"),
+        (["verify", "/etc/hosts"], "'?/etc/hosts.*plan/run.json"),
+        (["verify", "a" * 300], f"{'a' * 300}/plan/run.json"),
+        (["extract", "a" * 300, "-o", "out"], "'.*' cannot be read: File name too long"),
+        (["extract", "{clip}", "-o", "a" * 300], "'.*' cannot be used: File name too long; mend that"),
+        (
+            ["extract", "{clip}", "-o", "/etc/hosts/out"],
+            "'/etc/hosts/out' cannot be a folder: '/etc/hosts' is a file; give another -o",
+        ),
+        (["extract", "{clip}", "-o", "/etc/hosts"], "'/etc/hosts' is a file; give -o a folder"),
+        (["demo", "a" * 300], ".* cannot be written: .*File name too long"),
+    ],
+)
+def test_wrong_paths_and_words_are_one_sentence(flowkit, tmp_path, monkeypatch, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    frame_folder(tmp_path / "clip", range(3))
+    code, stdout, stderr = flowkit(*(argument.format(clip=tmp_path / "clip") for argument in arguments))
     assert (code, stdout) == (2, "")
-    assert "Missing argument 'SOURCE'" in stderr
+    assert re.match(f"flowkit: {sentence}", stderr)
+    assert stderr.count("\n") == 1
+
+
+def test_no_arguments_show_the_help(flowkit):
+    code, stdout, stderr = flowkit()
+    assert (code, stderr) == (2, "")
+    assert "extract" in stdout
+    assert "unexpected" not in stdout
+
+
+def test_an_unknown_simd_level_is_one_sentence():
+    command = [sys.executable, "-m", "flowkit.cli", "doctor"]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"FLOWKIT_SIMD": "sse9"})
+    assert (done.returncode, done.stdout) == (2, "")
+    told = "flowkit: FLOWKIT_SIMD=sse9: SIMD level 'sse9' cannot run here; choose one of auto, baseline"
+    assert done.stderr.startswith(told)
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_fault_of_flowkit_is_one_line_and_exit_code_70(flowkit, monkeypatch):
+    def fault(*_: object) -> None:
+        raise RuntimeError("of two\nlines")
+
+    monkeypatch.setattr("flowkit.output.verify.verify", fault)
+    code, stdout, stderr = flowkit("verify", "out")
+    assert (code, stdout) == (70, "")
+    assert stderr == (
+        "flowkit: unexpected RuntimeError: of two lines; run it again with --debug for the traceback, and report it\n"
+    )
+    assert "Traceback" in flowkit("verify", "out", "--debug")[2]

@@ -83,3 +83,30 @@ def test_the_command_runs_in_a_process_of_its_own(tmp_path):
     code, stdout, stderr = in_its_own_process("extract", folder, "-o", tmp_path / "out", "--pairs", "lag:1")
     assert (code, stderr) == (0, "")
     assert stdout.startswith("1 pairs: 1 computed, 0 failed in ")
+
+
+def test_columns_that_are_not_used_are_told(flowkit, tmp_path):
+    dataset(tmp_path, clips=1)
+    path = tmp_path / "manifest.csv"
+    header, row = path.read_text().splitlines()
+    path.write_text(f"{header},my notes\n{row},x\n")
+    code, _, stderr = flowkit("extract", path, "-o", tmp_path / "out")
+    assert (code, stderr) == (0, "flowkit: note: manifest.csv has columns that are not used: 'my notes'\n")
+
+
+def test_where_nothing_can_be_computed_the_exit_code_is_2(flowkit, tmp_path):
+    clip = tmp_path / "talk.mp4"
+    clip.write_text("not a video")
+    code, stdout, stderr = flowkit("extract", clip, "-o", tmp_path / "out")
+    assert code == 2
+    assert stdout.startswith("1 pairs: 0 computed, 1 failed in ")
+    assert stderr.startswith("flowkit: 1 failed: ")
+    assert "not one of 1 pairs could be computed; mend the clips, and run it with --retry-failed" in stderr
+
+
+def test_the_reasons_of_failures_are_on_the_screen(flowkit, tmp_path):
+    dataset(tmp_path, clips=3)
+    path = tmp_path / "manifest.csv"
+    path.write_text(path.read_text().replace(",1,4,6,", ",1,,6,", 2))
+    code, _, stderr = flowkit("extract", path, "-o", tmp_path / "out")
+    assert (code, stderr) == (1, "flowkit: 2 failed: no apex is annotated\n")

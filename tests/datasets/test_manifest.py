@@ -2,8 +2,10 @@
 
 import csv
 import dataclasses
+import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import cv2
@@ -13,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from flowkit.datasets import SCHEMA, manifest_fingerprint, read_manifest, write_manifest
+from flowkit.datasets import SCHEMA, manifest_fingerprint, read_manifest, unused_columns, write_manifest
 from flowkit.errors import InputError, OutputError
 from flowkit.types import Clip
 
@@ -102,11 +104,19 @@ def test_bad_cell_is_refused_with_line_clip_and_value(tmp_path, row, told):
     ("text", "told"),
     [
         ("", "no column 'clip_id'"),
-        ("clip_id;source\na;f\n", "its columns are clip_id;source"),
+        ("clip_id:source\na:f\n", "its columns are clip_id:source"),
         ("clip_id,folder\na,f\n", "no column 'source'; its columns are clip_id, folder"),
         ("clip_id,source,onset,onset\na,f,1,2\n", "column 'onset' occurs twice"),
         ("clip_id,source,onset\na,f\n", "line 2 has 2 cells, its header 3"),
         ("clip_id,source\n", "has no clips"),
+        ('clip_id,source\na,f\nb,"f\nc,f\n', "line 3: a quote is not closed, or stands within a cell"),
+        ('clip_id,source\na,f\nb,"f"f\n', "line 3: a quote is not closed, or stands within a cell"),
+        ('clip_id,source\n"a,' + "f\n" * 80_000, "line 2: a quote is not closed"),
+        ("clip_id,source\na,f\nb\0,f\n", "line 3 has a NUL character; save it as CSV in UTF-8"),
+        ('clip_id,source\na,f\n"b\n1",f\n', "line 4: clip_id 'b\\n1' has the character U+000A; leave it out"),
+        ("clip_id,source\na\x1b[2J,f\n", "line 2: clip_id 'a\\x1b[2J' has the character U+001B; leave it out"),
+        (f"clip_id,source\n{'a' * 1001},f\n", "has 1001 characters; give at most 1000"),
+        ("clip_id,source,frames_sha256\na,f,12ab\n", "frames_sha256='12ab' is no SHA-256 of 64 hex digits"),
     ],
 )
 def test_bad_table_is_refused(tmp_path, text, told):
@@ -114,11 +124,110 @@ def test_bad_table_is_refused(tmp_path, text, told):
         read_manifest(write_text(tmp_path / "m.csv", text))
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_spreadsheets_separators_and_encodings_are_read(tmp_path, separator, encoding):
+    frames = make_frames(tmp_path / "f")
+    rows = [["clip_id", "source", "onset", "emotion", "defects"], ["\u5f20,1", "f", "46", "Happiness", "x;y"]]
+    with (tmp_path / "m.csv").open("w", encoding=encoding, newline="") as file:
+        csv.writer(file, delimiter=separator).writerows(rows)
+    (clip,) = read_manifest(str(tmp_path / "m.csv"))
+    assert clip == Clip(
+        clip_id="\u5f20,1", source=str(frames), onset=46, emotion="Happiness", emotion3="positive", defects=("x", "y")
+    )
+
+
+@pytest.mark.parametrize(
+    ("column", "meant"),
+    [
+        ("Onset", "onset"),
+        ("Subject", "subject"),
+        ("onest", "onset"),
+        ("annotation revision", "annotation_revision"),
+        ("frame-base", "frame_base"),
+        ("AU", "au"),
+        ("subjects", "subject"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_misspelt_columns_are_refused_by_name(tmp_path, column, meant, suffix):
+    make_frames(tmp_path / "f")
+    path = tmp_path / f"m{suffix}"
+    table = pd.DataFrame({"clip_id": ["a"], "source": ["f"], column: ["1"]})
+    table.to_csv(path, index=False) if suffix == ".csv" else table.to_parquet(path)
+    with pytest.raises(InputError, match=f"has a column {column!r} and none {meant!r}; rename it to {meant!r}"):
+        read_manifest(path)
+
+
+def test_misspelt_required_columns_are_named(tmp_path):
+    with pytest.raises(InputError, match="has a column 'Clip ID' and none 'clip_id'; rename it to 'clip_id'"):
+        read_manifest(write_text(tmp_path / "m.csv", "Clip ID,source\na,f\n"))
+
+
+def test_columns_of_ones_own_are_left_alone_and_told(tmp_path):
+    make_frames(tmp_path / "f")
+    text = "clip_id,source,onset,onset2,AU1,AU12,apex_frame,my notes,sex\na,f,1,2,0,1,3,x,f\n"
+    path = write_text(tmp_path / "m.csv", text)
+    assert read_manifest(path) == [Clip(clip_id="a", source=str(tmp_path / "f"), onset=1)]
+    assert unused_columns(path) == [
+        "'onset2'",
+        "'AU1' (is it 'au'?)",
+        "'AU12' (is it 'au'?)",
+        "'apex_frame' (is it 'apex'?)",
+        "'my notes'",
+        "'sex'",
+    ]
+
+
+def test_a_hash_of_the_frames_is_kept_and_asks_for_no_other_output(tmp_path):
+    make_frames(tmp_path / "f")
+    plain = Clip(clip_id="a", source=str(tmp_path / "f"))
+    hashed = dataclasses.replace(plain, frames_sha256="ab" * 32)
+    for suffix in (".csv", ".parquet"):
+        write_manifest([hashed], tmp_path / f"m{suffix}")
+        assert read_manifest(tmp_path / f"m{suffix}") == [hashed]
+    assert manifest_fingerprint([hashed]) == manifest_fingerprint([plain])
+
+
+def test_a_large_manifest_is_read_in_seconds(tmp_path):
+    make_frames(tmp_path / "f" / "0")
+    count = 100_000
+    table = pa.table(
+        {
+            "clip_id": [f"mine/s{i % 300:03}/c{i}" for i in range(count)],
+            "source": [f"f/{i}" for i in range(count)],
+            "subject": [f"s{i % 300:03}" for i in range(count)],
+            "fps": [200.0] * count,
+            **{name: [place + i % 97 for i in range(count)] for place, name in enumerate(("onset", "apex", "offset"))},
+            "emotion": ["happiness"] * count,
+            "defects": ["x;y"] * count,
+        }
+    )
+    pq.write_table(table, tmp_path / "m.parquet")
+    table.to_pandas().to_csv(tmp_path / "m.csv", index=False)
+    read = []
+    for suffix in (".csv", ".parquet"):
+        start = time.process_time()
+        read.append(read_manifest(tmp_path / f"m{suffix}"))
+        assert time.process_time() - start < 2
+    assert read[0] == read[1]
+    assert read[0][-1].clip_id == f"mine/s{(count - 1) % 300:03}/c{count - 1}"
+
+
 def test_unreadable_files_are_refused(tmp_path):
     (tmp_path / "latin.csv").write_bytes(b"clip_id,source\n\xe9t\xe9,f\n")
+    with pytest.raises(InputError, match=r"line 2 is not UTF-8 \(.*\); save it as CSV in UTF-8"):
+        read_manifest(tmp_path / "latin.csv")
     (tmp_path / "torn.parquet").write_bytes(b"PAR1 and no footer")
     for name in ("latin.csv", "torn.parquet", "absent.csv", "m.xlsx"):
         with pytest.raises(InputError, match=re.escape(name)):
+            read_manifest(tmp_path / name)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    for name in ("m.csv", "m.parquet"):
+        os.mkfifo(tmp_path / name)
+        with pytest.raises(InputError, match="is no file, which a table has to be; copy it into one"):
             read_manifest(tmp_path / name)
 
 

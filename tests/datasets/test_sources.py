@@ -1,6 +1,7 @@
 """What stands for clips: a manifest, a video, a folder of frames, a folder of those."""
 
 import os
+import re
 from pathlib import Path
 
 import cv2
@@ -27,8 +28,8 @@ def write_text(path: Path, text: str) -> Path:
 def test_one_video_and_one_folder_of_frames(tmp_path):
     video = tmp_path / "Smile.01.MP4"
     video.touch()
-    assert clips_from(video) == [Clip(clip_id="Smile.01", source=str(video))]
-    assert clips_from(video, frame_base=1) == [Clip(clip_id="Smile.01", source=str(video), frame_base=1)]
+    assert clips_from(video) == [Clip(clip_id="Smile.01.MP4", source=str(video))]
+    assert clips_from(video, frame_base=1) == [Clip(clip_id="Smile.01.MP4", source=str(video), frame_base=1)]
 
     for name in ("reg_img{}.PNG", "{}.jpg"):
         frames = make_frames(tmp_path / name[:3], numbers=(7, 9), name=name)
@@ -69,6 +70,53 @@ def test_sources_that_stand_for_no_clips_are_refused(tmp_path):
             clips_from(tmp_path / name)
 
 
+def test_a_video_has_one_name_alone_and_in_its_folder(tmp_path):
+    (tmp_path / "talk.mp4").touch()
+    assert clips_from(tmp_path / "talk.mp4") == clips_from(tmp_path)
+
+
+def test_a_frame_base_without_a_video_is_refused(tmp_path):
+    make_frames(tmp_path / "all" / "clip")
+    for folder in (tmp_path / "all", tmp_path / "all" / "clip"):
+        with pytest.raises(InputError, match=r"frame_base=1: .* has no video, and frames carry their own numbers"):
+            clips_from(folder, frame_base=1)
+    (tmp_path / "all" / "talk.mp4").touch()
+    assert [clip.frame_base for clip in clips_from(tmp_path / "all", frame_base=1)] == [0, 1]
+    with pytest.raises(InputError, match="frame_base=-1 must be 0 or above"):
+        clips_from(tmp_path / "all", frame_base=-1)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        (b"a\nb.mp4", "U+000A"),
+        (b"a\xff.mp4", "U+DCFF"),
+    ],
+)
+def test_names_that_are_no_text_are_refused(tmp_path, name, told):
+    (tmp_path / os.fsdecode(name)).touch()
+    with pytest.raises(InputError, match=f"has the character {re.escape(told)}; leave it out"):
+        clips_from(tmp_path)
+
+
+def test_paths_that_no_file_can_have_are_refused(tmp_path):
+    for name, told in [("a" * 300, "File name too long"), ("a\0b", "NUL character")]:
+        with pytest.raises(InputError, match=told):
+            clips_from(tmp_path / name)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs the right to become another user")
+def test_a_folder_that_may_not_be_read_is_refused(tmp_path):
+    make_frames(tmp_path / "clip")
+    tmp_path.chmod(0o700)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(InputError, match=r"clip' cannot be read: Permission denied"):
+            clips_from(tmp_path / "clip")
+    finally:
+        os.seteuid(0)
+
+
 def test_manifest_stands_for_its_rows_and_says_its_own_frame_base(tmp_path):
     make_frames(tmp_path / "f")
     path = write_text(tmp_path / "m.csv", "clip_id,source\na,f\n")
@@ -89,5 +137,5 @@ def test_a_folder_that_cannot_be_searched_is_a_clip_that_fails(tmp_path, monkeyp
 
     monkeypatch.setattr("flowkit.datasets.sources.os.scandir", refuse)
     assert [clip.clip_id for clip in clips_from(tmp_path)] == ["a", "b"]
-    with pytest.raises(InputError, match="cannot be searched"):
+    with pytest.raises(InputError, match="cannot be read"):
         clips_from(tmp_path / "b")

@@ -266,3 +266,20 @@ def test_a_stretch_that_ends_in_damage_is_not_read_to_the_end_of_the_file(tmp_pa
         frames = dict(source.only(numbers).read(numbers))
         assert [isinstance(frame, FrameError) for frame in frames.values()] == [number >= 40 for number in numbers]
         assert len(counts) < 20
+
+
+def test_trouble_that_nobody_foresaw_is_one_clips(tmp_path, monkeypatch):
+    frame_folder(tmp_path / "good", range(2))
+    frame_folder(tmp_path / "bad", range(2))
+    real = FolderSource.identity
+
+    def identity(self):
+        if self.folder.name == "bad":
+            raise RuntimeError("out of luck")
+        return real(self)
+
+    monkeypatch.setattr(FolderSource, "identity", identity)
+    clips = [Clip(clip_id=name, source=str(tmp_path / name)) for name in ("good", "bad")]
+    found = survey(clips)
+    assert found["good"].error is None
+    assert "bad cannot be read, unexpectedly (RuntimeError: out of luck)" in str(found["bad"].error)

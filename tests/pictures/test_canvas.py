@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from flowkit.errors import OutputError
-from flowkit.pictures.canvas import INK, blank, write_png, write_text
+from flowkit.pictures.canvas import INK, blank, write_picture, write_text
 
 
 @pytest.mark.parametrize("right", [False, True])
@@ -24,8 +24,8 @@ def test_text_is_dark_on_paper_and_stays_on_it(right: bool) -> None:
 def test_a_picture_that_cannot_be_written_says_where(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
-        write_png(tmp_path / "file" / "picture.png", blank(3, 3))
+        write_picture(tmp_path / "file" / "picture.png", blank(3, 3))
     (tmp_path / "picture.png").mkdir()
     with pytest.raises(OutputError, match="cannot be written"):
-        write_png(tmp_path / "picture.png", blank(3, 3))
+        write_picture(tmp_path / "picture.png", blank(3, 3))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "picture.png"]

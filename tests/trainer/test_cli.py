@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from tests.motions import motion_samples, write_out
-from trainer.cli import app
+from trainer.cli import app, main
 
 FAST = ["--epochs", "1", "--batch", "8", "--threads", "1", "--device", "cpu"]
 
@@ -90,6 +90,29 @@ def test_a_folder_without_shards_is_refused(tmp_path):
     done = flowkit_train(tmp_path, "-o", tmp_path / "run")
     assert done.exit_code == 2
     assert "is no output of flowkit extract" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "line"),
+    [
+        ([], 2, ""),
+        (["loso"], 2, "flowkit-train: Missing argument 'OUT'; see flowkit-train loso --help\n"),
+        (["demo", ""], 2, "flowkit-train: an argument is empty (''), as a shell's variable that is not set; "),
+        (["demo", "out", "--fault"], 70, "flowkit-train: unexpected RuntimeError: a fault; run it again with --debug"),
+    ],
+)
+def test_every_ending_of_the_program_is_one_line(monkeypatch, capsys, arguments, code, line):
+    def fault(_: object) -> None:
+        raise RuntimeError("a fault")
+
+    if "--fault" in arguments:
+        monkeypatch.setattr("trainer.demo.tour.run", fault)
+    monkeypatch.setattr(sys, "argv", ["flowkit-train", *arguments[:2]])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    stderr = capsys.readouterr().err
+    assert (ended.value.code, stderr[: len(line)]) == (code, line)
+    assert stderr.count("\n") == (1 if line else 0)
 
 
 def python(code):

@@ -29,7 +29,7 @@ def cuda_devices() -> list[DeviceMaker]:
     Raises:
         InputError: that says what is missing: build, driver, architecture or CuPy.
     """
-    usable = require_gpus("--gpu")
+    usable = require_gpus("--device cuda")
     _cupy()
     return [_Opener(gpu.number) for gpu in usable]
 
@@ -244,4 +244,4 @@ def _cupy() -> ModuleType:
     try:
         return importlib.import_module("cupy")
     except ImportError as error:
-        raise InputError("--gpu needs CuPy for memory on the GPU: pip install 'flowkit-mer[gpu]'") from error
+        raise InputError("--device cuda needs CuPy for memory on the GPU: pip install 'flowkit-mer[gpu]'") from error

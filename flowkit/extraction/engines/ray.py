@@ -65,7 +65,7 @@ class RayEngine:
         """How many actors the cluster has room for; an InputError where that is none."""
         resources = self._ray.cluster_resources()
         if self._device == "cuda" and not resources.get("GPU"):
-            raise InputError("--gpu: the Ray cluster has no GPU; add a node with one, or leave --gpu out")
+            raise InputError("--device cuda: the Ray cluster has no GPU; add a node with one, or choose --device cpu")
         return int(resources["GPU"] if self._device == "cuda" else resources.get("CPU", 1))
 
     def join(self) -> None:

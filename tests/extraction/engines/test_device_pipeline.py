@@ -243,7 +243,7 @@ def test_gpu_without_one_says_what_is_missing(tmp_path):
     dataset(tmp_path, clips=1, frames=4)
     code, _, error = command("extract", tmp_path / "manifest.csv", "-o", tmp_path / "out", "--gpu")
     assert code == 2
-    assert error.startswith("flowkit: --gpu: no usable GPU: ")
+    assert error.startswith("flowkit: --device cuda: no usable GPU: ")
     assert "built without CUDA" in error or "driver" in error
     assert not (tmp_path / "out" / "commits").exists()
 
