@@ -64,8 +64,14 @@ def run_command(name: str, command: Callable[[list[str]], object]) -> int:
         if "--debug" in arguments:
             traceback.print_exc()
         text, code = _told(error)
-        print(f"{name}: {' '.join(text.splitlines())}", file=sys.stderr)
+        print(f"{name}: {printable(text)}", file=sys.stderr)
     return (code if isinstance(code, int) else 0) if arguments else 2
+
+
+def printable(text: str) -> str:
+    """A text as one line that does nothing to a terminal: control characters, of files' content, say, are escaped."""
+    line = " ".join(text.splitlines())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
 @runtime_checkable

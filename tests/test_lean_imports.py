@@ -53,7 +53,7 @@ from pathlib import Path
 from flowkit.frames import open_source
 folder = Path({str(tmp_path)!r})
 (folder / "clip").mkdir()
-(folder / "clip" / "img1.jpg").write_bytes(b"")
+(folder / "clip" / "img1.jpg").write_bytes(b"\\xff\\xd8\\xff")
 (folder / "clip.mp4").write_bytes(b"")
 print(next(open_source(folder / "clip").read([1]))[1])
 try:

@@ -8,6 +8,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
+from flowkit.errors import printable
 from flowkit.extraction.disk import size_text
 from flowkit.extraction.run import Summary
 
@@ -65,7 +66,7 @@ def last_line(state: Summary) -> str:
 
 def reason_lines(state: Summary) -> list[str]:
     """Why pairs have failed, the most frequent reasons first, with how many of each."""
-    lines = [f"{count} failed: {reason}" for reason, count in state.reasons]
+    lines = [f"{count} failed: {printable(reason)}" for reason, count in state.reasons]
     if (told := sum(count for _, count in state.reasons)) and told < state.failed:
         lines.append(f"{state.failed - told} failed for other reasons")
     return lines

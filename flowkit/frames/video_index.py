@@ -225,7 +225,7 @@ def _order_of_packets(packets: list[_Packet]) -> list[int]:
     """The stamps in presentation order as the packets give them; empty where they are missing or repeated."""
     kept = [packet.pts for packet in packets if not packet.discard]
     stamps = sorted(pts for pts in kept if pts is not None)
-    if len(set(stamps)) < len(kept):
+    if not packets or len(set(stamps)) < len(kept):
         return []
     first = packets[0]
     if first.key and first.pts is not None:  # what it leads in builds on what was cut off, and no decoder shows it

@@ -200,6 +200,9 @@ def claimed(out: Path) -> Iterator[bool]:
     try:
         for folder in FOLDERS:
             make_folder(out / folder)
+        # Also where an earlier run made them, and died before it could see to it that they stay.
+        sync_folder(out)
+        sync_folder(out.parent)
     except OSError as error:
         raise Interrupted(unwritable(out, error)) from error
     handle = os.open(out, os.O_RDONLY)
