@@ -33,7 +33,7 @@ IMAGES: dict[str, tuple[str, int, tuple[int, ...]]] = {
 VIDEOS = {
     "mp4": ("libx264", {"g": "4"}),
     "mkv": ("libx264", {"g": "4"}),
-    "webm": ("libvpx", {"g": "4"}),
+    "webm": ("libvpx-vp9", {"g": "4", "deadline": "realtime", "cpu-used": "8"}),
     "avi": ("mpeg4", {"g": "4"}),
     "mpg": ("mpeg2video", {"g": "4"}),
 }
