@@ -88,7 +88,7 @@ def test_without_a_gpu_its_tests_fail_and_do_not_skip(machine):
 
 
 def test_a_build_that_fails_leaves_nothing_to_test(machine):
-    machine.replace("flowkit/strain.py", "from __future__ import annotations\n", "import no_such_package\n")
+    machine.replace("flowkit/motion/strain.py", "from __future__ import annotations\n", "import no_such_package\n")
     run = machine.run("build test")
     assert run.code == 2
     assert "No module named 'no_such_package'" in run.summary["build"]

@@ -19,6 +19,7 @@ from flowkit.extraction.part import PartRunner
 from flowkit.extraction.run import extract
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
+from flowkit.output.writer import remove_temporary
 from flowkit.params import TVL1Params
 from tests.clips import dataset, deadly, flowkit, frame_folder, shards_of, start
 from tests.extraction.engines import faults
@@ -157,6 +158,7 @@ def test_workers_that_die_while_they_start_are_replaced(job, delay_s):
     ended.set()
     killer.join()
     assert sorted(commit.part for commit in commits) == [0, 1, 2, 3]
+    remove_temporary(job.out, alone=True)  # as `extract` does: the killed may have been writing
     assert verify(job.out).ok
 
 
