@@ -102,6 +102,7 @@ step_build() {
   # From elsewhere: the source folder has a flowkit too, and perhaps another one is installed.
   cd "$site" && "$python" -c "
 import flowkit.cli.doctor, pathlib, sys
+flowkit.tvl1_flow, flowkit.motion_cube, flowkit.strain_tensor  # which are imported when asked for
 here = pathlib.Path(flowkit.__file__).parent.parent
 if here != pathlib.Path(sys.argv[1]):
     sys.exit(f'flowkit comes from {here} and not from what was built, {sys.argv[1]}')
