@@ -12,10 +12,10 @@ from flowkit.output.parquet import read_table
 from flowkit.output.record import damaged, read_record
 from flowkit.types import fingerprint
 
-SCHEMA_VERSION = 2
-"""Of an output. Version 1, of flowkit 0.1, calls a part a unit and has no survey: it is read and verified, but not
-continued."""
-READABLE_VERSIONS = (1, SCHEMA_VERSION)
+SCHEMA_VERSION = 3
+"""Of an output. Version 1, of flowkit 0.1, calls a part a unit and has no survey; version 2, of flowkit 0.2, has fewer
+columns in its shards. Both are read and verified, but not continued."""
+READABLE_VERSIONS = (1, 2, SCHEMA_VERSION)
 
 RUN_FILE = "plan/run.json"
 PAIRS_FILE = "plan/pairs.parquet"
@@ -74,7 +74,7 @@ def read_run(out: Path) -> dict[str, Any]:
             raise damaged(path, f"schema_version is {version!r}", _REMEDY)
         raise OutputError(
             f"{str(out)!r} has shards of schema version {version}, this flowkit reads "
-            f"{' and '.join(map(str, READABLE_VERSIONS))}; use the flowkit that wrote it"
+            f"{', '.join(map(str, READABLE_VERSIONS[:-1]))} and {READABLE_VERSIONS[-1]}; use the flowkit that wrote it"
         )
     if version > 1 and not has_checksum:
         raise damaged(path, "its SHA-256 is missing", _REMEDY)

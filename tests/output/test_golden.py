@@ -27,9 +27,9 @@ def golden(request, tmp_path):
 
 
 def test_the_versions_are_those_released_and_this_one():
-    assert VERSIONS == ["0.1", "0.2"]
+    assert VERSIONS == ["0.1", "0.2", "0.3"]
     versions = [read(FOLDER / name).metadata["schema_version"] for name in VERSIONS]
-    assert versions == [1, SCHEMA_VERSION]
+    assert versions == [1, 2, SCHEMA_VERSION]
 
 
 def test_a_golden_output_is_sound(golden):
@@ -90,11 +90,12 @@ def problems_of(out: Path) -> list[str]:
         return [str(error)]
 
 
-def test_0_1_is_not_continued(tmp_path, monkeypatch):
+@pytest.mark.parametrize("version", ["0.1", "0.2"])
+def test_an_older_version_is_not_continued(tmp_path, monkeypatch, version):
     shutil.copytree(FOLDER / "frames", tmp_path / "frames")
-    out = shutil.copytree(FOLDER / "0.1", tmp_path / "0.1")
+    out = shutil.copytree(FOLDER / version, tmp_path / version)
     monkeypatch.chdir(tmp_path)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    with pytest.raises(OutputError, match=r"was written by flowkit 0\.1\.0, whose outputs this one reads but does not"):
+    with pytest.raises(OutputError, match="was written by flowkit 0.[12].0, whose outputs this one reads but does not"):
         extract(clips(), out, workers=1)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before

@@ -142,7 +142,7 @@ def test_plan_and_survey_have_their_columns(outputs):
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('{"schema_version": 3}', "schema version 3, this flowkit reads 1 and 2; use the flowkit that wrote it"),
+        ('{"schema_version": 4}', "schema version 4, this flowkit reads 1, 2 and 3; use the flowkit that wrote it"),
         ('{"parameters": {}}', "is damaged"),
         ("[]", "is damaged"),
         ("", "is damaged"),

@@ -63,7 +63,7 @@ def test_the_rows_say_which_pair_they_are(output):
 
 def test_the_file_says_how_it_was_made(output):
     metadata = json.loads(pq.read_schema(read(output).paths[1]).metadata[b"flowkit"])
-    assert metadata["schema_version"] == 2
+    assert metadata["schema_version"] == 3
     assert metadata["preset"] == metadata["parameters"]["preset"] == "micro"
     assert metadata["parameters"] == read(output).parameters
     assert metadata["part"] == 1
