@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flowkit.errors import FlowkitError, Interrupted, run_command
+from trainer.studies.commands import app as study_app
 from trainer.types import DEVICES, MODELS, NORMALISATIONS, PRESETS, RunConfig, resolve_config
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 
 OPTIONAL = ("torch", "timm", "matplotlib", "jinja2")
 EXAMPLE = "Example: flowkit-train loso out/ -o run/ --model dual-resnet18 --size 112 --seed 1"
+
+
+app.add_typer(study_app, name="study")
 
 
 @app.callback()

@@ -52,7 +52,7 @@ SCHEMA = pa.schema(
 """Columns of a manifest: the fields of `Clip`, in its order."""
 
 
-def read_manifest(path: str | Path) -> list[Clip]:
+def read_manifest(path: str | Path, *, require_sources: bool = True) -> list[Clip]:
     """The clips of a .parquet or .csv manifest, in its order.
 
     Every cell is stripped and an empty one is null. Columns clip_id and source are required, those of `SCHEMA` are
@@ -62,6 +62,9 @@ def read_manifest(path: str | Path) -> list[Clip]:
 
     Annotations that contradict each other (an apex behind the offset) are read as they are: the pairs that need them
     fail later, one by one, as do the pairs of a clip whose source is missing.
+
+    Args:
+        require_sources: refuse a manifest none of whose sources exists; those who read labels alone need none.
 
     Raises:
         InputError: with the line, clip and value, for a cell that cannot be used, a column whose name is nearly that
@@ -80,7 +83,7 @@ def read_manifest(path: str | Path) -> list[Clip]:
             if clip_id in seen:
                 raise InputError(f"{table.where(i)}: clip_id {clip_id!r} occurs a second time; give each clip its own")
             seen.add(clip_id)
-    if not any(map(os.path.exists, columns["source"])):
+    if require_sources and not any(map(os.path.exists, columns["source"])):
         raise InputError(
             f"{path}: none of its {count} sources exists (the first would be {columns['source'][0]!r}); "
             f"relative ones are looked for in {str(folder)!r}, so move the manifest there or correct its column source"

@@ -96,6 +96,8 @@ def test_an_older_version_is_not_continued(tmp_path, monkeypatch, version):
     out = shutil.copytree(FOLDER / version, tmp_path / version)
     monkeypatch.chdir(tmp_path)
     before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
-    with pytest.raises(OutputError, match="was written by flowkit 0.[12].0, whose outputs this one reads but does not"):
+    with pytest.raises(
+        OutputError, match=r"was written by flowkit 0\.[12]\.0, whose outputs this one reads but does not"
+    ):
         extract(clips(), out, workers=1)
     assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before

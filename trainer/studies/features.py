@@ -1,0 +1,39 @@
+"""Features of motion for the prima-facie study: what a ResNet-18 makes of each cube."""
+
+from __future__ import annotations
+
+import numpy as np
+import timm
+import torch
+from numpy.typing import NDArray
+
+from trainer.data import normalisation
+from trainer.models import pretrained_weights
+
+BATCH = 16
+
+
+def resnet18_features(
+    cubes: NDArray[np.float32], pretrained: str | None, normalise: str = "none", seed: int = 0
+) -> NDArray[np.float32]:
+    """The 512 pooled features of each cube, (n, 512), of a frozen ResNet-18 in evaluation mode.
+
+    Args:
+        cubes: (n, 3, h, w).
+        pretrained: a file of weights, or "hub"; None takes random weights of `seed`, whose features are random
+            projections of the motion.
+        normalise: "none" or "minmax". What is fitted on training rows has no place here, where no fold is known.
+
+    Raises:
+        InputError: where the weights cannot be had.
+    """
+    torch.manual_seed(seed)
+    model = timm.create_model("resnet18", pretrained=False, num_classes=0, in_chans=3)
+    weights = pretrained_weights(pretrained)
+    if weights is not None:
+        model.load_state_dict(dict(weights), strict=True)
+    model.eval()
+    scaled = normalisation(normalise, cubes)(cubes)
+    with torch.inference_mode():
+        parts = [model(torch.from_numpy(scaled[i : i + BATCH])).numpy() for i in range(0, len(scaled), BATCH)]
+    return np.concatenate(parts).astype(np.float32)
