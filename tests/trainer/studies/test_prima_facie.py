@@ -14,63 +14,12 @@ from trainer.studies.sampling import class_matched, draw
 
 # Invented: each word is a person, each letter a clip (negative, positive, surprise). Found by a search for labels that
 # give, under the indexing slip, the numbers that the paper prints; no dataset has them.
-FIRST = [
-    "nss",
-    "pnpnnppppp",
-    "n",
-    "pssnpp",
-    "sn",
-    "nnppsnpnspns",
-    "nnnnnnn",
-    "ppnppsppn",
-    "nnppssspssn",
-    "psnpspp",
-    "pn",
-    "p",
-    "nnnppnpp",
-    "n",
-    "nppnpnnp",
-    "npnnppnsn",
-    "nnsnnnnnn",
-    "p",
-    "npnnnsppspn",
-    "nnpnnnn",
-    "pppn",
-    "pnnpppnnnppp",
-    "npsp",
-    "nnspnnpppnpnp",
-    "n",
-    "ppspsp",
-    "nnn",
-    "n",
-    "nn",
-    "pnpnnnnnnnnn",
-    "nssssnppnn",
-    "ns",
-    "npnppnnpnp",
-    "pnsnnnnpn",
-    "npnp",
-    "pnnnnnp",
-]
-SECOND = [
-    "nsnnnnnnnn",
-    "s",
-    "nnnnnsnp",
-    "npnn",
-    "npppnp",
-    "nnpnn",
-    "npppnss",
-    "nn",
-    "nsnpps",
-    "nppp",
-    "nnnnsnnsn",
-    "pnn",
-    "nnnnnspnn",
-    "pnn",
-    "nn",
-    "nppsps",
-    "npnnpnp",
-]
+FIRST = (
+    "nss pnpnnppppp n pssnpp sn nnppsnpnspns nnnnnnn ppnppsppn nnppssspssn psnpspp pn p nnnppnpp n nppnpnnp "
+    "npnnppnsn nnsnnnnnn p npnnnsppspn nnpnnnn pppn pnnpppnnnppp npsp nnspnnpppnpnp n ppspsp nnn n nn "
+    "pnpnnnnnnnnn nssssnppnn ns npnppnnpnp pnsnnnnpn npnp pnnnnnp"
+)
+SECOND = "nsnnnnnnnn s nnnnnsnp npnn npppnp nnpnn npppnss nn nsnpps nppp nnnnsnnsn pnn nnnnnspnn pnn nn nppsps npnnpnp"
 EMOTIONS = {"n": "negative", "p": "positive", "s": "surprise"}
 
 
@@ -85,7 +34,7 @@ def rows():
             group=group,
         )
         for group, words in (("asian", FIRST), ("non_asian", SECOND))
-        for number, word in enumerate(words)
+        for number, word in enumerate(words.split())
         for clip, letter in enumerate(word)
     ]
 
