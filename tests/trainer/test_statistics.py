@@ -1,0 +1,107 @@
+"""Intervals and tests over people: against known cases, scikit-learn and SciPy."""
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+from sklearn.metrics import f1_score, recall_score
+
+from flowkit.errors import InputError
+from trainer.statistics import (
+    accuracy_of,
+    bootstrap,
+    bootstrap_gap,
+    counts_by_person,
+    paired_permutation,
+    uar_of,
+    uf1_of,
+)
+
+
+def test_pooled_scores_are_those_of_scikit_learn(rng):
+    true, predicted = rng.integers(0, 3, 90), rng.integers(0, 3, 90)
+    counts = counts_by_person(true, predicted, [f"p{k}" for k in rng.integers(0, 9, 90)])
+    assert counts.shape[0] == 9
+    pooled = counts.sum(axis=0)
+    assert uf1_of(pooled) == pytest.approx(f1_score(true, predicted, average="macro"))
+    assert uar_of(pooled) == pytest.approx(recall_score(true, predicted, average="macro"))
+    assert accuracy_of(pooled) == pytest.approx((true == predicted).mean())
+
+
+def test_a_class_without_rows_is_left_out_of_the_mean():
+    counts = counts_by_person([0, 0, 1, 1], [0, 2, 1, 1], "aabb")
+    assert uf1_of(counts.sum(axis=0)) == pytest.approx((2 / 3 + 1) / 2)
+    assert np.isnan(uf1_of(np.zeros((3, 3), dtype=np.int64)))
+
+
+def test_people_with_one_clip_each_give_the_binomial_interval(rng):
+    """Accuracy of n independent people is a binomial share, whose bootstrap interval is that of the binomial."""
+    right = rng.random(200) < 0.7
+    counts = counts_by_person(np.zeros(200, dtype=int), np.where(right, 0, 1), range(200))
+    found = bootstrap(counts, accuracy_of, draws=20_000)
+    assert found.value == right.mean()
+    expected = binom(200, right.mean()).ppf([0.025, 0.975]) / 200
+    np.testing.assert_allclose([found.low, found.high], expected, atol=0.006)
+
+
+def test_clips_of_one_person_do_not_make_it_surer():
+    """Twenty people whose ten clips are all right or all wrong know as much as twenty clips, not as two hundred."""
+    right = np.arange(20) % 2 == 0
+    once = counts_by_person(np.zeros(20, dtype=int), np.where(right, 0, 1), range(20))
+    often = counts_by_person(np.zeros(200, dtype=int), np.repeat(np.where(right, 0, 1), 10), np.repeat(range(20), 10))
+    few, many = bootstrap(once, accuracy_of), bootstrap(often, accuracy_of)
+    assert (few.low, few.high) == (many.low, many.high)
+    assert many.high - many.low > 0.35
+
+
+def test_the_interval_covers_as_often_as_it_says(rng):
+    covered = 0
+    for trial in range(200):
+        share = rng.beta(8, 4, size=30)
+        right = rng.random((30, 8)) < share[:, None]
+        counts = counts_by_person(np.zeros(240, dtype=int), np.where(right, 0, 1).ravel(), np.repeat(range(30), 8))
+        found = bootstrap(counts, accuracy_of, draws=400, seed=trial)
+        covered += found.low <= 8 / 12 <= found.high
+    assert 0.89 <= covered / 200 <= 0.985
+
+
+def test_two_like_runs_are_told_apart_as_often_as_chance_says(rng):
+    ps = []
+    for trial in range(200):
+        true = rng.integers(0, 3, 120)
+        runs = [np.where(rng.random(120) < 0.6, true, rng.integers(0, 3, 120)) for _ in range(2)]
+        first, second = (counts_by_person(true, run, np.repeat(range(24), 5)) for run in runs)
+        ps.append(paired_permutation(first, second, draws=300, seed=trial)[1])
+    assert 0.01 <= np.mean(np.array(ps) <= 0.05) <= 0.1
+    assert 0.4 <= np.mean(ps) <= 0.62
+
+
+def test_a_better_run_is_found_and_the_order_only_turns_the_sign(rng):
+    true = rng.integers(0, 3, 200)
+    good = np.where(rng.random(200) < 0.8, true, (true + 1) % 3)
+    poor = np.where(rng.random(200) < 0.5, true, (true + 1) % 3)
+    first, second = (counts_by_person(true, run, np.repeat(range(40), 5)) for run in (good, poor))
+    gain, p = paired_permutation(first, second, draws=2000)
+    loss, same_p = paired_permutation(second, first, draws=2000)
+    assert gain > 0.15
+    assert p < 0.005
+    assert (loss, same_p) == (-gain, p)
+    assert paired_permutation(first, first, draws=100) == (0, 1)
+
+
+def test_the_gap_between_groups(rng):
+    true = np.zeros(100, dtype=int)
+    well, badly = (counts_by_person(true, (rng.random(100) > share).astype(int), range(100)) for share in (0.9, 0.6))
+    gap = bootstrap_gap(well, badly, accuracy_of)
+    assert gap.low < 0.3 < gap.high
+    assert gap.low > 0.1
+    assert gap.people == 200
+
+
+def test_what_cannot_be_compared_is_refused():
+    counts = counts_by_person([0, 1], [0, 1], "ab")
+    with pytest.raises(InputError, match="do not predict the same rows of the same people"):
+        paired_permutation(counts, counts_by_person([0, 0], [0, 1], "ab"))
+    with pytest.raises(InputError, match="there are no predictions to score"):
+        bootstrap(counts[:0])
+    with pytest.raises(InputError, match="2 true, 2 predicted, 1 people"):
+        counts_by_person([0, 1], [0, 1], "a")

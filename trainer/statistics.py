@@ -1,0 +1,172 @@
+"""How sure scores are: intervals by bootstrap over people, and paired permutation tests between two runs.
+
+Clips of one person are alike, so people and not clips are what is drawn and what is swapped (Efron and Tibshirani, "An
+Introduction to the Bootstrap", 1993, ch. 8; Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005).
+Everything works on one confusion matrix a person, (people, classes, classes): pooled scores are those of their sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from flowkit.errors import InputError
+from trainer.types import CLASSES
+
+Counts = NDArray[np.int64]
+Statistic = Callable[[Counts], NDArray[np.float64]]
+"""From confusion matrices (..., classes, classes) to scores (...); NaN where there is nothing to score."""
+
+DRAWS = 2000
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """A score and the percentile interval of its bootstrap."""
+
+    value: float
+    low: float
+    high: float
+    people: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """All by name, ready for JSON; a bound that no draw gave is null."""
+        bounds = {name: None if np.isnan(v) else v for name, v in (("low", self.low), ("high", self.high))}
+        return {"value": self.value, **bounds, "people": self.people}
+
+
+def counts_by_person(
+    true: ArrayLike, predicted: ArrayLike, person: Sequence[Hashable], classes: int = len(CLASSES)
+) -> Counts:
+    """One confusion matrix a person, (people, classes, classes), rows true, in the order of appearance.
+
+    Raises:
+        InputError: where the three are not equally long, or a class number is out of range.
+    """
+    rows, columns = np.asarray(true), np.asarray(predicted)
+    if not len(rows) == len(columns) == len(person):
+        raise InputError(f"{len(rows)} true, {len(columns)} predicted, {len(person)} people: give one of each a row")
+    for name, values in (("true", rows), ("predicted", columns)):
+        if len(values) and (values.min() < 0 or values.max() >= classes):
+            raise InputError(f"{name} holds values outside the class numbers 0 to {classes - 1}")
+    number: dict[Hashable, int] = {}
+    owner = np.array([number.setdefault(who, len(number)) for who in person], dtype=np.int64)
+    counts = np.zeros((len(number), classes, classes), dtype=np.int64)
+    np.add.at(counts, (owner, rows.astype(np.int64), columns.astype(np.int64)), 1)
+    return counts
+
+
+def uf1_of(counts: Counts) -> NDArray[np.float64]:
+    """UF1 of (..., classes, classes): the mean F1 of the classes that have true rows."""
+    hits = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
+    support, said = counts.sum(axis=-1), counts.sum(axis=-2)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        f1 = np.where(support > 0, 2 * hits / (support + said), np.nan)
+    return _mean_over_classes(f1)
+
+
+def uar_of(counts: Counts) -> NDArray[np.float64]:
+    """UAR of (..., classes, classes): the mean recall of the classes that have true rows."""
+    hits = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
+    support = counts.sum(axis=-1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = np.where(support > 0, hits / support, np.nan)
+    return _mean_over_classes(recall)
+
+
+def accuracy_of(counts: Counts) -> NDArray[np.float64]:
+    """Accuracy of (..., classes, classes)."""
+    total = counts.sum(axis=(-2, -1))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.trace(counts, axis1=-2, axis2=-1) / total, dtype=np.float64)
+
+
+STATISTICS: dict[str, Statistic] = {"uf1": uf1_of, "uar": uar_of, "accuracy": accuracy_of}
+
+
+def bootstrap(
+    counts: Counts, statistic: Statistic = uf1_of, *, draws: int = DRAWS, level: float = 0.95, seed: int = 0
+) -> Interval:
+    """A pooled score with its interval: people are drawn with replacement, and each draw is scored as the whole is.
+
+    Args:
+        counts: (people, classes, classes).
+    """
+    _require_people(counts)
+    weights = _drawn(len(counts), draws, seed)
+    scores = statistic(np.tensordot(weights, counts, axes=1))
+    return _interval(float(statistic(counts.sum(axis=0))), scores, level, len(counts))
+
+
+def bootstrap_gap(
+    first: Counts,
+    second: Counts,
+    statistic: Statistic = uf1_of,
+    *,
+    draws: int = DRAWS,
+    level: float = 0.95,
+    seed: int = 0,
+) -> Interval:
+    """The score of one group of people less that of another, each drawn by itself."""
+    _require_people(first)
+    _require_people(second)
+    scores = [
+        statistic(np.tensordot(_drawn(len(counts), draws, seed + i), counts, axes=1))
+        for i, counts in enumerate((first, second))
+    ]
+    value = float(statistic(first.sum(axis=0)) - statistic(second.sum(axis=0)))
+    return _interval(value, scores[0] - scores[1], level, len(first) + len(second))
+
+
+def paired_permutation(
+    first: Counts, second: Counts, statistic: Statistic = uf1_of, *, draws: int = 10_000, seed: int = 0
+) -> tuple[float, float]:
+    """The difference between two runs on the same people, and its two-sided p.
+
+    Under the hypothesis that the runs are alike, whose predictions of a person are whose does not matter: they are
+    swapped at random. p counts the observed order too, so it is never 0.
+
+    Args:
+        first, second: (people, classes, classes) with the same people in the same order.
+
+    Raises:
+        InputError: where the two are not of the same rows.
+    """
+    _require_people(first)
+    if first.shape != second.shape or (first.sum(axis=2) != second.sum(axis=2)).any():
+        raise InputError("the two runs do not predict the same rows of the same people, so they are no pair")
+    swap = np.random.default_rng(seed).integers(0, 2, size=(draws, len(first)))
+    change = np.tensordot(swap, second - first, axes=1)
+    differences = statistic(first.sum(axis=0) + change) - statistic(second.sum(axis=0) - change)
+    observed = float(statistic(first.sum(axis=0)) - statistic(second.sum(axis=0)))
+    # Rounding must not make an equal difference a smaller one.
+    as_large = np.abs(differences) >= abs(observed) - 1e-12
+    return observed, float((as_large.sum() + 1) / (draws + 1))
+
+
+def _drawn(people: int, draws: int, seed: int) -> Counts:
+    """How often each person is in each draw, (draws, people)."""
+    return np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), size=draws)
+
+
+def _interval(value: float, scores: NDArray[np.float64], level: float, people: int) -> Interval:
+    usable = scores[np.isfinite(scores)]
+    if not len(usable):
+        return Interval(value, float("nan"), float("nan"), people)
+    low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(value, float(low), float(high), people)
+
+
+def _mean_over_classes(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    there = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(there, values, 0).sum(axis=-1) / there.sum(axis=-1), dtype=np.float64)
+
+
+def _require_people(counts: Counts) -> None:
+    if not len(counts):
+        raise InputError("there are no predictions to score")
