@@ -1,0 +1,122 @@
+"""Each check finds its leak where it was planted, and passes a clean evaluation."""
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from flowkit.errors import InputError
+from trainer.audit.checks import (
+    above_chance,
+    audit_predictions,
+    chosen_epochs,
+    class_sets,
+    people_on_both_sides,
+    repeated_clips,
+    shifted_rows,
+)
+from trainer.audit.cubes import near_identical
+from trainer.audit.predictions import Predictions, read_predictions
+
+CLASSES = ("negative", "positive", "surprise")
+
+
+@pytest.fixture
+def clean(rng):
+    """Twenty people with six clips each, three of four of them predicted rightly."""
+    person = tuple(np.repeat([f"p{i:02d}" for i in range(20)], 6).tolist())
+    true = rng.choice(3, 120, p=[0.6, 0.25, 0.15])
+    true[:12] = [0, 1, 0, 2, 0, 1, 1, 0, 2, 0, 0, 1]
+    predicted = np.where(rng.random(120) < 0.75, true, rng.integers(0, 3, 120))
+    return Predictions(tuple(f"c{i}" for i in range(120)), person, person, true, predicted, CLASSES)
+
+
+def test_a_clean_evaluation_passes(clean):
+    verdicts = {finding.check: finding.verdict for finding in audit_predictions(clean, select="fixed")}
+    assert verdicts.pop("chosen epochs") == "not checked"
+    assert set(verdicts.values()) == {"passed"}
+
+
+def test_a_person_in_two_folds(clean):
+    split = dataclasses.replace(clean, fold=("other", *clean.fold[1:]))
+    finding = people_on_both_sides(split)
+    assert (finding.verdict, finding.examples) == ("leak", ("p00",))
+    assert finding.told.startswith("1 of 20 people are held out in several folds")
+
+
+def test_a_clip_under_two_people_and_a_clip_with_two_rows(clean):
+    assert repeated_clips(dataclasses.replace(clean, clip=("c119", *clean.clip[1:]))).verdict == "leak"
+    assert repeated_clips(dataclasses.replace(clean, clip=("c1", *clean.clip[1:]))).verdict == "warning"
+
+
+def test_features_under_the_wrong_rows(clean):
+    """As with the released code: held-out row k is given the label of training row k."""
+    fold = np.array(clean.fold)
+    predicted = clean.predicted.copy()
+    for name in set(clean.fold):
+        held, train = np.flatnonzero(fold == name), np.flatnonzero(fold != name)
+        predicted[held] = clean.true[train[: len(held)]]
+    finding = shifted_rows(dataclasses.replace(clean, predicted=predicted))
+    assert finding.verdict == "leak"
+    assert finding.told.startswith("100% of predictions are the label of the training row in the same place")
+
+
+def test_always_the_same_class_is_no_shift(clean):
+    assert shifted_rows(dataclasses.replace(clean, predicted=np.zeros(120, dtype=np.int64))).verdict == "passed"
+
+
+def test_class_sets(clean):
+    one = dataclasses.replace(clean, true=np.zeros(120, dtype=np.int64))
+    assert class_sets(one).verdict == "leak"
+    never_true = dataclasses.replace(clean, true=np.minimum(clean.true, 1))
+    assert class_sets(never_true).told.startswith("surprise is predicted and never true")
+    lone = np.minimum(clean.true, 1)
+    lone[0] = 2
+    assert class_sets(dataclasses.replace(clean, true=lone)).examples == ("surprise (fold p00)",)
+
+
+def test_epochs(clean):
+    by_fold = tuple(int(name[1:]) for name in clean.fold)
+    assert chosen_epochs(dataclasses.replace(clean, epoch=by_fold), None).verdict == "leak"
+    assert chosen_epochs(dataclasses.replace(clean, epoch=by_fold), "inner").verdict == "passed"
+    assert chosen_epochs(dataclasses.replace(clean, epoch=(15,) * 120), None).verdict == "passed"
+    assert chosen_epochs(clean, "held-out").verdict == "leak"
+
+
+def test_shuffled_labels_that_score(clean, rng):
+    assert above_chance(clean, shuffled=True).verdict == "leak"
+    guessed = dataclasses.replace(clean, predicted=rng.permutation(clean.true))
+    assert above_chance(guessed, shuffled=True).verdict == "passed"
+    assert above_chance(clean, shuffled=False).verdict == "passed"
+
+
+def test_near_identical_cubes(rng):
+    cubes = rng.normal(size=(8, 3, 48, 48)).astype(np.float32)
+    cubes = np.array([[np.cumsum(np.cumsum(p, 0), 1) for p in cube] for cube in cubes]).astype(np.float32)
+    clips, people = [f"c{i}" for i in range(8)], list("aabbccdd")
+    assert near_identical(cubes, clips, people).verdict == "passed"
+    cubes[7] = 1.1 * cubes[0] + rng.normal(size=cubes[0].shape).astype(np.float32)
+    assert near_identical(cubes, clips, people).examples == ("c0 and c7",)
+    assert near_identical(cubes, clips, people).verdict == "leak"
+    assert near_identical(cubes, clips, ["a"] * 8).verdict == "warning"
+
+
+def test_files_of_others_are_read(tmp_path):
+    (tmp_path / "theirs.csv").write_text("Subject,Dataset,y_true,y_pred,Epoch\n006,samm,0,1,3\n006,casme2,1,1,4\n")
+    found = read_predictions(tmp_path / "theirs.csv")
+    assert found.person == found.fold == ("samm/006", "casme2/006")
+    assert (found.true.tolist(), found.predicted.tolist(), found.classes) == ([0, 1], [1, 1], ("0", "1"))
+    assert found.epoch == (3, 4)
+    table = pa.table({"true": ["a"], "predicted": ["b"], "person": ["x"], "fold": [7], "clip_id": ["c"]})
+    pq.write_table(table, tmp_path / "ours.parquet")
+    assert read_predictions(tmp_path / "ours.parquet").fold == ("7",)
+
+
+def test_files_that_cannot_be_used_are_named(tmp_path):
+    (tmp_path / "bad.csv").write_text("subject,y_true\n1,0\n")
+    with pytest.raises(InputError, match=r"no column 'predicted' .*; its columns are subject, y_true"):
+        read_predictions(tmp_path / "bad.csv")
+    with pytest.raises(InputError, match="there is no such file"):
+        read_predictions(tmp_path / "gone.csv")
