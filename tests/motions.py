@@ -14,7 +14,7 @@ from flowkit.output.plan_file import SCHEMA_VERSION
 from flowkit.output.record import put_record
 from flowkit.output.shard import shard_schema
 from flowkit.output.writer import cube_column, put_table, write_commit
-from trainer.data import Samples
+from trainer.samples import Samples
 from trainer.types import CLASSES
 
 

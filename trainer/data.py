@@ -1,10 +1,12 @@
-"""From shards to samples: which rows are used, resizing, normalisation, the targets."""
+"""From shards to samples: which rows are used, resizing, the targets.
+
+Cubes are read a shard at a time, resized, and written into one array, which may be a file (trainer/store.py) that all
+processes of a run map into memory.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,120 +15,193 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import InputError
-from flowkit.output.shard import ShardSet, read
-from trainer.types import CLASSES, RunConfig
+from flowkit.output.parquet import read_schema
+from flowkit.output.shard import ShardSet, as_numpy, read
+from trainer.catalogue import find
+from trainer.normalisation import Cubes
+from trainer.samples import Pictures, Samples
+from trainer.types import CLASSES, UNITS, RunConfig
 
-Cubes = NDArray[np.float32]
-COLUMNS = ["pair_id", "clip_id", "dataset", "subject", "role", "emotion3", "ethnicity", "group"]
-
-
-@dataclass(frozen=True, slots=True)
-class Samples:
-    """The rows that a run trains and tests on, all of the same length n, in the order of the shards."""
-
-    cubes: Cubes
-    """(n, 3, h, w) float32: u, v in pixels of this grid, strain magnitude."""
-    emotion: NDArray[np.int64]
-    """(n,) class numbers in the order of CLASSES."""
-    clip_id: Sequence[str]
-    pair_id: Sequence[str]
-    dataset: Sequence[str | None]
-    subject: Sequence[str]
-    group: Sequence[str | None]
-    """The ethnic label of each row as given in the manifest."""
-    group_column: str | None = None
-    """Which manifest column `group` is: "group", or "ethnicity" where no row has a group; None for neither."""
-    source: dict[str, Any] = field(default_factory=dict)
-    """Where the rows came from and which were left out, as written into metrics.json."""
-
-    def __post_init__(self) -> None:
-        if self.cubes.ndim != 4 or self.cubes.shape[1] != 3 or self.cubes.dtype != np.float32:
-            raise InputError(f"cubes are {self.cubes.dtype} {self.cubes.shape}: must be float32 (n, 3, h, w)")
-        for name in ("emotion", "clip_id", "pair_id", "dataset", "subject", "group"):
-            if len(getattr(self, name)) != len(self.cubes):
-                raise InputError(f"{len(getattr(self, name))} values of {name} for {len(self.cubes)} cubes")
-        finite = np.isfinite(self.cubes).all(axis=(1, 2, 3))
-        if not finite.all():
-            raise InputError(
-                f"{self.clip_id[int(np.argmin(finite))]}: the cube holds NaN or infinity; extract it again"
-            )
-
-    def __len__(self) -> int:
-        return len(self.cubes)
+COLUMNS = ("pair_id", "clip_id", "dataset", "subject", "role", "emotion3", "au", "ethnicity", "group", "person")
+RGB = "apex_rgb"
+Allocate = Callable[[str, tuple[int, ...], Any], NDArray[Any]]
+"""Gives a zeroed array for a name ("cubes" or "rgb"), a shape and a type."""
 
 
-def load(out: Path, config: RunConfig) -> Samples:
-    """The samples of an extraction's output: rows of the configured role whose emotion3 is given, resized.
+def load(out: Path, config: RunConfig, allocate: Allocate | None = None) -> Samples:
+    """The samples of an extraction's output: rows of the configured role whose target is given, resized.
 
-    Raises InputError, naming the clip, for a row without a subject or with an unknown emotion3; InputError where no
-    row is left, or where cubes differ in size and no size is asked for.
+    Args:
+        allocate: makes the arrays; by default they are in memory.
+
+    Raises:
+        InputError: naming the clip, for a row without a subject, with an unknown emotion3, with a cube that is not
+            finite, or without the picture that the model reads; where no row is left, or where cubes differ in size and
+            no size is asked for.
     """
-    rows: list[dict[str, Any]] = []
-    cubes: list[Cubes] = []
-    roles: dict[str, int] = {}
-    sizes: set[tuple[int, ...]] = set()
     shards = read(out)
-    for row, cube in _rows(shards):
-        roles[row["role"]] = roles.get(row["role"], 0) + 1
-        if row["role"] == config.role and row["emotion3"] is not None:
-            _check(row)
-            rows.append(row)
-            sizes.add(cube.shape[1:])
-            cubes.append(resize(np.asarray(cube, dtype=np.float32), config.size))
-    _require_rows(out, config.role, roles, len(rows))
-    extracted = sorted(sizes)
-    if len(extracted) > 1 and config.size is None:
-        raise InputError(
-            f"{out}: cubes are of {len(sizes)} sizes, from {extracted[0]} to {extracted[-1]}; give --size N"
-        )
+    table = [_row(row) for row in _label_table(shards)]
+    chosen = _chosen(out, table, config)
+    rows = [table[i] for i in chosen]
+    sizes = _sizes(shards, chosen)
+    if len(sizes) > 1 and config.input_size is None:
+        raise InputError(f"{out}: cubes are of {len(sizes)} sizes, from {sizes[0]} to {sizes[-1]}; give --size N")
+    side = config.input_size
+    cubes, rgb = _pictures(shards, chosen, (side, side) if side else sizes[0], config, allocate or _in_memory)
     group, group_column = _groups(rows)
-    return Samples(
-        cubes=np.stack(cubes),
-        emotion=np.array([CLASSES.index(row["emotion3"]) for row in rows], dtype=np.int64),
-        clip_id=[row["clip_id"] for row in rows],
-        pair_id=[row["pair_id"] for row in rows],
-        dataset=[row["dataset"] for row in rows],
-        subject=[row["subject"] for row in rows],
+    samples = Samples(
+        cubes=cubes,
+        rgb=rgb,
+        emotion=np.array([CLASSES.index(row["emotion3"]) if row["emotion3"] else -1 for row in rows], dtype=np.int64),
+        units=_units(rows) if config.target == "au12" else None,
+        **{name: [row[name] for row in rows] for name in ("clip_id", "pair_id", "dataset", "subject", "person")},
         group=group,
         group_column=group_column,
-        source={
-            **_source(shards, out, roles),
-            "without_emotion3": roles[config.role] - len(rows),
-            "extracted_sizes": [list(size) for size in extracted],
-        },
+        source=_source(shards, out, table, config, len(rows), sizes),
     )
+    samples.require_finite()
+    return samples
 
 
-def _require_rows(out: Path, role: str, roles: dict[str, int], usable: int) -> None:
-    if role not in roles:
-        available = ", ".join(f"{name} ({count})" for name, count in sorted(roles.items())) or "none"
-        raise InputError(f"{out}: no pair has the role {role!r}; there are {available}: choose with --role")
-    if not usable:
-        raise InputError(f"{out}: none of the {roles[role]} {role} pairs has an emotion3 in its manifest")
+def _label_table(shards: ShardSet) -> list[dict[str, Any]]:
+    """Every row's labels; columns that shards of an older schema lack are null."""
+    there = set(read_schema(shards.paths[0]).names) if shards.paths else set(COLUMNS)
+    rows: list[dict[str, Any]] = shards.table([name for name in COLUMNS if name in there]).to_pylist()
+    return rows
 
 
-def _source(shards: ShardSet, out: Path, roles: dict[str, int]) -> dict[str, Any]:
-    """What metrics.json says about the shards."""
+def _row(row: dict[str, Any]) -> dict[str, Any]:
+    return {"person": None, **row}
+
+
+def _chosen(out: Path, table: Sequence[dict[str, Any]], config: RunConfig) -> list[int]:
+    """The numbers of the rows that are used."""
+    column = "au" if config.target == "au12" else "emotion3"
+    roles = _roles(table)
+    if config.role not in roles:
+        available = ", ".join(f"{name} ({count})" for name, count in roles.items()) or "none"
+        raise InputError(f"{out}: no pair has the role {config.role!r}; there are {available}: choose with --role")
+    datasets = sorted({row["dataset"] or "unnamed" for row in table})
+    for name in config.datasets or ():
+        if name not in datasets:
+            raise InputError(f"{out}: has no dataset {name!r}; there are {', '.join(datasets)}")
+    chosen = [
+        i
+        for i, row in enumerate(table)
+        if row["role"] == config.role
+        and row[column] is not None
+        and (config.datasets is None or (row["dataset"] or "unnamed") in config.datasets)
+    ]
+    if not chosen:
+        raise InputError(f"{out}: none of the {roles[config.role]} {config.role} pairs has an {column} in its manifest")
+    for i in chosen:
+        _check(table[i])
+    return chosen
+
+
+def _check(row: dict[str, Any]) -> None:
+    if not row["subject"] and not row["person"]:
+        raise InputError(f"{row['clip_id']}: subject is missing, and folds are by person; give it in the manifest")
+    if row["emotion3"] is not None and row["emotion3"] not in CLASSES:
+        raise InputError(f"{row['clip_id']}: emotion3={row['emotion3']!r} is none of {', '.join(CLASSES)}")
+
+
+def _roles(table: Sequence[dict[str, Any]]) -> dict[str, int]:
+    roles: dict[str, int] = {}
+    for row in table:
+        roles[row["role"]] = roles.get(row["role"], 0) + 1
+    return dict(sorted(roles.items()))
+
+
+def _source(
+    shards: ShardSet,
+    out: Path,
+    table: Sequence[dict[str, Any]],
+    config: RunConfig,
+    used: int,
+    sizes: Sequence[tuple[int, ...]],
+) -> dict[str, Any]:
+    """What config.json says about the shards."""
     made = {
         key: shards.metadata.get(key) for key in ("parameters_hash", "parameters", "manifest_fingerprint", "versions")
     }
     failed = shards.failures().num_rows
-    missing = shards.metadata["plan"]["pairs"] - len(shards) - failed
-    return {"shards": str(out), **made, "roles": roles, "failed_pairs": failed, "missing_pairs": missing}
+    roles = _roles(table)
+    of_role = [row for row in table if row["role"] == config.role]
+    other = [row for row in of_role if config.datasets and (row["dataset"] or "unnamed") not in config.datasets]
+    return {
+        "shards": str(out),
+        **made,
+        "roles": roles,
+        "failed_pairs": failed,
+        "missing_pairs": shards.metadata["plan"]["pairs"] - len(shards) - failed,
+        "without_emotion3": len(of_role) - len(other) - used,
+        "of_other_datasets": len(other),
+        "extracted_sizes": [list(size) for size in sizes],
+    }
 
 
-def _rows(shards: ShardSet) -> Iterator[tuple[dict[str, Any], NDArray[Any]]]:
-    """Each row's columns with its cube."""
-    table = shards.table(COLUMNS).to_pylist()
-    cubes = (cube for shard in shards.cubes() for cube in shard)
-    return zip(table, cubes, strict=True)
+def _sizes(shards: ShardSet, chosen: Sequence[int]) -> list[tuple[int, ...]]:
+    """The sizes of the chosen rows' cubes, ascending, from the files' footers."""
+    used, sizes, first = set(chosen), set(), 0
+    computed = [commit.computed for commit in shards.commits if commit.computed]
+    for path, count in zip(shards.paths, computed, strict=True):
+        if any(i in used for i in range(first, first + count)):
+            sizes.add(tuple(read_schema(path).field("cube").type.shape[1:]))
+        first += count
+    return sorted(sizes)
 
 
-def _check(row: dict[str, Any]) -> None:
-    if not row["subject"]:
-        raise InputError(f"{row['clip_id']}: subject is missing, and folds are by subject; give it in the manifest")
-    if row["emotion3"] not in CLASSES:
-        raise InputError(f"{row['clip_id']}: emotion3={row['emotion3']!r} is none of {', '.join(CLASSES)}")
+def _pictures(
+    shards: ShardSet, chosen: Sequence[int], size: tuple[int, ...], config: RunConfig, allocate: Allocate
+) -> tuple[Cubes, Pictures | None]:
+    """The chosen rows' cubes, and apex frames where the model reads such, at training size."""
+    cubes: Cubes = allocate("cubes", (len(chosen), 3, *size), np.float32)
+    wants_rgb = find(config.model).rgb
+    rgb: Pictures | None = allocate("rgb", (len(chosen), 3, *size), np.uint8) if wants_rgb else None
+    place = {row: i for i, row in enumerate(chosen)}
+    for row, clip, cube, picture in _stored(shards, wants_rgb):
+        if (i := place.get(row)) is None:
+            continue
+        cubes[i] = resize(np.asarray(cube, dtype=np.float32), size)
+        if rgb is not None:
+            if picture is None:
+                raise InputError(f"{clip}: has no apex frame in colour, which {config.model} reads; extract with --rgb")
+            rgb[i] = resize_rgb(picture, size)
+    return cubes, rgb
+
+
+def _stored(shards: ShardSet, rgb: bool) -> Iterator[tuple[int, str, NDArray[Any], Pictures | None]]:
+    """Each row's number, clip, cube and apex frame, a shard in memory at a time."""
+    row = 0
+    for i, path in enumerate(shards.paths):
+        there = rgb and RGB in read_schema(path).names
+        table = shards.shard(i, ["clip_id", "cube", *([RGB] if there else [])])
+        pictures: Sequence[Pictures | None] = (
+            [value if value is None else np.asarray(value) for value in _tensors(table[RGB])]
+            if there
+            else [None] * table.num_rows
+        )
+        for clip, cube, picture in zip(table["clip_id"].to_pylist(), as_numpy(table["cube"]), pictures, strict=True):
+            yield row, clip, cube, picture
+            row += 1
+
+
+def _tensors(column: Any) -> list[Pictures | None]:
+    """The values of a column of tensors that may be null."""
+    shape = column.type.shape
+    return [
+        None if not value.is_valid else np.asarray(value.value.values, dtype=np.uint8).reshape(shape)
+        for chunk in column.chunks
+        for value in chunk
+    ]
+
+
+def _units(rows: Sequence[dict[str, Any]]) -> NDArray[np.int64]:
+    from flowkit.datasets.action_units import parse_units
+
+    shown = [parse_units(row["au"]).numbers() for row in rows]
+    return np.array([[unit in numbers for unit in UNITS] for numbers in shown], dtype=np.int64)
 
 
 def _groups(rows: Sequence[dict[str, Any]]) -> tuple[list[str | None], str | None]:
@@ -137,70 +212,30 @@ def _groups(rows: Sequence[dict[str, Any]]) -> tuple[list[str | None], str | Non
     return [None] * len(rows), None
 
 
-def resize(cube: Cubes, size: int | None) -> Cubes:
-    """A cube (3, h, w) on a grid of size x size, by area averages down and bilinear interpolation up; None keeps it.
+def resize(cube: Cubes, size: tuple[int, ...]) -> Cubes:
+    """A cube (3, h, w) on a grid of (height, width), by area averages down and bilinear interpolation up.
 
-    u is multiplied by size / w and v by size / h, so that flow stays in pixels of its grid. Strain has no dimension and
-    keeps its values (those of the source grid, also where the aspect ratio changes).
+    u is multiplied by width / w and v by height / h, so that flow stays in pixels of its grid. Strain has no dimension
+    and keeps its values (those of the source grid, also where the aspect ratio changes).
     """
-    height, width = cube.shape[1:]
-    if size is None or (height, width) == (size, size):
+    old = cube.shape[1:]
+    if old == tuple(size):
         return cube
-    method = cv2.INTER_AREA if size <= min(height, width) else cv2.INTER_LINEAR
-    planes = np.stack([cv2.resize(np.ascontiguousarray(plane), (size, size), interpolation=method) for plane in cube])
-    planes[0] *= size / width
-    planes[1] *= size / height
+    planes = _resized(cube, size)
+    planes[0] *= size[1] / old[1]
+    planes[1] *= size[0] / old[0]
     return planes.astype(np.float32, copy=False)
 
 
-def normalisation(name: str, training: Cubes) -> Callable[[Cubes], Cubes]:
-    """The normalisation of cubes (n, 3, h, w) by name, fitted on the training rows of one fold.
-
-    none: as they are. minmax: every channel of every sample to 0..1 (a constant channel to 0); zero motion then has no
-    fixed value. signed_global: every channel divided by the 99.9 percentile of its magnitude over `training`, so signs,
-    zero and the relative strength of samples stay; values beyond the percentile exceed 1.
-    """
-    if name == "none":
-        return lambda cubes: cubes
-    if name == "minmax":
-        return _minmax
-    if name == "signed_global":
-        magnitude = np.abs(training).transpose(1, 0, 2, 3).reshape(3, -1)
-        scale = np.percentile(magnitude, 99.9, axis=1).astype(np.float32)
-        scale[scale == 0] = 1
-        return lambda cubes: cubes / scale[:, None, None]
-    raise InputError(f"normalise={name!r} is unknown; choose none, minmax or signed_global")
+def resize_rgb(picture: Pictures, size: tuple[int, ...]) -> Pictures:
+    """A picture (3, h, w) uint8 at (height, width), by the same rule."""
+    return picture if picture.shape[1:] == tuple(size) else _resized(picture, size)
 
 
-def _minmax(cubes: Cubes) -> Cubes:
-    low = cubes.min(axis=(2, 3), keepdims=True)
-    spread = cubes.max(axis=(2, 3), keepdims=True) - low
-    scaled: Cubes = (cubes - low) / np.where(spread > 0, spread, np.float32(1))
-    return scaled
+def _resized(planes: NDArray[Any], size: tuple[int, ...]) -> NDArray[Any]:
+    method = cv2.INTER_AREA if max(size) <= min(planes.shape[1:]) else cv2.INTER_LINEAR
+    return np.stack([cv2.resize(np.ascontiguousarray(p), (size[1], size[0]), interpolation=method) for p in planes])
 
 
-def shuffle_labels(samples: Samples, seed: int) -> Samples:
-    """The same samples with their emotions permuted over the clips: pairs of one clip keep a common emotion.
-
-    Class counts over clips stay. What a model scores on such samples is what it scores without a relation between
-    motion and emotion.
-    """
-    clips = sorted(set(samples.clip_id))
-    first = dict(zip(samples.clip_id, samples.emotion, strict=True))
-    order = np.random.default_rng(seed).permutation(len(clips))
-    given = {clip: first[clips[other]] for clip, other in zip(clips, order, strict=True)}
-    emotion = np.array([given[clip] for clip in samples.clip_id], dtype=np.int64)
-    return dataclasses.replace(samples, emotion=emotion)
-
-
-def ethnic_targets(samples: Samples) -> tuple[list[str], NDArray[np.int64]]:
-    """The ethnic classes, sorted, and each row's class number (n,), from the labels given in the manifest.
-
-    A row without a label is an InputError that names its clip: labels are the user's, never guessed.
-    """
-    for clip, group in zip(samples.clip_id, samples.group, strict=True):
-        if group is None:
-            column = samples.group_column or "group or ethnicity"
-            raise InputError(f"{clip}: {column} is missing, which this model learns; give it in the manifest")
-    names = sorted({str(group) for group in samples.group})
-    return names, np.array([names.index(str(group)) for group in samples.group], dtype=np.int64)
+def _in_memory(name: str, shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    return np.zeros(shape, dtype=dtype)

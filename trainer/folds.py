@@ -1,4 +1,8 @@
-"""Leave-one-subject-out folds: which rows train a model, and which single subject it has never seen."""
+"""Folds: which rows train a model, and which ones, of which people, it has never seen.
+
+A person is whoever is filmed, whatever dataset and subject code: `people` names them, and no fold has one person on
+both sides. Which people are held out together is a protocol's choice (trainer/protocols/).
+"""
 
 from __future__ import annotations
 
@@ -13,44 +17,52 @@ from flowkit.errors import InputError
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """One fold: the rows of one held-out subject, and all rows of all other subjects."""
+    """One fold: the rows that train, and the rows of the people that are held out."""
 
     index: int
-    dataset: str | None
-    subject: str
+    name: str
+    """What is held out: a person, a dataset, a number."""
     train: NDArray[np.int64]
     """Row numbers, ascending."""
     held_out: NDArray[np.int64]
-    """Row numbers, ascending."""
-
-    @property
-    def name(self) -> str:
-        """The held-out subject as "dataset/subject"."""
-        return f"{self.dataset}/{self.subject}" if self.dataset else self.subject
+    """Row numbers, ascending; none of a person who is in `train`."""
 
 
-def loso(datasets: Sequence[str | None], subjects: Sequence[str]) -> list[Fold]:
-    """One fold a subject, in the order of (dataset, subject), whatever the order of the rows.
+def people(person: Sequence[str | None], dataset: Sequence[str | None], subject: Sequence[str]) -> tuple[str, ...]:
+    """The name of each row's person: `person` where it is given, else "dataset/subject", else the subject.
 
-    A subject is a (dataset, subject) pair, because datasets number their subjects from 1 independently. Every row is
-    held out exactly once. Raises InputError where there are fewer than two subjects.
+    Datasets number their subjects from 1 independently, so a subject code names a person only within its dataset; and
+    two datasets may have filmed the same people, which only `person` can tell.
+
+    Raises InputError where a subject of a dataset has two persons, or one in some rows only.
     """
-    if len(datasets) != len(subjects):
-        raise InputError(f"{len(datasets)} datasets for {len(subjects)} subjects: give one of each per row")
-    keys = [(dataset or "", subject) for dataset, subject in zip(datasets, subjects, strict=True)]
-    people = sorted(set(keys))
-    if len(people) < 2:
-        found = "/".join(people[0]).lstrip("/") if people else "none"
-        raise InputError(f"leave-one-subject-out needs at least two subjects, found {len(people)} ({found})")
-    number = {person: index for index, person in enumerate(people)}
-    owner = np.array([number[key] for key in keys], dtype=np.int64)
-    return [
-        Fold(
-            index=index,
-            dataset=dataset or None,
-            subject=subject,
-            train=np.flatnonzero(owner != index).astype(np.int64),
-            held_out=np.flatnonzero(owner == index).astype(np.int64),
-        )
-        for index, (dataset, subject) in enumerate(people)
-    ]
+    if not len(person) == len(dataset) == len(subject):
+        raise InputError(f"{len(person)} persons, {len(dataset)} datasets, {len(subject)} subjects: give one a row")
+    found: dict[tuple[str | None, str], str | None] = {}
+    names = []
+    for who, where, code in zip(person, dataset, subject, strict=True):
+        who = who or None
+        key = (where or None, code)
+        name = f"{where}/{code}" if where else code
+        if found.setdefault(key, who) != who:
+            raise InputError(f"{name}: is person {found[key]!r} in one row and {who!r} in another; mend the manifest")
+        names.append(who or name)
+    return tuple(names)
+
+
+def fold_of_people(index: int, name: str, pool: NDArray[np.bool_], held: NDArray[np.bool_], who: Sequence[str]) -> Fold:
+    """The fold that holds out the rows `held` and trains on those rows of `pool` whose person is in none of them.
+
+    Args:
+        pool, held: (n,) booleans over the rows.
+        who: each row's person, as `people` names them.
+
+    Raises:
+        InputError: if nothing is left to train on, or nothing is held out.
+    """
+    names = np.asarray(who)
+    train = pool & ~np.isin(names, np.unique(names[held]))
+    if not train.any() or not held.any():
+        side = "train on" if not train.any() else "hold out"
+        raise InputError(f"fold {name}: there is no row to {side}; another protocol, or other rows, are needed")
+    return Fold(index, name, np.flatnonzero(train).astype(np.int64), np.flatnonzero(held).astype(np.int64))

@@ -23,7 +23,7 @@ def render(summary: dict[str, Any]) -> str:
     config, metrics, column = summary["config"], summary["metrics"], summary["input"]["group_column"]
     return fill(
         "run.html.j2",
-        title=f"{config['model']}, leave one subject out",
+        title=f"{config['model']}, {config['protocol']}",
         lead=_lead(summary),
         shuffled=config["shuffle_labels"],
         overall=_scores(metrics["overall"]),
@@ -43,7 +43,7 @@ def _lead(summary: dict[str, Any]) -> str:
     config, source = summary["config"], summary["input"]
     size = " x ".join(str(side) for side in source["cube_shape"][1:])
     return (
-        f"{source['rows']} {config['role']} pairs of {source['clips']} clips, {source['subjects']} subjects, "
+        f"{source['rows']} {config['role']} pairs of {source['clips']} clips, {source['people']} people, "
         f"{size} px, {config['epochs']} epochs, seed {config['seed']}, on {summary['device']}"
     )
 
@@ -83,9 +83,9 @@ def _score_table(key: str, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
     rows = []
     for part in parts:
         f1 = [_or_no_rows(part["f1"][label]) for label in classes]
-        rows.append([_named(part[key]), part["n"], part["subjects"], *(value for _, value in _scores(part)), *f1])
+        rows.append([_named(part[key]), part["n"], part["people"], *(value for _, value in _scores(part)), *f1])
     return {
-        "header": [key, "rows", "subjects", *SCORES.values(), *(f"F1 {name}" for name in classes)],
+        "header": [key, "rows", "people", *SCORES.values(), *(f"F1 {name}" for name in classes)],
         "rows": rows,
         "fewer": [(_named(part[key]), part["classes"]) for part in parts if len(part["classes"]) < len(classes)],
     }
@@ -111,10 +111,10 @@ def _class_table(summary: dict[str, Any]) -> dict[str, Any]:
 
 def _fold_table(folds: Sequence[dict[str, Any]]) -> dict[str, Any]:
     return {
-        "header": ["subject", "rows trained on", "rows held out", "correct", "seconds"],
+        "header": ["held out", "rows trained on", "rows held out", "correct", "seconds"],
         "rows": [
             [
-                f"{fold['dataset']}/{fold['subject']}" if fold["dataset"] else fold["subject"],
+                fold["name"],
                 fold["train"],
                 fold["held_out"],
                 fold["correct"],

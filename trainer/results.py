@@ -1,30 +1,29 @@
-"""The files of a run: predictions.parquet, metrics.json and, by way of `report`, report.html."""
+"""The results of a run: predictions.parquet, metrics.json and, by way of `report`, report.html."""
 
 from __future__ import annotations
 
 import json
-import platform
 from collections import Counter
 from functools import partial
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
-from flowkit.errors import OutputError
 from flowkit.output.files import put
-from trainer.data import Samples
 from trainer.metrics import score, score_by
+from trainer.protocols.cd6me import score_units
+from trainer.protocols.composite import composition
 from trainer.report import render
-from trainer.train import LosoResult
+from trainer.run import RunResult, versions
+from trainer.run_folder import RESULTS
+from trainer.samples import Samples
 from trainer.types import CLASSES, RunConfig
 
-SCHEMA_VERSION = 1
-FILES = ("predictions.parquet", "report.html", "metrics.json")
-"""In the order of writing: a folder with a metrics.json is a whole run."""
+SCHEMA_VERSION = 2
 
 PREDICTIONS = pa.schema(
     [
@@ -32,73 +31,77 @@ PREDICTIONS = pa.schema(
         ("pair_id", pa.string()),
         ("dataset", pa.string()),
         ("subject", pa.string()),
+        ("person", pa.string()),
         ("group", pa.string()),
         ("fold", pa.int32()),
         ("true", pa.string()),
         ("predicted", pa.string()),
         ("probabilities", pa.list_(pa.float32())),
+        ("emotion_head", pa.list_(pa.float32())),
+        ("ethnicity_head", pa.list_(pa.float32())),
     ]
 )
-"""`true` is what was scored: the permuted emotion in a run with shuffled labels. Probabilities are in the order of
-CLASSES, which is in the file's metadata. `group` is the manifest's group, or its ethnicity where no clip has one."""
+"""`true` is what was scored: the permuted emotion in a run with shuffled labels. `person` is whose rows a fold holds
+out together. Probabilities are those of the head that decides, in the order of `classes` in the file's metadata; the
+other heads' stand beside them, null where the model lacks them, those of ethnicity in the order of `ethnic_classes`.
+`group` is the manifest's group, or its ethnicity where no clip has one. Action units are written as "AU4+AU7"."""
 
 
-def claim(run: Path, *, overwrite: bool) -> None:
-    """Make the folder of a run.
-
-    Raises OutputError where it holds an earlier run (unless that may be overwritten), or cannot be made.
-    """
-    present = [name for name in FILES if (run / name).exists()]
-    if present and not overwrite:
-        names = ", ".join(present)
-        raise OutputError(f"{run}: holds {names} of an earlier run; choose another folder or add --overwrite")
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{run}: cannot be made ({error.strerror}); choose another folder") from error
-
-
-def write_run(run: Path, samples: Samples, config: RunConfig, result: LosoResult) -> dict[str, Any]:
+def write_run(run: Path, samples: Samples, config: RunConfig, result: RunResult) -> dict[str, Any]:
     """Write all files of a run, each whole or not at all, and give what metrics.json holds."""
     summary = summarise(samples, config, result)
     sink = pa.BufferOutputStream()
-    pq.write_table(predictions_table(samples, result), sink, compression="zstd")
+    pq.write_table(predictions_table(samples, config, result), sink, compression="zstd")
     content = {
         "predictions.parquet": sink.getvalue().to_pybytes(),
-        "report.html": render(summary).encode(),
         "metrics.json": (json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode(),
     }
+    if config.target == "emotion3":
+        content["report.html"] = render(summary).encode()
     (run / "metrics.json").unlink(missing_ok=True)  # never the new predictions beside the old metrics
-    for name in FILES:
-        put(run / name, partial(_write, content[name]))
+    for name in RESULTS:
+        if name in content:
+            put(run / name, partial(_write, content[name]))
     return summary
 
 
-def predictions_table(samples: Samples, result: LosoResult) -> pa.Table:
+def predictions_table(samples: Samples, config: RunConfig, result: RunResult) -> pa.Table:
     """One row a sample, see PREDICTIONS."""
+    n, heads = len(samples), result.heads
     columns = {
         "clip_id": samples.clip_id,
         "pair_id": samples.pair_id,
         "dataset": samples.dataset,
         "subject": samples.subject,
+        "person": samples.people,
         "group": samples.group,
         "fold": result.fold_of,
-        "true": [CLASSES[k] for k in samples.emotion],
-        "predicted": [CLASSES[k] for k in result.predicted],
+        "true": _named(samples.targets, config.classes),
+        "predicted": _named(result.predicted, config.classes),
         "probabilities": list(result.probabilities),
+        "emotion_head": list(heads["emotion"]) if "fusion" in heads else [None] * n,
+        "ethnicity_head": list(heads["ethnicity"]) if "ethnicity" in heads else [None] * n,
     }
-    return pa.table(columns, schema=PREDICTIONS.with_metadata({"classes": json.dumps(CLASSES)}))
+    about = {"classes": json.dumps(config.classes), "ethnic_classes": json.dumps(result.ethnic_classes)}
+    return pa.table(columns, schema=PREDICTIONS.with_metadata(about))
 
 
-def summarise(samples: Samples, config: RunConfig, result: LosoResult) -> dict[str, Any]:
+def _named(values: NDArray[np.int64], classes: tuple[str, ...]) -> list[str]:
+    """Class names of (n,) class numbers, or the units shown of (n, units) zeros and ones."""
+    if values.ndim == 1:
+        return [classes[k] for k in values]
+    return ["+".join(name for name, shown in zip(classes, row, strict=True) if shown) for row in values]
+
+
+def summarise(samples: Samples, config: RunConfig, result: RunResult) -> dict[str, Any]:
     """Everything about a run: its choices, versions, input, scores and caveats, ready for JSON."""
-    true, predicted = samples.emotion, result.predicted
-    majority = np.full_like(true, np.bincount(true).argmax())
+    units = config.target == "au12"
+    right = (result.predicted == samples.targets).all(axis=1) if units else result.predicted == samples.emotion
     seconds = [fold.seconds for fold in result.folds]
     return {
         "schema_version": SCHEMA_VERSION,
         "config": config.to_dict(),
-        "classes": list(CLASSES),
+        "classes": list(config.classes),
         "versions": versions(),
         "device": result.device,
         "threads": result.threads,
@@ -107,29 +110,40 @@ def summarise(samples: Samples, config: RunConfig, result: LosoResult) -> dict[s
             "cube_shape": list(samples.cubes.shape[1:]),
             "rows": len(samples),
             "clips": len(set(samples.clip_id)),
-            "subjects": len(result.folds),
+            "people": len(set(samples.people)),
             "group_column": samples.group_column,
+            **({"megc2019": composition(samples.dataset)} if config.protocol == "megc2019" else {}),
         },
-        "metrics": {
-            "overall": score(true, predicted).to_dict(),
-            "per_group": _parts("group", samples, list(samples.group), result),
-            "per_dataset": _parts("dataset", samples, list(samples.dataset), result),
-            "majority_class": score(true, majority).to_dict(),
-        },
+        "metrics": (
+            {"units": score_units(samples.targets, result.predicted, samples.dataset)}
+            if units
+            else _emotion_metrics(samples, result)
+        ),
         "folds": [
             {
                 "fold": fold.fold.index,
-                "dataset": fold.fold.dataset,
-                "subject": fold.fold.subject,
+                "name": fold.fold.name,
                 "train": len(fold.fold.train),
                 "held_out": len(fold.fold.held_out),
-                "correct": int((predicted == true)[fold.fold.held_out].sum()),
+                "correct": int(right[fold.fold.held_out].sum()),
+                "epoch": fold.epoch,
                 "seconds": round(fold.seconds, 3),
             }
             for fold in result.folds
         ],
         "seconds_per_fold": round(float(np.mean(seconds)), 3),
-        "caveats": caveats(samples, config, result),
+        "caveats": [] if units else caveats(samples, config, result),
+    }
+
+
+def _emotion_metrics(samples: Samples, result: RunResult) -> dict[str, Any]:
+    true, predicted = samples.emotion, result.predicted
+    majority = np.full_like(true, np.bincount(true).argmax())
+    return {
+        "overall": score(true, predicted).to_dict(),
+        "per_group": _parts("group", samples, list(samples.group), result),
+        "per_dataset": _parts("dataset", samples, list(samples.dataset), result),
+        "majority_class": score(true, majority).to_dict(),
     }
 
 
@@ -137,14 +151,13 @@ def _write(content: bytes, path: Path) -> None:
     path.write_bytes(content)
 
 
-def _parts(name: str, samples: Samples, keys: list[str | None], result: LosoResult) -> list[dict[str, Any]]:
-    people = set(zip(keys, samples.dataset, samples.subject, strict=True))
-    subjects = Counter(key for key, _, _ in people)
+def _parts(name: str, samples: Samples, keys: list[str | None], result: RunResult) -> list[dict[str, Any]]:
+    people = Counter(key for key, _ in set(zip(keys, samples.people, strict=True)))
     scores = score_by(keys, samples.emotion, result.predicted)
-    return [{name: key, "subjects": subjects[key], **part.to_dict()} for key, part in scores.items()]
+    return [{name: key, "people": people[key], **part.to_dict()} for key, part in scores.items()]
 
 
-def caveats(samples: Samples, config: RunConfig, result: LosoResult) -> list[str]:
+def caveats(samples: Samples, config: RunConfig, result: RunResult) -> list[str]:
     """What a reader must know before believing the scores, in sentences."""
     notes = []
     if config.shuffle_labels:
@@ -160,8 +173,8 @@ def caveats(samples: Samples, config: RunConfig, result: LosoResult) -> list[str
         notes.append(f"{failed} planned pairs of the extraction failed and are missing here.")
     if unlabelled:
         notes.append(f"{unlabelled} pairs have no emotion3 in the manifest and were left out.")
-    if len(result.folds) < 10:
-        notes.append(f"There are only {len(result.folds)} subjects: one unusual subject can move every score.")
+    if (people := len(set(samples.people))) < 10:
+        notes.append(f"There are only {people} people: one unusual person can move every score.")
     for name, count in zip(CLASSES, np.bincount(samples.emotion, minlength=len(CLASSES)), strict=True):
         if count < 20:
             notes.append(f"Class {name} has only {count} rows: its F1 is uncertain, and UF1 with it.")
@@ -190,14 +203,3 @@ def _group_caveats(samples: Samples) -> list[str]:
         if count < 30:
             notes.append(f"Group {group} has only {count} rows: read its scores as a hint at most.")
     return notes
-
-
-def versions() -> dict[str, str | None]:
-    """Versions of what decides the numbers; None for a package that runs without being installed."""
-    found: dict[str, str | None] = {"python": platform.python_version()}
-    for name in ("flowkit-mer", "torch", "timm", "numpy", "opencv-contrib-python-headless", "pyarrow"):
-        try:
-            found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            found[name] = None
-    return found

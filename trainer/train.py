@@ -1,78 +1,67 @@
-"""One fold is one function: train on everybody else, then predict the held-out subject once."""
+"""One fold is one function: train on everybody else, then predict the held-out people once."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from flowkit.errors import InputError
-from trainer.data import Cubes, Samples, ethnic_targets, normalisation
-from trainer.folds import Fold, loso
-from trainer.losses import total_loss
-from trainer.models import Weights, build_model, pretrained_weights
-from trainer.types import CLASSES, RunConfig
+from flowkit.errors import InputError, Interrupted
+from trainer.catalogue import find
+from trainer.folds import Fold
+from trainer.inputs import Inputs, arranged, batches, choose_device, deterministic, seeded
+from trainer.losses import head_losses, total_loss
+from trainer.models import Outputs, Weights, build_model, pretrained_weights
+from trainer.models.svc import SupportVectors
+from trainer.normalisation import Normaliser, fit_normaliser
+from trainer.samples import Samples, ethnic_targets
+from trainer.types import RunConfig
+
+Heads = dict[str, NDArray[np.float32]]
+"""Probabilities of each head that a model has, by name, (n, classes of the head)."""
+OnEpoch = Callable[[int, int], None]
+"""Is told of each finished epoch: how many are done, of how many."""
+BackboneWeights = tuple[Weights | None, Weights | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """What the training rows of a fold, and nothing else, have made."""
+
+    model: nn.Module | SupportVectors
+    normalise: Normaliser
+    ethnic_classes: tuple[str, ...]
+    """The groups that the ethnicity head tells apart: those of the training rows, sorted."""
+    curves: list[dict[str, float]]
+    """Of each epoch its number from 1, `lr`, the mean `loss` of its batches and that of each head, and, with
+    select="inner", `inner_loss`."""
+    epoch: int
+    """The epoch whose weights these are."""
 
 
 @dataclass(frozen=True, slots=True)
 class FoldResult:
-    """What one fold gives: predictions of its held-out subject."""
+    """What one fold gives: predictions of its held-out rows."""
 
     fold: Fold
-    probabilities: NDArray[np.float32]
-    """(rows of the held-out subject, 3), in the order of fold.held_out."""
+    heads: Heads
+    """Rows in the order of fold.held_out."""
+    ethnic_classes: tuple[str, ...]
+    curves: list[dict[str, float]]
+    epoch: int
     seconds: float
 
-
-@dataclass(frozen=True, slots=True)
-class LosoResult:
-    """The pooled predictions of all folds; row i is row i of the samples."""
-
-    probabilities: NDArray[np.float32]
-    """(n, 3), each row from the one fold that had not seen its subject."""
-    fold_of: NDArray[np.int64]
-    """(n,) the fold that predicted each row."""
-    folds: list[FoldResult]
-    device: str
-    threads: int
-    """CPU threads of torch; on a CPU the last bits depend on their number."""
-
     @property
-    def predicted(self) -> NDArray[np.int64]:
-        """(n,) the most probable class; the first of equals."""
-        predicted: NDArray[np.int64] = self.probabilities.argmax(axis=1).astype(np.int64)
-        return predicted
-
-
-def run_loso(
-    samples: Samples, config: RunConfig, on_fold: Callable[[FoldResult, int], None] = lambda result, total: None
-) -> LosoResult:
-    """Leave-one-subject-out over all subjects, folds in a fixed order; `on_fold` is told of each with their number.
-
-    The same samples, config, software, machine and thread count give the same bits. Raises InputError for samples that
-    the model cannot be trained on.
-    """
-    folds = loso(samples.dataset, samples.subject)
-    device = choose_device(config.device)
-    weights = pretrained_weights(config.pretrained)
-    probabilities = np.full((len(samples), len(CLASSES)), np.nan, dtype=np.float32)
-    fold_of = np.full(len(samples), -1, dtype=np.int64)
-    results = []
-    with torch_threads(config.threads):
-        for fold in folds:
-            result = run_fold(samples, fold, config, device=device, weights=weights)
-            probabilities[fold.held_out] = result.probabilities
-            fold_of[fold.held_out] = fold.index
-            results.append(result)
-            on_fold(result, len(folds))
-        return LosoResult(probabilities, fold_of, results, str(device), torch.get_num_threads())
+    def probabilities(self) -> NDArray[np.float32]:
+        """(held-out rows, classes) of the head that decides: fusion where there is one."""
+        return self.heads.get("fusion", self.heads["emotion"])
 
 
 def run_fold(
@@ -81,134 +70,247 @@ def run_fold(
     config: RunConfig,
     *,
     device: torch.device | None = None,
-    weights: Weights | None = None,
+    weights: BackboneWeights | None = None,
 ) -> FoldResult:
-    """One whole fold. The held-out subject's cubes are read once, after training, and its emotions nowhere.
+    """One whole fold. The held-out rows' pictures are read once, after training, and their labels nowhere.
 
-    Raises InputError as `fit`, and for a cube of which the model makes no finite probabilities.
+    Raises as `train_fold` and `predict_fold`.
     """
     start = time.perf_counter()
-    model, normalise = train_fold(samples, fold, config, device=device or choose_device(config.device), weights=weights)
-    probabilities = predict(model, normalise(samples.cubes[fold.held_out]))
-    finite = np.isfinite(probabilities).all(axis=1)
-    if not finite.all():
-        clip = samples.clip_id[fold.held_out[int(np.argmin(finite))]]
-        raise InputError(f"{clip}: the model gives no finite probabilities; check the clip's flow, or normalise it")
-    return FoldResult(fold, probabilities, time.perf_counter() - start)
+    trained = train_fold(samples, fold, config, device=device, weights=weights)
+    return predict_fold(trained, samples, fold, config, start=start)
 
 
 def train_fold(
-    samples: Samples, fold: Fold, config: RunConfig, *, device: torch.device, weights: Weights | None = None
-) -> tuple[nn.Module, Callable[[Cubes], Cubes]]:
-    """The fold's trained model and its fitted normalisation, both from the training rows alone."""
-    training = samples.cubes[fold.train]
-    normalise = normalisation(config.normalise, training)
-    ethnicity, ethnic_classes = None, 0
-    if config.model.startswith("dual"):
-        names, targets = ethnic_targets(samples)
-        ethnicity, ethnic_classes = targets[fold.train], len(names)
-    model = fit(
-        normalise(training),
-        samples.emotion[fold.train],
-        ethnicity,
-        config,
-        seed=fold_seed(config.seed, fold.index),
-        ethnic_classes=ethnic_classes,
-        device=device,
-        weights=weights,
-    )
-    return model, normalise
+    samples: Samples,
+    fold: Fold,
+    config: RunConfig,
+    *,
+    device: torch.device | None = None,
+    weights: BackboneWeights | None = None,
+    on_epoch: OnEpoch = lambda done, epochs: None,
+) -> Trained:
+    """The fold's model and its normalisation, both from the training rows alone; head sizes too.
+
+    Raises InputError for rows that the model cannot be trained on, and Interrupted where memory runs out.
+    """
+    device = device or choose_device(config.device)
+    seed = fold_seed(config.seed, fold.index)
+    rows, inner = inner_split(samples, fold, config, seed)
+    normalise = fit_normaliser(config.normalise, samples.cubes, rows)
+    with told(fold, config):
+        if config.model == "svc":
+            cubes = normalise(samples.cubes[rows])
+            machine = SupportVectors(len(config.classes)).fit(cubes, samples.targets[rows])
+            return Trained(machine, normalise, (), [], 0)
+        names, ethnicity = ethnic_targets(samples, rows) if find(config.model).ethnic else ((), None)
+        if find(config.model).ethnic and len(names) < 2:
+            raise InputError(f"fold {fold.name}: training rows show 1 group ({names[0]}); {config.model} needs 2")
+        data = FoldData(
+            Inputs(samples, rows, normalise, device),
+            _targets(samples, rows, device),
+            None if ethnicity is None else torch.from_numpy(ethnicity).to(device),
+        )
+        check = FoldData(Inputs(samples, inner, normalise, device), _targets(samples, inner, device))
+        model, curves, epoch = fit(
+            data,
+            config,
+            seed=seed,
+            ethnic_classes=len(names),
+            weights=weights or load_weights(config),
+            inner=check if len(inner) else None,
+            on_epoch=on_epoch,
+        )
+    return Trained(model, normalise, names, curves, epoch)
+
+
+def predict_fold(trained: Trained, samples: Samples, fold: Fold, config: RunConfig, *, start: float) -> FoldResult:
+    """Predicts the held-out rows; `start` is when the fold began, by time.perf_counter().
+
+    Raises InputError for a cube of which the model makes no finite probabilities; Interrupted where memory runs out.
+    """
+    with told(fold, config):
+        heads = predict(trained, samples, fold.held_out, config)
+    for values in heads.values():
+        finite = np.isfinite(values).all(axis=1)
+        if not finite.all():
+            clip = samples.clip_id[fold.held_out[int(np.argmin(finite))]]
+            raise InputError(f"{clip}: the model gives no finite probabilities; check the clip's flow, or normalise it")
+    seconds = time.perf_counter() - start
+    return FoldResult(fold, heads, trained.ethnic_classes, trained.curves, trained.epoch, seconds)
+
+
+def inner_split(
+    samples: Samples, fold: Fold, config: RunConfig, seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The training rows that are trained on, and those of the people who tell when to stop (none with select="fixed").
+
+    Raises InputError where there are fewer than two training people to divide.
+    """
+    if config.select == "fixed" or config.model == "svc":
+        return fold.train, fold.train[:0]
+    who = np.asarray(samples.people)[fold.train]
+    names = np.unique(who)
+    if len(names) < 2:
+        raise InputError(f"fold {fold.name}: has 1 training person, and --select inner needs at least 2")
+    count = min(max(1, round(config.inner_share * len(names))), len(names) - 1)
+    aside = np.isin(who, np.random.default_rng([seed, 1]).permutation(names)[:count])
+    return fold.train[~aside], fold.train[aside]
+
+
+@dataclass(frozen=True, slots=True)
+class FoldData:
+    """Rows with their targets, on the device."""
+
+    inputs: Inputs
+    emotion: torch.Tensor
+    """(n,) class numbers, or (n, units) zeros and ones as float32."""
+    ethnicity: torch.Tensor | None = None
+    """(n,) class numbers."""
 
 
 def fit(
-    cubes: Cubes,
-    emotion: NDArray[np.int64],
-    ethnicity: NDArray[np.int64] | None,
+    data: FoldData,
     config: RunConfig,
     *,
     seed: int,
     ethnic_classes: int = 0,
-    device: torch.device,
-    weights: Weights | None = None,
-) -> nn.Module:
-    """A model trained for a fixed number of epochs on (n, 3, h, w) normalised cubes and (n,) class numbers.
+    weights: BackboneWeights = (None, None),
+    inner: FoldData | None = None,
+    on_epoch: OnEpoch = lambda done, epochs: None,
+) -> tuple[nn.Module, list[dict[str, float]], int]:
+    """A trained model, its curves (see `Trained`) and the epoch that counts: the last, or the best on `inner`.
 
-    Adam with an exponentially decaying step. Initial weights and the order of the samples come from `seed` alone.
-    Raises InputError for fewer than two samples or a loss that is no longer finite.
+    The step decays exponentially. Initial weights, dropout and the order of the rows come from `seed` alone. Raises
+    InputError for fewer than two rows or a loss that is no longer finite.
     """
-    if len(cubes) < 2:
-        raise InputError(f"a fold has {len(cubes)} training sample; batch normalisation needs at least 2")
-    with deterministic():
-        model = _new_model(config.model, ethnic_classes, weights, seed).to(device).train()
-        inputs = torch.from_numpy(np.ascontiguousarray(cubes)).to(device)
-        emotions = torch.from_numpy(emotion).to(device)
-        groups = None if ethnicity is None else torch.from_numpy(ethnicity).to(device)
-        shuffle = torch.Generator().manual_seed(seed)
-        optimiser = torch.optim.Adam(model.parameters(), lr=config.lr, fused=True)
+    n, device = len(data.inputs), data.inputs.device
+    if n < 2:
+        raise InputError(f"a fold has {n} training sample; batch normalisation needs at least 2")
+    curves: list[dict[str, float]] = []
+    best: tuple[float, int, dict[str, torch.Tensor]] | None = None
+    with deterministic(), seeded(seed, device):
+        model = build_model(
+            config.model,
+            classes=len(config.classes),
+            ethnic_classes=ethnic_classes,
+            fusion=config.fusion,
+            shared=config.shared,
+            weights=weights,
+        )
+        model = arranged(model, device).train()
+        forward = compiled(model) if config.compile else model
+        order, settling = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed)
+        optimiser = _optimiser(model, config)
         schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, gamma=config.decay)
-        for epoch in range(config.epochs):
-            for batch in batches(len(inputs), config.batch, shuffle):
-                rows = batch.to(device)
-                optimiser.zero_grad()
-                targets = None if groups is None else groups[rows]
-                loss = total_loss(model(inputs[rows]), emotions[rows], targets, config.loss_weights)
-                loss.backward()
-                optimiser.step()
+        for epoch in range(1, config.epochs + 1):
+            losses = _epoch(forward, data, optimiser, config, order)
+            curves.append({"epoch": epoch, "lr": float(schedule.get_last_lr()[0]), **losses})
             schedule.step()
-            if not bool(torch.isfinite(loss)):
-                value = loss.item()
-                raise InputError(f"lr={config.lr}: the loss is {value} after epoch {epoch + 1}; lower --lr")
-        if config.precise_batch_norm:
-            settle_batch_norm(model, inputs, batches(len(inputs), config.batch, shuffle))
-    return model
+            if not np.isfinite(losses["loss"]):
+                raise InputError(f"lr={config.lr}: the loss is {losses['loss']} after epoch {epoch}; lower --lr")
+            if config.precise_batch_norm and (inner is not None or epoch == config.epochs):
+                settle_batch_norm(model, data.inputs, batches(n, config.batch, settling), config.precision)
+            if inner is not None:
+                loss = curves[-1]["inner_loss"] = inner_loss(model, inner, config)
+                if best is None or loss < best[0]:
+                    best = (loss, epoch, {name: value.clone() for name, value in model.state_dict().items()})
+            on_epoch(epoch, config.epochs)
+    if best is not None:
+        model.load_state_dict(best[2])
+    return model, curves, best[1] if best else config.epochs
 
 
-def _new_model(name: str, ethnic_classes: int, weights: Weights | None, seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):  # the caller's random numbers stay as they are
-        torch.default_generator.manual_seed(seed)
-        return build_model(name, ethnic_classes=ethnic_classes, weights=weights)
+def _epoch(
+    forward: nn.Module, data: FoldData, optimiser: torch.optim.Optimizer, config: RunConfig, order: torch.Generator
+) -> dict[str, float]:
+    """One pass over the rows; the mean losses, each weighted by its batch's rows."""
+    sums: dict[str, torch.Tensor] = {}
+    n = len(data.inputs)
+    for numbers in batches(n, config.batch, order):
+        cubes, rgb = data.inputs.batch(numbers)
+        rows = numbers.to(data.inputs.device)
+        optimiser.zero_grad()
+        with autocast(cubes.device, config.precision):
+            outputs = forward(cubes, rgb)
+        losses = head_losses(outputs, data.emotion[rows], None if data.ethnicity is None else data.ethnicity[rows])
+        loss = total_loss(losses, config.loss_weights)
+        loss.backward()
+        optimiser.step()
+        for name, value in {"loss": loss, **{f"loss_{head}": part for head, part in losses.items()}}.items():
+            sums[name] = sums.get(name, torch.zeros((), device=cubes.device)) + value.detach() * (len(rows) / n)
+    return {name: float(value) for name, value in sums.items()}
 
 
-def batches(n: int, size: int, generator: torch.Generator) -> list[torch.Tensor]:
-    """Row numbers of one epoch in random order, in batches of `size`, every row once.
-
-    A last batch of one row would have no variance to normalise by, so that row joins the batch before it.
-    """
-    parts = list(torch.randperm(n, generator=generator).split(size))
-    if len(parts) > 1 and len(parts[-1]) == 1:
-        parts[-2:] = [torch.cat(parts[-2:])]
-    return parts
+def _optimiser(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(
+            model.parameters(), lr=config.lr, momentum=0.9, weight_decay=config.weight_decay, fused=True
+        )
+    return torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
 
 
-def settle_batch_norm(model: nn.Module, inputs: torch.Tensor, parts: list[torch.Tensor]) -> None:
+def settle_batch_norm(model: nn.Module, inputs: Inputs, parts: list[torch.Tensor], precision: str = "fp32") -> None:
     """Replace the running statistics of batch norm by their means over the given batches of training rows.
 
     Running averages follow the weights with a delay of some 10 steps. A fold of a small dataset makes few steps, so the
     averages describe a network that is gone, and predictions collapse (Wu and Johnson, Rethinking "Batch" in BatchNorm,
     2021, section 3, who call this PreciseBN).
     """
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.BatchNorm2d)]
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = None  # a plain mean over batches
-    with torch.no_grad():
-        for rows in parts:
-            model(inputs[rows.to(inputs.device)])
+    with torch.no_grad(), autocast(inputs.device, precision):
+        for numbers in parts if layers else ():
+            model(*inputs.batch(numbers))
     for layer, momentum in zip(layers, momenta, strict=True):
         layer.momentum = momentum
 
 
-def predict(model: nn.Module, cubes: Cubes, batch: int = 128) -> NDArray[np.float32]:
-    """Class probabilities (n, 3) of normalised cubes (n, 3, h, w). Evaluation mode: nothing in the model changes."""
+def inner_loss(model: nn.Module, inner: FoldData, config: RunConfig) -> float:
+    """The mean loss of the head that decides over rows that are not trained on; nothing in the model changes."""
     model.eval()
+    total = 0.0
+    for numbers, outputs in _evaluated(model, inner.inputs, config.precision):
+        rows = numbers.to(inner.inputs.device)
+        loss = head_losses(Outputs(outputs.prediction), inner.emotion[rows], None)["emotion"]
+        total += float(loss) * len(rows) / len(inner.inputs)
+    model.train()
+    return total
+
+
+def predict(trained: Trained, samples: Samples, rows: NDArray[np.int64], config: RunConfig) -> Heads:
+    """Probabilities of those rows by each head. Nothing in the model changes, and no row depends on its batch mates."""
+    if isinstance(trained.model, SupportVectors):
+        return {"emotion": trained.model.probabilities(trained.normalise(samples.cubes[rows]))}
+    model = trained.model.eval()
     device = next(model.parameters()).device
-    parts = []
-    with deterministic(), torch.inference_mode():
-        for start in range(0, len(cubes), batch):
-            inputs = torch.from_numpy(np.ascontiguousarray(cubes[start : start + batch])).to(device)
-            parts.append(model(inputs).prediction.softmax(dim=1).cpu().numpy())
-    return np.concatenate(parts).astype(np.float32, copy=False)
+    parts: dict[str, list[NDArray[np.float32]]] = {}
+    with deterministic():
+        for _, outputs in _evaluated(model, Inputs(samples, rows, trained.normalise, device), config.precision):
+            for name, logits in outputs.heads.items():
+                multi_label = config.target == "au12" and name != "ethnicity"
+                values = logits.float().sigmoid() if multi_label else logits.float().softmax(dim=1)
+                parts.setdefault(name, []).append(values.cpu().numpy())
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def _evaluated(model: nn.Module, inputs: Inputs, precision: str) -> Iterator[tuple[torch.Tensor, Outputs]]:
+    """Outputs of all rows in their order, in batches, without gradients."""
+    with torch.inference_mode(), autocast(inputs.device, precision):
+        for numbers in torch.arange(len(inputs)).split(128):
+            yield numbers, model(*inputs.batch(numbers))
+
+
+def load_weights(config: RunConfig) -> BackboneWeights:
+    """The pretrained weights that a run starts from; raises as `pretrained_weights`."""
+    info = find(config.model)
+    motion = pretrained_weights(config.pretrained, info.pretrained[0]) if config.pretrained else None
+    if not info.rgb:
+        return motion, motion
+    return motion, pretrained_weights(config.pretrained_rgb, info.pretrained[-1])
 
 
 def fold_seed(seed: int, fold: int) -> int:
@@ -216,36 +318,31 @@ def fold_seed(seed: int, fold: int) -> int:
     return int(np.random.SeedSequence([seed, fold]).generate_state(1, np.uint64)[0] >> 1)
 
 
-def choose_device(name: str) -> torch.device:
-    """The torch device for auto, cpu or cuda; InputError for cuda where there is none."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device='cuda': torch finds no usable GPU here; use --device cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Convolutions and matrix products in bfloat16 within the block, where that is asked for."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
+def compiled(model: nn.Module) -> Any:
+    """The model, compiled when it is first called."""
+    return torch.compile(model)
 
 
 @contextmanager
-def deterministic() -> Iterator[None]:
-    """Algorithms that give the same bits every time, within the block."""
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
-    before = torch.are_deterministic_algorithms_enabled()
-    benchmark = torch.backends.cudnn.benchmark
-    torch.use_deterministic_algorithms(True)
-    torch.backends.cudnn.benchmark = False
+def told(fold: Fold, config: RunConfig) -> Iterator[None]:
+    """Memory that runs out within the block is a sentence with the remedy."""
     try:
         yield
-    finally:
-        torch.use_deterministic_algorithms(before)
-        torch.backends.cudnn.benchmark = benchmark
+    except (MemoryError, RuntimeError) as error:
+        text = str(error)
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in text:
+            raise
+        raise Interrupted(
+            f"fold {fold.name}: memory ran out with batches of {config.batch}; run the same command again with fewer "
+            "--jobs, or a new run with a smaller --batch or --size, or --precision bf16"
+        ) from error
 
 
-@contextmanager
-def torch_threads(count: int | None) -> Iterator[None]:
-    """CPU threads of torch within the block; None leaves them."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count or before)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
+def _targets(samples: Samples, rows: NDArray[np.int64], device: torch.device) -> torch.Tensor:
+    targets = torch.from_numpy(samples.targets[rows]).to(device)
+    return targets.float() if targets.ndim == 2 else targets

@@ -9,13 +9,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowkit.errors import InputError
+from trainer.catalogue import find
 
 CLASSES = ("negative", "positive", "surprise")
 """The values of emotion3, in the order of every confusion matrix, probability and network output."""
+UNITS = (1, 2, 4, 5, 6, 7, 9, 10, 12, 14, 15, 17)
+"""The action units of CD6ME (Varanka et al., 2023), in the order of every output of a run with target="au12"."""
 
-MODELS = ("resnet18", "dual-resnet18")
+TARGETS: Mapping[str, tuple[str, ...]] = {"emotion3": CLASSES, "au12": tuple(f"AU{unit}" for unit in UNITS)}
 NORMALISATIONS = ("none", "minmax", "signed_global")
 DEVICES = ("auto", "cpu", "cuda")
+FUSIONS = ("concat", "attention", "mean")
+PRECISIONS = ("fp32", "bf16")
+SELECTIONS = ("fixed", "inner")
+OPTIMISERS = ("adam", "sgd")
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Our choice: the paper's schedule, then batch statistics of the whole training set.
@@ -24,26 +31,76 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {"epochs": 15, "batch": 32, "lr": 1e-3, "decay": 0.9, "precise_batch_norm": False},
     # For a first look on a laptop: small cubes, and small batches because few epochs else make few steps.
     "quick": {"epochs": 8, "batch": 8, "size": 64},
+    # Varanka et al. (MEB), 2023: their settings for ResNets on CD6ME.
+    "cd6me": {
+        "protocol": "cd6me",
+        "target": "au12",
+        "epochs": 50,
+        "batch": 32,
+        "lr": 1e-4,
+        "weight_decay": 1e-3,
+        "decay": 1.0,
+        "precise_batch_norm": False,
+    },
+    # Liong et al., FG 2019.
+    "ststnet": {
+        "model": "ststnet",
+        "epochs": 800,
+        "batch": 256,
+        "lr": 5e-5,
+        "decay": 1.0,
+        "precise_batch_norm": False,
+    },
+    # Xia et al., TIP 2020.
+    "rcn-a": {
+        "model": "rcn-a",
+        "epochs": 500,
+        "optimiser": "sgd",
+        "lr": 1e-4,
+        "weight_decay": 5e-4,
+        "decay": 1.0,
+        "precise_batch_norm": False,
+    },
 }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunConfig:
-    """Every choice of a run; all of them are written into its metrics.json."""
+    """Every choice that decides what a run predicts; all of them are written into its config.json."""
 
     model: str = "resnet18"
+    """A name of trainer/catalogue.py, or of a timm network."""
+    protocol: str = "loso"
+    """How rows are divided into training and held-out ones: see trainer/protocols/."""
+    datasets: tuple[str, ...] | None = None
+    """The datasets whose rows are used; None for all."""
+    target: str = "emotion3"
     epochs: int = 15
-    """Fixed: there is no early stopping, because nothing but the held-out subject could tell when to stop."""
+    """Fixed, or with select="inner" the most: nothing but training people may tell when to stop."""
+    select: str = "fixed"
+    """fixed: the last epoch counts. inner: the epoch with the lowest loss on some of the training people, who are not
+    trained on."""
+    inner_share: float = 0.2
+    """The share of the training people that select="inner" sets aside."""
     batch: int = 32
+    optimiser: str = "adam"
     lr: float = 1e-3
-    """Adam's step size in the first epoch."""
+    """The step size in the first epoch."""
     decay: float = 0.9
     """The step size is multiplied by this after every epoch."""
+    weight_decay: float = 0.0
     size: int | None = None
-    """Side of the square that cubes are resized to, px; None keeps the shards' size."""
+    """Side of the square that cubes are resized to, px; None keeps the shards' size, or takes the one that the model
+    demands."""
     normalise: str = "none"
     pretrained: str | None = None
-    """A file of ResNet-18 weights, or "hub"; None starts from random weights."""
+    """A file of weights of the motion backbone, or "hub"; None starts from random weights."""
+    pretrained_rgb: str | None = None
+    """The same for the backbone that reads the apex frame."""
+    fusion: str = "concat"
+    """How a dual model's fusion head reads the two feature vectors."""
+    shared: bool = False
+    """One backbone in both places of a dual model, as in the code that was released with the paper."""
     precise_batch_norm: bool = True
     """After the last epoch, measure the batch norm statistics over all training rows; see `settle_batch_norm`."""
     loss_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -54,31 +111,68 @@ class RunConfig:
     """Permute the emotions over the clips first: a null control."""
     seed: int = 0
     device: str = "auto"
-    threads: int | None = None
-    """CPU threads of torch; None leaves its own choice."""
+    precision: str = "fp32"
+    """bf16: matrix products and convolutions in bfloat16 (torch's autocast); weights and loss stay in float32."""
+    compile: bool = False
+    """Compile the network first (torch.compile)."""
+    threads: int = 1
+    """CPU threads a fold. More make other last bits, which training amplifies: up to 0.1 in a probability."""
 
     def __post_init__(self) -> None:
         def require(ok: bool, name: str, rule: str) -> None:
             if not ok:
                 raise InputError(f"{name}={getattr(self, name)!r}: must be {rule}")
 
-        require(self.model in MODELS, "model", f"one of {', '.join(MODELS)}")
-        require(self.normalise in NORMALISATIONS, "normalise", f"one of {', '.join(NORMALISATIONS)}")
-        require(self.device in DEVICES, "device", f"one of {', '.join(DEVICES)}")
+        def one_of(name: str, choices: tuple[str, ...]) -> None:
+            require(getattr(self, name) in choices, name, f"one of {', '.join(choices)}")
+
+        one_of("target", tuple(TARGETS))
+        one_of("normalise", NORMALISATIONS)
+        one_of("device", DEVICES)
+        one_of("fusion", FUSIONS)
+        one_of("precision", PRECISIONS)
+        one_of("select", SELECTIONS)
+        one_of("optimiser", OPTIMISERS)
         require(1 <= self.epochs <= 10000, "epochs", "from 1 to 10000")
         require(2 <= self.batch <= 65536, "batch", "from 2 to 65536: batch normalisation cannot use a single sample")
         require(0 < self.lr <= 1, "lr", "above 0 and at most 1")
         require(0 < self.decay <= 1, "decay", "above 0 and at most 1")
+        require(0 <= self.weight_decay <= 1, "weight_decay", "from 0 to 1")
+        require(0 < self.inner_share < 1, "inner_share", "above 0 and below 1")
         require(self.size is None or 16 <= self.size <= 1024, "size", "from 16 to 1024 px")
-        require(self.threads is None or 1 <= self.threads <= 1024, "threads", "from 1 to 1024")
+        require(1 <= self.threads <= 1024, "threads", "from 1 to 1024")
         require(0 <= self.seed < 2**63, "seed", "0 or above and below 2^63")
         weights = self.loss_weights
         usable = len(weights) == 3 and all(math.isfinite(w) and w >= 0 for w in weights) and weights[2] > 0
         require(usable, "loss_weights", "three numbers of 0 or above, the last above 0")
+        self._require_fitting(require)
+
+    def _require_fitting(self, require: Any) -> None:
+        """Choices that only make sense together."""
+        info = find(self.model)
+        size = info.size
+        require(self.size in (None, size) or size is None, "size", f"{size}, the input of {self.model}, or left out")
+        require(self.fusion == "concat" or info.ethnic, "fusion", f"left out: {self.model} has no fusion")
+        require(not self.shared or info.ethnic, "shared", f"left out: {self.model} has one backbone")
+        require(
+            self.pretrained is None or bool(info.pretrained), "pretrained", f"left out: {self.model} has no backbone"
+        )
+        require(self.pretrained_rgb is None or info.rgb, "pretrained_rgb", f"left out: {self.model} reads no picture")
+        require(self.protocol != "cd6me" or self.target == "au12", "target", "au12 with --protocol cd6me")
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the target's classes, or of its action units."""
+        return TARGETS[self.target]
+
+    @property
+    def input_size(self) -> int | None:
+        """Side of the square that cubes are resized to, px; None keeps them."""
+        return self.size or find(self.model).size
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, ready for JSON."""
-        return dataclasses.asdict(self)
+        return {name: list(v) if isinstance(v, tuple) else v for name, v in dataclasses.asdict(self).items()}
 
 
 def resolve_config(preset: str = "standard", **choices: Any) -> RunConfig:

@@ -9,7 +9,9 @@ from flowkit.errors import InputError
 from flowkit.output.parquet import read_table
 from flowkit.output.writer import cube_column, write_table
 from tests.motions import motion_samples, write_out
-from trainer.data import ethnic_targets, load, normalisation, resize, shuffle_labels
+from trainer.data import load, resize
+from trainer.normalisation import fit_normaliser
+from trainer.samples import ethnic_targets, shuffle_labels
 from trainer.types import RunConfig
 
 
@@ -27,8 +29,9 @@ def test_samples_are_the_rows_of_the_shards(samples, tmp_path):
     loaded = load(write_out(samples, tmp_path / "out"), RunConfig())
     np.testing.assert_array_equal(loaded.cubes, samples.cubes)
     np.testing.assert_array_equal(loaded.emotion, samples.emotion)
-    for name in ("clip_id", "pair_id", "dataset", "subject", "group", "group_column"):
-        assert getattr(loaded, name) == getattr(samples, name)
+    for name in ("clip_id", "pair_id", "dataset", "subject", "group", "person"):
+        assert tuple(getattr(loaded, name)) == tuple(getattr(samples, name))
+    assert loaded.group_column == "group"
     assert loaded.source["parameters"] == {"preset": "toy"}
     assert loaded.source["missing_pairs"] == loaded.source["failed_pairs"] == loaded.source["without_emotion3"] == 0
 
@@ -61,7 +64,7 @@ def test_rows_that_cannot_be_used_name_their_clip(samples, tmp_path):
     cubes = samples.cubes.copy()
     cubes[44, 1, 3, 3] = np.nan
     with pytest.raises(InputError, match="toy/03/044: the cube holds NaN"):
-        dataclasses.replace(samples, cubes=cubes)
+        load(write_out(dataclasses.replace(samples, cubes=cubes), tmp_path / "d"), RunConfig())
 
 
 def test_ethnicity_stands_in_where_no_clip_has_a_group(samples, tmp_path):
@@ -70,15 +73,16 @@ def test_ethnicity_stands_in_where_no_clip_has_a_group(samples, tmp_path):
     loaded = load(write_out(samples, tmp_path / "out", group=[None] * n, ethnicity=ethnicity), RunConfig())
     assert (loaded.group, loaded.group_column) == (ethnicity, "ethnicity")
     with pytest.raises(InputError, match="toy/02/017: ethnicity is missing"):
-        ethnic_targets(loaded)
-    names, targets = ethnic_targets(samples)
-    assert names == ["asian", "non_asian"]
+        ethnic_targets(loaded, np.arange(n))
+    names, targets = ethnic_targets(samples, np.arange(n))
+    assert names == ("asian", "non_asian")
     assert [names[k] for k in targets] == samples.group
+    assert ethnic_targets(samples, np.arange(15))[0] == ("asian",)
 
 
 @pytest.mark.parametrize(("height", "width", "size"), [(64, 48, 24), (24, 24, 48), (40, 40, 25)])
 def test_resized_flow_is_in_pixels_of_its_grid(height, width, size):
-    resized = resize(linear_cube(height, width, 0.02, -0.03), size)
+    resized = resize(linear_cube(height, width, 0.02, -0.03), (size, size))
     assert resized.shape == (3, size, size)
     assert resized.dtype == np.float32
     inside = slice(4, -4)
@@ -90,10 +94,9 @@ def test_resized_flow_is_in_pixels_of_its_grid(height, width, size):
     np.testing.assert_allclose(resized[2], 0.25, rtol=1e-6)
 
 
-def test_no_size_keeps_the_cube(samples):
+def test_its_own_size_keeps_the_cube(samples):
     cube = samples.cubes[0]
-    assert resize(cube, None) is cube
-    assert resize(cube, 16) is cube
+    assert resize(cube, (16, 16)) is cube
 
 
 def test_cubes_of_several_sizes_need_a_size(samples, tmp_path):
@@ -110,7 +113,7 @@ def test_cubes_of_several_sizes_need_a_size(samples, tmp_path):
 def test_minmax_takes_each_channel_of_each_sample_to_0_1(samples):
     cubes = samples.cubes.copy()
     cubes[3, 2] = 7
-    scaled = normalisation("minmax", samples.cubes[:5])(cubes)
+    scaled = fit_normaliser("minmax", samples.cubes, range(5))(cubes)
     np.testing.assert_allclose(scaled.min(axis=(2, 3)), 0)
     highest = scaled.max(axis=(2, 3))
     assert highest[3, 2] == 0
@@ -119,14 +122,14 @@ def test_minmax_takes_each_channel_of_each_sample_to_0_1(samples):
 
 def test_signed_global_keeps_zero_and_sign_and_is_fitted_on_the_training_rows(samples):
     training, held_out = samples.cubes[:30], samples.cubes[30:] * np.float32(50)
-    normalise = normalisation("signed_global", training)
+    normalise = fit_normaliser("signed_global", np.concatenate([held_out, training]), range(15, 45))
     scale = np.percentile(np.abs(training), 99.9, axis=(0, 2, 3))
     np.testing.assert_allclose(normalise(held_out), held_out / scale[:, None, None], rtol=1e-5)
     assert normalise(held_out).dtype == np.float32
     np.testing.assert_array_equal(np.sign(normalise(held_out)), np.sign(held_out))
     still = np.zeros((4, 3, 16, 16), dtype=np.float32)
-    np.testing.assert_array_equal(normalisation("signed_global", still)(still), still)
-    np.testing.assert_array_equal(normalisation("none", training)(held_out), held_out)
+    np.testing.assert_array_equal(fit_normaliser("signed_global", still, range(4))(still), still)
+    np.testing.assert_array_equal(fit_normaliser("none", training, range(30))(held_out), held_out)
 
 
 def test_shuffled_labels_are_those_of_other_clips(samples):
@@ -144,7 +147,9 @@ def test_shuffled_labels_are_those_of_other_clips(samples):
 @pytest.mark.parametrize(
     ("choice", "message"),
     [
-        ({"model": "resnet19"}, "model='resnet19'"),
+        ({"model": "sssnet", "size": 65}, "size=65: must be 64, the input of sssnet"),
+        ({"protocol": "cd6me"}, "target='emotion3': must be au12"),
+        ({"shared": True}, "shared=True: must be left out: resnet18 has one backbone"),
         ({"batch": 1}, "batch=1"),
         ({"normalise": "zscore"}, "normalise='zscore'"),
         ({"epochs": 0}, "epochs=0"),

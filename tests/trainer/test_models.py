@@ -4,13 +4,16 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
 
 from flowkit.errors import InputError
+from trainer.catalogue import CATALOGUE
 from trainer.models import build_model, pretrained_weights
+from trainer.models.svc import SupportVectors
 
 BACKBONE_PARAMETERS = 11_176_512  # ResNet-18 without its classifier (He et al., 2016)
 
@@ -60,8 +63,88 @@ def test_each_head_teaches_the_backbones_that_it_reads():
     assert taught("fusion") == [True, True]
 
 
+@pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "svc"])
+def test_the_catalogue_counts_every_parameter(name):
+    info = CATALOGUE[name]
+    model = build_model(name, ethnic_classes=2).eval()
+    assert count(model) == info.parameters
+    side = info.size or 32
+    cubes, rgb = torch.randn(2, 3, side, side), torch.randn(2, 3, side, side)
+    outputs = model(cubes, rgb if info.rgb else None)
+    assert outputs.prediction.shape == (2, 3)
+    assert (outputs.fusion is not None) == info.ethnic
+    if info.rgb:
+        assert not torch.equal(model(cubes, rgb + 1).fusion, outputs.fusion)
+        assert torch.equal(model(cubes, rgb + 1).emotion, outputs.emotion)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [("ststnet", 5_292), ("off-apexnet", 2_673_700), ("sssnet", 1_351_564), ("rcn-a", 65_548)],
+)
+def test_shallow_models_have_their_published_sizes_with_twelve_units(name, parameters):
+    assert count(build_model(name, classes=12)) == parameters
+
+
+def test_off_apexnet_reads_u_and_v_alone_and_ststnet_all():
+    cubes = torch.randn(2, 3, 28, 28)
+    strain = cubes.clone()
+    strain[:, 2] += 1
+    for name, reads in (("off-apexnet", False), ("ststnet", True)):
+        model = build_model(name).eval()
+        assert torch.equal(model(cubes).emotion, model(strain).emotion) != reads
+
+
+@pytest.mark.parametrize(("fusion", "extra"), [("concat", 0), ("mean", -1536), ("attention", 64_257)])
+def test_fusions(fusion, extra):
+    model = build_model("dual-resnet18", ethnic_classes=2, fusion=fusion)
+    assert count(model) == CATALOGUE["dual-resnet18"].parameters + extra
+    one, other = torch.randn(4, 512), torch.randn(4, 512)
+    if fusion != "concat":
+        torch.testing.assert_close(model.fusion_head(one, other), model.fusion_head(other, one))
+        torch.testing.assert_close(model.fusion_head(one, one), model.fusion_head.head(one))
+
+
+def test_a_shared_backbone_is_one_and_learns_from_all_heads():
+    model = build_model("dual-resnet18", ethnic_classes=2, shared=True)
+    assert model.emotion_backbone is model.ethnicity_backbone
+    assert count(model) == CATALOGUE["dual-resnet18"].parameters - BACKBONE_PARAMETERS
+    with pytest.raises(InputError, match="two kinds, which cannot be shared"):
+        build_model("resnet18-tinyvit", ethnic_classes=2, shared=True)
+
+
+def test_any_network_of_timm_has_its_backbone_and_a_head():
+    model = build_model("convnext_atto", classes=12)
+    assert model(torch.zeros(1, 3, 64, 64)).emotion.shape == (1, 12)
+
+
+def test_support_vectors_give_probabilities_in_the_order_of_their_decisions(rng):
+    cubes = rng.normal(size=(30, 3, 4, 4)).astype(np.float32)
+    emotion = np.arange(30) % 3
+    cubes[:, 0] += 3 * emotion[:, None, None]
+    machine = SupportVectors(3).fit(cubes, emotion)
+    probabilities = machine.probabilities(cubes)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
+    assert (probabilities.argmax(axis=1) == emotion).all()
+    two = SupportVectors(3).fit(cubes[emotion != 1], emotion[emotion != 1]).probabilities(cubes)
+    assert (two[:, 1] == 0).all()
+    assert (two.argmax(axis=1) == emotion)[emotion != 1].all()
+    assert SupportVectors(3).fit(cubes[:2], np.array([2, 2])).probabilities(cubes).argmax(axis=1).tolist() == [2] * 30
+
+
+def test_support_vectors_learn_each_unit_by_itself(rng):
+    cubes = rng.normal(size=(40, 3, 4, 4)).astype(np.float32)
+    units = np.zeros((40, 12), dtype=np.int64)
+    units[::2, 3], units[:, 5] = 1, 1
+    cubes[::2, 1] += 2
+    found = SupportVectors(12).fit(cubes, units).probabilities(cubes)
+    assert ((found[:, 3] > 0.5) == units[:, 3]).all()
+    assert (found[:, 0] == 0).all()
+    assert (found[:, 5] == 1).all()
+
+
 def test_impossible_models_are_refused():
-    with pytest.raises(InputError, match="model='vgg' is unknown; choose one of resnet18, dual-resnet18"):
+    with pytest.raises(InputError, match="model='vgg' is unknown; flowkit-train models lists names"):
         build_model("vgg")
     with pytest.raises(InputError, match="at least 2, found 1"):
         build_model("dual-resnet18", ethnic_classes=1)
@@ -75,8 +158,11 @@ def test_weights_of_a_file_are_in_every_backbone(imagenet_like, tmp_path, kind):
     else:
         save_file(imagenet_like, path)
     weights = pretrained_weights(str(path))
-    dual = build_model("dual-resnet18", ethnic_classes=2, weights=weights)
-    for backbone in (dual.emotion_backbone, dual.ethnicity_backbone, build_model("resnet18", weights=weights).backbone):
+    assert weights.digest == pretrained_weights(str(path)).digest
+    assert weights.source == str(path)
+    both = (weights, weights)
+    dual = build_model("dual-resnet18", ethnic_classes=2, weights=both)
+    for backbone in (dual.emotion_backbone, dual.ethnicity_backbone, build_model("resnet18", weights=both).backbone):
         state = backbone.state_dict()
         assert set(state) == {name for name in imagenet_like if not name.startswith("fc.")}
         assert all(torch.equal(state[name], imagenet_like[name]) for name in state)
@@ -89,7 +175,7 @@ def test_no_weights_are_random_weights():
 
 
 def test_a_missing_file_says_how_to_get_it(tmp_path):
-    with pytest.raises(InputError, match=r"gone\.pth': there is no such file; download .* or use --pretrained hub"):
+    with pytest.raises(InputError, match=r"gone\.pth': there is no such file; download .* or use hub"):
         pretrained_weights(str(tmp_path / "gone.pth"))
 
 
@@ -100,7 +186,7 @@ def test_a_file_of_something_else_is_refused(tmp_path):
         pretrained_weights(str(text))
     other = tmp_path / "resnet34.pth"
     torch.save(timm.create_model("resnet34", pretrained=False).state_dict(), other)
-    with pytest.raises(InputError, match=r"resnet34\.pth: these are not the weights of a ResNet-18"):
+    with pytest.raises(InputError, match=r"resnet34\.pth: these are not the weights of timm's resnet18"):
         pretrained_weights(str(other))
     part = tmp_path / "part.pth"
     torch.save({"conv1.weight": torch.zeros(64, 3, 7, 7)}, part)
@@ -114,4 +200,4 @@ def test_a_failing_download_is_an_error_and_never_random_weights(tmp_path):
     done = subprocess.run([sys.executable, "-c", code], env=offline, capture_output=True, text=True)
     assert done.returncode != 0
     assert "the download of resnet18 from the hub failed" in done.stderr
-    assert "give --pretrained FILE" in done.stderr
+    assert "give their file" in done.stderr

@@ -7,12 +7,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from flowkit.errors import Interrupted, OutputError
+from flowkit.errors import Interrupted
 from tests.motions import motion_samples
-from trainer.folds import loso
 from trainer.metrics import score, score_by, uf1
-from trainer.results import FILES, caveats, claim, write_run
-from trainer.train import FoldResult, LosoResult
+from trainer.results import caveats, write_run
+from trainer.run import folds_of, pooled
+from trainer.train import FoldResult
 from trainer.types import CLASSES, RunConfig
 
 
@@ -22,12 +22,12 @@ def guesses(samples, seed=0):
     probabilities = draw.dirichlet([1, 1, 1], len(samples)).astype(np.float32)
     right = draw.random(len(samples)) < 0.75
     probabilities[right] = 0.1 + 0.7 * np.eye(3, dtype=np.float32)[samples.emotion[right]]
-    folds = loso(samples.dataset, samples.subject)
-    fold_of = np.empty(len(samples), dtype=np.int64)
-    for fold in folds:
-        fold_of[fold.held_out] = fold.index
-    results = [FoldResult(fold, probabilities[fold.held_out], 0.5) for fold in folds]
-    return LosoResult(probabilities, fold_of, results, "cpu", 1)
+    config = RunConfig(device="cpu")
+    results = [
+        FoldResult(fold, {"emotion": probabilities[fold.held_out]}, (), [], 15, 0.5)
+        for fold in folds_of(samples, config)
+    ]
+    return pooled(samples, results, config)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def test_the_scores_are_those_of_the_predictions(samples, tmp_path):
     assert {part["group"]: part["uf1"] for part in metrics["metrics"]["per_group"]} == {
         group: uf1(part.counts) for group, part in groups.items()
     }
-    assert [part["subjects"] for part in metrics["metrics"]["per_group"]] == [2, 2]
+    assert [part["people"] for part in metrics["metrics"]["per_group"]] == [2, 2]
     assert [row["fold"] for row in rows] == [int(row["subject"]) - 1 for row in rows]
     assert sum(fold["correct"] for fold in metrics["folds"]) == sum(np.equal(true, predicted))
     assert metrics["metrics"]["majority_class"]["uar"] == pytest.approx(1 / 3)
@@ -57,25 +57,6 @@ def test_the_scores_are_those_of_the_predictions(samples, tmp_path):
     assert metrics["versions"]["torch"]
     schema = pq.read_schema(tmp_path / "predictions.parquet")
     assert json.loads(schema.metadata[b"classes"]) == list(CLASSES)
-
-
-def test_a_run_leaves_its_files_and_nothing_else(samples, tmp_path):
-    run = tmp_path / "deep" / "run"
-    claim(run, overwrite=False)
-    write_run(run, samples, RunConfig(), guesses(samples))
-    assert sorted(path.name for path in run.iterdir()) == sorted(FILES)
-
-
-def test_an_earlier_run_is_kept_unless_overwritten(samples, tmp_path):
-    write_run(tmp_path, samples, RunConfig(seed=1), guesses(samples))
-    with pytest.raises(OutputError, match=r"holds predictions\.parquet, report\.html, metrics\.json of an earlier run"):
-        claim(tmp_path, overwrite=False)
-    claim(tmp_path, overwrite=True)
-    write_run(tmp_path, samples, RunConfig(seed=2), guesses(samples))
-    assert json.loads((tmp_path / "metrics.json").read_text())["config"]["seed"] == 2
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot be made"):
-        claim(tmp_path / "file", overwrite=False)
 
 
 def test_a_run_that_cannot_be_written_leaves_no_old_metrics_beside_new_predictions(samples, tmp_path):
@@ -89,7 +70,7 @@ def test_a_run_that_cannot_be_written_leaves_no_old_metrics_beside_new_predictio
 
 def test_caveats_name_what_the_scores_hide(samples):
     notes = " ".join(caveats(samples, RunConfig(), guesses(samples)))
-    assert "only 4 subjects" in notes
+    assert "only 4 people" in notes
     assert "Class surprise has only 12 rows" in notes
     assert "Group asian has only 18 rows" in notes
     assert "null control" not in notes

@@ -6,14 +6,25 @@ import numpy as np
 import pytest
 import torch
 
-from flowkit.errors import InputError
+from flowkit.errors import InputError, Interrupted
 from tests.chance import hits_by_chance
 from tests.motions import motion_samples
-from trainer.data import shuffle_labels
-from trainer.folds import loso
+from trainer.inputs import Inputs, batches, deterministic
 from trainer.metrics import score, uf1
 from trainer.models import build_model
-from trainer.train import batches, fit, fold_seed, predict, run_fold, run_loso, settle_batch_norm, train_fold
+from trainer.models.weights import Weights
+from trainer.normalisation import fit_normaliser
+from trainer.run import folds_of, run_here
+from trainer.samples import shuffle_labels
+from trainer.train import (
+    fold_seed,
+    inner_split,
+    predict,
+    run_fold,
+    settle_batch_norm,
+    told,
+    train_fold,
+)
 from trainer.types import RunConfig
 
 CPU = torch.device("cpu")
@@ -39,23 +50,34 @@ def few():
     return motion_samples(subjects=3, clips=6)
 
 
-def trained_weights(samples, fold, config):
-    model, _ = train_fold(samples, fold, config, device=CPU)
-    return model.state_dict()
+def training_side(samples, config, index=0):
+    """All that a fold makes of its training rows, as text and bytes."""
+    fold = folds_of(samples, config)[index]
+    trained = train_fold(samples, fold, config, device=CPU)
+    if config.model == "svc":
+        machine = trained.model._machines[0]
+        state = {"vectors": machine.support_vectors_, "dual": machine.dual_coef_, "bias": machine.intercept_}
+    else:
+        state = {name: value.numpy() for name, value in trained.model.state_dict().items()}
+    rows = [values.tolist() for values in inner_split(samples, fold, config, fold_seed(config.seed, index))]
+    about = (fold.train.tolist(), rows, trained.normalise, trained.ethnic_classes, trained.curves, trained.epoch)
+    return repr(about), {name: value.tobytes() for name, value in state.items()}
 
 
-def with_other_subject(samples, rows, rng):
-    """The samples with other cubes (much larger) and other labels in the given rows."""
-    cubes, emotion = samples.cubes.copy(), samples.emotion.copy()
+def with_another_person(samples, rows, rng):
+    """The samples with other cubes (much larger), emotions, and groups (a name that nobody else has) in those rows."""
+    cubes, emotion, group = samples.cubes.copy(), samples.emotion.copy(), list(samples.group)
     cubes[rows] = rng.normal(0, 100, cubes[rows].shape)
     emotion[rows] = (emotion[rows] + 1) % 3
-    return dataclasses.replace(samples, cubes=cubes), dataclasses.replace(samples, emotion=emotion)
+    for row in rows:
+        group[row] = None if row % 2 else "another"
+    return dataclasses.replace(samples, cubes=cubes, emotion=emotion, group=group)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["resnet18", "dual-resnet18"])
 def test_motion_of_unseen_people_is_recognised(samples, model):
-    result = run_loso(samples, dataclasses.replace(QUICK, model=model))
+    result = run_here(samples, dataclasses.replace(QUICK, model=model))
     counts = score(samples.emotion, result.predicted).counts
     assert uf1(counts) > 0.8, counts
     np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, rtol=1e-5)
@@ -64,7 +86,7 @@ def test_motion_of_unseen_people_is_recognised(samples, model):
 @pytest.mark.slow
 def test_shuffled_labels_leave_chance():
     shuffled = shuffle_labels(motion_samples(subjects=3, clips=16, side=16), seed=0)
-    hits = (run_loso(shuffled, QUICK).predicted == shuffled.emotion).sum()
+    hits = (run_here(shuffled, QUICK).predicted == shuffled.emotion).sum()
     fewest, most = hits_by_chance(len(shuffled))
     assert (fewest, most) == (6, 27)
     assert fewest <= hits <= most
@@ -72,52 +94,65 @@ def test_shuffled_labels_leave_chance():
 
 def test_every_row_is_predicted_by_the_fold_that_held_it_out(few):
     seen = []
-    result = run_loso(few, ONCE, lambda fold, total: seen.append((fold.fold.name, total)))
+    result = run_here(few, ONCE, lambda fold, total: seen.append((fold.fold.name, total)))
     assert seen == [("toy/01", 3), ("toy/02", 3), ("toy/03", 3)]
     assert [few.subject[i] for i in range(len(few))] == [f"{fold + 1:02d}" for fold in result.fold_of]
     for part in result.folds:
         np.testing.assert_array_equal(result.probabilities[part.fold.held_out], part.probabilities)
 
 
-@pytest.mark.parametrize("normalise", ["none", "minmax", "signed_global"])
-def test_the_held_out_subject_cannot_influence_training(few, rng, normalise):
-    config = dataclasses.replace(ONCE, normalise=normalise)
-    fold = loso(few.dataset, few.subject)[1]
-    other_cubes, other_labels = with_other_subject(few, fold.held_out, rng)
-    before, after = trained_weights(few, fold, config), trained_weights(other_cubes, fold, config)
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    probabilities = run_fold(few, fold, config).probabilities
-    np.testing.assert_array_equal(run_fold(other_labels, fold, config).probabilities, probabilities)
-    assert (run_fold(other_cubes, fold, config).probabilities != probabilities).any()
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"normalise": "signed_global", "select": "inner"},
+        {"model": "dual-resnet18", "normalise": "minmax"},
+        {"model": "svc", "normalise": "signed_global"},
+        {"model": "ststnet", "size": 28, "protocol": "kfold:2", "target": "emotion3"},
+    ],
+)
+def test_nothing_about_the_held_out_person_reaches_training(few, rng, choices):
+    config = dataclasses.replace(ONCE, **choices)
+    if config.model == "ststnet":
+        few = dataclasses.replace(few, cubes=few.cubes[:, :, :28, :28].copy())
+    held_out = folds_of(few, config)[0].held_out
+    changed = with_another_person(few, held_out, rng)
+    before, after = training_side(few, config), training_side(changed, config)
+    assert before == after
+    fold = folds_of(few, config)[0]
+    one, other = run_fold(few, fold, config), run_fold(changed, fold, config)
+    assert (one.probabilities != other.probabilities).any()
+    labels_only = dataclasses.replace(changed, cubes=few.cubes)
+    np.testing.assert_array_equal(run_fold(labels_only, fold, config).probabilities, one.probabilities)
 
 
 def test_another_persons_rows_do_influence_training(few, rng):
-    fold, other = loso(few.dataset, few.subject)[:2]
-    changed, _ = with_other_subject(few, other.held_out, rng)
-    before, after = trained_weights(few, fold, ONCE), trained_weights(changed, fold, ONCE)
-    assert not torch.equal(before["backbone.conv1.weight"], after["backbone.conv1.weight"])
+    fold, other = folds_of(few, ONCE)[1:3]
+    before = training_side(few, ONCE, fold.index)
+    after = training_side(with_another_person(few, other.held_out, rng), ONCE, fold.index)
+    assert before[1]["backbone.conv1.weight"] != after[1]["backbone.conv1.weight"]
 
 
 def test_predicting_changes_nothing_in_the_model(few):
-    model = fit(few.cubes, few.emotion, None, ONCE, seed=1, device=CPU)
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    together = predict(model, few.cubes)
-    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
-    alone = np.concatenate([predict(model, few.cubes[i : i + 1]) for i in range(len(few))])
+    fold = folds_of(few, ONCE)[0]
+    trained = train_fold(few, fold, ONCE, device=CPU)
+    before = {name: value.clone() for name, value in trained.model.state_dict().items()}
+    together = predict(trained, few, fold.held_out, ONCE)["emotion"]
+    assert all(torch.equal(before[name], value) for name, value in trained.model.state_dict().items())
+    alone = np.concatenate([predict(trained, few, fold.held_out[i : i + 1], ONCE)["emotion"] for i in range(6)])
     np.testing.assert_allclose(alone, together, atol=1e-5)
 
 
 def test_the_same_seed_gives_the_same_bits_whatever_else_was_drawn(few):
-    first = run_loso(few, ONCE)
+    first = run_here(few, ONCE)
     torch.rand(17)
     state = torch.get_rng_state()
-    again = run_loso(few, ONCE)
+    again = run_here(few, ONCE)
     np.testing.assert_array_equal(again.probabilities, first.probabilities)
     assert torch.equal(torch.get_rng_state(), state)
     assert not torch.are_deterministic_algorithms_enabled()
-    alone = run_fold(few, loso(few.dataset, few.subject)[2], ONCE)
+    alone = run_fold(few, folds_of(few, ONCE)[2], ONCE)
     np.testing.assert_array_equal(alone.probabilities, first.folds[2].probabilities)
-    other = run_loso(few, dataclasses.replace(ONCE, seed=1))
+    other = run_here(few, dataclasses.replace(ONCE, seed=1))
     assert (other.probabilities != first.probabilities).any()
 
 
@@ -136,28 +171,81 @@ def test_an_epoch_takes_every_row_once_and_no_batch_is_a_single_row(n, size, len
 
 
 def test_a_lone_last_row_trains_on_cubes_too_small_for_batch_norm(few):
-    rows = slice(0, 9)
-    model = fit(few.cubes[rows], few.emotion[rows], None, ONCE, seed=0, device=CPU)
-    assert torch.isfinite(model.backbone.layer4[1].bn2.running_var).all()
+    fold = folds_of(few, ONCE)[0]
+    nine = dataclasses.replace(fold, train=fold.train[:9])
+    trained = train_fold(few, nine, ONCE, device=CPU)
+    assert torch.isfinite(trained.model.backbone.layer4[1].bn2.running_var).all()
     with pytest.raises(InputError, match="1 training sample"):
-        fit(few.cubes[:1], few.emotion[:1], None, ONCE, seed=0, device=CPU)
+        train_fold(few, dataclasses.replace(fold, train=fold.train[:1]), ONCE, device=CPU)
 
 
 def test_settled_batch_norm_has_the_statistics_of_the_training_rows(few):
-    model = fit(few.cubes, few.emotion, None, dataclasses.replace(ONCE, precise_batch_norm=False), seed=0, device=CPU)
-    norm = model.backbone.bn1
-    inputs = torch.from_numpy(few.cubes)
+    everybody = np.arange(len(few))
+    model = build_model("resnet18").train()
+    inputs = Inputs(few, everybody, fit_normaliser("none", few.cubes, everybody), CPU)
     with torch.no_grad():
-        mean = model.backbone.conv1(inputs).mean(dim=(0, 2, 3))
-    assert not torch.allclose(norm.running_mean, mean, atol=1e-4)
+        mean = model.backbone.conv1(torch.from_numpy(few.cubes)).mean(dim=(0, 2, 3))
+    assert not torch.allclose(model.backbone.bn1.running_mean, mean, atol=1e-4)
     settle_batch_norm(model, inputs, list(torch.arange(len(few)).split(6)))
-    torch.testing.assert_close(norm.running_mean, mean, atol=1e-5, rtol=1e-4)
-    assert norm.momentum == 0.1
+    torch.testing.assert_close(model.backbone.bn1.running_mean, mean, atol=1e-5, rtol=1e-4)
+    assert model.backbone.bn1.momentum == 0.1
+
+
+def test_the_best_epoch_is_chosen_by_training_people_alone(few):
+    config = dataclasses.replace(ONCE, epochs=4, select="inner", lr=0.01)
+    fold = folds_of(few, config)[0]
+    rows, inner = inner_split(few, fold, config, seed=3)
+    who = np.array(few.people)
+    assert set(who[rows]) & set(who[inner]) == set()
+    assert sorted([*rows, *inner]) == fold.train.tolist()
+    assert len(set(who[inner])) == 1
+    result = run_fold(few, fold, config)
+    losses = [epoch["inner_loss"] for epoch in result.curves]
+    assert result.epoch == 1 + int(np.argmin(losses))
+    again = run_fold(few, fold, dataclasses.replace(config, epochs=result.epoch))
+    np.testing.assert_array_equal(again.probabilities, result.probabilities)
+
+
+def test_bfloat16_changes_predictions_a_little(few):
+    fold = folds_of(few, ONCE)[0]
+    full = run_fold(few, fold, ONCE)
+    half = run_fold(few, fold, dataclasses.replace(ONCE, precision="bf16"))
+    assert half.probabilities.dtype == np.float32
+    difference = np.abs(full.probabilities - half.probabilities).max()
+    assert 0 < difference < 0.3
+
+
+def test_dropout_begins_at_the_folds_seed(few):
+    config = dataclasses.replace(ONCE, model="sssnet")
+    few = dataclasses.replace(few, cubes=np.repeat(np.repeat(few.cubes, 2, axis=2), 2, axis=3))
+    fold = folds_of(few, config)[0]
+    first = run_fold(few, fold, config).probabilities
+    torch.rand(3)
+    np.testing.assert_array_equal(run_fold(few, fold, config).probabilities, first)
+
+
+def test_memory_that_runs_out_is_a_sentence_with_the_remedy(few):
+    fold = folds_of(few, ONCE)[0]
+    with (
+        pytest.raises(Interrupted, match=r"fold toy/01: memory ran out with batches of 8; .* fewer --jobs"),
+        told(fold, ONCE),
+    ):
+        torch.empty(2**60, dtype=torch.uint8)
+    with pytest.raises(RuntimeError, match="size"), told(fold, ONCE):
+        torch.zeros(2) + torch.zeros(3)
+
+
+def test_the_settings_of_torch_come_back():
+    before = torch.utils.deterministic.fill_uninitialized_memory
+    with deterministic():
+        assert torch.are_deterministic_algorithms_enabled()
+        assert not torch.utils.deterministic.fill_uninitialized_memory
+    assert torch.utils.deterministic.fill_uninitialized_memory == before
 
 
 def test_the_dual_model_learns_from_the_ethnic_labels_given(few):
     config = dataclasses.replace(ONCE, model="dual-resnet18")
-    fold = loso(few.dataset, few.subject)[0]
+    fold = folds_of(few, ONCE)[0]
     before = run_fold(few, fold, config).probabilities
     swapped = dataclasses.replace(few, group=["asian" if g == "non_asian" else "non_asian" for g in few.group])
     assert (run_fold(swapped, fold, config).probabilities != before).any()
@@ -171,12 +259,13 @@ def test_a_loss_that_is_no_number_stops_the_run(few):
     broken = {
         name: torch.full_like(value, torch.nan) if name == "conv1.weight" else value for name, value in state.items()
     }
+    weights = (Weights(broken, "broken", ""), None)
     with pytest.raises(InputError, match=r"lr=0\.001: the loss is nan after epoch 1; lower --lr"):
-        run_fold(few, loso(few.dataset, few.subject)[0], ONCE, weights=broken)
+        run_fold(few, folds_of(few, ONCE)[0], ONCE, weights=weights)
 
 
 def test_a_prediction_that_is_no_number_stops_the_run(few):
-    fold = loso(few.dataset, few.subject)[0]
+    fold = folds_of(few, ONCE)[0]
     cubes = few.cubes.copy()
     cubes[fold.held_out[0]] = np.float32(3e38)
     with pytest.raises(InputError, match="toy/01/000: the model gives no finite probabilities"):
@@ -186,4 +275,4 @@ def test_a_prediction_that_is_no_number_stops_the_run(few):
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_cuda_without_a_gpu_is_refused(few):
     with pytest.raises(InputError, match="device='cuda': torch finds no usable GPU"):
-        run_loso(few, dataclasses.replace(ONCE, device="cuda"))
+        run_here(few, dataclasses.replace(ONCE, device="cuda"))

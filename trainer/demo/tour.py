@@ -10,10 +10,10 @@ from typing import Any
 
 from flowkit.errors import InputError
 from flowkit.output.files import put_text
-from trainer.data import load
 from trainer.demo.page import page
-from trainer.results import claim, write_run
-from trainer.train import FoldResult, run_loso
+from trainer.pool import Event
+from trainer.results import write_run
+from trainer.run import run as run_all
 from trainer.types import resolve_config
 
 Say = Callable[[str], None]
@@ -55,11 +55,11 @@ def _loso(folder: Path, epochs: int, seed: int, say: Say) -> dict[str, Any]:
     # One thread: the same result on any number of cores, and no waiting for one that another program has.
     config = resolve_config("quick", epochs=epochs, size=48, normalise="minmax", seed=seed, device="cpu", threads=1)
 
-    def on_fold(result: FoldResult, folds: int) -> None:
-        say(f"  fold {result.fold.index + 1} of {folds}{result.seconds:6.1f} s   tested on {result.fold.subject}")
+    def on_event(event: Event) -> None:
+        if event.seconds is not None:
+            say(f"  fold {event.fold.index + 1}{event.seconds:6.1f} s   tested on {event.fold.name}")
 
-    claim(folder / "loso", overwrite=True)
-    samples = load(folder / "shards", config)
-    summary = write_run(folder / "loso", samples, config, run_loso(samples, config, on_fold))
+    samples, result = run_all(folder / "shards", folder / "loso", config, jobs=1, overwrite=True, report=on_event)
+    summary = write_run(folder / "loso", samples, config, result)
     overall: dict[str, Any] = summary["metrics"]["overall"]
     return overall

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import timm
 import torch
 from numpy.typing import NDArray
 
-from trainer.data import normalisation
-from trainer.models import pretrained_weights
+from trainer.models.weights import backbone, pretrained_weights
+from trainer.normalisation import fit_normaliser
 
 BATCH = 16
 
@@ -28,12 +27,8 @@ def resnet18_features(
         InputError: where the weights cannot be had.
     """
     torch.manual_seed(seed)
-    model = timm.create_model("resnet18", pretrained=False, num_classes=0, in_chans=3)
-    weights = pretrained_weights(pretrained)
-    if weights is not None:
-        model.load_state_dict(dict(weights), strict=True)
-    model.eval()
-    scaled = normalisation(normalise, cubes)(cubes)
+    model = backbone("resnet18", pretrained_weights(pretrained)).eval()
+    scaled = fit_normaliser(normalise, cubes, range(len(cubes)))(cubes)
     with torch.inference_mode():
         parts = [model(torch.from_numpy(scaled[i : i + BATCH])).numpy() for i in range(0, len(scaled), BATCH)]
     return np.concatenate(parts).astype(np.float32)

@@ -62,7 +62,7 @@ def read_source(path: Path, size: int = 224, role: str = "onset-apex") -> Source
         raise InputError(f"{path}: clips have several {role!r} pairs, and the study takes one a clip; choose --role")
     wanted = set(chosen)
     cubes = [cube for i, cube in enumerate(c for shard in shards.cubes() for c in shard) if i in wanted]
-    resized = np.stack([resize(np.asarray(cube, dtype=np.float32), size) for cube in cubes])
+    resized = np.stack([resize(np.asarray(cube, dtype=np.float32), (size, size)) for cube in cubes])
     return Source([_row(record) for record in records], resized)
 
 

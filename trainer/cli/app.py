@@ -1,0 +1,35 @@
+"""The program flowkit-train: its commands, and how each of them ends."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from flowkit.errors import run_command
+from trainer.cli.demo import demo
+from trainer.cli.loso import EXAMPLE, loso
+from trainer.cli.models import models
+from trainer.studies.commands import app as study_app
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def train() -> None:
+    """Train and evaluate micro-expression models on the shards of flowkit extract."""
+
+
+app.command()(demo)
+app.command(epilog=EXAMPLE)(loso)
+app.command()(models)
+app.add_typer(study_app, name="study")
+
+
+def main() -> None:
+    """Entry point of the console script: errors that no command tells are one line too."""
+    sys.exit(
+        run_command(
+            "flowkit-train", lambda arguments: app(args=arguments, prog_name="flowkit-train", standalone_mode=False)
+        )
+    )

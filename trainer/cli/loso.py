@@ -1,0 +1,208 @@
+"""The command `flowkit-train loso`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from trainer.catalogue import CATALOGUE
+from trainer.cli.endings import reported
+from trainer.types import (
+    DEVICES,
+    FUSIONS,
+    NORMALISATIONS,
+    OPTIMISERS,
+    PRECISIONS,
+    PRESETS,
+    SELECTIONS,
+    TARGETS,
+    RunConfig,
+    resolve_config,
+)
+
+if TYPE_CHECKING:
+    from trainer.folds import Fold
+    from trainer.pool import Event
+    from trainer.samples import Samples
+
+EXAMPLE = "Example: flowkit-train loso out/ -o run/ --model dual-resnet18 --size 112 --seed 1"
+EVERY_SECONDS = 10.0
+
+
+def loso(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="The output folder of flowkit extract.")],
+    run: Annotated[
+        Path, typer.Option("--output", "-o", metavar="RUN", help="Folder for predictions, metrics and report.")
+    ],
+    model: Annotated[
+        str | None, typer.Option(help=f"{', '.join(CATALOGUE)}, or a network of timm. Default: resnet18.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help=f"Protocol, epochs, batch, size: {', '.join(PRESETS)}.")] = "standard",
+    protocol: Annotated[
+        str | None,
+        typer.Option(help="loso, cde, loso-per-dataset, hde, megc2019, cd6me or kfold:K. Default: loso, by person."),
+    ] = None,
+    datasets: Annotated[
+        str | None, typer.Option(metavar="A,B", help="Use only the rows of these datasets. Default: all.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help=f"{' or '.join(TARGETS)}. Default: emotion3.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Number of epochs; overrides the preset.")] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            metavar="|".join(SELECTIONS),
+            help="fixed: the last epoch counts. inner: the best one on a fifth of the training people. Default: fixed.",
+        ),
+    ] = None,
+    size: Annotated[int | None, typer.Option(help="Resize cubes to this side in px. Default: as extracted.")] = None,
+    seed: Annotated[int, typer.Option(help="Of initial weights, order of samples, shuffled labels.")] = 0,
+    batch: Annotated[int | None, typer.Option(help="Batch size; overrides the preset.")] = None,
+    lr: Annotated[float | None, typer.Option(help="The first step size; overrides the preset.")] = None,
+    optimiser: Annotated[str | None, typer.Option(help=f"{' or '.join(OPTIMISERS)}; overrides the preset.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Overrides the preset.")] = None,
+    normalise: Annotated[
+        str | None, typer.Option(help=f"{', '.join(NORMALISATIONS)}. Default: {RunConfig().normalise}.")
+    ] = None,
+    fusion: Annotated[
+        str | None, typer.Option(help=f"Of a dual model's features: {', '.join(FUSIONS)}. Default: concat.")
+    ] = None,
+    shared: Annotated[
+        bool, typer.Option("--shared", help="One backbone for emotion and ethnicity, as the paper's released code has.")
+    ] = False,
+    pretrained: Annotated[
+        str | None, typer.Option(metavar="FILE|hub", help="Weights of the backbone on the cube; hub downloads them.")
+    ] = None,
+    pretrained_rgb: Annotated[
+        str | None, typer.Option(metavar="FILE|hub", help="Weights of the backbone on the apex frame.")
+    ] = None,
+    role: Annotated[str | None, typer.Option(help="Which pairs to use. Default: onset-apex.")] = None,
+    shuffle_labels: Annotated[
+        bool, typer.Option("--shuffle-labels", help="Null control: permute the emotions over the clips.")
+    ] = False,
+    device: Annotated[str | None, typer.Option(help=f"{', '.join(DEVICES)}. Default: auto.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help=f"{' or '.join(PRECISIONS)}, which is faster and changes results. Default: fp32.")
+    ] = None,
+    compile_: Annotated[
+        bool, typer.Option("--compile", help="Compile the network first, which takes a minute a process.")
+    ] = False,
+    threads: Annotated[int | None, typer.Option(help="CPU threads a fold; more change results. Default: 1.")] = None,
+    jobs: Annotated[
+        int | None, typer.Option(min=1, help="Folds at a time; changes no result. Default: one a CPU core.")
+    ] = None,
+    save_weights: Annotated[
+        bool, typer.Option("--save-weights", help="Keep each fold's trained network, in RUN/weights.")
+    ] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run of other choices in RUN.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Leave one person out: train on all others, predict the one, pool the predictions, score them.
+
+    Run it again to continue after a stop. Exit codes: 0 done, 2 bad input, 3 stopped and resumable.
+    """
+    with reported(debug):
+        config = resolve_config(
+            preset,
+            model=model,
+            protocol=protocol,
+            datasets=tuple(datasets.split(",")) if datasets else None,
+            target=target,
+            epochs=epochs,
+            select=select,
+            size=size,
+            seed=seed,
+            batch=batch,
+            lr=lr,
+            optimiser=optimiser,
+            weight_decay=weight_decay,
+            normalise=normalise,
+            fusion=fusion,
+            shared=shared or None,
+            pretrained=pretrained,
+            pretrained_rgb=pretrained_rgb,
+            role=role,
+            shuffle_labels=shuffle_labels or None,
+            device=device,
+            precision=precision,
+            compile=compile_ or None,
+            threads=threads,
+        )
+        _loso(out, run, config, jobs=jobs, save_weights=save_weights, overwrite=overwrite)
+
+
+def _loso(out: Path, folder: Path, config: RunConfig, **how: Any) -> None:
+    from trainer.inputs import keep_freed_memory
+    from trainer.results import write_run
+    from trainer.run import run
+
+    keep_freed_memory()
+    progress = Progress(config)
+    samples, result = run(out, folder, config, report=progress.show, announce=progress.begin, **how)
+    summary = write_run(folder, samples, config, result)
+    people = f"{len(samples)} pairs of {len(set(samples.people))} people"
+    shuffled = ", labels shuffled" if config.shuffle_labels else ""
+    typer.echo(f"{_scores(summary['metrics'])} over {people}{shuffled}")
+    name = "report.html" if (folder / "report.html").exists() else "metrics.json"
+    typer.echo(f"{name.partition('.')[0]}: {folder / name}")
+
+
+def _scores(metrics: dict[str, Any]) -> str:
+    if "units" in metrics:
+        units = metrics["units"]
+        return f"mean F1 of {len(units['au'])} action units {units['binary']:.3f} binary, {units['macro']:.3f} macro"
+    overall = metrics["overall"]
+    return f"UF1 {overall['uf1']:.3f}, UAR {overall['uar']:.3f}, accuracy {overall['accuracy']:.3f}"
+
+
+class Progress:
+    """A line for each fold and, in long folds, every few seconds one for an epoch, with the time left."""
+
+    def __init__(self, config: RunConfig) -> None:
+        self._config = config
+        self._folds = 0
+        self._done = 0
+        self._earlier = 0
+        self._epochs: dict[int, int] = {}
+        self._start = self._said = time.monotonic()
+
+    def begin(self, samples: Samples, folds: Sequence[Fold], done: int) -> None:
+        """Says what is trained on, and what an earlier run has left to do."""
+        self._folds, self._done, self._earlier = len(folds), done, done
+        self._start = self._said = time.monotonic()
+        side = " x ".join(str(n) for n in samples.cubes.shape[2:])
+        without = samples.source["without_emotion3"]
+        left_out = f", {without} more without a label left out" if without else ""
+        as_is = samples.source["extracted_sizes"] == [list(samples.cubes.shape[2:])]
+        size = f" of {side} px" if as_is else f", resized to {side} px with u and v in proportion"
+        typer.echo(f"{len(samples)} {self._config.role} pairs{size}{left_out}")
+        if done:
+            typer.echo(f"{done} of {len(folds)} folds are done already")
+
+    def show(self, event: Event) -> None:
+        """The line of an epoch, where the last line is some seconds old, or of a finished fold."""
+        fold = event.fold
+        if event.seconds is not None:
+            self._done += 1
+            self._epochs.pop(fold.index, None)
+            said = f"{len(fold.held_out)} pairs, {event.seconds:.1f} s"
+        else:
+            self._epochs[fold.index] = event.epoch
+            said = f"epoch {event.epoch}/{event.epochs}"
+            if time.monotonic() - self._said < EVERY_SECONDS or event.epoch == event.epochs:
+                return
+        self._said = time.monotonic()
+        typer.echo(f"fold {self._done}/{self._folds}  held out {fold.name}: {said}{self._left()}")
+        sys.stdout.flush()
+
+    def _left(self) -> str:
+        begun = sum(epoch / self._config.epochs for epoch in self._epochs.values())
+        computed = self._done - self._earlier + begun
+        seconds = (time.monotonic() - self._start) / computed * (self._folds - self._done - begun)
+        minutes, rest = divmod(round(seconds), 60)
+        hours, minutes = divmod(minutes, 60)
+        return f", about {hours}:{minutes:02d}:{rest:02d} left" if seconds >= 0.5 else ""

@@ -1,0 +1,142 @@
+"""What a network is given: batches of normalised cubes and apex frames as tensors, and the settings of torch."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import nn
+
+from flowkit.errors import InputError
+from trainer.normalisation import Normaliser
+from trainer.samples import Samples
+
+Batch = tuple[torch.Tensor, torch.Tensor | None]
+"""Cubes (n, 3, h, w), and apex frames (n, 3, h, w) where the samples have such, both float32."""
+RESIDENT_BYTES = 64 << 20
+"""Rows that take no more than this are normalised once and kept; of more, each batch is read when it is its turn."""
+
+
+class Inputs:
+    """Some rows of the samples, normalised, as batches on a device. On a GPU all of them are there from the start."""
+
+    def __init__(self, samples: Samples, rows: NDArray[np.int64], normalise: Normaliser, device: torch.device) -> None:
+        self._samples, self._rows, self._normalise, self.device = samples, rows, normalise, device
+        self._kept: Batch | None = None
+        if device.type == "cuda" or samples.cubes[:1].nbytes * len(rows) <= RESIDENT_BYTES:
+            self._kept = self._read(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def batch(self, numbers: torch.Tensor) -> Batch:
+        """The batch of those of its rows, counted from 0, in that order."""
+        if self._kept is None:
+            return self._read(self._rows[numbers.numpy()])
+        numbers = numbers.to(self.device)
+        cubes, rgb = self._kept
+        return cubes[numbers], None if rgb is None else rgb[numbers]
+
+    def _read(self, rows: NDArray[np.int64]) -> Batch:
+        cubes = torch.from_numpy(np.ascontiguousarray(self._normalise(self._samples.cubes[rows])))
+        if self._samples.rgb is None:
+            return cubes.to(self.device), None
+        return cubes.to(self.device), colours(torch.from_numpy(self._samples.rgb[rows]).to(self.device))
+
+
+def colours(pictures: torch.Tensor) -> torch.Tensor:
+    """Pictures (n, 3, h, w) uint8 as float32, scaled as networks trained on ImageNet expect it."""
+    mean, std = (
+        torch.tensor(values, device=pictures.device).view(3, 1, 1)
+        for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
+    )
+    return (pictures.float() / 255 - mean) / std
+
+
+def batches(n: int, size: int, generator: torch.Generator) -> list[torch.Tensor]:
+    """Row numbers of one epoch in random order, in batches of `size`, every row once.
+
+    A last batch of one row would have no variance to normalise by, so that row joins the batch before it.
+    """
+    parts = list(torch.randperm(n, generator=generator).split(size))
+    if len(parts) > 1 and len(parts[-1]) == 1:
+        parts[-2:] = [torch.cat(parts[-2:])]
+    return parts
+
+
+def arranged(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module on the device, its convolutions' weights with the channels last, which bfloat16 needs to be fast."""
+    return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def choose_device(name: str) -> torch.device:
+    """The torch device for auto, cpu or cuda; InputError for cuda where there is none."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device='cuda': torch finds no usable GPU here; use --device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Torch's random numbers begin at `seed` within the block; the caller's stay as they are."""
+    devices = [torch.cuda.current_device()] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=devices):
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            torch.cuda.manual_seed(seed)
+        yield
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Algorithms that give the same bits every time, within the block."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
+    settings: Any = torch.utils.deterministic  # a module whose class has the attribute
+    before = torch.are_deterministic_algorithms_enabled()
+    fill, benchmark = settings.fill_uninitialized_memory, torch.backends.cudnn.benchmark
+    torch.use_deterministic_algorithms(True)
+    torch.backends.cudnn.benchmark = False
+    # Writes NaN into all new memory first, which costs a third of the time; nothing here reads such memory.
+    settings.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before)
+        settings.fill_uninitialized_memory = fill
+        torch.backends.cudnn.benchmark = benchmark
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """CPU threads of torch within the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def keep_freed_memory() -> None:
+    """Has the C library keep memory that was freed for the next tensor, where it is glibc.
+
+    By default it gives tensors of 100 MB back at once, and the system then zeroes the same pages for the next one: a
+    million page faults in 10 steps of ResNet-18.
+    """
+    if sys.platform != "linux":
+        return
+    mmap_max, trim_threshold = -4, -1  # malloc.h
+    library = ctypes.CDLL(None)
+    if hasattr(library, "mallopt") and hasattr(library, "gnu_get_libc_version"):
+        library.mallopt(mmap_max, 0)
+        library.mallopt(trim_threshold, 2**31 - 1)

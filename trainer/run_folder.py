@@ -1,0 +1,189 @@
+"""The folder of a run: what it is, its folds as they are done, and their pooled predictions. docs/training.md has all.
+
+    RUN/config.json              every choice, the input, the folds: written first
+    RUN/folds/fold-0007.parquet  one finished fold: its predictions, learning curves, times
+    RUN/weights/fold-0007.safetensors  its weights, where they were asked for
+    RUN/predictions.parquet      all folds together, written when the last one is done
+
+Every file appears whole or not at all. A run that was stopped goes on with the folds that have no file yet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from flowkit.errors import Interrupted, OutputError
+from flowkit.output.files import TEMPORARY, make_folder, put, unwritable
+from flowkit.output.parquet import read_table
+from flowkit.output.record import put_record, read_record
+from trainer.folds import Fold
+
+CONFIG = "config.json"
+FOLDS = "folds"
+WEIGHTS = "weights"
+PREDICTIONS = "predictions.parquet"
+RESULTS = (PREDICTIONS, "report.html", "metrics.json")
+"""In the order of writing: a folder with a metrics.json is a whole run."""
+KEY = b"flowkit"
+_ANEW = "choose another folder or add --overwrite"
+_DECIDING = ("config", "samples_sha256", "weights", "versions", "device", "folds")
+"""What must be the same for a run to go on: all that decides a fold's numbers."""
+
+
+@dataclass(frozen=True, slots=True)
+class FoldFile:
+    """One finished fold as its file has it."""
+
+    heads: dict[str, NDArray[np.float32]]
+    """Probabilities of each head, (held-out rows, classes of the head), rows in the order of the fold."""
+    about: dict[str, Any]
+    """`fold`, `name`, `ethnic_classes`, `normalise`, `scale`, `curves`, `epoch`, `seconds`."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFolder:
+    """A run's folder on disk."""
+
+    path: Path
+
+    def fold_path(self, index: int) -> Path:
+        return self.path / FOLDS / f"fold-{index:04d}.parquet"
+
+    def weights_path(self, index: int) -> Path:
+        return self.path / WEIGHTS / f"fold-{index:04d}.safetensors"
+
+    def record(self) -> dict[str, Any]:
+        """What config.json holds; OutputError where there is none, or it is damaged."""
+        try:
+            return read_record(self.path / CONFIG, _ANEW)[0]
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise OutputError(
+                f"{self.path} holds no run: it has no {CONFIG}; give the folder of flowkit-train"
+            ) from error
+
+    def write_fold(self, fold: Fold, heads: dict[str, NDArray[np.float32]], about: dict[str, Any]) -> None:
+        """Writes one fold's file; raises as `flowkit.output.files.put`."""
+        columns: dict[str, Any] = {"row": pa.array(fold.held_out)}
+        columns |= {name: pa.array(list(values), pa.list_(pa.float32())) for name, values in heads.items()}
+        told = json.dumps({"fold": fold.index, "name": fold.name, **about}, sort_keys=True)
+        table = pa.table(columns).replace_schema_metadata({KEY: told.encode()})
+        put(self.fold_path(fold.index), lambda path: pq.write_table(table, path, write_page_checksum=True))
+
+    def read_fold(self, fold: Fold) -> FoldFile | None:
+        """A finished fold; None where it is not done, or its file is damaged or of another fold."""
+        try:
+            table = read_table(self.fold_path(fold.index))
+            about = json.loads(table.schema.metadata[KEY])
+        except (OutputError, KeyError, TypeError, ValueError):
+            return None
+        if about.get("name") != fold.name or table["row"].to_pylist() != fold.held_out.tolist():
+            return None
+        heads = {
+            name: np.array(table[name].to_pylist(), dtype=np.float32) for name in table.column_names if name != "row"
+        }
+        return FoldFile(heads, about)
+
+    def done(self, fold: Fold, *, weights: bool) -> bool:
+        """Whether a fold is on disk, with its weights where they are asked for."""
+        return (not weights or self.weights_path(fold.index).exists()) and self.read_fold(fold) is not None
+
+
+@contextmanager
+def held(path: Path) -> Iterator[RunFolder]:
+    """Makes the folder of a run and holds it for this process; one that is still empty afterwards goes again.
+
+    Raises OutputError if it cannot be made, or another run is writing to it.
+    """
+    try:
+        make_folder(path)
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be made ({error.strerror}); choose another folder") from error
+    try:
+        _lock(path, handle)
+        yield RunFolder(path)
+    finally:
+        os.close(handle)
+        with suppress(OSError):
+            path.rmdir()
+
+
+def settle(path: Path, record: dict[str, Any], *, overwrite: bool) -> None:
+    """Writes config.json, or finds that the folder holds this very run, which is gone on with then.
+
+    Args:
+        record: what config.json is to hold.
+        overwrite: an earlier run of other choices is removed.
+
+    Raises:
+        OutputError: if the folder holds results of something else, or a run of other choices.
+        Interrupted: if it cannot be written.
+    """
+    if reason := _other_run(path, record):
+        if not overwrite:
+            raise OutputError(f"{path}: {reason}; {_ANEW}")
+        clear(path)
+    for folder in (path, path / FOLDS, path / WEIGHTS):
+        for temporary in folder.glob(f"{TEMPORARY}*"):
+            temporary.unlink(missing_ok=True)
+    try:
+        make_folder(path / FOLDS)
+    except OSError as error:
+        raise Interrupted(unwritable(path, error)) from error
+    if not (path / CONFIG).exists():
+        put_record(path / CONFIG, record)
+
+
+def clear(path: Path) -> None:
+    """Removes all files of a run from its folder, the record first, so that what remains is never taken for a run."""
+    for name in (CONFIG, *reversed(RESULTS)):
+        (path / name).unlink(missing_ok=True)
+    for name in (FOLDS, WEIGHTS):
+        for file in (path / name).glob("fold-[0-9]*"):
+            file.unlink(missing_ok=True)
+        with suppress(OSError):  # there is none, or it holds something of the user's
+            (path / name).rmdir()
+
+
+def _other_run(path: Path, record: dict[str, Any]) -> str | None:
+    """Why a folder cannot be gone on with, in a clause; None where it can."""
+    if not (path / CONFIG).exists():
+        present = [name for name in RESULTS if (path / name).exists()]
+        return f"holds {', '.join(present)} of an earlier run" if present else None
+    earlier = RunFolder(path).record()
+    wanted = json.loads(json.dumps(record))
+    for part in _DECIDING:
+        if earlier.get(part) != wanted.get(part):
+            return f"holds a run with another {_difference(part, earlier.get(part), wanted.get(part))}"
+    return None
+
+
+def _difference(part: str, earlier: Any, wanted: Any) -> str:
+    """The first value that differs, by name."""
+    if isinstance(earlier, dict) and isinstance(wanted, dict):
+        for name in sorted(earlier.keys() | wanted.keys()):
+            if earlier.get(name) != wanted.get(name):
+                return f"{name} ({earlier.get(name)}, now {wanted.get(name)})"
+    return {"samples_sha256": "input (its rows are not the same)", "folds": "division into folds"}.get(part, part)
+
+
+def _lock(path: Path, handle: int) -> None:
+    import fcntl
+
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OutputError(f"another run is writing to {str(path)!r}; wait for it, or choose another folder") from error
+    except OSError:  # as some network file systems do
+        return
