@@ -1,21 +1,25 @@
 """The command flowkit-train, from shards to a report."""
 
 import json
+import signal
 import subprocess
 import sys
+import time
+from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
 from tests.motions import motion_samples, write_out
 from trainer.cli import app, main
 
-FAST = ["--epochs", "1", "--batch", "8", "--threads", "1", "--device", "cpu"]
+FAST = ["--epochs", "1", "--batch", "8", "--device", "cpu", "--jobs", "1"]
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    return write_out(motion_samples(subjects=3, clips=6), tmp_path_factory.mktemp("shards") / "out")
+    return write_out(motion_samples(subjects=4, clips=4), tmp_path_factory.mktemp("shards") / "out")
 
 
 def flowkit_train(*arguments):
@@ -26,8 +30,9 @@ def test_loso_leaves_predictions_metrics_and_a_report(out, tmp_path):
     done = flowkit_train(out, "-o", tmp_path / "run", "--seed", 3, *FAST)
     assert done.exit_code == 0, done.output
     lines = done.output.splitlines()
-    assert lines[0] == "18 onset-apex pairs of 32 x 32 px"
-    assert lines[1].startswith("fold 1/3  held out toy/01: 6 pairs, ")
+    assert lines[0] == "16 onset-apex pairs of 32 x 32 px"
+    assert lines[1].startswith("fold 1/4  held out toy/01: 4 pairs, ")
+    assert " left" in lines[1]
     assert lines[-1] == f"report: {tmp_path / 'run' / 'report.html'}"
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
     assert f"UF1 {metrics['metrics']['overall']['uf1']:.3f}" in lines[-2]
@@ -35,7 +40,7 @@ def test_loso_leaves_predictions_metrics_and_a_report(out, tmp_path):
     assert metrics["input"]["parameters_hash"] == "0" * 64
     assert (metrics["device"], metrics["threads"]) == ("cpu", 1)
     assert metrics["input"]["shards"] == str(out)
-    assert len(metrics["folds"]) == 3
+    assert len(metrics["folds"]) == 4
 
 
 def test_the_same_command_gives_the_same_predictions(out, tmp_path):
@@ -43,6 +48,10 @@ def test_the_same_command_gives_the_same_predictions(out, tmp_path):
         assert flowkit_train(out, "-o", tmp_path / name, *FAST).exit_code == 0
     a, b = ((tmp_path / name / "predictions.parquet").read_bytes() for name in "ab")
     assert a == b
+    done = flowkit_train(out, "-o", tmp_path / "a", *FAST)
+    assert done.exit_code == 0
+    assert done.output.splitlines()[1] == "4 of 4 folds are done already"
+    assert (tmp_path / "a" / "predictions.parquet").read_bytes() == b
 
 
 def test_size_preset_and_shuffled_labels_reach_the_run(out, tmp_path):
@@ -62,20 +71,28 @@ def test_size_preset_and_shuffled_labels_reach_the_run(out, tmp_path):
 
 def test_an_earlier_run_is_kept_unless_overwritten(out, tmp_path):
     (tmp_path / "metrics.json").write_text("mine")
-    done = flowkit_train(out, "-o", tmp_path, *FAST)
+    svc = ["--model", "svc", "--device", "cpu"]
+    done = flowkit_train(out, "-o", tmp_path, *svc)
     assert done.exit_code == 2
-    assert "add --overwrite" in done.stderr
+    assert "holds metrics.json of an earlier run; choose another folder or add --overwrite" in done.stderr
     assert (tmp_path / "metrics.json").read_text() == "mine"
-    assert flowkit_train(out, "-o", tmp_path, "--overwrite", *FAST).exit_code == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["metrics.json"]
+    assert flowkit_train(out, "-o", tmp_path, "--overwrite", *svc).exit_code == 0
+    done = flowkit_train(out, "-o", tmp_path, "--seed", 1, *svc)
+    assert (done.exit_code, "holds a run with another seed (0, now 1)" in done.stderr) == (2, True)
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--model", "vgg"], "flowkit-train: model='vgg': must be one of resnet18, dual-resnet18"),
-        (["--preset", "best"], "preset='best' is unknown; choose one of standard, paper, quick"),
+        (["--model", "vgg"], "flowkit-train: model='vgg' is unknown; flowkit-train models lists names"),
+        (["--preset", "best"], "preset='best' is unknown; choose one of standard, paper, quick, cd6me"),
         (["--pretrained", "gone.pth"], "pretrained='gone.pth': there is no such file; download"),
-        (["--role", "lag"], "no pair has the role 'lag'; there are onset-apex (18)"),
+        (["--datasets", "samm"], "has no dataset 'samm'; there are toy"),
+        (["--protocol", "hde"], "hde needs two datasets, found 1 (toy)"),
+        (["--model", "resnet18-tinyvit"], "toy/01/000: has no apex frame in colour, which resnet18-tinyvit reads"),
+        (["--model", "svc", "--save-weights"], "model='svc' has no weights to save"),
+        (["--role", "lag"], "no pair has the role 'lag'; there are onset-apex (16)"),
     ],
 )
 def test_errors_are_one_sentence_and_exit_2(out, tmp_path, arguments, message):
@@ -83,7 +100,7 @@ def test_errors_are_one_sentence_and_exit_2(out, tmp_path, arguments, message):
     assert done.exit_code == 2
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
-    assert not (tmp_path / "run" / "metrics.json").exists()
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_folder_without_shards_is_refused(tmp_path):
@@ -127,6 +144,7 @@ from trainer.cli import app
 done = CliRunner().invoke(app, ["loso", "--help"])
 assert done.exit_code == 0
 assert "Example: flowkit-train loso" in done.output, done.output
+assert CliRunner().invoke(app, ["models"]).exit_code == 0
 assert not {"torch", "timm", "matplotlib", "jinja2", "cv2"} & set(sys.modules)
 """
     done = python(code)
@@ -145,3 +163,57 @@ main()
     done = python(code)
     assert done.returncode == 2
     assert done.stderr.strip() == f"flowkit-train: {package} is not installed; pip install 'flowkit-mer[train]'"
+
+
+def test_models_are_listed_with_their_parameters_and_sources():
+    lines = CliRunner().invoke(app, ["models"]).output.splitlines()
+    (line,) = [line for line in lines if line.startswith("ststnet ")]
+    assert line.split()[1:5] == ["1,683", "28", "x", "28"]
+    assert "Liong" in line
+
+
+def test_a_killed_run_goes_on_to_the_same_bits_with_any_number_of_jobs(out, tmp_path):
+    choices = ["--epochs", "12", "--batch", "4", "--device", "cpu", "--model", "dual-resnet18", "--save-weights"]
+    command = [sys.executable, "-m", "trainer.cli", "loso", str(out), "-o", str(tmp_path / "killed"), *choices]
+    killed = subprocess.Popen([*command, "--jobs", "2"], stdout=subprocess.DEVNULL)
+    folds = tmp_path / "killed" / "folds"
+    deadline = time.monotonic() + 120
+    while not (folds.is_dir() and list(folds.glob("fold-*"))):
+        assert killed.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    workers = [int(pid) for pid in Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()]
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    done = {path.name: path.read_bytes() for path in folds.glob("fold-*")}
+    assert 0 < len(done) < 4
+    assert flowkit_train(out, "-o", tmp_path / "killed", *choices, "--jobs", "1").exit_code == 0
+    assert flowkit_train(out, "-o", tmp_path / "whole", *choices, "--jobs", "1").exit_code == 0
+    assert {path.name: path.read_bytes() for path in folds.glob("fold-*") if path.name in done} == done
+    one, other = (pq.read_table(tmp_path / name / "predictions.parquet") for name in ("killed", "whole"))
+    assert one.equals(other)
+    weights = [(tmp_path / name / "weights" / "fold-0003.safetensors").read_bytes() for name in ("killed", "whole")]
+    assert weights[0] == weights[1]
+    assert not (tmp_path / "killed" / "cubes").exists()
+    assert not any(_alive(pid) for pid in workers)
+
+
+def _alive(pid):
+    """Whether a process is there that is not a zombie."""
+    try:
+        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+
+
+def test_sigterm_leaves_a_run_that_goes_on(out, tmp_path):
+    choices = ["--epochs", "2000", "--device", "cpu", "--model", "ststnet"]
+    command = [sys.executable, "-m", "trainer.cli", "loso", str(out), "-o", str(tmp_path / "run"), *choices]
+    stopped = subprocess.Popen([*command, "--jobs", "1"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not (tmp_path / "run" / "config.json").exists():
+        assert stopped.poll() is None
+        time.sleep(0.02)
+    stopped.send_signal(signal.SIGTERM)
+    assert stopped.communicate(timeout=60)[1] == "flowkit-train: stopped; run the same command again to continue\n"
+    assert stopped.returncode == 3
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.json", "folds"]

@@ -28,9 +28,10 @@ def reported(debug: bool) -> Iterator[None]:
         with _stoppable():
             yield
     except ModuleNotFoundError as error:
-        if debug or error.name not in OPTIONAL:
+        name = (error.name or "").partition(".")[0]
+        if debug or name not in OPTIONAL:
             raise
-        typer.echo(f"flowkit-train: {error.name} is not installed; pip install 'flowkit-mer[train]'", err=True)
+        typer.echo(f"flowkit-train: {name} is not installed; pip install 'flowkit-mer[train]'", err=True)
         raise typer.Exit(2) from None
     except KeyboardInterrupt:
         typer.echo("flowkit-train: stopped; run the same command again to continue", err=True)

@@ -14,9 +14,9 @@ SIDE = 5
 class RCNA(nn.Module):
     """A recurrent convolution with class-activation attention on the cube (n, 3, 60, 60); 51,139 parameters.
 
-    The recurrent convolution is one layer, used twice on x + y. Attention multiplies its pooled features by the mean over
-    the classes of class-activation maps: those that the classifier's own weights give on the pooled features of the stem,
-    each scaled to 0..1.
+    The recurrent convolution is one layer, used twice on x + y. Attention multiplies its pooled features by the mean
+    over the classes of class-activation maps: those that the classifier's own weights give on the pooled features of
+    the stem, each scaled to 0..1.
     """
 
     def __init__(self, classes: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.metrics import f1_score
 
 from flowkit.errors import InputError
 from trainer.types import UNITS
@@ -17,10 +18,11 @@ Bits = NDArray[np.int64]
 def score_units(true: Bits, predicted: Bits, datasets: Sequence[str | None]) -> dict[str, Any]:
     """Scores of (n, 12) zeros and ones, true and predicted, pooled over all folds first.
 
-    `au` has for each unit its `support` (rows that show it) and its F1, `binary` (of the rows that show it) and `macro`
-    (the mean of that and of the F1 of the rows that do not); their means are `binary` and `macro`. `datasets` has the
-    means of the same within each dataset, with the units that no row of it shows: their binary F1 can only be 0, and
-    counts as 0 in the published means; `binary_shown` is the mean over the others.
+    Every F1 is scikit-learn's, undefined ones 0, as in the authors' evaluation. `au` has for each unit its `support`
+    (rows that show it) and its F1: `binary`, of showing it, and `macro`, the mean of that and the F1 of not showing it,
+    over those of the two that are true or predicted at all. Their means are `binary` and `macro`; `datasets` has the
+    same within each dataset. Where no row shows a unit its binary F1 can only be 0, and counts as 0 in the published
+    means; `binary_shown` is the mean over the others, `shown` in number.
     """
     if true.shape != predicted.shape or true.ndim != 2 or true.shape[1] != len(UNITS) or len(datasets) != len(true):
         raise InputError(f"true {true.shape}, predicted {predicted.shape} and {len(datasets)} datasets do not fit")
@@ -29,19 +31,12 @@ def score_units(true: Bits, predicted: Bits, datasets: Sequence[str | None]) -> 
     return {**_part(true, predicted), "datasets": parts}
 
 
-def f1(true: Bits, predicted: Bits) -> float:
-    """2 TP / (2 TP + FP + FN) of (n,) zeros and ones; 0 where nothing is true and nothing predicted."""
-    hits = int((true & predicted).sum())
-    ends = int(true.sum() + predicted.sum())
-    return 2 * hits / ends if ends else 0.0
-
-
 def _part(true: Bits, predicted: Bits) -> dict[str, Any]:
     units = {}
     for column, unit in enumerate(UNITS):
         t, p = true[:, column], predicted[:, column]
-        binary = f1(t, p)
-        units[f"AU{unit}"] = {"support": int(t.sum()), "binary": binary, "macro": (binary + f1(1 - t, 1 - p)) / 2}
+        f1 = {name: float(f1_score(t, p, average=name, zero_division=0)) for name in ("binary", "macro")}
+        units[f"AU{unit}"] = {"support": int(t.sum()), **f1}
     scores = list(units.values())
     shown = [unit["binary"] for unit in scores if unit["support"]]
     return {
