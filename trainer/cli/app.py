@@ -7,6 +7,7 @@ import sys
 import typer
 
 from flowkit.errors import run_command
+from trainer.cli.audit import audit
 from trainer.cli.demo import demo
 from trainer.cli.loso import EXAMPLE, loso
 from trainer.cli.models import models
@@ -23,6 +24,7 @@ def train() -> None:
 app.command()(demo)
 app.command(epilog=EXAMPLE)(loso)
 app.command()(models)
+app.command()(audit)
 app.add_typer(study_app, name="study")
 
 

@@ -1,0 +1,57 @@
+"""flowkit-train audit: what would have let the held-out people into training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flowkit.output.files import put_text
+from trainer.audit.findings import ORDER, Finding
+from trainer.cli.endings import reported
+
+
+def audit(
+    subject: Annotated[
+        Path, typer.Argument(metavar="RUN|FILE", help="A run's folder, or a .csv or .parquet of predictions.")
+    ],
+    shards: Annotated[
+        Path | None, typer.Option(help="The output that the run was trained on. Default: where the run says it was.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="The findings as JSON.")] = None,
+    shuffled: Annotated[
+        bool, typer.Option("--shuffled", help="FILE is of a run with shuffled labels, which must leave chance.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """Look for leaks; ends with code 1 where there is one.
+
+    Looked for are people on both sides, repeated clips and near-identical cubes, features under the wrong rows, class
+    sets, epochs chosen on the held-out person, predictions that depend on batch mates, and scores of shuffled labels.
+    """
+    with reported(debug):
+        findings = _findings(subject, shards, shuffled)
+        for finding in sorted(findings, key=lambda each: ORDER.index(each.verdict)):
+            verdict = finding.verdict.upper() if finding.verdict == "leak" else finding.verdict
+            typer.echo(f"{verdict:<11}  {finding.check}: {finding.told}")
+            for example in finding.examples:
+                typer.echo(f"{'':13}{example}")
+        if output:
+            put_text(output, json.dumps([each.to_dict() for each in findings], indent=2, ensure_ascii=False) + "\n")
+        leaks = sum(finding.verdict == "leak" for finding in findings)
+        typer.echo(f"{leaks} leaks" if leaks != 1 else "1 leak")
+        if leaks:
+            raise typer.Exit(1)
+
+
+def _findings(subject: Path, shards: Path | None, shuffled: bool) -> list[Finding]:
+    if subject.is_dir():
+        from trainer.audit.run import audit_run
+
+        return audit_run(subject, shards)
+    from trainer.audit.checks import audit_predictions
+    from trainer.audit.predictions import read_predictions
+
+    return audit_predictions(read_predictions(subject), shuffled=shuffled)
