@@ -63,11 +63,12 @@ def parse_units(text: str | None) -> Coding:
 
 
 def _split(text: str) -> list[str]:
-    """The tokens between + and , that are not within brackets."""
+    """The tokens between + and , that are not within brackets, where all brackets are closed."""
+    nested = text.count("(") == text.count(")")
     tokens, depth, start = [], 0, 0
     for place, letter in enumerate(text):
         depth = max(0, depth + (letter == "(") - (letter == ")"))
-        if letter in "+,;" and depth == 0:
+        if letter in "+,;" and not (nested and depth):
             tokens.append(text[start:place])
             start = place + 1
     return [token.strip() for token in [*tokens, text[start:]] if token.strip()]

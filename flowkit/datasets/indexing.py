@@ -142,7 +142,7 @@ def _keyed(dataset: Dataset, rows: list[Row], context: Any) -> list[Row]:
         if row.out:
             continue
         row.clip_id = dataset.clip_id(row.texts)
-        row.person = person_of(dataset, subject)
+        row.person = person_of(dataset, row.texts["subject"])
         if row.clip_id in kept:
             row.refuse("filename", f"row {kept[row.clip_id].number} has the same key", "remove one of them")
         else:
