@@ -40,9 +40,7 @@ def by_id(found):
 
 
 def rows_told(found, failed=None):
-    return [
-        (one.row, one.column, one.value) for one in found.defects if failed is None or one.failed is failed
-    ]
+    return [(one.row, one.column, one.value) for one in found.defects if failed is None or one.failed is failed]
 
 
 def test_casme2_with_the_oddities_of_its_revisions(tmp_path):
@@ -50,9 +48,7 @@ def test_casme2_with_the_oddities_of_its_revisions(tmp_path):
     sheets = {"Sheet1": [CASME2_HEADER, *CASME2_ROWS], "Sheet2": [], "Sheet3": []}
     file = xlsx(tmp_path / "CASME2-coding.xlsx", sheets)
     found = index(CASME2, tmp_path, file)
-    assert [clip.clip_id for clip in found.clips] == [
-        f"casme2/sub{int(row[0]):02d}/{row[1]}" for row in CASME2_ROWS
-    ]
+    assert [clip.clip_id for clip in found.clips] == [f"casme2/sub{int(row[0]):02d}/{row[1]}" for row in CASME2_ROWS]
     first, second, third, fourth, fifth, _ = found.clips
     assert (first.subject, first.person, first.fps) == ("01", "casme2/01", 200)
     assert (first.onset, first.apex, first.offset, first.au) == (46, 59, 86, "4+7+L10")
@@ -96,7 +92,10 @@ def test_the_same_sheet_as_xls_xlsx_and_csv_gives_the_same_clips(tmp_path):
     found = [index(CASME2, tmp_path / "root", file) for file in files]
     assert len({one.revision.split()[1] for one in found}) == 1
     facts = [
-        [(c.clip_id, c.source, c.onset, c.apex, c.offset, c.emotion, c.au, c.defects, c.annotation_row) for c in one.clips]
+        [
+            (c.clip_id, c.source, c.onset, c.apex, c.offset, c.emotion, c.au, c.defects, c.annotation_row)
+            for c in one.clips
+        ]
         for one in found
     ]
     assert facts[0] == facts[1] == facts[2]

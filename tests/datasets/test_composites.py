@@ -67,7 +67,8 @@ def test_cd6me_has_2031_clips_and_its_units(three, tmp_path):
     headers = {"casme": sheets.CASME, "4dme": sheets.FOUR_DME, "mmew": sheets.MMEW, "casme3a": sheets.CASME3}
     people = {"casme": 19, "4dme": 42, "mmew": 30, "casme3a": 94}
     more = [
-        sheets.indexed(tmp_path, name, header, sheets.cd6me_rows(name, people[name])) for name, header in headers.items()
+        sheets.indexed(tmp_path, name, header, sheets.cd6me_rows(name, people[name]))
+        for name, header in headers.items()
     ]
     joint = join(COMPOSITES["cd6me"], [three["casme2"], three["samm"], *more])
     assert len(joint.clips) == 2031

@@ -56,7 +56,9 @@ def test_smic_folders_that_may_be_either_are_told(tmp_path):
     rows = [[1, "s01_ne_01", 1, 8, "negative", 1], [1, "s1_ne_01", 1, 8, "negative", 1]]
     file = xlsx(tmp_path / "a.xlsx", {"HS": [header, *rows]})
     found = index(SMIC, tmp_path, file)
-    assert [(one.row, "row 2 (smic/s01/s01_ne_01) has the same folder" in one.what) for one in found.defects] == [(3, True)]
+    assert [(one.row, "row 2 (smic/s01/s01_ne_01) has the same folder" in one.what) for one in found.defects] == [
+        (3, True)
+    ]
     frames(folder / "s01_ne_01", range(1, 9))
     assert index(SMIC, tmp_path, file).failed == 0
     frames(folder / "s001_ne_01", range(1, 9))

@@ -89,6 +89,4 @@ def _compound(stream: bytes) -> bytes:
 
 def _entry(name: str, kind: int, child: int, start: int, size: int) -> bytes:
     text = (name + "\0").encode("utf-16-le")
-    return struct.pack(
-        "<64sHBBIII16xI8x8xIQ", text, len(text), kind, 1, 0xFFFFFFFF, 0xFFFFFFFF, child, 0, start, size
-    )
+    return struct.pack("<64sHBBIII16xI8x8xIQ", text, len(text), kind, 1, 0xFFFFFFFF, 0xFFFFFFFF, child, 0, start, size)
