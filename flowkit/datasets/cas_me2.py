@@ -55,9 +55,9 @@ def _codes(sheets: Sequence[Sheet]) -> _Codes:
     for sheet in sheets:
         for cells in sheet.rows:
             filled = [cell for cell in cells if cell]
-            if len(filled) != 2:
+            if len(filled) < 2:
                 continue
-            for one, other in (filled, filled[::-1]):
+            for one, other in (filled[:2], filled[1::-1]):
                 if _SUBJECT.fullmatch(one) and other.isdecimal():
                     subjects[str(int(other))] = one.lower()
                 elif _CODE.fullmatch(one) and re.fullmatch("[a-z]+[0-9]+", other, re.IGNORECASE):

@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,8 @@ def index_dataset(
         raise InputError(f"--sheet {sheet}: the sheets are {', '.join(repr(one.name) for one in sheets)}")
     table = (dataset.find or find_table)(dataset, named)
     context = dataset.prepare(sheets) if dataset.prepare else None
-    rows = [row for row in rows_of(dataset, table) if _has_data(dataset, row)]
+    read = rows_of(dataset, table)
+    rows = [row for row in read if _has_data(dataset, row)]
     if not rows:
         raise InputError(f"{table.sheet.told} has a header and no rows of {dataset.title}; give the whole file")
     kept = _keyed(dataset, rows, context)
@@ -98,8 +99,11 @@ def index_dataset(
     return Index(
         dataset,
         [_clip(dataset, row, revision, fps) for row in kept],
-        [*_skipped(dataset, table), *(defect for row in rows for defect in row.defects)],
-        [*filter(None, notes), *_count(dataset, rows, kept)],
+        [
+            *_skipped(row for row in read if not _has_data(dataset, row)),
+            *(defect for row in rows for defect in row.defects),
+        ],
+        [*notes, *_count(dataset, rows, kept), *_others(table, read)],
         revision,
         base,
     )
@@ -110,7 +114,7 @@ def _has_data(dataset: Dataset, row: Row) -> bool:
     return sum(bool(row.texts.get(name)) for name in dataset.required) > 1
 
 
-def _skipped(dataset: Dataset, table: Table) -> list[Defect]:
+def _skipped(rows: Iterable[Row]) -> list[Defect]:
     return [
         Defect(
             file=row.sheet.path.name,
@@ -120,9 +124,13 @@ def _skipped(dataset: Dataset, table: Table) -> list[Defect]:
             what=f"a row of text ({next(iter(row.raw.values()))[:60]!r}) and no clip",
             done="skipped",
         )
-        for row in rows_of(dataset, table)
-        if not _has_data(dataset, row)
+        for row in rows
     ]
+
+
+def _others(table: Table, read: Sequence[Row]) -> list[str]:
+    others = len(table.rows) - len(read)
+    return [f"{others} rows of the sheet are of another dataset, as its column Dataset says"] if others else []
 
 
 def _keyed(dataset: Dataset, rows: list[Row], context: Any) -> list[Row]:

@@ -123,7 +123,7 @@ def test_a_sheet_of_another_dataset_is_refused(root):
 
 def test_two_sheets_that_fit_are_to_be_chosen_from(root):
     sheets = read_sheets([xlsx(root.parent / "a.xlsx", {"old": [HEADER, *GOOD], "new": [HEADER, *GOOD[:2]]})])
-    with pytest.raises(InputError, match="'old' and .*'new' both have the header of CASME II; choose one by --sheet"):
+    with pytest.raises(InputError, match=r"'old' and .*'new' both have the header of CASME II; choose one by --sheet"):
         index_dataset(CASME2, root, sheets)
     assert len(index_dataset(CASME2, root, sheets, sheet="new").clips) == 2
     with pytest.raises(InputError, match="--sheet x: the sheets are 'old', 'new'"):
