@@ -79,10 +79,7 @@ def index_dataset(
     """
     if not root.is_dir():
         raise InputError(f"ROOT {str(root)!r} is no folder; give the folder that holds {dataset.title}")
-    named = [one for one in sheets if sheet in (None, one.name)]
-    if not named:
-        raise InputError(f"--sheet {sheet}: the sheets are {', '.join(repr(one.name) for one in sheets)}")
-    table = (dataset.find or find_table)(dataset, named)
+    table = _table(dataset, sheets, sheet)
     context = dataset.prepare(sheets) if dataset.prepare else None
     read = rows_of(dataset, table)
     rows = [row for row in read if _has_data(dataset, row)]
@@ -109,6 +106,13 @@ def index_dataset(
     )
 
 
+def _table(dataset: Dataset, sheets: Sequence[Sheet], name: str | None) -> Table:
+    named = [one for one in sheets if name in (None, one.name)]
+    if not named:
+        raise InputError(f"--sheet {name}: the sheets are {', '.join(repr(one.name) for one in sheets)}")
+    return (dataset.find or find_table)(dataset, named)
+
+
 def _has_data(dataset: Dataset, row: Row) -> bool:
     """Whether a row is one of clips, not of text: it fills more than one of the required columns."""
     return sum(bool(row.texts.get(name)) for name in dataset.required) > 1
@@ -130,7 +134,7 @@ def _skipped(rows: Iterable[Row]) -> list[Defect]:
 
 def _others(table: Table, read: Sequence[Row]) -> list[str]:
     others = len(table.rows) - len(read)
-    return [f"{others} rows of the sheet are of another dataset, as its column Dataset says"] if others else []
+    return [f"rows of other datasets, as the column Dataset says: {others}"] if others else []
 
 
 def _keyed(dataset: Dataset, rows: list[Row], context: Any) -> list[Row]:
@@ -252,6 +256,8 @@ def _settle_spelling(rows: list[Row]) -> None:
 
 def _find_frames(dataset: Dataset, root: Path, rows: list[Row]) -> Path:
     """Gives each row its folder, lists what is not there, and returns the folder in which the layout begins."""
+    if not rows:
+        return root
     folders = Folders(root)
     layouts = [[layout.format_map(row.texts) for row in rows] for layout in dataset.folders]
     base, which = place(folders, layouts)

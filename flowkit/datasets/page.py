@@ -11,6 +11,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from flowkit.datasets.defects import Defect
 from flowkit.datasets.summary import kinds, summarise
@@ -46,19 +47,10 @@ def write_page(
     Raises:
         OutputError: if it cannot be written.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    pages = Environment(
-        loader=PackageLoader("flowkit.datasets", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     datasets = [
         (one, picture([clip for clip in clips if str(clip.dataset) == one.dataset])) for one in summarise(clips)
     ]
-    html = pages.get_template("index.html.j2").render(
+    html = _template().render(
         title=title,
         datasets=datasets,
         notes=notes,
@@ -73,6 +65,18 @@ def write_page(
         put_text(path, html)
     except OSError as error:
         raise OutputError(f"page {str(path)!r} cannot be written: {error}") from error
+
+
+def _template() -> Template:
+    """Everything from a sheet is escaped; a template that asks for what it was not given is an error."""
+    pages = Environment(
+        loader=PackageLoader("flowkit.datasets", "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return pages.get_template("index.html.j2")
 
 
 def picture(clips: Sequence[Clip]) -> tuple[str, str] | None:

@@ -106,6 +106,16 @@ def test_wrong_options_are_one_line(flowkit, root, tmp_path, monkeypatch, argume
     assert not (tmp_path / "m.csv").exists()
 
 
+def test_a_sheet_without_one_good_row_is_refused(flowkit, root, tmp_path):
+    file = comma(tmp_path / "coding.csv", [HEADER, ["x", *ROWS[0][1:]]])
+    code, _, stderr = flowkit("index", "casme2", root, "--annotations", file, "-o", tmp_path / "m.csv")
+    assert code == 2
+    first, last = stderr.splitlines()
+    assert "row 2: Subject='x': no subject of CASME II" in first
+    assert re.fullmatch(r"flowkit: not one row of coding.csv \w{16} gives a clip; mend the sheet", last)
+    assert not (tmp_path / "m.csv").exists()
+
+
 def test_generic_names_columns_and_folders(flowkit, tmp_path):
     frames(tmp_path / "root" / "s1" / "a", range(1, 5))
     file = comma(tmp_path / "a.csv", [["who", "filename", "Start"], ["s1", "a", 2]])

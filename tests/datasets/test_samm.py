@@ -134,4 +134,4 @@ def test_a_sheet_of_two_datasets_gives_each_its_own(tmp_path):
     found = index_dataset(SAMM, tmp_path / "SAMM", read_sheets([file]))
     assert len(found.clips) == len(ROWS)
     assert found.clips[2].sheet_row == 5
-    assert any("1 rows of the sheet are of another dataset" in note for note in found.notes)
+    assert any(note == "rows of other datasets, as the column Dataset says: 1" for note in found.notes)
