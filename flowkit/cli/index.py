@@ -16,7 +16,7 @@ from flowkit.datasets.manifest import write_manifest
 from flowkit.datasets.registry import DATASETS
 from flowkit.datasets.repairs import read_repairs
 from flowkit.datasets.sheets import read_sheets
-from flowkit.datasets.summary import summarise, table
+from flowkit.datasets.summary import table
 from flowkit.datasets.tables import TABLE_SUFFIXES
 from flowkit.errors import InputError, printable
 from flowkit.types import Clip
@@ -116,7 +116,7 @@ def merge(
     write_defects(defects, defects_path(out))
     if page:
         _page(page, joint.clips, defects, joint.composite.title, joint.notes, joint.differences)
-    _say(table(summarise(joint.clips)))
+    _say(table(joint.clips))
     _say(f"differs from what is published: {one}" for one in joint.differences)
     _say_defects("may account for it", joint.suspects)
     _say_defects(f"beside {against}", rows)
@@ -153,7 +153,7 @@ def _index(
     notes = [f"annotation {index.revision}, frames below {index.base}", *index.notes]
     if page:
         _page(page, index.clips, index.defects, dataset.title, notes, None)
-    _say(table(summarise(index.clips)))
+    _say(table(index.clips))
     _say(notes)
     _report(index, out)
     return int(index.failed > 0)
@@ -162,8 +162,8 @@ def _index(
 def _report(index: Index, out: Path) -> None:
     failed = [defect for defect in index.defects if defect.failed]
     _say_defects("failed", failed)
-    _say([f"{len(index.defects)} defects in {defects_path(out)}"] if index.defects else [])
-    rows = f", {index.failed} rows failed" if index.failed else ""
+    _say([f"defects: {len(index.defects)}, in {defects_path(out)}"] if index.defects else [])
+    rows = f"; failed rows: {index.failed}" if index.failed else ""
     _say([f"{len(index.clips)} clips -> {out}{rows}"])
 
 

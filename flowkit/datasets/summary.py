@@ -38,7 +38,7 @@ def _summary(name: str, clips: Sequence[Clip]) -> Summary:
     return Summary(
         dataset=name,
         clips=len(clips),
-        people=len({clip.person or clip.subject for clip in clips}),
+        people=_people(clips),
         expressions=_counted(clip.expression for clip in clips),
         emotions=_counted(clip.emotion for clip in clips),
         classes=[(name, classes[name]) for name in (*EMOTION3, "in no class") if classes[name]],
@@ -46,6 +46,10 @@ def _summary(name: str, clips: Sequence[Clip]) -> Summary:
         sources=sorted({clip.label_source for clip in clips if clip.label_source}),
         revisions=sorted({clip.annotation_revision for clip in clips if clip.annotation_revision}),
     )
+
+
+def _people(clips: Iterable[Clip]) -> int:
+    return len({clip.person or (clip.dataset, clip.subject) for clip in clips})
 
 
 def kinds(defects: Iterable[Defect]) -> list[tuple[str, int, int]]:
@@ -56,17 +60,16 @@ def kinds(defects: Iterable[Defect]) -> list[tuple[str, int, int]]:
     return [(name, number, failed[name]) for name, number in counted.most_common()]
 
 
-def table(summaries: Sequence[Summary]) -> list[str]:
-    """The summaries as lines for a terminal."""
+def table(clips: Sequence[Clip]) -> list[str]:
+    """The summaries of all datasets as lines for a terminal; a person of two datasets is one among all."""
+    summaries = summarise(clips)
     header = ["dataset", "clips", "people", "classes", "groups"]
     rows = [
         [one.dataset, str(one.clips), str(one.people), _told(one.classes), _told(one.groups) or "none"]
         for one in summaries
     ]
     if len(summaries) > 1:
-        rows.append(
-            ["all", str(sum(one.clips for one in summaries)), str(sum(one.people for one in summaries)), "", ""]
-        )
+        rows.append(["all", str(len(clips)), str(_people(clips)), "", ""])
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in [header, *rows]]
     return [line.rstrip() for line in lines]

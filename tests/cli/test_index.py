@@ -84,7 +84,7 @@ def test_failed_rows_are_told_and_give_exit_code_1(flowkit, root, tmp_path):
     assert code == 1
     assert len(stderr.splitlines()) == 21
     assert stderr.splitlines()[-1] == "failed: 7 more rows"
-    assert stdout.splitlines()[-1] == f"4 clips -> {tmp_path / 'm.csv'}, 27 rows failed"
+    assert stdout.splitlines()[-1] == f"4 clips -> {tmp_path / 'm.csv'}; failed rows: 27"
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,9 @@ from flowkit.datasets.against import compare
 from flowkit.datasets.composites import COMPOSITES, join
 from flowkit.datasets.manifest import read_manifest, write_manifest
 from flowkit.datasets.person import unknown_people
+from flowkit.datasets.summary import table
 from flowkit.errors import InputError
+from flowkit.types import Clip
 from tests.datasets import composite_sheets as sheets
 from tests.datasets.trees import comma
 
@@ -199,3 +201,16 @@ def test_a_list_that_is_none_is_refused(three, tmp_path):
     rows = [["Dataset", "Subject", "Filename"], ["CK", 1, "x"]]
     with pytest.raises(InputError, match="row 2: dataset 'CK', subject '1' is none of casme2, samm"):
         compare(clips, comma(tmp_path / "b.csv", rows), JOINT.datasets)
+
+
+def test_a_person_of_two_datasets_is_one_among_all():
+    clips = [
+        Clip(clip_id="a", source="a", dataset="samm", subject="006", person="samm/006", emotion3="positive"),
+        Clip(clip_id="b", source="b", dataset="samm_lv", subject="006", person="samm/006"),
+        Clip(clip_id="c", source="c", dataset="samm_lv", subject="007"),
+    ]
+    assert [line.split()[:3] for line in table(clips)[1:]] == [
+        ["samm", "1", "1"],
+        ["samm_lv", "2", "2"],
+        ["all", "3", "2"],
+    ]
