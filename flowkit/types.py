@@ -25,19 +25,33 @@ class Clip:
     """A folder of frames named by number, or a video file; absolute once a manifest has been read."""
     dataset: str | None = None
     subject: str | None = None
+    """The code that the dataset gives a person; datasets use the same codes for different people."""
+    person: str | None = None
+    """Who is filmed, whatever dataset and subject code: folds are by person. None where nothing says it."""
     fps: float | None = None
     frame_base: int = 0
     """The number of a video's first frame; a folder's frames carry their own numbers."""
     onset: int | None = None
     apex: int | None = None
     offset: int | None = None
+    expression: str | None = None
+    """micro or macro, in datasets that have both."""
     emotion: str | None = None
     emotion3: str | None = None
     au: str | None = None
     ethnicity: str | None = None
     group: str | None = None
+    age: str | None = None
+    gender: str | None = None
+    label_source: str | None = None
+    """Who says ethnicity, group, age and gender: a column of a file, a person, a model."""
     defects: tuple[str, ...] = ()
     annotation_revision: str | None = None
+    """The annotation file's name and the fingerprint of its content."""
+    sheet_row: int | None = None
+    """The row of the annotation file, counted from 1."""
+    annotation_row: str | None = None
+    """That row as it was written: a JSON object of column to text."""
     frames_sha256: str | None = None
     """What `flowkit.frames.digest.frames_sha256` has to give; None where the frames are not to be proved."""
 

@@ -11,6 +11,7 @@ from flowkit.cli.demo import demo
 from flowkit.cli.doctor import doctor
 from flowkit.cli.extract import extract
 from flowkit.cli.hash import hash_frames
+from flowkit.cli.index import app as index
 from flowkit.cli.verify import verify
 from flowkit.cli.view import view
 
@@ -48,3 +49,4 @@ def _flowkit(
 for command in (extract, verify, view, doctor, bench, demo):
     app.command()(command)
 app.command("hash")(hash_frames)
+app.add_typer(index, name="index")

@@ -11,6 +11,15 @@ _CLASS_OF = {
     **dict.fromkeys(("sad", "ne", "negative"), "negative"),
     **dict.fromkeys(("surprise", "sur"), "surprise"),
 }
+_SAME = {
+    "other": "others",
+    "happy": "happiness",
+    "sad": "sadness",
+    "angry": "anger",
+    "ne": "negative",
+    "po": "positive",
+    "sur": "surprise",
+}
 
 
 def emotion3_of(emotion: str | None) -> str | None:
@@ -19,3 +28,9 @@ def emotion3_of(emotion: str | None) -> str | None:
     "others", an unknown name and None belong to no class: None.
     """
     return None if emotion is None else _CLASS_OF.get(emotion.strip().lower())
+
+
+def emotion_name(text: str) -> str:
+    """One spelling for the names that datasets spell in several: "Other" and "others" are others, "ne" is negative."""
+    name = text.strip().lower()
+    return _SAME.get(name, name)

@@ -34,18 +34,25 @@ SCHEMA = pa.schema(
         pa.field("source", pa.string(), nullable=False),
         ("dataset", pa.string()),
         ("subject", pa.string()),
+        ("person", pa.string()),
         ("fps", pa.float64()),
         ("frame_base", pa.int64()),
         ("onset", pa.int64()),
         ("apex", pa.int64()),
         ("offset", pa.int64()),
+        ("expression", pa.string()),
         ("emotion", pa.string()),
         ("emotion3", pa.string()),
         ("au", pa.string()),
         ("ethnicity", pa.string()),
         ("group", pa.string()),
+        ("age", pa.string()),
+        ("gender", pa.string()),
+        ("label_source", pa.string()),
         ("defects", pa.list_(pa.string())),
         ("annotation_revision", pa.string()),
+        ("sheet_row", pa.int64()),
+        ("annotation_row", pa.string()),
         ("frames_sha256", pa.string()),
     ]
 )
@@ -138,8 +145,9 @@ def manifest_fingerprint(clips: Sequence[Clip]) -> str:
     )
 
 
-_FINGERPRINTED = [name for name in SCHEMA.names if name != "frames_sha256"]
-"""Fields that say what is asked for; the checksum only proves the frames, whose identity is in the survey."""
+_PROOFS = ("frames_sha256", "sheet_row", "annotation_row")
+_FINGERPRINTED = [name for name in SCHEMA.names if name not in _PROOFS]
+"""Fields that say what is asked for; the others prove the frames, whose identity is in the survey, and the labels."""
 
 
 def _typed_columns(table: Columns, folder: Path) -> dict[str, list[Any]]:
@@ -213,6 +221,7 @@ _CONVERT: dict[str, Callable[[str, str, str], Any]] = {
     "onset": whole_number,
     "apex": whole_number,
     "offset": whole_number,
+    "sheet_row": whole_number,
     "emotion3": _emotion3,
     "frames_sha256": _sha256,
 }

@@ -119,7 +119,7 @@ def column_names(path: Path) -> list[str]:
     """The names of a table's columns; raises as `read_columns` for a file that cannot be read."""
     try:
         if path.suffix.lower() == ".csv":
-            text = _text(path)
+            text = csv_text(path)
             return [
                 name.strip()
                 for name in next(csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text, ())), [])
@@ -159,7 +159,7 @@ _Read = tuple[list[str], dict[str, list[Any]], Sequence[int]]
 
 
 def _read_csv(path: Path, required: tuple[str, ...], used: tuple[str, ...]) -> _Read:
-    text = _text(path)
+    text = csv_text(path)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text, required), strict=True)
     rows: list[list[str]] = []
     numbers: list[int] = []
@@ -186,7 +186,7 @@ def _read_csv(path: Path, required: tuple[str, ...], used: tuple[str, ...]) -> _
     return names, {name: [cell.strip() or None for cell in column] for name, column in kept.items()}, numbers
 
 
-def _text(path: Path) -> str:
+def csv_text(path: Path) -> str:
     """A CSV's text: UTF-8 with or without a byte order mark, as spreadsheets write it, or UTF-16 with one."""
     data = path.read_bytes()
     utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))

@@ -330,6 +330,7 @@ def _record(pair: Pair, framing: Framing) -> dict[str, Any]:
         "clip_id": clip.clip_id,
         "dataset": clip.dataset,
         "subject": clip.subject,
+        "person": clip.person,
         "role": pair.role,
         "frame0": pair.frame0,
         "frame1": pair.frame1,
@@ -339,6 +340,8 @@ def _record(pair: Pair, framing: Framing) -> dict[str, Any]:
         "au": clip.au,
         "ethnicity": clip.ethnicity,
         "group": clip.group,
+        "age": clip.age,
+        "gender": clip.gender,
         "box": dataclasses.asdict(framing.box) if framing.box else None,
         "transform": None,
     }

@@ -55,7 +55,7 @@ class FolderSource:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self._names = _numbered_images(self.folder)
+        self._names = numbered_images(self.folder)
         self._numbers = sorted(self._names)
         self.first, self.last = self._numbers[0], self._numbers[-1]
         self._orientation = self._first_orientation()
@@ -132,7 +132,13 @@ class FolderSource:
             raise FrameError(f"{path}: frame {number} cannot be decoded ({why}); restore the file") from error
 
 
-def _numbered_images(folder: Path) -> dict[int, str]:
+def numbered_images(folder: Path) -> dict[int, str]:
+    """The images of a folder: file name by frame number, which is the last integer in the name.
+
+    Raises:
+        FrameError: if the folder cannot be listed.
+        InputError: if two images have one number, a number has more than 18 digits, or there is none.
+    """
     names: dict[int, str] = {}
     try:
         with os.scandir(folder) as entries:  # regular files only: to open a pipe would wait for who writes into it

@@ -33,6 +33,7 @@ _PAIR_FIELDS = [
     pa.field("clip_id", pa.string(), nullable=False),
     pa.field("dataset", pa.string()),
     pa.field("subject", pa.string()),
+    pa.field("person", pa.string()),
     pa.field("role", pa.string(), nullable=False),
     pa.field("frame0", pa.int64(), nullable=False),
     pa.field("frame1", pa.int64(), nullable=False),
@@ -42,6 +43,8 @@ _PAIR_FIELDS = [
     pa.field("au", pa.string()),
     pa.field("ethnicity", pa.string()),
     pa.field("group", pa.string()),
+    pa.field("age", pa.string()),
+    pa.field("gender", pa.string()),
     pa.field("box", BOX),
     pa.field("transform", pa.list_(pa.float64())),
 ]

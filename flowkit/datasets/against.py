@@ -1,0 +1,93 @@
+"""A set of clips beside a reference list, row by row: a published table, or another lab's manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowkit.datasets.contract import plain
+from flowkit.datasets.defects import Defect
+from flowkit.datasets.emotions import EMOTION3, emotion3_of
+from flowkit.datasets.manifest import read_manifest
+from flowkit.datasets.registry import DATASETS
+from flowkit.datasets.sheets import Sheet, read_sheets
+from flowkit.errors import InputError
+from flowkit.types import Clip
+
+_CLASS = ("emotion3", "estimatedemotionconcised", "estimatedemotion", "emotion")
+
+
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    row: int
+    emotion3: str | None
+    has_class: bool
+
+
+def compare(clips: Sequence[Clip], reference: Path, datasets: Sequence[str]) -> list[Defect]:
+    """Every difference between the clips and a reference list, one record each, in the list's order, then the clips'.
+
+    The list is a manifest (.parquet), or a sheet with clip_id, or with Subject, Filename and, where there are several
+    datasets, Dataset; and with a class or emotion, if classes are to be compared. Its rows of no class are passed over.
+
+    Raises:
+        InputError: for a file that is no such list.
+    """
+    listed = _read(reference, datasets)
+    ours = {clip.clip_id: clip for clip in clips}
+    found = []
+    for clip_id, one in listed.items():
+        place = {"file": reference.name, "row": one.row, "clip_id": clip_id}
+        if clip_id not in ours:
+            found.append(Defect(**place, what="not among the clips here", done="missing", failed=True))  # type: ignore[arg-type]
+        elif one.has_class and ours[clip_id].emotion3 != one.emotion3:
+            what = f"class {one.emotion3} there, {ours[clip_id].emotion3} here (row {ours[clip_id].sheet_row})"
+            found.append(Defect(**place, what=what, done="kept as here", failed=True))  # type: ignore[arg-type]
+    for clip in clips:
+        if clip.clip_id not in listed:
+            file = (clip.annotation_revision or "").rsplit(" ", 1)[0]
+            what = f"not in {reference.name}"
+            found.append(
+                Defect(file=file, row=clip.sheet_row, clip_id=clip.clip_id, what=what, done="kept", failed=True)
+            )
+    return found
+
+
+def _read(path: Path, datasets: Sequence[str]) -> dict[str, _Listed]:
+    if path.suffix.lower() == ".parquet":
+        return {clip.clip_id: _Listed(i, clip.emotion3, True) for i, clip in enumerate(read_manifest(path), start=1)}
+    for sheet in read_sheets([path]):
+        for i, cells in enumerate(sheet.rows):
+            names = [plain(cell) for cell in cells]
+            if "clipid" in names or {"subject", "filename"} <= set(names):
+                return _rows(sheet, i, names, datasets)
+    raise InputError(f"{path} has no header with clip_id, or Subject and Filename; give a list of clips")
+
+
+def _rows(sheet: Sheet, header: int, names: list[str], datasets: Sequence[str]) -> dict[str, _Listed]:
+    column = next((name for name in _CLASS if name in names), None)
+    listed: dict[str, _Listed] = {}
+    for number, cells in enumerate(sheet.rows[header + 1 :], start=header + 2):
+        row = dict(zip(names, cells, strict=False))
+        if not any(cells):
+            continue
+        emotion = row.get(column or "", "")
+        emotion3 = emotion.casefold() if emotion.casefold() in EMOTION3 else emotion3_of(emotion)
+        if column is None or emotion3 is not None:
+            clip_id = row.get("clipid") or _clip_id(sheet, number, row, datasets)
+            listed[clip_id] = _Listed(number, emotion3, column is not None)
+    return listed
+
+
+def _clip_id(sheet: Sheet, number: int, row: dict[str, str], datasets: Sequence[str]) -> str:
+    said = plain(row.get("dataset", ""))
+    fitting = [name for name in datasets if not said or said in {plain(name), plain(DATASETS[name].title)}]
+    for name in fitting:
+        dataset = DATASETS[name]
+        if subject := dataset.written_subject(row.get("subject", "")):
+            return dataset.clip_id({**row, "subject": subject})
+    raise InputError(
+        f"{sheet.told} row {number}: dataset {row.get('dataset', '')!r}, subject {row.get('subject', '')!r} is none of "
+        f"{', '.join(datasets)}; correct the row"
+    )

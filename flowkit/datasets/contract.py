@@ -1,0 +1,221 @@
+"""What a dataset is to `flowkit index`: its columns, where its clips lie, how it writes what is missing.
+
+A dataset is a value of `Dataset`; what a table of words cannot say is one of its few functions.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from flowkit.datasets.defects import Defect
+from flowkit.datasets.sheets import Sheet
+from flowkit.errors import InputError
+
+FRAMES = ("onset", "apex", "offset")
+NOTHING = frozenset({"/", "-", "NA", "N/A", "nan", "None", "NULL"})
+"""What stands in a cell that says nothing."""
+LABELS: Mapping[str, tuple[str, ...]] = {
+    "dataset": ("dataset",),
+    "race": ("race",),
+    "group": ("raceconcised", "ethnicgroup"),
+    "ethnicity": ("ethnicity",),
+    "age": ("age",),
+    "gender": ("gender", "sex"),
+}
+"""Columns that a lab adds to any dataset's sheet."""
+
+
+@dataclass(slots=True)
+class Row:
+    """One row of a sheet on its way to a clip."""
+
+    sheet: Sheet
+    number: int
+    """Row of the sheet, from 1."""
+    raw: dict[str, str]
+    """Its filled cells under their headers."""
+    texts: dict[str, str]
+    """Text by field; "" where the cell is empty or there is no such column."""
+    columns: dict[str, str]
+    """The header that a field's text stands under."""
+    frames: dict[str, int | None] = field(default_factory=dict)
+    clip_id: str = ""
+    folder: str = ""
+    person: str | None = None
+    emotion: str | None = None
+    emotion3: str | None = None
+    expression: str | None = None
+    defects: list[Defect] = field(default_factory=list)
+    out: bool = False
+    """Whether the row gives no clip."""
+
+    def note(self, name: str, what: str, done: str, *, failed: bool = False, value: str | None = None) -> None:
+        """Lists an oddity of a field's cell."""
+        self.defects.append(
+            Defect(
+                file=self.sheet.path.name,
+                sheet=self.sheet.name,
+                row=self.number,
+                column=self.columns.get(name, name),
+                value=self.texts.get(name, "") if value is None else value,
+                clip_id=self.clip_id,
+                what=what,
+                done=done,
+                failed=failed,
+            )
+        )
+
+    def refuse(self, name: str, what: str, remedy: str) -> None:
+        """Leaves the row out, listed as failed."""
+        self.note(name, what, f"the row is left out: {remedy}", failed=True)
+        self.out = True
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The rows of the sheet that holds a dataset's clips."""
+
+    sheet: Sheet
+    names: list[str]
+    """The header's cells as they are written."""
+    columns: dict[str, list[int]]
+    """By field the columns that can hold it, the preferred first."""
+    rows: list[tuple[int, list[str]]]
+    """Number and cells of every filled row behind the header."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A dataset's name, its columns, its folders, its ways; see docs/datasets.md."""
+
+    name: str
+    """As the command, the column `dataset` and the first part of every clip_id have it."""
+    title: str
+    columns: Mapping[str, tuple[str, ...]]
+    """By field its headers, lower case, letters and digits only, the preferred first."""
+    required: tuple[str, ...] = ("subject", "filename", "onset", "offset", "emotion")
+    """Fields by whose columns the header is known."""
+    absent: tuple[str, ...] = ()
+    """Fields whose column tells another dataset's sheet."""
+    subject: tuple[str, str] = ("0*([0-9]+)", "{}")
+    """What a subject's cell looks like, and how its number is written in the manifest."""
+    key: str = "{subject}/{filename}"
+    """A clip_id behind the dataset's name."""
+    folders: tuple[str, ...]
+    """Where a clip's frames lie below the root; several where a root may lie deeper. "401*" goes on as it will."""
+    fps: float | None = None
+    missing: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    """By field the texts that say that there is none, which are no failures."""
+    people: str = ""
+    """The first part of `person`; the dataset's name where no other dataset has the same people and codes."""
+    emotions: frozenset[str] = frozenset()
+    """Emotions that the sheet may have, under their canonical names; empty where any will do."""
+    published: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """What is known of the revisions that circulate: rows, subjects, micro, macro, videos."""
+    notes: tuple[str, ...] = ()
+    """What is true of all its clips, and is said once."""
+    long_videos: bool = False
+    """Whether one folder holds several clips."""
+    find: Callable[[Dataset, Sequence[Sheet]], Table] | None = None
+    """Finds the table where there is no header."""
+    prepare: Callable[[Sequence[Sheet]], Any] | None = None
+    """What the files' other sheets give; a row's `read` and `conclude` get it."""
+    read: Callable[[Row, Any], None] | None = None
+    """Derives texts of a row before its key, folder and frames are made of them."""
+    locate: Callable[[Row, Mapping[int, str]], None] | None = None
+    """Turns annotated frames into numbers of file names, where they are something else."""
+    class_of: Callable[[Row], str | None] | None = None
+    """The class of three, where more than the emotion says it."""
+    check: Callable[[Row], None] | None = None
+    """Lists oddities that only this dataset has."""
+    conclude: Callable[[Sequence[Row], Any], list[str]] | None = None
+    """Looks at all rows together; gives what is to be said of them."""
+
+    def written_subject(self, text: str) -> str | None:
+        """A subject's cell as the manifest writes it, "1" as "01"; None where it is no subject of this dataset."""
+        pattern, form = self.subject
+        found = re.fullmatch(pattern, text, re.IGNORECASE)
+        return form.format(*(int(part) if part.isdecimal() else part for part in found.groups())) if found else None
+
+    def clip_id(self, texts: Mapping[str, str]) -> str:
+        """The clip_id of a row's texts."""
+        return f"{self.name}/{self.key.format_map(texts)}"
+
+
+def plain(name: str) -> str:
+    """A header as `Dataset.columns` writes it."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def find_table(dataset: Dataset, sheets: Sequence[Sheet]) -> Table:
+    """The table whose header has all columns that the dataset requires, wherever it stands.
+
+    Raises:
+        InputError: where no sheet has it, with what the nearest row lacks, or several sheets have.
+    """
+    found: list[Table] = []
+    best: tuple[int, Sheet, int, list[str]] | None = None
+    for sheet in sheets:
+        table, near = _header(dataset, sheet)
+        if table is not None:
+            found.append(table)
+        elif best is None or near[0] > best[0]:
+            best = (near[0], sheet, near[1], near[2])
+    if len(found) > 1:
+        named = " and ".join(table.sheet.told for table in found)
+        raise InputError(f"{named} both have the header of {dataset.title}; choose one by --sheet, or give one file")
+    if found:
+        return found[0]
+    assert best is not None
+    count, sheet, number, lacking = best
+    near_told = f"; row {number} comes nearest, without {', '.join(lacking)}" if count else ""
+    wanted = ", ".join(dataset.columns[name][0] for name in dataset.required)
+    raise InputError(
+        f"{sheet.told} has no row with the header of {dataset.title} ({wanted}){near_told}; "
+        "give the annotation file of that dataset"
+    )
+
+
+def _header(dataset: Dataset, sheet: Sheet) -> tuple[Table | None, tuple[int, int, list[str]]]:
+    near: tuple[int, int, list[str]] = (0, 0, [])
+    for i, cells in enumerate(sheet.rows):
+        names = [plain(cell) for cell in cells]
+        columns = {
+            name: [place for header in headers for place, cell in enumerate(names) if cell == header]
+            for name, headers in {**LABELS, **dataset.columns}.items()
+        }
+        lacking = [dataset.columns[name][0] for name in dataset.required if not columns[name]]
+        if not columns["dataset"]:  # a sheet of several datasets has the columns of all
+            lacking += [f"being free of {dataset.columns[name][0]}" for name in dataset.absent if columns[name]]
+        if not lacking:
+            rows = [(number, row) for number, row in enumerate(sheet.rows[i + 1 :], start=i + 2) if any(row)]
+            return Table(sheet, cells, columns, rows), near
+        if len(dataset.required) - len(lacking) > near[0]:
+            near = (len(dataset.required) - len(lacking), i + 1, lacking)
+    return None, near
+
+
+def rows_of(dataset: Dataset, table: Table) -> list[Row]:
+    """The table's rows with their texts by field; those of another dataset (column Dataset) are not among them."""
+    rows = []
+    for number, cells in table.rows:
+        raw = {
+            table.names[place] or f"column {place + 1}" if place < len(table.names) else f"column {place + 1}": cell
+            for place, cell in enumerate(cells)
+            if cell
+        }
+        texts: dict[str, str] = {}
+        columns: dict[str, str] = {}
+        for name, places in table.columns.items():
+            filled = [place for place in places if place < len(cells) and cells[place]] or places[:1]
+            if filled:
+                place = filled[0]
+                texts[name] = cells[place] if place < len(cells) else ""
+                columns[name] = table.names[place] if place < len(table.names) and table.names[place] else name
+        row = Row(table.sheet, number, raw, texts, columns)
+        if not texts.get("dataset") or plain(texts["dataset"]) in {plain(dataset.name), plain(dataset.title)}:
+            rows.append(row)
+    return rows

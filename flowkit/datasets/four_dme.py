@@ -1,0 +1,49 @@
+"""4DME (Li et al. 2022): 267 grey clips of micro-expressions that may show several classes at once."""
+
+from __future__ import annotations
+
+from flowkit.datasets.contract import Dataset, Row
+
+CLASSES = {"positive": "positive", "negative": "negative", "surprise": "surprise", "repression": "negative"}
+"""A column each, and the class of three that it belongs to."""
+
+
+def _read(row: Row, _: object) -> None:
+    row.expression = "micro"
+
+
+def _class(row: Row) -> str | None:
+    """The class of three that all marked columns agree on."""
+    marked = [name for name in (*CLASSES, "others") if row.texts[name] not in ("", "0")]
+    for name in marked:
+        if row.texts[name] != "1":
+            row.note(name, "neither 0 nor 1", "read as 1", failed=True)
+    classes = {CLASSES.get(name) for name in marked}
+    if len(classes) == 1:
+        return classes.pop()
+    what = f"it is marked as {' and '.join(marked)}" if marked else "no class is marked"
+    row.note("emotion", what, "the clip is in none of the three classes", failed=not marked)
+    return None
+
+
+FOUR_DME = Dataset(
+    name="4dme",
+    title="4DME",
+    columns={
+        "subject": ("subid",),
+        "filename": ("foldname",),
+        "onset": ("onset",),
+        "apex": ("apex",),
+        "offset": ("offset",),
+        "au": ("aus",),
+        "emotion": ("emotion",),
+        **{name: (name,) for name in (*CLASSES, "others")},
+    },
+    required=("subject", "filename", "onset", "apex", "offset", *CLASSES, "others"),
+    subject=("(.+)", "{}"),
+    folders=("gray_micro/{subject}/{filename}", "{subject}/{filename}"),
+    published={"rows": (267,), "subjects": (42,)},
+    notes=("neither its sheet nor its folders say the frame rate: give it by --fps where you know it",),
+    read=_read,
+    class_of=_class,
+)

@@ -1,0 +1,41 @@
+"""Any other dataset: a sheet or CSV whose columns and folders the user names."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Mapping
+
+from flowkit.datasets.contract import LABELS, Dataset, plain
+from flowkit.errors import InputError
+
+FIELDS = ("subject", "filename", "onset", "apex", "offset", "au", "emotion", "fps", "duration")
+
+
+def generic(name: str, columns: Mapping[str, str], folder: str) -> Dataset:
+    """A dataset of the user's: columns by field, and the folder of a clip as "{subject}/{filename}".
+
+    A field that is not named has the column of its own name. Every text in braces may be a field, or a column that
+    `columns` names for it.
+
+    Raises:
+        InputError: for a name that is no plain word, a field that there is not, or a folder that is no template.
+    """
+    if not name or not all(letter.isalnum() or letter in "_-" for letter in name):
+        raise InputError(f"--name {name!r}: give letters, digits, - and _; it begins every clip_id")
+    try:
+        fields = [part for _, part, _, _ in string.Formatter().parse(folder) if part is not None]
+    except ValueError as error:
+        raise InputError(f"--folder {folder!r}: {error}; write it as {{subject}}/{{filename}}") from error
+    known = {*FIELDS, *LABELS, *columns}
+    if unknown := [field for field in fields if field not in known]:
+        raise InputError(f"--folder {folder!r}: {unknown[0]!r} is no field; known are {', '.join(sorted(known))}")
+    named = {field: (plain(columns.get(field, field)),) for field in dict.fromkeys((*FIELDS, *fields, *columns))}
+    return Dataset(
+        name=name,
+        title=name,
+        columns=named,
+        required=tuple(dict.fromkeys(("subject", "filename", *fields, *columns))),
+        subject=("(.+)", "{}"),
+        folders=(folder,),
+        notes=("the columns are those that --column names, and the fields' own names",),
+    )

@@ -1,0 +1,378 @@
+"""From a dataset's annotation file and folders to clips: what `flowkit index` does for every dataset alike.
+
+sheet -> table -> rows (texts, repairs) -> key, frames, emotion, labels -> folder and frame files -> clips and defects
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flowkit.datasets.action_units import parse_units
+from flowkit.datasets.contract import FRAMES, NOTHING, Dataset, Row, Table, find_table, rows_of
+from flowkit.datasets.defects import Defect
+from flowkit.datasets.emotions import emotion3_of, emotion_name
+from flowkit.datasets.folders import Folders, place
+from flowkit.datasets.labels import labels_of
+from flowkit.datasets.person import person_of
+from flowkit.datasets.repairs import Repair, repair
+from flowkit.datasets.sheets import Sheet
+from flowkit.errors import FrameError, InputError
+from flowkit.frames import is_video
+from flowkit.frames.folder import numbered_images
+from flowkit.types import Clip
+
+_WHOLE = re.compile(r"[+-]?[0-9]{1,15}(\.0*)?")
+_SHOWN_GAPS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """What came of indexing a dataset."""
+
+    dataset: Dataset
+    clips: list[Clip]
+    """In the sheet's order."""
+    defects: list[Defect]
+    notes: list[str]
+    """What is to be said of the dataset as a whole."""
+    revision: str
+    base: Path
+    """The folder in which the layout was found."""
+
+    @property
+    def failed(self) -> int:
+        """How many rows of the sheet have something that could not be used."""
+        return len({(one.file, one.sheet, one.row, one.clip_id) for one in self.defects if one.failed})
+
+
+def index_dataset(
+    dataset: Dataset,
+    root: Path,
+    sheets: Sequence[Sheet],
+    *,
+    sheet: str | None = None,
+    repairs: Sequence[Repair] = (),
+    fps: float | None = None,
+) -> Index:
+    """The clips of a dataset, each with its frames checked by number.
+
+    A row without a usable key, or with one that an earlier row has, is left out; every other row gives a clip, with
+    what it lacks in its defects: its pairs fail by name when they are extracted. Nothing is replaced but by a repair.
+
+    Args:
+        dataset: its contract.
+        root: a folder that holds the dataset's own.
+        sheets: of the annotation files.
+        sheet: the name of the one with the clips; None finds it.
+        repairs: of the user; one for a clip that there is not is an error.
+        fps: frames a second, in place of the dataset's.
+
+    Raises:
+        InputError: for sheets of something else, a root that has none of the clips, or a repair of no clip.
+    """
+    if not root.is_dir():
+        raise InputError(f"ROOT {str(root)!r} is no folder; give the folder that holds {dataset.title}")
+    table = _table(dataset, sheets, sheet)
+    context = dataset.prepare(sheets) if dataset.prepare else None
+    read = rows_of(dataset, table)
+    rows = [row for row in read if _has_data(dataset, row)]
+    if not rows:
+        raise InputError(f"{table.sheet.told} has a header and no rows of {dataset.title}; give the whole file")
+    kept = _keyed(dataset, rows, context)
+    _repair(kept, repairs)
+    for row in kept:
+        _read(dataset, row)
+    _settle_spelling(kept)
+    base = _find_frames(dataset, root, kept)
+    notes = [*dataset.notes, *(dataset.conclude(kept, context) if dataset.conclude else [])]
+    revision = table.sheet.revision
+    return Index(
+        dataset,
+        [_clip(dataset, row, revision, fps) for row in kept],
+        [
+            *_skipped(row for row in read if not _has_data(dataset, row)),
+            *(defect for row in rows for defect in row.defects),
+        ],
+        [*notes, *_count(dataset, rows, kept), *_others(table, read)],
+        revision,
+        base,
+    )
+
+
+def _table(dataset: Dataset, sheets: Sequence[Sheet], name: str | None) -> Table:
+    named = [one for one in sheets if name in (None, one.name)]
+    if not named:
+        raise InputError(f"--sheet {name}: the sheets are {', '.join(repr(one.name) for one in sheets)}")
+    return (dataset.find or find_table)(dataset, named)
+
+
+def _has_data(dataset: Dataset, row: Row) -> bool:
+    """Whether a row is one of clips, not of text: it fills more than one of the required columns."""
+    return sum(bool(row.texts.get(name)) for name in dataset.required) > 1
+
+
+def _skipped(rows: Iterable[Row]) -> list[Defect]:
+    return [
+        Defect(
+            file=row.sheet.path.name,
+            sheet=row.sheet.name,
+            row=row.number,
+            value=next(iter(row.raw.values())),
+            what=f"a row of text ({next(iter(row.raw.values()))[:60]!r}) and no clip",
+            done="skipped",
+        )
+        for row in rows
+    ]
+
+
+def _others(table: Table, read: Sequence[Row]) -> list[str]:
+    others = len(table.rows) - len(read)
+    return [f"rows of other datasets, as the column Dataset says: {others}"] if others else []
+
+
+def _keyed(dataset: Dataset, rows: list[Row], context: Any) -> list[Row]:
+    """The rows that have a clip_id of their own."""
+    kept: dict[str, Row] = {}
+    for row in rows:
+        subject = dataset.written_subject(row.texts.get("subject", ""))
+        if subject is None:
+            row.refuse("subject", f"no subject of {dataset.title}", "correct the cell")
+            continue
+        row.texts["subject"] = subject
+        if not row.texts.get("filename"):
+            row.refuse("filename", "no file name", "fill the cell")
+            continue
+        if dataset.read:
+            dataset.read(row, context)
+        if row.out:
+            continue
+        row.clip_id = dataset.clip_id(row.texts)
+        row.person = person_of(dataset, row.texts["subject"])
+        if row.clip_id in kept:
+            row.refuse("filename", f"row {kept[row.clip_id].number} has the same key", "remove one of them")
+        else:
+            kept[row.clip_id] = row
+    return list(kept.values())
+
+
+def _repair(rows: list[Row], repairs: Sequence[Repair]) -> None:
+    by_clip: dict[str, list[Repair]] = {}
+    for line in repairs:
+        by_clip.setdefault(line.clip_id, []).append(line)
+    for row in rows:
+        repair(row, by_clip.pop(row.clip_id, []))
+    for clip_id, lines in by_clip.items():
+        raise InputError(f"{lines[0].place} repairs {clip_id!r}, and no row gives that clip; correct its clip_id")
+
+
+def _read(dataset: Dataset, row: Row) -> None:
+    """Frames, emotion and action units of a row from its texts."""
+    for name in FRAMES:
+        row.frames[name] = _frame(dataset, row, name)
+    _order(row)
+    _duration(row)
+    if "emotion" in row.columns:
+        _emotion(dataset, row)
+    row.emotion3 = dataset.class_of(row) if dataset.class_of else emotion3_of(row.emotion)
+    if text := row.texts.get("au"):
+        for word in parse_units(text).rest:
+            row.note("au", f"{word!r} is no action unit", "the text is kept, without a unit of it")
+    if dataset.check:
+        dataset.check(row)
+
+
+def _frame(dataset: Dataset, row: Row, name: str) -> int | None:
+    """A frame's number; None where there is none, listed unless the dataset has no such column."""
+    if name not in row.columns:
+        return None
+    text = row.texts.get(name, "")
+    documented = text in dataset.missing.get(name, ())
+    if documented or text in NOTHING:
+        failed = not documented and name != "apex"
+        row.note(name, f"no {name} is annotated", "the clip is kept without", failed=failed)
+        return None
+    if not text:
+        row.note(name, f"the cell of the {name} is empty", "the clip is kept without", failed=True)
+        return None
+    if not _WHOLE.fullmatch(text):
+        row.note(name, f"the {name} is no whole number", "the clip is kept without", failed=True)
+        return None
+    return int(text.split(".")[0])
+
+
+def _order(row: Row) -> None:
+    """Lists keyframes that contradict each other; they stay as annotated."""
+    onset, apex, offset = (row.frames[name] for name in FRAMES)
+    kept = "kept as annotated"
+    if onset is not None and offset is not None and offset < onset:
+        row.note("offset", f"the offset lies before the onset {onset}", kept)
+    if apex is None:
+        return
+    if onset is not None and apex < onset:
+        row.note("apex", f"the apex lies before the onset {onset}", kept)
+    if onset is not None and apex == onset:
+        row.note("apex", "the apex is the onset", kept)
+    if offset is not None and apex > offset:
+        row.note("apex", f"the apex lies behind the offset {offset}", kept)
+
+
+def _duration(row: Row) -> None:
+    text = row.texts.get("duration", "")
+    onset, offset = row.frames["onset"], row.frames["offset"]
+    if not text or onset is None or offset is None:
+        return
+    if not _WHOLE.fullmatch(text) or int(text.split(".")[0]) != offset - onset + 1:
+        row.note("duration", f"onset to offset are {offset - onset + 1} frames", "onset and offset count")
+
+
+def _emotion(dataset: Dataset, row: Row) -> None:
+    text = row.texts.get("emotion", "")
+    if not text or text in NOTHING:
+        row.note("emotion", "no emotion is annotated", "the clip has none", failed=not text)
+        return
+    row.emotion = emotion_name(text)
+    if dataset.emotions and row.emotion not in dataset.emotions:
+        known = ", ".join(sorted(dataset.emotions))
+        row.note("emotion", f"none of {known}", "the clip keeps the text and is in no class", failed=True)
+
+
+def _settle_spelling(rows: list[Row]) -> None:
+    """Lists emotions that most rows spell otherwise."""
+    spelt: dict[str, Counter[str]] = {}
+    for row in rows:
+        if row.emotion:
+            spelt.setdefault(row.emotion, Counter())[row.texts["emotion"]] += 1
+    for row in rows:
+        if row.emotion and row.texts["emotion"] != (usual := spelt[row.emotion].most_common(1)[0][0]):
+            row.note("emotion", f"most rows write {usual!r}", f"read as {row.emotion!r}")
+
+
+def _find_frames(dataset: Dataset, root: Path, rows: list[Row]) -> Path:
+    """Gives each row its folder, lists what is not there, and returns the folder in which the layout begins."""
+    if not rows:
+        return root
+    folders = Folders(root)
+    layouts = [[layout.format_map(row.texts) for row in rows] for layout in dataset.folders]
+    base, which = place(folders, layouts)
+    listed: dict[str, dict[int, str] | str] = {}
+    taken: dict[str, Row] = {}
+    for row, relative in zip(rows, layouts[which], strict=True):
+        found = folders.resolve(base, relative)
+        row.folder = str(base / relative)
+        if is_video(row.folder) and Path(row.folder).is_file():
+            continue
+        if len(found) != 1:
+            what = f"{relative} is not below {base}" if not found else f"{relative} may be any of {_names(found)}"
+            row.note("filename", what, "the clip is kept and its pairs will fail: bring the folder back", failed=True)
+            continue
+        row.folder = str(found[0])
+        if not dataset.long_videos:
+            _claim(row, taken)
+        _check_frames(dataset, row, listed)
+    return base
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in paths)
+
+
+def _claim(row: Row, taken: dict[str, Row]) -> None:
+    """Lists two clips that have one folder: s01_ne_01 and s1_ne_01, say."""
+    if row.folder in taken:
+        other = taken[row.folder]
+        row.note("filename", f"row {other.number} ({other.clip_id}) has the same folder", "both are kept", failed=True)
+    taken.setdefault(row.folder, row)
+
+
+def _check_frames(dataset: Dataset, row: Row, listed: dict[str, dict[int, str] | str]) -> None:
+    """Lists annotated frames that have no file; each folder is listed once."""
+    if row.folder not in listed:
+        try:
+            listed[row.folder] = numbered_images(Path(row.folder))
+        except (FrameError, InputError) as error:
+            listed[row.folder] = str(error)
+    names = listed[row.folder]
+    if isinstance(names, str):
+        row.note("filename", names, "the clip is kept and its pairs will fail", failed=True)
+        return
+    if dataset.locate:
+        dataset.locate(row, names)
+    lacking = {name: frame for name in FRAMES if (frame := row.frames[name]) is not None and frame not in names}
+    for name, frame in lacking.items():
+        row.note(
+            name,
+            f"{row.folder} has no frame {frame}, its frames are {min(names)} to {max(names)}",
+            "the number is kept and its pairs will fail: add the file, or repair the annotation",
+            failed=True,
+        )
+    onset, offset = row.frames["onset"], row.frames["offset"]
+    if onset is None or offset is None or lacking or dataset.locate:
+        return
+    # Bounded by the files, as an annotation may reach anywhere.
+    inside = [number for number in range(max(onset, min(names)), min(offset, max(names))) if number not in names]
+    if inside:
+        told = ", ".join(map(str, inside[:_SHOWN_GAPS])) + (" ..." if len(inside) > _SHOWN_GAPS else "")
+        row.note("filename", f"{row.folder} lacks frames between onset and offset: {told}", "kept", failed=True)
+
+
+def _count(dataset: Dataset, rows: list[Row], kept: list[Row]) -> list[str]:
+    """Where the numbers of rows, subjects, videos and kinds are not those of a revision that is known."""
+    counted = {
+        "rows": len(rows),
+        "subjects": len({row.texts["subject"] for row in kept}),
+        "micro": sum(row.expression == "micro" for row in kept),
+        "macro": sum(row.expression == "macro" for row in kept),
+        "videos": len({row.folder for row in kept}),
+    }
+    return [
+        f"the sheet has {counted[name]} {name}, the revisions that are known {' or '.join(map(str, known))}"
+        for name, known in dataset.published.items()
+        if counted[name] not in known
+    ]
+
+
+def _clip(dataset: Dataset, row: Row, revision: str, fps: float | None) -> Clip:
+    labels = labels_of(row)
+    rate = fps or _rate(dataset, row)
+    return Clip(
+        clip_id=row.clip_id,
+        source=os.path.abspath(row.folder),  # noqa: PTH100 (resolve follows links)
+        dataset=dataset.name,
+        subject=row.texts["subject"],
+        person=row.person,
+        fps=rate,
+        onset=row.frames["onset"],
+        apex=row.frames["apex"],
+        offset=row.frames["offset"],
+        expression=row.expression,
+        emotion=row.emotion,
+        emotion3=row.emotion3,
+        au=row.texts.get("au") or None,
+        **labels,
+        defects=tuple(defect.short for defect in row.defects),
+        annotation_revision=revision,
+        sheet_row=row.number,
+        annotation_row=json.dumps(row.raw, ensure_ascii=False),
+    )
+
+
+def _rate(dataset: Dataset, row: Row) -> float | None:
+    """The frame rate of the row's own column, else the dataset's."""
+    text = row.texts.get("fps", "")
+    if not text:
+        return dataset.fps
+    try:
+        rate = float(text)
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < 1e6:
+        row.note("fps", "no frame rate", "the clip has none", failed=True)
+        return None
+    return rate

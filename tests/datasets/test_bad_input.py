@@ -1,0 +1,222 @@
+"""What is wrong with a sheet or a tree is told with file, row and value, and the rest is indexed all the same."""
+
+import pytest
+
+from flowkit.datasets.casme2 import CASME2
+from flowkit.datasets.defects import defects_path, read_defects, write_defects
+from flowkit.datasets.indexing import index_dataset
+from flowkit.datasets.mmew import MMEW
+from flowkit.datasets.repairs import read_repairs
+from flowkit.datasets.samm import SAMM
+from flowkit.datasets.sheets import read_sheets
+from flowkit.errors import InputError
+from tests.datasets.trees import comma, frames, xlsx
+
+HEADER = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"]
+GOOD = [
+    ["01", "EP01", 1, 3, 5, "4", "disgust"],
+    ["02", "EP01", 1, 3, 5, "12", "happiness"],
+    ["03", "EP01", 1, 3, 5, "1+2", "surprise"],
+]
+
+
+@pytest.fixture
+def root(tmp_path):
+    for row in GOOD:
+        frames(tmp_path / "root" / f"sub{row[0]}" / row[1], range(1, 6))
+    return tmp_path / "root"
+
+
+def index(root, rows, **options):
+    file = comma(root.parent / "sheet.csv", [HEADER, *rows])
+    return index_dataset(CASME2, root, read_sheets([file]), **options)
+
+
+def failed(found):
+    return [str(defect) for defect in found.defects if defect.failed]
+
+
+def changed(row, **cells):
+    return [cells.get(name, cell) for name, cell in zip(HEADER, row, strict=True)]
+
+
+@pytest.mark.parametrize(
+    ("cells", "sentence", "clips"),
+    [
+        (
+            {"OnsetFrame": "4x"},
+            "sheet.csv row 3, clip 'casme2/sub02/EP01': OnsetFrame='4x': the onset is no whole number; "
+            "the clip is kept without",
+            3,
+        ),
+        (
+            {"OffsetFrame": None},
+            "sheet.csv row 3, clip 'casme2/sub02/EP01': OffsetFrame='': the cell of the offset is empty; "
+            "the clip is kept without",
+            3,
+        ),
+        (
+            {"Subject": "two"},
+            "sheet.csv row 3: Subject='two': no subject of CASME II; the row is left out: correct the cell",
+            2,
+        ),
+        ({"Filename": None}, "sheet.csv row 3: Filename='': no file name; the row is left out: fill the cell", 2),
+        (
+            {"Subject": "1"},
+            "sheet.csv row 3, clip 'casme2/sub01/EP01': Filename='EP01': row 2 has the same key; "
+            "the row is left out: remove one of them",
+            2,
+        ),
+        (
+            {"Estimated Emotion": "hapiness"},
+            "sheet.csv row 3, clip 'casme2/sub02/EP01': Estimated Emotion='hapiness': none of disgust, fear, "
+            "happiness, others, repression, sadness, surprise; the clip keeps the text and is in no class",
+            3,
+        ),
+        (
+            {"Filename": "EP01f"},
+            "sheet.csv row 3, clip 'casme2/sub02/EP01f': Filename='EP01f': sub02/EP01f is not below {root}; "
+            "the clip is kept and its pairs will fail: bring the folder back",
+            3,
+        ),
+        (
+            {"ApexFrame": 9},
+            "sheet.csv row 3, clip 'casme2/sub02/EP01': ApexFrame='9': {root}/sub02/EP01 has no frame 9, its frames "
+            "are 1 to 5; the number is kept and its pairs will fail: add the file, or repair the annotation",
+            3,
+        ),
+    ],
+)
+def test_one_bad_row_is_told_and_the_others_are_indexed(root, cells, sentence, clips):
+    found = index(root, [GOOD[0], changed(GOOD[1], **cells), GOOD[2]])
+    assert failed(found) == [sentence.format(root=root)]
+    assert found.failed == 1
+    assert len(found.clips) == clips
+    assert [clip.clip_id for clip in found.clips if "sub02" not in clip.clip_id] == [
+        "casme2/sub01/EP01",
+        "casme2/sub03/EP01",
+    ]
+
+
+def test_a_frame_that_is_missing_between_is_told(root):
+    (root / "sub02" / "EP01" / "img4.jpg").unlink()
+    (sentence,) = failed(index(root, GOOD))
+    assert "row 3" in sentence
+    assert "lacks frames between onset and offset: 4" in sentence
+
+
+def test_two_files_of_one_number_are_told(root):
+    frames(root / "sub02" / "EP01", [4], "img{:03d}.jpg")
+    (sentence,) = failed(index(root, GOOD))
+    assert "img004.jpg and img4.jpg are both frame 4" in sentence
+
+
+def test_a_sheet_of_another_dataset_is_refused(root):
+    sheet = read_sheets([comma(root.parent / "sheet.csv", [["About"], HEADER, *GOOD])])
+    with pytest.raises(InputError, match=r"sheet.csv has no row with the header of SAMM .*row 2 .*inducementcode"):
+        index_dataset(SAMM, root, sheet)
+    mmew = [[*HEADER, "remarks"], *([*row, "none"] for row in GOOD)]
+    with pytest.raises(InputError, match="without being free of remarks"):
+        index_dataset(CASME2, root, read_sheets([comma(root.parent / "m.csv", mmew)]))
+    assert MMEW.required[-1] == "remarks"
+
+
+def test_two_sheets_that_fit_are_to_be_chosen_from(root):
+    sheets = read_sheets([xlsx(root.parent / "a.xlsx", {"old": [HEADER, *GOOD], "new": [HEADER, *GOOD[:2]]})])
+    with pytest.raises(InputError, match=r"'old' and .*'new' both have the header of CASME II; choose one by --sheet"):
+        index_dataset(CASME2, root, sheets)
+    assert len(index_dataset(CASME2, root, sheets, sheet="new").clips) == 2
+    with pytest.raises(InputError, match="--sheet x: the sheets are 'old', 'new'"):
+        index_dataset(CASME2, root, sheets, sheet="x")
+
+
+def test_a_root_without_the_clips_is_refused(root, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"none of the clips' folders is below .*empty.*sub01/EP01"):
+        index(tmp_path / "empty", GOOD)
+    with pytest.raises(InputError, match="is no folder"):
+        index(tmp_path / "nowhere", GOOD)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "told"),
+    [
+        ("a.xlsx", b"PK\3\4 no workbook", "is no workbook that can be read"),
+        ("a.xls", b"text", "is no workbook that can be read"),
+        ("a.csv", b"\xff\xfe\xff", "cannot be read as CSV"),
+        ("a.txt", b"", "its name must end in"),
+        ("a.csv", b"\n,\n", "no sheet has a cell"),
+    ],
+)
+def test_files_that_are_no_sheets_are_refused(tmp_path, name, data, told):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(InputError, match=told):
+        read_sheets([tmp_path / name])
+
+
+def test_a_file_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(InputError, match="is not there"):
+        read_sheets([tmp_path / "a.xlsx"])
+
+
+REPAIRS = ["clip_id", "field", "old", "new", "why"]
+
+
+def test_repairs_are_applied_where_the_old_value_stands_and_listed(root):
+    rows = [changed(GOOD[0], ApexFrame="/"), changed(GOOD[1], **{"Estimated Emotion": "J"}), GOOD[2]]
+    table = [
+        REPAIRS,
+        ["casme2/sub01/EP01", "apex", "/", 4, "seen by two coders"],
+        ["casme2/sub02/EP01", "emotion", "J", "happiness", "a slip"],
+        ["casme2/sub03/EP01", "onset", 2, 1, "of another revision"],
+        ["casme2/sub03/EP01", "person", "casme2/03", "lab/anna", "known to us"],
+        ["casme2/sub03/EP01", "race", None, 2, "asked"],
+    ]
+    found = index(root, rows, repairs=read_repairs(comma(root.parent / "repairs.csv", table)))
+    first, second, third = found.clips
+    assert first.apex == 4
+    assert first.defects[0].startswith("ApexFrame='/': repaired by repairs.csv ")
+    assert first.defects[0].endswith(" row 2 (seen by two coders), read as '4'")
+    assert (second.emotion, second.emotion3) == ("happiness", "positive")
+    # What the sheet says stays beside it.
+    assert '"ApexFrame": "/"' in first.annotation_row
+    assert third.onset == 1
+    assert (third.person, third.ethnicity, third.label_source) == (
+        "lab/anna",
+        "asian",
+        "sheet.csv: ethnicity from column race (repair), group from ethnicity",
+    )
+    (refused,) = failed(found)
+    assert "OnsetFrame='1': the repair of repairs.csv" in refused
+    assert "expects '2'; it is not applied" in refused
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (["casme2/sub09/EP01", "apex", "/", 4, "why"], "no row gives that clip"),
+        (["casme2/sub01/EP01", "subject", "1", 4, "why"], "row 2: field 'subject' is none of"),
+        (["casme2/sub01/EP01", "apex", "/", 4, None], "row 2: why is empty"),
+    ],
+)
+def test_repairs_of_nothing_are_refused(root, line, told):
+    with pytest.raises(InputError, match=told):
+        index(root, GOOD, repairs=read_repairs(comma(root.parent / "repairs.csv", [REPAIRS, line])))
+
+
+def test_a_cell_is_repaired_once(tmp_path):
+    line = ["a", "apex", "/", 4, "why"]
+    with pytest.raises(InputError, match="row 3: 'a' apex is repaired a second time"):
+        read_repairs(comma(tmp_path / "r.csv", [REPAIRS, line, line]))
+    with pytest.raises(InputError, match="no column 'why'"):
+        read_repairs(comma(tmp_path / "r.csv", [REPAIRS[:-1]]))
+
+
+def test_the_table_of_defects_is_read_back_as_it_was(root):
+    found = index(root, [changed(GOOD[0], ApexFrame='a "quoted"\nline, of two'), *GOOD[1:]])
+    path = defects_path(root / "m.parquet")
+    write_defects(found.defects, path)
+    assert path.name == "m.defects.csv"
+    assert read_defects(path) == found.defects
+    with pytest.raises(InputError, match="is no table of defects"):
+        read_defects(root.parent / "sheet.csv")
