@@ -8,12 +8,14 @@ over people, who keep all their clips, and p is corrected for the number of test
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
+from flowkit.datasets.action_units import parse_units
 from flowkit.errors import InputError
 
 Present = Callable[[str | None, int], bool]
@@ -22,8 +24,6 @@ PERMUTATIONS = 5000
 
 def parsed(text: str | None, unit: int) -> bool:
     """Whether an annotation names the unit, read by the grammar of action units."""
-    from flowkit.datasets.action_units import parse_units
-
     return unit in parse_units(text).numbers()
 
 
@@ -79,7 +79,7 @@ def _line(
     first: NDArray[np.bool_],
     permutations: int,
     seed: int,
-) -> dict[str, object]:
+) -> dict[str, Any]:
     people, owner = np.unique(person, return_inverse=True)
     share = np.bincount(owner, weights=shown) / np.bincount(owner)
     of_first = np.zeros(len(people), dtype=bool)

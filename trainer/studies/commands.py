@@ -42,6 +42,36 @@ def tables(source: Input, output: Output, groups: Groups = BOTH, people: int = P
         typer.echo(f"Table {name} (labels as in {source.name})\n{as_text(table)}\n")
 
 
+@app.command(name="action-units")
+def action_units(
+    source: Input,
+    output: Output,
+    groups: Groups = BOTH,
+    units: Annotated[str, typer.Option(help="Which action units, with commas.")] = "1,2,4,5,6,7,9,10,12,14,15,17,26",
+    as_substring: Annotated[
+        bool, typer.Option("--substring", help="Repeat the released code's slip: look for digits in the text.")
+    ] = False,
+) -> None:
+    """Action units by group within each emotion, tested by person, with the paper's test by clip beside it."""
+    from trainer.studies.action_units import parsed, substring, unit_by_group
+
+    clips = labelled_clips(rows := read_source(source).rows, _pair(groups))
+    label = {row.clip_id: row for row in rows}
+    chosen = [label[clip] for clip in clips.clip_id]
+    found = unit_by_group(
+        [row.au for row in chosen],
+        [str(row.emotion3) for row in chosen],
+        clips.person,
+        clips.first_group,
+        _numbers(units),
+        present=substring if as_substring else parsed,
+    )
+    if not found.num_rows:
+        raise InputError(f"{source}: no clip has one of the units {units} in its column au")
+    _write(output, {"action-units": found}, {"groups": list(_pair(groups)), "substring": as_substring})
+    typer.echo(f"first is {clips.groups[0]}, second {clips.groups[1]}, as {source.name} says\n{as_text(found)}")
+
+
 @app.command(name="prima-facie")
 def prima_facie(
     source: Input,
@@ -174,3 +204,10 @@ def _pair(groups: str) -> tuple[str, str]:
     if len(names) != 2 or not all(names) or names[0] == names[1]:
         raise InputError(f"groups={groups!r}: must be two different names, as in asian,non_asian")
     return names[0], names[1]
+
+
+def _numbers(units: str) -> list[int]:
+    try:
+        return [int(unit) for unit in units.split(",")]
+    except ValueError:
+        raise InputError(f"units={units!r}: must be numbers with commas between, as in 6,12") from None

@@ -27,6 +27,7 @@ class Row:
     emotion3: str | None
     ethnicity: str | None
     group: str | None
+    au: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Source:
     cubes: NDArray[np.float32] | None = None
 
 
-_FIELDS = ("clip_id", "dataset", "subject", "person", "emotion3", "ethnicity", "group")
+_FIELDS = ("clip_id", "dataset", "subject", "person", "emotion3", "ethnicity", "group", "au")
 
 
 def read_source(path: Path, size: int = 224, role: str = "onset-apex") -> Source:
