@@ -42,7 +42,8 @@ class SupportVectors:
             found = machine.decision_function(rows)
             values[:, machine.classes_] = np.stack([-found, found], axis=1) if found.ndim == 1 else found
         exponent = np.exp(values - values.max(axis=1, keepdims=True))
-        return (exponent / exponent.sum(axis=1, keepdims=True)).astype(np.float32)
+        shares: NDArray[np.float32] = (exponent / exponent.sum(axis=1, keepdims=True)).astype(np.float32)
+        return shares
 
 
 def _machine(rows: NDArray[np.float32], column: NDArray[np.int64]) -> SVC | float:

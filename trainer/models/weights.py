@@ -38,7 +38,8 @@ def pretrained_weights(source: str | None, architecture: str = "resnet18") -> We
         return None
     empty = backbone(architecture)
     where, state = _from_hub(architecture) if source == HUB else (source, _from_file(Path(source), architecture))
-    classifier = timm.get_pretrained_cfg(architecture).classifier
+    known = timm.get_pretrained_cfg(architecture)
+    classifier = known.classifier if known else "fc"
     state = {name: value for name, value in state.items() if not name.startswith(f"{classifier}.")}
     _load(empty, state, source, architecture)
     return Weights(state, where, digest_of(state))
