@@ -12,6 +12,7 @@ from flowkit.cli.doctor import doctor
 from flowkit.cli.extract import extract
 from flowkit.cli.hash import hash_frames
 from flowkit.cli.index import app as index
+from flowkit.cli.keyframes import app as keyframes
 from flowkit.cli.verify import verify
 from flowkit.cli.view import view
 
@@ -50,3 +51,4 @@ for command in (extract, verify, view, doctor, bench, demo):
     app.command()(command)
 app.command("hash")(hash_frames)
 app.add_typer(index, name="index")
+app.add_typer(keyframes, name="keyframes")

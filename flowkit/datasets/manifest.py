@@ -7,7 +7,7 @@ import dataclasses
 import math
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,31 @@ SCHEMA = pa.schema(
 )
 """Columns of a manifest: the fields of `Clip`, in its order."""
 
+BESIDE = pa.schema(
+    [
+        *((f"{role}_annotated", pa.int64()) for role in ("onset", "apex", "offset")),
+        ("apex_confidence", pa.float64()),
+        ("keyframes_source", pa.string()),
+        ("keyframes_error", pa.string()),
+        *(
+            (f"{label}_{part}", kind)
+            for label in ("ethnicity", "age", "gender", "group")
+            for part, kind in (
+                ("source", pa.string()),
+                ("guess", pa.string()),
+                ("guess_probability", pa.float64()),
+                ("guess_probabilities", pa.string()),
+                ("guess_source", pa.string()),
+                ("guess_error", pa.string()),
+                ("votes", pa.string()),
+                ("changes", pa.string()),
+            )
+        ),
+    ]
+)
+"""Columns that `flowkit keyframes` and `flowkit annotate` put beside a clip's: what was there before, and on what
+grounds. No extraction reads them."""
+
 
 def read_manifest(path: str | Path, *, require_sources: bool = True) -> list[Clip]:
     """The clips of a .parquet or .csv manifest, in its order.
@@ -100,13 +125,15 @@ def read_manifest(path: str | Path, *, require_sources: bool = True) -> list[Cli
 
 def unused_columns(path: str | Path) -> list[str]:
     """The columns of a manifest that `read_manifest` ignores, quoted, with the used one that each is most like."""
-    return unknown_columns(column_names(Path(path)), SCHEMA.names)
+    beside = {field.name for field in BESIDE}
+    return unknown_columns((name for name in column_names(Path(path)) if name not in beside), SCHEMA.names)
 
 
-def write_manifest(clips: Sequence[Clip], path: Path) -> None:
+def write_manifest(clips: Sequence[Clip], path: Path, own: Mapping[str, pa.Array] | None = None) -> None:
     """Writes a manifest, .parquet or .csv by its suffix, whole or not at all.
 
-    A source at or below the manifest's folder is written relative to it, any other as an absolute path.
+    A source at or below the manifest's folder is written relative to it, any other as an absolute path. `own` are
+    further columns by name, a value a clip, which stand behind those of `SCHEMA`.
 
     Raises:
         InputError: for another suffix, or a defect with a semicolon in it where the manifest is a CSV.
@@ -120,7 +147,7 @@ def write_manifest(clips: Sequence[Clip], path: Path) -> None:
     write = _write_csv if path.suffix.lower() == ".csv" else _write_parquet
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, lambda temporary: write(rows, temporary))
+        write_whole(path, lambda temporary: write(rows, temporary, own or {}))
     except OSError as error:
         raise OutputError(f"manifest {str(path)!r} cannot be written: {error}") from error
 
@@ -228,22 +255,27 @@ _CONVERT: dict[str, Callable[[str, str, str], Any]] = {
 """How a cell becomes its field's value; the other columns are text."""
 
 
-def _write_csv(rows: list[dict[str, Any]], path: Path) -> None:
+def _write_csv(rows: list[dict[str, Any]], path: Path, own: Mapping[str, pa.Array]) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, SCHEMA.names)
+        table = csv.DictWriter(file, [*SCHEMA.names, *own])
         table.writeheader()
-        for row in rows:
+        cells = {name: column.to_pylist() for name, column in own.items()}
+        for i, row in enumerate(rows):
             for defect in row["defects"]:
                 if ";" in defect:
                     raise InputError(
                         f"clip {row['clip_id']!r}: the defect {defect!r} has a semicolon, which separates defects "
                         "in CSV; write the manifest as .parquet"
                     )
-            table.writerow(row | {"defects": ";".join(row["defects"])})
+            further = {name: column[i] for name, column in cells.items()}
+            table.writerow(row | {"defects": ";".join(row["defects"])} | further)
 
 
-def _write_parquet(rows: list[dict[str, Any]], path: Path) -> None:
-    pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), path)
+def _write_parquet(rows: list[dict[str, Any]], path: Path, own: Mapping[str, pa.Array]) -> None:
+    table = pa.Table.from_pylist(rows, schema=SCHEMA)
+    for name, column in own.items():
+        table = table.append_column(name, column)
+    pq.write_table(table, path)
 
 
 def absolute_path(path: str | Path) -> Path:

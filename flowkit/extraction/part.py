@@ -342,6 +342,7 @@ def _record(pair: Pair, framing: Framing) -> dict[str, Any]:
         "group": clip.group,
         "age": clip.age,
         "gender": clip.gender,
+        "label_source": clip.label_source,
         "box": dataclasses.asdict(framing.box) if framing.box else None,
         "transform": None,
     }

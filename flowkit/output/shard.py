@@ -45,6 +45,7 @@ _PAIR_FIELDS = [
     pa.field("group", pa.string()),
     pa.field("age", pa.string()),
     pa.field("gender", pa.string()),
+    pa.field("label_source", pa.string()),
     pa.field("box", BOX),
     pa.field("transform", pa.list_(pa.float64())),
 ]

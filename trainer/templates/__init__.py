@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 # Names come from manifests and may hold anything: everything is escaped, and a template that asks for what it was not
 # given is an error, not a gap in a page.
 _PAGES = Environment(
-    loader=PackageLoader("trainer", "templates"),
+    # What all pages share, the base, is flowkit's.
+    loader=ChoiceLoader([PackageLoader("trainer", "templates"), PackageLoader("flowkit.pages", "templates")]),
     autoescape=True,
     undefined=StrictUndefined,
     trim_blocks=True,

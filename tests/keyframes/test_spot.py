@@ -1,0 +1,105 @@
+"""The apex is found where the face has moved most, and its confidence says how clearly."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from flowkit.datasets import read_manifest
+from flowkit.errors import FrameError, InputError
+from flowkit.keyframes.spot import SpotRule, peak, spot, spot_clip
+from flowkit.synthetic.dataset import make_dataset
+from tests.clips import frame_folder
+from tests.keyframes.conftest import APEX, OFFSET, annotated
+
+
+def test_apexes_of_the_demo_are_found(tmp_path):
+    clips = read_manifest(make_dataset(tmp_path, subjects=3, clips=2, size=64, seed=3))
+    unspotted = [dataclasses.replace(clip, apex=None) for clip in clips]
+    found, with_head = spot(unspotted, workers=2), spot(unspotted, SpotRule(head="none"), workers=2)
+    off, off_with_head = (
+        np.array([abs(new.apex - clip.apex) for new, clip in zip(some, clips, strict=True)])
+        for some in (found, with_head)
+    )
+    assert len(off) == 18
+    assert np.mean(off <= 2) >= 0.95
+    assert np.mean(off <= 1) >= 0.9
+    assert off_with_head.sum() > 2 * off.sum()
+    assert all(0 <= new.confidence <= 1 for new in found)
+    assert found[0].frames == tuple(range(2, 10))
+
+
+def test_a_drifting_head_takes_the_confidence_unless_it_is_taken_out(drifting_head):
+    clip = annotated(drifting_head, apex=None)
+    found, drifted = spot_clip(clip, SpotRule()), spot_clip(clip, SpotRule(head="none"))
+    assert abs(found.apex - APEX) <= 1
+    assert found.confidence > 0.9
+    assert drifted.confidence < 0.5
+
+
+def test_ends_are_the_sources_only_where_that_is_asked_for(still_head):
+    clip = annotated(still_head, onset=None, apex=None, offset=None)
+    (failed,) = spot([clip])
+    assert isinstance(failed, FrameError)
+    assert str(failed) == "no onset is annotated; annotate it, or take the clip's ends (--ends first-last)"
+    found = spot_clip(clip, SpotRule(ends="first-last"))
+    assert (found.frames[0], found.frames[-1]) == (2, 80)
+    assert abs(found.apex - APEX) <= 2
+
+
+@pytest.mark.parametrize(
+    ("scores", "at", "confidence"),
+    [
+        ([0.2, 0.6, 1.0, 0.5, 0.1], 2, 0.8),
+        ([0.2, 0.4, 0.6, 0.8, 1.0], 4, 0.0),
+        ([1.0, 0.8, 0.2], 0, 0.0),
+        ([0.1, 1.0, 0.7], 1, 0.3),
+    ],
+)
+def test_confidence_is_the_smaller_fall(scores, at, confidence):
+    cells = np.array(scores)[:, None] * np.ones(10)
+    found = peak(range(5, 5 + len(scores)), cells, cells)
+    assert found.apex == 5 + at
+    assert found.confidence == pytest.approx(confidence)
+
+
+def test_only_moving_regions_count():
+    motion = np.full((5, 100), 0.01)
+    motion[:, 7] = [0.2, 0.5, 1.0, 0.4, 0.1]
+    motion[4, 50:] = 0.15  # much of the frame, but little
+    assert peak(range(5), motion, motion, moving=0.01).apex == 2
+    assert peak(range(5), motion, motion, moving=1.0).apex == 4
+
+
+def test_flow_and_strain_count_alike():
+    motion, strain = np.array([[10.0], [9.0], [0.0]]), np.array([[0.0], [0.001], [0.0]])
+    assert peak(range(3), motion, strain).apex == 1
+
+
+@pytest.mark.parametrize(
+    ("clip", "sentence"),
+    [
+        ({"onset": OFFSET - 1}, "onset 69 and offset 70 leave no frame between them"),
+        ({"offset": 90}, "has no frame 81"),
+    ],
+)
+def test_what_has_no_apex_is_said(still_head, clip, sentence):
+    (failed,) = spot([annotated(still_head, **({"apex": None} | clip))])
+    assert isinstance(failed, FrameError)
+    assert sentence in str(failed)
+
+
+def test_a_still_clip_has_no_apex(tmp_path):
+    folder = frame_folder(tmp_path, [1], size=(16, 16))
+    for number in (2, 3, 4):
+        (folder / f"img{number}.png").write_bytes((folder / "img1.png").read_bytes())
+    (failed,) = spot([annotated(folder, 1, None, 4)])
+    assert "nothing moves between onset and offset" in str(failed)
+
+
+@pytest.mark.parametrize(
+    ("rule", "sentence"), [({"moving": 0.0}, "moving 0: give a share"), ({"head": "affine"}, "choose similarity, none")]
+)
+def test_a_rule_that_cannot_be_used_is_refused(rule, sentence):
+    with pytest.raises(InputError, match=sentence):
+        SpotRule(**rule)
