@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from flowkit.cli.annotate import app as annotate
 from flowkit.cli.bench import bench
 from flowkit.cli.demo import demo
 from flowkit.cli.doctor import doctor
@@ -52,3 +53,4 @@ for command in (extract, verify, view, doctor, bench, demo):
 app.command("hash")(hash_frames)
 app.add_typer(index, name="index")
 app.add_typer(keyframes, name="keyframes")
+app.add_typer(annotate, name="annotate")

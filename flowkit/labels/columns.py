@@ -1,0 +1,91 @@
+"""The columns of a label in a manifest: its value, who says so, what it was before.
+
+A label's `..._source` begins with `MODEL` where it rests on a model's guesses, and with `CORRECTED` where a person has
+set it; anything else is as an annotation gave it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from flowkit.datasets.revision import Revision
+from flowkit.errors import InputError
+
+LABELS = ("ethnicity", "group", "age", "gender")
+MODEL = "model guess"
+CORRECTED = "corrected"
+UNSAID = "the manifest, which does not say from where"
+
+
+def require_label(name: str) -> None:
+    """An InputError for a column that is no label."""
+    if name not in LABELS:
+        raise InputError(f"column {name!r} is no label; choose {', '.join(LABELS)}")
+
+
+def sources(revision: Revision, label: str) -> list[str | None]:
+    """Of each clip who says its label; None for a clip without one.
+
+    A label that has no source of its own has that of the manifest's `label_source`, which is of all its labels.
+    """
+    shared = revision.texts("label_source")
+    own = revision.texts(f"{label}_source")
+    return [
+        None if value is None else one or all_ or UNSAID
+        for value, one, all_ in zip(revision.texts(label), own, shared, strict=True)
+    ]
+
+
+def put_labels(
+    revision: Revision, label: str, values: Mapping[int, str | None], told: Mapping[int, str], **why: Mapping[int, str]
+) -> int:
+    """Sets the label of some clips with its source, and keeps what was there before in the column `..._changes`.
+
+    Args:
+        values: by the clip's place in the manifest.
+        told: the source of each.
+        why: more that a change says, such as `who`, by place.
+
+    Returns:
+        How many values were others before; a label where there was none is no change.
+    """
+    said = {name: sources(revision, name) for name in LABELS}
+    olds, current = revision.texts(label), list(revision.texts(label))
+    changes = revision.texts(f"{label}_changes")
+    changed = 0
+    for i, value in values.items():
+        old = olds[i]
+        current[i] = value
+        if old is not None and old != value:
+            changed += 1
+            entry: dict[str, Any] = {"from": old, "from_source": said[label][i], "to": value, "to_source": told[i]}
+            entry |= {name: texts[i] for name, texts in why.items()}
+            changes[i] = json.dumps([*json.loads(changes[i] or "[]"), entry], ensure_ascii=False)
+        said[label][i] = None if value is None else told[i]
+    revision.put(label, current)
+    revision.put(f"{label}_changes", changes)
+    for name in LABELS:
+        revision.put(f"{name}_source", said[name])
+    revision.put("label_source", [_joined(revision, said, i) for i in range(len(current))])
+    return changed
+
+
+def changes_of(revision: Revision, label: str) -> list[tuple[str, dict[str, Any]]]:
+    """(clip_id, change) of all changes, in the clips' order; an InputError for a cell that is not what we write."""
+    found = []
+    for clip, cell in zip(revision.clips, revision.texts(f"{label}_changes"), strict=True):
+        try:
+            found += [(clip.clip_id, dict(entry)) for entry in json.loads(cell or "[]")]
+        except (ValueError, TypeError) as error:
+            raise InputError(
+                f"{revision.source}, clip {clip.clip_id!r}: {label}_changes is {(cell or '')[:60]!r}, no list of "
+                "changes; restore or empty the cell"
+            ) from error
+    return found
+
+
+def _joined(revision: Revision, said: Mapping[str, list[str | None]], i: int) -> str | None:
+    """All sources of a clip's labels in one text, as shards have it."""
+    return "; ".join(f"{name}: {texts[i]}" for name, texts in said.items() if texts[i] is not None) or None

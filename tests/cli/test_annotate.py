@@ -1,0 +1,90 @@
+"""The commands annotate predict, consolidate, correct, map and report, one after the other."""
+
+import re
+
+import pyarrow.parquet as pq
+import pytest
+
+from flowkit.datasets import write_manifest
+from tests.labels.conftest import SIDE, clip, coloured, onnx_model
+
+READING = ("--labels", "Asian,White,Black", "--size", str(SIDE), "--mean", "0,0,0", "--std", "1,1,1", "--frames", "2")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    clips = [
+        clip(
+            f"toy/{subject}/{i}",
+            coloured(tmp_path / f"{subject}{i}", [colour] * 3),
+            emotion3="positive",
+            emotion="happiness",
+        )
+        for subject, colours in (("1", ["red", "red", "blue"]), ("2", ["green", "blue"]))
+        for i, colour in enumerate(colours)
+    ]
+    write_manifest(clips, tmp_path / "m.csv")
+    onnx_model(tmp_path / "m.onnx")
+    return tmp_path
+
+
+def test_from_frames_to_the_report(flowkit, folder):
+    def run(command, *arguments, code=0):
+        done, stdout, stderr = flowkit("annotate", command, *arguments)
+        assert done == code, stderr
+        return stdout.splitlines()[-1], stdout, stderr
+
+    last, _, _ = run("predict", folder / "m.csv", "-o", folder / "1.parquet", "--model", folder / "m.onnx", *READING)
+    assert last.startswith("5 of 5 clips guessed by m.onnx sha256:")
+    assert pq.read_table(folder / "1.parquet")["ethnicity"].null_count == 5
+    last, stdout, _ = run("consolidate", folder / "1.parquet", "-o", folder / "2.csv")
+    assert (
+        last
+        == f"1 of 2 people have one ethnicity, 1 ties left open, 0 without any, 0 labels changed -> {folder / '2.csv'}"
+    )
+    assert "toy/2: tie: black 1, white 1 (guess) left open; correct it" in stdout
+    (folder / "c.csv").write_text("person,value,who,why\ntoy/2,white,Ann,asked\n")
+    last, _, _ = run("correct", folder / "2.csv", folder / "c.csv", "-o", folder / "3.parquet")
+    assert last == f"ethnicity of 2 clips set, of which 0 had another -> {folder / '3.parquet'}"
+    last, _, _ = run("map", folder / "3.parquet", "-o", folder / "4.parquet")
+    assert last == f"clips by group: asian 3, non_asian 2; 0 changed -> {folder / '4.parquet'}"
+    rows = pq.read_table(folder / "4.parquet").to_pylist()
+    assert [row["group"] for row in rows] == ["asian"] * 3 + ["non_asian"] * 2
+    assert all("sha256:" in row["label_source"] for row in rows[:3])
+    assert "corrected by Ann: asked" in rows[4]["label_source"]
+    _, stdout, _ = run("report", folder / "4.parquet", "--page", folder / "labels.html")
+    assert "3 clips: model's guess" in stdout
+    assert "3 clips carry a model's guess" in (folder / "labels.html").read_text()
+    _, _, stderr = run("correct", folder / "4.parquet", folder / "c.csv", "-o", folder / "5.parquet")
+    assert stderr == ""
+
+
+def test_a_damaged_clip_is_listed_and_the_rest_is_done(flowkit, folder):
+    (folder / "10" / "img1.png").write_bytes(b"")
+    arguments = ("-o", folder / "1.csv", "--model", folder / "m.onnx", *READING)
+    code, stdout, stderr = flowkit("annotate", "predict", folder / "m.csv", *arguments)
+    assert code == 1
+    assert stdout.startswith("4 of 5 clips guessed")
+    assert stderr.startswith("flowkit: toy/1/0: ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["predict", "{m}", "-o", "n.csv", "--model", "{m}", "--labels", "a,b"],
+            "model '.*m.csv': its name must end in",
+        ),
+        (["predict", "{m}", "-o", "n.csv", "--model", "x.onnx"], "Missing option '--labels'"),
+        (["predict", "{m}", "-o", "n.csv", "--model", "x.onnx", "--labels", "a"], "labels 'a': give at least two"),
+        (["consolidate", "{m}", "-o", "n.csv", "--column", "emotion"], "column 'emotion' is no label"),
+        (["map", "{m}", "-o", "n.csv", "--mapping", "none.csv"], "mapping 'none.csv' cannot be read as CSV"),
+        (["correct", "{m}", "none.csv", "-o", "n.csv"], "'none.csv' cannot be read as CSV"),
+        (["report", "none.csv"], "'.*none.csv' cannot be read as csv"),
+    ],
+)
+def test_a_wrong_argument_is_one_sentence(flowkit, folder, arguments, sentence):
+    code, stdout, stderr = flowkit("annotate", *(text.replace("{m}", str(folder / "m.csv")) for text in arguments))
+    assert (code, stdout) == (2, "")
+    assert re.match(f"flowkit: {sentence}", stderr)
+    assert stderr.count("\n") == 1

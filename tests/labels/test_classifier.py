@@ -1,0 +1,104 @@
+"""A model's outputs become probabilities of the labels that the user names, and nothing is assumed of them."""
+
+import hashlib
+
+import numpy as np
+import pytest
+
+from flowkit.errors import InputError
+from flowkit.labels.classifier import Classifier, Reading, parse_labels, parse_numbers, parse_outputs
+from tests.labels.conftest import GAIN, PLAIN, SIDE, onnx_model, torchscript_model
+
+LABELS = ("red", "green", "blue")
+PICTURE = np.empty((1, SIDE, SIDE, 3), np.uint8)
+PICTURE[...] = (204, 51, 102)
+
+
+def softmax(values):
+    return np.exp(values) / np.exp(values).sum()
+
+
+@pytest.mark.parametrize("kind", ["onnx", "pt"])
+def test_probabilities_are_the_softmax_of_what_the_model_gives(tmp_path, kind):
+    path = (onnx_model if kind == "onnx" else torchscript_model)(tmp_path / f"m.{kind}")
+    classifier = Classifier(path, Reading(labels=LABELS, **PLAIN))
+    found = classifier.probabilities(np.concatenate([PICTURE, PICTURE[..., ::-1]]))
+    expected = softmax(GAIN * np.array([0.8, 0.2, 0.4]))
+    assert found == pytest.approx(np.stack([expected, expected[::-1]]), abs=1e-5)
+    assert classifier.digest == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert classifier.source == f"m.{kind} sha256:{classifier.digest[:16]} labels red,green,blue"
+
+
+def test_channels_and_normalisation_are_as_asked(model):
+    turned = Classifier(model, Reading(labels=LABELS, channels="bgr", **PLAIN))
+    assert turned.probabilities(PICTURE)[0] == pytest.approx(softmax(GAIN * np.array([0.4, 0.2, 0.8])), abs=1e-5)
+    scaled = Reading(labels=LABELS, size=SIDE, mean=(0.8, 0.1, 0.0), std=(1.0, 0.5, 2.0))
+    expected = softmax(GAIN * np.array([0.0, 0.2, 0.2]))
+    assert Classifier(model, scaled).probabilities(PICTURE)[0] == pytest.approx(expected, abs=1e-5)
+
+
+def test_some_of_the_outputs_can_be_the_labels(tmp_path):
+    path = onnx_model(tmp_path / "m.onnx", outputs=5)
+    found = Classifier(path, Reading(labels=LABELS, outputs=(0, 3), **PLAIN)).probabilities(PICTURE)
+    assert found[0].argmax() == 0
+    with pytest.raises(InputError, match=r"m.onnx gives 5 outputs for 3 labels \(red,green,blue\); name all in the"):
+        Classifier(path, Reading(labels=LABELS, **PLAIN))
+    with pytest.raises(InputError, match="gives 5 outputs and --outputs goes to 6; lower it"):
+        Classifier(path, Reading(labels=LABELS, outputs=(3, 6), **PLAIN))
+
+
+def test_probabilities_are_not_taken_for_logits(tmp_path):
+    path = onnx_model(tmp_path / "m.onnx", softmax=True)
+    with pytest.raises(InputError, match="look like probabilities; say --scores probabilities"):
+        Classifier(path, Reading(labels=LABELS, **PLAIN))
+    found = Classifier(path, Reading(labels=LABELS, scores="probabilities", **PLAIN)).probabilities(PICTURE)
+    assert found[0] == pytest.approx(softmax(GAIN * np.array([0.8, 0.2, 0.4])), abs=1e-5)
+
+
+def test_logits_are_not_taken_for_probabilities(model):
+    with pytest.raises(InputError, match="no probabilities; try scores logits"):
+        Classifier(model, Reading(labels=LABELS, scores="probabilities", **PLAIN))
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "sentence"),
+    [
+        ("none.onnx", None, "is no file; give an .onnx or a TorchScript .pt"),
+        ("m.onnx", b"hello", "cannot be read as ONNX"),
+        ("m.pt", b"hello", "is no TorchScript"),
+        ("m.h5", b"hello", "its name must end in .onnx, or in .pt for TorchScript"),
+    ],
+)
+def test_what_is_no_model_is_said(tmp_path, name, content, sentence):
+    if content:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=sentence):
+        Classifier(tmp_path / name, Reading(labels=LABELS, **PLAIN))
+
+
+@pytest.mark.parametrize(
+    ("reading", "sentence"),
+    [
+        ({"labels": ("red",)}, "labels 'red': give at least two"),
+        ({"labels": ("red", "red")}, "give at least two, each once, in the model's order"),
+        ({"channels": "yuv"}, "channels 'yuv' is unknown"),
+        ({"channels": "grey"}, r"mean .* give 1 for channels grey"),
+        ({"std": (1.0, 0.0, 1.0)}, "std .* give 3 for channels rgb, above 0"),
+        ({"outputs": (0, 2)}, "outputs 0:2 are 2 for 3 labels"),
+        ({"scores": "odds"}, "scores 'odds' is unknown"),
+    ],
+)
+def test_a_reading_that_cannot_be_used_is_refused(reading, sentence):
+    with pytest.raises(InputError, match=sentence):
+        Reading(**({"labels": LABELS} | reading))
+
+
+def test_texts_become_values():
+    assert parse_labels("White, Black,ASIAN") == ("white", "black", "asian")
+    assert parse_numbers("mean", "0.5,1") == (0.5, 1.0)
+    assert parse_outputs("0:7") == (0, 7)
+    for text in ("7", "7:0", "a:b"):
+        with pytest.raises(InputError, match="give FIRST:END"):
+            parse_outputs(text)
+    with pytest.raises(InputError, match="mean 'x': give numbers"):
+        parse_numbers("mean", "x")

@@ -1,0 +1,216 @@
+"""From guesses to one label a person, corrections, groups and the report: no step hides where a label is from."""
+
+import json
+from collections import Counter
+
+import pytest
+
+from flowkit.datasets import write_manifest
+from flowkit.datasets.revision import Revision
+from flowkit.errors import InputError
+from flowkit.labels.columns import MODEL, changes_of, require_label, sources
+from flowkit.labels.consolidate import consolidate
+from flowkit.labels.correct import correct, read_corrections
+from flowkit.labels.groups import map_groups, read_mapping
+from flowkit.labels.report import kappa_of, lines, page, summarise
+from tests.labels.conftest import clip
+
+GUESSES = {
+    "samm/1/a": ("asian", 0.9), "samm/1/b": ("asian", 0.8), "samm/1/c": ("white", 0.6),
+    "samm/2/a": ("white", 0.9), "samm/2/b": ("black", 0.5),
+    "casme2/1/a": ("asian", 0.7), "casme2/2/a": (None, None),
+}  # fmt: skip
+GIVEN = {"casme2/1/a": "asian"}
+
+
+@pytest.fixture
+def revision(tmp_path):
+    clips = [
+        clip(name, tmp_path, ethnicity=GIVEN.get(name), emotion3=("positive", "negative")[i % 2])
+        for i, name in enumerate(GUESSES)
+    ]
+    write_manifest(clips, tmp_path / "m.parquet")
+    made = Revision(tmp_path / "m.parquet")
+    made.put("ethnicity_guess", [label for label, _ in GUESSES.values()])
+    made.put("ethnicity_guess_probability", [p for _, p in GUESSES.values()])
+    made.put(
+        "ethnicity_guess_source", [label and f"{MODEL} of m.onnx sha256:12 labels x" for label, _ in GUESSES.values()]
+    )
+    return made
+
+
+def ethnicities(revision):
+    return dict(zip(GUESSES, revision.column("ethnicity"), strict=True))
+
+
+def test_the_majority_of_a_persons_clips_counts_and_ties_stay_open(revision):
+    verdicts, changed = consolidate(revision, "ethnicity")
+    assert changed == 0
+    assert [(v.person, v.label, v.basis, v.text) for v in verdicts] == [
+        ("samm/1", "asian", "guess", "asian 2, white 1"),
+        ("samm/2", None, "guess", "tie: black 1, white 1"),
+        ("casme2/1", "asian", "given", "asian 1"),
+        ("casme2/2", None, None, ""),
+    ]
+    assert list(ethnicities(revision).values()) == ["asian", "asian", "asian", None, None, "asian", None]
+    told = sources(revision, "ethnicity")
+    assert told[0] == f"{MODEL}, majority, 2 of 3 clips of the person: {MODEL} of m.onnx sha256:12 labels x"
+    assert told[5] == "the manifest, which does not say from where"
+    assert revision.clips[0].label_source == f"ethnicity: {told[0]}"
+    assert revision.column("ethnicity_votes")[3:5] == ["tie: black 1, white 1"] * 2
+
+
+def test_a_tie_goes_to_the_more_probable_only_when_asked(revision):
+    verdicts, _ = consolidate(revision, "ethnicity", ties="probability")
+    assert verdicts[1].label == "white"
+    assert sources(revision, "ethnicity")[3].startswith(f"{MODEL}, more probable of a tie, 1 of 2 clips")
+    with pytest.raises(InputError, match="ties 'coin' is unknown; choose leave, probability"):
+        consolidate(revision, "ethnicity", ties="coin")
+
+
+def test_a_label_that_was_given_outweighs_guesses_and_a_minority_is_kept_in_sight(revision):
+    labels = ["white", "white", "asian", "black", None, None, None]
+    revision.put("ethnicity", labels)
+    revision.put("label_source", ["sheet.xlsx"] * 4 + [None] * 3)
+    verdicts, changed = consolidate(revision, "ethnicity")
+    assert (verdicts[0].label, verdicts[0].basis, changed) == ("white", "given", 1)
+    assert (verdicts[1].label, verdicts[1].text) == ("black", "black 1")
+    ((clip_id, change),) = changes_of(revision, "ethnicity")
+    assert (clip_id, change["from"], change["to"]) == ("samm/1/c", "asian", "white")
+    assert change["from_source"] == "sheet.xlsx"
+    assert sources(revision, "ethnicity")[4] == "majority, 1 of 2 clips of the person: sheet.xlsx"
+    again, changed = consolidate(revision, "ethnicity")
+    assert (again[0].label, changed) == ("white", 0)
+
+
+def corrections(tmp_path, text):
+    path = tmp_path / "c.csv"
+    path.write_text(text, encoding="utf-8")
+    return read_corrections(path)
+
+
+def test_corrections_keep_the_old_value_and_say_who_and_why(revision, tmp_path):
+    consolidate(revision, "ethnicity")
+    lines_ = corrections(
+        tmp_path,
+        "clip_id,person,value,who,why\n"
+        ',samm/1,White,Ann,"asked them, in person"\n'
+        "samm/2/a,,black,Bo,seen\n,casme2/1,none,Bo,withdrawn\n",
+    )
+    assert correct(revision, "ethnicity", lines_) == (5, 4)
+    assert list(ethnicities(revision).values()) == ["white"] * 3 + ["black", None, None, None]
+    told = sources(revision, "ethnicity")
+    assert told[0] == "corrected by Ann: asked them, in person"
+    assert told[5] is None
+    change = json.loads(revision.column("ethnicity_changes")[0])
+    assert change == [
+        {
+            "from": "asian",
+            "from_source": f"{MODEL}, majority, 2 of 3 clips of the person: {MODEL} of m.onnx sha256:12 labels x",
+            "to": "white",
+            "to_source": told[0],
+            "who": "Ann",
+            "why": "asked them, in person",
+        }
+    ]
+    verdicts, _ = consolidate(revision, "ethnicity")
+    assert (verdicts[0].basis, verdicts[1].basis, verdicts[1].label) == ("corrected", "corrected", "black")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("clip_id,value,who\nsamm/1/a,white,Ann\n", "has no column 'why'"),
+        ("value,who,why\nwhite,Ann,x\n", "has neither a column 'clip_id' nor 'person'"),
+        ("clip_id,value,who,why\nsamm/1/a,white,,x\n", "line 2: who is empty"),
+        ("clip_id,person,value,who,why\nsamm/1/a,samm/1,white,Ann,x\n", "line 2: both clip_id and person are given"),
+        ("clip_id,value,who,why\nsamm/9/a,white,Ann,x\n", "line 2: the manifest has no clip or person 'samm/9/a'"),
+        (
+            "clip_id,person,value,who,why\n,samm/1,white,Ann,x\nsamm/1/a,,black,Ann,x\n",
+            r"line 3: 'samm/1/a' is black, but white at .* line 2; keep one",
+        ),
+    ],
+)
+def test_a_correction_that_cannot_be_used_is_refused(revision, tmp_path, text, sentence):
+    with pytest.raises(InputError, match=sentence):
+        correct(revision, "ethnicity", corrections(tmp_path, text))
+
+
+def test_groups_are_the_papers_and_say_that_they_rest_on_a_guess(revision):
+    consolidate(revision, "ethnicity", ties="probability")
+    counts, changed = map_groups(revision, *read_mapping("paper"))
+    assert dict(counts) == {"asian": 4, "non_asian": 2, None: 1}
+    assert changed == 0
+    told = sources(revision, "group")
+    assert told[0].startswith(f"{MODEL}, mapping paper of ethnicity ({MODEL}, majority")
+    assert told[5] == "mapping paper of ethnicity (the manifest, which does not say from where)"
+
+
+def test_all_five_groups_are_mapped_as_in_the_paper():
+    name, mapping = read_mapping("paper")
+    assert (name, dict(mapping)) == (
+        "paper",
+        {"white": "non_asian", "black": "non_asian", "asian": "asian", "indian": "asian", "others": "asian"},
+    )
+
+
+def test_a_mapping_of_the_users_and_codes_in_an_order_that_is_said(revision, tmp_path):
+    revision.put("ethnicity", ["2", "3", "0", "0", None, "1", None])
+    with pytest.raises(InputError, match=r"ethnicity '0' \(2 clips\) has no group; say what the codes stand for"):
+        map_groups(revision, *read_mapping("paper"))
+    (tmp_path / "map.csv").write_text("ethnicity,group\nWhite,w\nBlack,b\nAsian,a\nIndian,i\n")
+    counts, _ = map_groups(revision, *read_mapping(str(tmp_path / "map.csv")), ("white", "black", "indian", "asian"))
+    assert revision.column("ethnicity")[:3] == ["indian", "asian", "white"]
+    assert revision.column("group")[:3] == ["i", "a", "w"]
+    assert counts["w"] == 2
+    assert "codes read as 0 white, 1 black, 2 indian, 3 asian" in sources(revision, "group")[0]
+    assert changes_of(revision, "ethnicity")[0][1]["from"] == "2"
+    (tmp_path / "map.csv").write_text("ethnicity,group\nWhite,w\nwhite,b\n")
+    with pytest.raises(InputError, match="occurs a second time"):
+        read_mapping(str(tmp_path / "map.csv"))
+
+
+def test_the_report_has_both_tables_agreement_ties_and_changes(revision, tmp_path):
+    consolidate(revision, "ethnicity")
+    correct(revision, "ethnicity", corrections(tmp_path, "person,value,who,why\nsamm/1,<white>,Ann,asked\n"))
+    summary = summarise(revision, "ethnicity")
+    assert summary.people_by_label.header == ("ethnicity", "casme2", "samm", "all")
+    assert summary.people_by_label.rows == (
+        ("<white>", "0", "1", "1"), ("asian", "1", "0", "1"), ("none", "1", "1", "2"), ("all", "2", "2", "4"),
+    )  # fmt: skip
+    assert summary.clips_by_label.header == ("ethnicity", "negative", "positive", "surprise", "all")
+    assert summary.clips_by_label.rows[-1] == ("all", "3", "4", "0", "7")
+    assert dict(summary.kinds) == {"corrected by a person": 3, "annotated": 1}
+    assert (summary.agreement.clips, summary.agreement.agreeing) == (4, 1)
+    assert summary.unanimous == (0, 2)
+    assert summary.ties == (("samm/2", "tie: black 1, white 1"),)
+    assert len(summary.changes) == 3
+    html = page(summary)
+    assert "&lt;white&gt;" in html
+    assert "<white>" not in html
+    assert "corrected by Ann: asked" in html
+    assert "tie: black 1, white 1" in html
+    text = "\n".join(lines(summary))
+    assert "Table I: people by ethnicity and dataset" in text
+    assert "samm/1/a: asian -> <white>, by Ann: asked" in text
+
+
+def test_a_person_with_contradicting_labels_is_counted_as_such(revision):
+    revision.put("ethnicity", ["asian", "white", "white", None, "black", "asian", None])
+    rows = {row[0]: row[1:] for row in summarise(revision, "ethnicity").people_by_label.rows}
+    assert rows["several"] == ("0", "1", "1")
+    assert rows["black"] == ("0", "1", "1")
+
+
+def test_kappa_is_cohens():
+    pairs = Counter({("y", "y"): 20, ("y", "n"): 5, ("n", "y"): 10, ("n", "n"): 15})
+    assert kappa_of(pairs) == pytest.approx(0.4)
+    assert kappa_of(Counter({("y", "y"): 3})) is None
+
+
+def test_a_spoiled_cell_and_a_column_that_is_no_label_are_said(revision):
+    revision.put("ethnicity_changes", ["oops"] + [None] * 6)
+    with pytest.raises(InputError, match=r"clip 'samm/1/a': ethnicity_changes is 'oops', no list of changes"):
+        summarise(revision, "ethnicity")
+    with pytest.raises(InputError, match="column 'emotion' is no label"):
+        require_label("emotion")
