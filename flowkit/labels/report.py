@@ -13,8 +13,6 @@ from flowkit.labels.columns import CORRECTED, MODEL, changes_of, sources
 from flowkit.pages import fill
 
 NONE = "none"
-SEVERAL = "several"
-"""For people whose clips have different labels."""
 KINDS = ("annotated", "corrected by a person", "model's guess")
 
 
@@ -46,10 +44,12 @@ class Summary:
     label: str
     clips: int
     people: int
-    people_by_label: Table
-    """Table I: people of each label, by dataset."""
-    clips_by_label: Table
-    """Table II: clips of each label, by emotion class."""
+    composition: Table
+    """Table I: clips and people by dataset and label, of all clips and of those with one of the three classes."""
+    emotions: Table
+    """Table II: clips by label and emotion class."""
+    contradicting: tuple[str, ...]
+    """People whose clips have different labels; they are counted under each."""
     kinds: tuple[tuple[str, int], ...]
     """On what labels rest, with how many clips."""
     sources: tuple[tuple[str, int], ...]
@@ -74,8 +74,11 @@ def summarise(revision: Revision, label: str) -> Summary:
         label=label,
         clips=len(values),
         people=len(people),
-        people_by_label=_people_table(revision, label, values, people),
-        clips_by_label=_clip_table(revision, label, values),
+        composition=_composition(revision, label, values),
+        emotions=_emotions(revision, label, values),
+        contradicting=tuple(
+            person for person, places in people.items() if len({values[i] for i in places} - {None}) > 1
+        ),
         kinds=tuple(Counter(_kind(text) for text in grounds if text).most_common()),
         sources=tuple(Counter(text for text in grounds if text).most_common()),
         agreement=_agreement(values, grounds, revision.texts(f"{label}_guess"), label),
@@ -104,8 +107,10 @@ def lines(summary: Summary) -> list[str]:
     """The report as lines of text."""
     told = [f"{summary.label}: {summary.clips} clips, {summary.people} people"]
     told += [f"  {count} clips: {kind}" for kind, count in summary.kinds]
-    for table in (summary.people_by_label, summary.clips_by_label):
+    for table in (summary.composition, summary.emotions):
         told += ["", table.title, *_aligned(table)]
+    if summary.contradicting:
+        told += ["", f"people with different labels, counted under each: {', '.join(summary.contradicting)}"]
     if summary.agreement:
         told += ["", _told(summary.agreement), *_aligned(summary.agreement.pairs)]
     if summary.unanimous:
@@ -135,20 +140,23 @@ def kappa_of(pairs: Counter[tuple[str, str]]) -> float | None:
     return (observed - expected) / (1 - expected)
 
 
-def _people_table(revision: Revision, label: str, values: Sequence[str | None], people: dict[str, list[int]]) -> Table:
-    counts: Counter[tuple[str, str]] = Counter()
-    for places in people.values():
-        by_dataset: dict[str, set[str]] = {}
-        for i in places:
-            by_dataset.setdefault(revision.clips[i].dataset or NONE, set()).add(values[i] or NONE)
-        for dataset, said in {**by_dataset, "all": set().union(*by_dataset.values())}.items():
-            known = said - {NONE}
-            counts[next(iter(known or {NONE})) if len(known) <= 1 else SEVERAL, dataset] += 1
-    datasets = sorted({dataset for _, dataset in counts} - {"all"})
-    return _table(f"Table I: people by {label} and dataset", label, counts, (*datasets, "all"), sums=False)
+def _composition(revision: Revision, label: str, values: Sequence[str | None]) -> Table:
+    cells: dict[tuple[str, str], list[list[str]]] = {}
+    for clip, value in zip(revision.clips, values, strict=True):
+        for key in ((clip.dataset or NONE, value or NONE), ("all", "all")):
+            every, three = cells.setdefault(key, [[], []])
+            every.append(filmed_in(clip))
+            if clip.emotion3 is not None:
+                three.append(filmed_in(clip))
+    rows = [
+        (*key, *(str(count) for some in cells[key] for count in (len(some), len(set(some)))))
+        for key in sorted(cells, key=lambda key: (key[0] == "all", key[0], key[1] == NONE, key[1]))
+    ]
+    header = ("dataset", label, "clips", "people", "clips of three classes", "their people")
+    return Table(f"Table I: clips and people by dataset and {label}", header, tuple(rows))
 
 
-def _clip_table(revision: Revision, label: str, values: Sequence[str | None]) -> Table:
+def _emotions(revision: Revision, label: str, values: Sequence[str | None]) -> Table:
     counts = Counter(
         (value or NONE, clip.emotion3 or "no class") for value, clip in zip(values, revision.clips, strict=True)
     )
@@ -156,15 +164,13 @@ def _clip_table(revision: Revision, label: str, values: Sequence[str | None]) ->
     return _table(f"Table II: clips by {label} and emotion class", label, counts, columns)
 
 
-def _table(
-    title: str, corner: str, counts: Counter[tuple[str, str]], columns: Sequence[str], *, sums: bool = True
-) -> Table:
-    names = sorted({row for row, _ in counts}, key=lambda name: (name in (NONE, SEVERAL), name))
+def _table(title: str, corner: str, counts: Counter[tuple[str, str]], columns: Sequence[str]) -> Table:
+    names = sorted({row for row, _ in counts}, key=lambda name: (name == NONE, name))
     cells = [[counts[name, column] for column in columns] for name in names]
-    rows = [(name, *map(str, row), *([str(sum(row))] if sums else [])) for name, row in zip(names, cells, strict=True)]
+    rows = [(name, *map(str, row), str(sum(row))) for name, row in zip(names, cells, strict=True)]
     totals = [sum(column) for column in zip(*cells, strict=True)]
-    rows.append(("all", *map(str, totals), *([str(sum(totals))] if sums else [])))
-    return Table(title, (corner, *columns, *(["all"] if sums else [])), tuple(rows))
+    rows.append(("all", *map(str, totals), str(sum(totals))))
+    return Table(title, (corner, *columns, "all"), tuple(rows))
 
 
 def _agreement(

@@ -26,7 +26,12 @@ GIVEN = {"casme2/1/a": "asian"}
 @pytest.fixture
 def revision(tmp_path):
     clips = [
-        clip(name, tmp_path, ethnicity=GIVEN.get(name), emotion3=("positive", "negative")[i % 2])
+        clip(
+            name,
+            tmp_path,
+            ethnicity=GIVEN.get(name),
+            emotion3=("positive", "negative", "positive", "negative", "positive", "negative", None)[i],
+        )
         for i, name in enumerate(GUESSES)
     ]
     write_manifest(clips, tmp_path / "m.parquet")
@@ -174,12 +179,14 @@ def test_the_report_has_both_tables_agreement_ties_and_changes(revision, tmp_pat
     consolidate(revision, "ethnicity")
     correct(revision, "ethnicity", corrections(tmp_path, "person,value,who,why\nsamm/1,<white>,Ann,asked\n"))
     summary = summarise(revision, "ethnicity")
-    assert summary.people_by_label.header == ("ethnicity", "casme2", "samm", "all")
-    assert summary.people_by_label.rows == (
-        ("<white>", "0", "1", "1"), ("asian", "1", "0", "1"), ("none", "1", "1", "2"), ("all", "2", "2", "4"),
+    assert summary.composition.header[:4] == ("dataset", "ethnicity", "clips", "people")
+    assert summary.composition.rows == (
+        ("casme2", "asian", "1", "1", "1", "1"), ("casme2", "none", "1", "1", "0", "0"),
+        ("samm", "<white>", "3", "1", "3", "1"), ("samm", "none", "2", "1", "2", "1"),
+        ("all", "all", "7", "4", "6", "3"),
     )  # fmt: skip
-    assert summary.clips_by_label.header == ("ethnicity", "negative", "positive", "surprise", "all")
-    assert summary.clips_by_label.rows[-1] == ("all", "3", "4", "0", "7")
+    assert summary.emotions.header == ("ethnicity", "negative", "positive", "surprise", "no class", "all")
+    assert summary.emotions.rows[-1] == ("all", "3", "3", "0", "1", "7")
     assert dict(summary.kinds) == {"corrected by a person": 3, "annotated": 1}
     assert (summary.agreement.clips, summary.agreement.agreeing) == (4, 1)
     assert summary.unanimous == (0, 2)
@@ -191,15 +198,18 @@ def test_the_report_has_both_tables_agreement_ties_and_changes(revision, tmp_pat
     assert "corrected by Ann: asked" in html
     assert "tie: black 1, white 1" in html
     text = "\n".join(lines(summary))
-    assert "Table I: people by ethnicity and dataset" in text
+    assert "Table I: clips and people by dataset and ethnicity" in text
     assert "samm/1/a: asian -> <white>, by Ann: asked" in text
 
 
-def test_a_person_with_contradicting_labels_is_counted_as_such(revision):
+def test_a_person_with_contradicting_labels_is_counted_under_each_and_named(revision):
     revision.put("ethnicity", ["asian", "white", "white", None, "black", "asian", None])
-    rows = {row[0]: row[1:] for row in summarise(revision, "ethnicity").people_by_label.rows}
-    assert rows["several"] == ("0", "1", "1")
-    assert rows["black"] == ("0", "1", "1")
+    summary = summarise(revision, "ethnicity")
+    assert {row[1]: row[2:4] for row in summary.composition.rows if row[0] == "samm"} == {
+        "asian": ("1", "1"), "white": ("2", "1"), "black": ("1", "1"), "none": ("1", "1"),
+    }  # fmt: skip
+    assert summary.contradicting == ("samm/1",)
+    assert "counted under each: samm/1" in "\n".join(lines(summary))
 
 
 def test_kappa_is_cohens():
