@@ -14,8 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from flowkit.errors import FlowkitError
-from flowkit.faces.boxes import FaceCrop
-from flowkit.faces.clip_frames import ClipFrames
+from flowkit.extraction.clip_frames import ClipFrames, FaceCrop
 from flowkit.keyframes.shifts import ROLES, Interval, Shift, ShiftRow, offset_excess, table_of
 from flowkit.pages import data_uri, fill
 from flowkit.pictures.canvas import MARGIN, Picture, blank, fit, paste, write_text
@@ -42,11 +41,11 @@ class Outcome:
     """Clips too short for the range: nothing to choose from."""
 
 
-def page(outcome: Outcome, face: FaceCrop, pictures: int) -> str:
+def page(outcome: Outcome, face: FaceCrop | None, pictures: int) -> str:
     """The HTML of the page.
 
     Args:
-        face: the crop of the pictures.
+        face: the crop of the pictures; None for whole frames.
         pictures: how many clips are shown, those that have moved most; 0 for none.
     """
     rows = table_of(outcome.shifts)
@@ -141,7 +140,7 @@ def _furthest(shifts: Sequence[Shift], count: int) -> list[str]:
     return sorted(most, key=lambda clip_id: (-most[clip_id], clip_id))[:count]
 
 
-def _shown(old: Clip, new: Clip, face: FaceCrop) -> dict[str, str]:
+def _shown(old: Clip, new: Clip, face: FaceCrop | None) -> dict[str, str]:
     """A clip's caption and picture; the reason in place of a picture that cannot be made."""
     moves = [
         f"{role} {getattr(old, role)} → {getattr(new, role)}"
@@ -158,7 +157,7 @@ def _shown(old: Clip, new: Clip, face: FaceCrop) -> dict[str, str]:
     return {"caption": caption, "data": data_uri("image/jpeg", coded.getvalue())}
 
 
-def strip(old: Clip, new: Clip, face: FaceCrop) -> Picture:
+def strip(old: Clip, new: Clip, face: FaceCrop | None) -> Picture:
     """Of each role that has moved: the annotated frame, the new one, and how they differ, side by side.
 
     Raises:

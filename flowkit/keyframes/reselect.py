@@ -22,8 +22,7 @@ from numpy.typing import NDArray
 
 from flowkit.datasets.each_clip import each_clip
 from flowkit.errors import FrameError, InputError
-from flowkit.faces.boxes import FaceCrop, WholeFrame
-from flowkit.faces.clip_frames import ClipFrames
+from flowkit.extraction.clip_frames import ClipFrames, FaceCrop
 from flowkit.keyframes.metrics import METRICS
 from flowkit.params import PRESETS
 from flowkit.types import Clip
@@ -107,7 +106,7 @@ def reselect_clip(
             or cannot be read: no other takes its place.
     """
     onset, apex, offset = _annotated(clip)
-    frames = ClipFrames(clip, face or WholeFrame(), size)
+    frames = ClipFrames(clip, face, size)
     first, last = frames.source.first, frames.source.last
     reach = math.floor(rule.range * (apex - onset))
     reach_offset = 0 if offset is None else math.floor(rule.range * (offset - apex))

@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from flowkit.datasets.each_clip import each_clip
 from flowkit.errors import FrameError, InputError
-from flowkit.faces.boxes import FaceCrop, WholeFrame
-from flowkit.faces.clip_frames import ClipFrames
+from flowkit.extraction.clip_frames import ClipFrames, FaceCrop
 from flowkit.keyframes.head_motion import without_head_motion
 from flowkit.motion.flow import tvl1_flow
 from flowkit.motion.strain import strain_magnitude
@@ -98,7 +97,7 @@ def spot_clip(
         FrameError: if onset or offset is not annotated (unless the rule takes the source's ends), fewer than two frames
             lie behind the onset, a frame is missing or cannot be read, or nothing moves.
     """
-    frames = ClipFrames(clip, face or WholeFrame(), size)
+    frames = ClipFrames(clip, face, size)
     onset, offset = _ends(clip, frames, rule)
     numbers = range(onset, offset + 1)
     if len(numbers) < 3:

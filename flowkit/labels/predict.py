@@ -10,8 +10,7 @@ import numpy as np
 from flowkit.datasets.each_clip import each_clip
 from flowkit.datasets.revision import Revision
 from flowkit.errors import FrameError, InputError
-from flowkit.faces.boxes import FaceCrop, WholeFrame
-from flowkit.faces.clip_frames import ClipFrames
+from flowkit.extraction.clip_frames import ClipFrames, FaceCrop
 from flowkit.labels.classifier import Classifier
 from flowkit.labels.columns import MODEL
 from flowkit.types import Clip
@@ -50,11 +49,10 @@ def predict(
     """
     if frames < 1:
         raise InputError(f"frames={frames}: give at least 1")
-    crop = face or WholeFrame()
-    return each_clip(clips, lambda clip: guess(clip, classifier, frames, crop), workers=workers, report=report)
+    return each_clip(clips, lambda clip: guess(clip, classifier, frames, face), workers=workers, report=report)
 
 
-def guess(clip: Clip, classifier: Classifier, frames: int, face: FaceCrop) -> Guess:
+def guess(clip: Clip, classifier: Classifier, frames: int, face: FaceCrop | None = None) -> Guess:
     """The guess for one clip; a FrameError where frames are missing, or two labels are equally probable."""
     side = classifier.reading.size
     source = ClipFrames(clip, face, (side, side))

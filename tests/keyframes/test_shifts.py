@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from flowkit.errors import FrameError
-from flowkit.faces.boxes import WholeFrame
 from flowkit.keyframes.page import Outcome, chart, page
 from flowkit.keyframes.shifts import apex_shifts, bootstrap, offset_excess, shifts_between, table_of
 from flowkit.types import Clip
@@ -88,7 +87,7 @@ def test_the_page_has_rows_pictures_and_failures_and_loads_nothing(still_head, s
         rule="reselect range=0.1", source="<m>.csv", before=[old, other], after=[new, other],
         shifts=shifts_between([old], [new], [(3, 3)]), failures=[("x", str(FrameError("no <frame> 3")))], unsearched=1,
     )  # fmt: skip
-    html = page(outcome, WholeFrame(), 3)
+    html = page(outcome, None, 3)
     assert html.count("data:image/jpeg;base64,") == 1
     assert "onset 10 → 12" in html
     assert "no &lt;frame&gt; 3" in html
@@ -97,14 +96,14 @@ def test_the_page_has_rows_pictures_and_failures_and_loads_nothing(still_head, s
     assert not re.search(r'(src|href)="(?!data:)', html)
     assert "<script" not in html
     assert html.count("<circle") == 3
-    assert "data:image" not in page(outcome, WholeFrame(), 0)
+    assert "data:image" not in page(outcome, None, 0)
 
 
 def test_a_picture_that_cannot_be_made_says_why():
     old, new = moved("a", 1, 2, 2)
     shifts = shifts_between([old], [new], [(5, 5)])
     outcome = Outcome(rule="", source="m", before=[old], after=[new], shifts=shifts, failures=[], unsearched=0)
-    assert "no picture: none does not exist" in page(outcome, WholeFrame(), 1)
+    assert "no picture: none does not exist" in page(outcome, None, 1)
 
 
 def test_the_drawing_stays_within_its_frame(shifts):

@@ -1,4 +1,4 @@
-"""The frames of one clip as the solver or a classifier gets them: opened once, cropped and resized all alike."""
+"""The frames of one clip as the solver or a classifier gets them, for what goes clip by clip and makes no shards."""
 
 from __future__ import annotations
 
@@ -9,27 +9,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError
-from flowkit.faces.boxes import FaceCrop
-from flowkit.frames import open_source
+from flowkit.extraction.framing import frame_clip
+from flowkit.faces.boxes import FaceCrop, WholeFrame
 from flowkit.frames.prepare import prepare
+from flowkit.frames.survey import survey_source
 from flowkit.types import Clip
+
+__all__ = ["ClipFrames", "FaceCrop"]
 
 
 class ClipFrames:
-    """A clip whose source is open.
+    """A clip whose source is open; all its frames are cropped and resized alike.
 
     Args:
-        face: gives the box that all frames are cropped to.
+        face: gives the box that frames are cropped to; by default they are whole.
         size: (height, width) that they are resized to, px; None keeps the crop's.
 
     Raises:
-        FlowkitError: if the source cannot be opened, or the clip has no box.
+        FrameError: if the source cannot be opened, no frame of it can be read, or the clip has no box.
     """
 
-    def __init__(self, clip: Clip, face: FaceCrop, size: tuple[int, int] | None = None) -> None:
-        self.source = open_source(clip.source, frame_base=clip.frame_base)
-        self._frame_size = self.source.size()
-        self._box = face.box(clip, self._frame_size)
+    def __init__(self, clip: Clip, face: FaceCrop | None = None, size: tuple[int, int] | None = None) -> None:
+        survey = survey_source(clip.source, clip.frame_base, clip.frames_sha256)
+        self.source = survey.opened()
+        self._framing = frame_clip(clip, survey, face or WholeFrame(), size)
         self._size = size
 
     def read(self, numbers: Iterable[int], *, colour: bool = False) -> Iterator[tuple[int, NDArray[Any]]]:
@@ -41,10 +44,10 @@ class ClipFrames:
         for number, frame in self.source.read(sorted(set(numbers)), colour=colour):
             if isinstance(frame, FrameError):
                 raise frame
-            if frame.shape[:2] != self._frame_size:
-                h, w = self._frame_size
+            if frame.shape[:2] != self._framing.frame_size:
+                h, w = self._framing.frame_size
                 raise FrameError(
                     f"frame {number} has {frame.shape[1]} x {frame.shape[0]} px, its clip {w} x {h}; "
                     "give frames of one size to each clip"
                 )
-            yield number, np.ascontiguousarray(prepare(frame, self._box, self._size))
+            yield number, np.ascontiguousarray(prepare(frame, self._framing.box, self._size))
