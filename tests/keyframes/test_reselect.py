@@ -12,7 +12,7 @@ from flowkit.frames import FolderSource
 from flowkit.keyframes.metrics import METRICS, pixel_distances
 from flowkit.keyframes.reselect import Rule, parse_range, reselect, reselect_clip
 from tests.clips import frame_folder
-from tests.keyframes.conftest import APEX, OFFSET, ONSET, annotated
+from tests.planted import APEX, OFFSET, ONSET, annotated
 
 FAR = 3
 PLANTED = (ONSET, APEX, OFFSET)

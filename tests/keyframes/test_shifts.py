@@ -11,7 +11,7 @@ from flowkit.errors import FrameError
 from flowkit.keyframes.page import Outcome, chart, page
 from flowkit.keyframes.shifts import apex_shifts, bootstrap, offset_excess, shifts_between, table_of
 from flowkit.types import Clip
-from tests.keyframes.conftest import annotated
+from tests.planted import annotated
 
 
 def moved(dataset, subject, onset, offset, fps=100.0):

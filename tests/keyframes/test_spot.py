@@ -10,7 +10,7 @@ from flowkit.errors import FrameError, InputError
 from flowkit.keyframes.spot import SpotRule, peak, spot, spot_clip
 from flowkit.synthetic.dataset import make_dataset
 from tests.clips import frame_folder
-from tests.keyframes.conftest import APEX, OFFSET, annotated
+from tests.planted import APEX, OFFSET, annotated
 
 
 def test_apexes_of_the_demo_are_found(tmp_path):
