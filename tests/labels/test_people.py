@@ -73,6 +73,21 @@ def test_a_tie_goes_to_the_more_probable_only_when_asked(revision):
         consolidate(revision, "ethnicity", ties="coin")
 
 
+def test_a_tie_that_is_equally_probable_stays_open(revision):
+    revision.put("ethnicity_guess_probability", [0.9, 0.8, 0.6, 0.5, 0.5, 0.7, None])
+    verdicts, _ = consolidate(revision, "ethnicity", ties="probability")
+    assert (verdicts[1].label, verdicts[1].tied) == (None, True)
+
+
+def test_labels_that_rest_on_guesses_do_not_vote_as_given_ones(revision):
+    consolidate(revision, "ethnicity")
+    revision.put("ethnicity_guess", ["black", "black", "white", "white", "white", "asian", None])
+    verdicts, changed = consolidate(revision, "ethnicity")
+    assert [(v.label, v.basis) for v in verdicts[:2]] == [("black", "guess"), ("white", "guess")]
+    assert changed == 3
+    assert changes_of(revision, "ethnicity")[0][1]["who"] == "flowkit annotate consolidate"
+
+
 def test_a_label_that_was_given_outweighs_guesses_and_a_minority_is_kept_in_sight(revision):
     labels = ["white", "white", "asian", "black", None, None, None]
     revision.put("ethnicity", labels)
