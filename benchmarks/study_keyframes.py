@@ -80,8 +80,9 @@ def _spotting(count: int) -> None:
             for head in RULES:
                 motion, strain = activity(iter(frames), SpotRule(head=head))
                 found[head].append((peak(range(2, FRAMES + 1), motion, strain), apex))
+        what = f"{count}, of {FRAMES} frames, head {shift_px:g} px and {degrees:g} degrees"
         for head in RULES:
-            _row(f"{count}, of {FRAMES} frames, head {shift_px:g} px and {degrees:g} degrees", head, found[head], FRAMES)
+            _row(what, head, found[head], FRAMES)
 
 
 def _demo() -> None:

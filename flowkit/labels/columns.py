@@ -7,6 +7,7 @@ set it; anything else is as an annotation gave it.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,12 +29,13 @@ def require_label(name: str) -> None:
 def sources(revision: Revision, label: str) -> list[str | None]:
     """Of each clip who says its label; None for a clip without one.
 
-    A label that has no source of its own has that of the manifest's `label_source`, which is of all its labels.
+    A label that has no source of its own has that of `label_source`, which is of all the clip's labels: it is all that
+    shards and merged manifests keep.
     """
     shared = revision.texts("label_source")
     own = revision.texts(f"{label}_source")
     return [
-        None if value is None else one or all_ or UNSAID
+        None if value is None else one or (all_ and _part(all_, label)) or UNSAID
         for value, one, all_ in zip(revision.texts(label), own, shared, strict=True)
     ]
 
@@ -84,6 +86,14 @@ def changes_of(revision: Revision, label: str) -> list[tuple[str, dict[str, Any]
                 "changes; restore or empty the cell"
             ) from error
     return found
+
+
+def _part(shared: str, label: str) -> str | None:
+    """What a clip's `label_source` says of one label: its part of what `_joined` made, else all of it."""
+    _, *parts = re.split(rf"(?:^|; )({'|'.join(LABELS)}): ", shared)
+    if not parts or not re.match(rf"({'|'.join(LABELS)}): ", shared):
+        return shared
+    return dict(zip(parts[::2], parts[1::2], strict=True)).get(label)
 
 
 def _joined(revision: Revision, said: Mapping[str, list[str | None]], i: int) -> str | None:

@@ -8,25 +8,20 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from flowkit.datasets.labels import GROUP_OF
 from flowkit.datasets.revision import Revision
 from flowkit.errors import InputError
 from flowkit.labels.columns import MODEL, put_labels, sources
 
-PAPER: Mapping[str, str] = {
-    **dict.fromkeys(("asian", "indian", "others"), "asian"),
-    **dict.fromkeys(("white", "black"), "non_asian"),
-}
-"""The two groups of Khor et al., "Is Micro-expression Ethnic Leaning?" (ICMEW 2025)."""
-
 
 def read_mapping(text: str) -> tuple[str, Mapping[str, str]]:
-    """A mapping's name and content: `paper`, or a CSV file with the columns ethnicity and group.
+    """A mapping's name and content: `paper` (Khor et al., ICMEW 2025), or a CSV with the columns ethnicity and group.
 
     Raises:
         InputError: for a file that cannot be read, a column or cell that is missing, or an ethnicity that occurs twice.
     """
     if text == "paper":
-        return "paper", PAPER
+        return "paper", GROUP_OF
     path = Path(text)
     try:
         lines = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True)

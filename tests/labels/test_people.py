@@ -88,6 +88,17 @@ def test_labels_that_rest_on_guesses_do_not_vote_as_given_ones(revision):
     assert changes_of(revision, "ethnicity")[0][1]["who"] == "flowkit annotate consolidate"
 
 
+def test_a_guess_stays_a_guess_where_only_label_source_is_left(revision, tmp_path):
+    consolidate(revision, "ethnicity")
+    map_groups(revision, *read_mapping("paper"))
+    write_manifest(revision.clips, tmp_path / "merged.csv")  # as merging does: the fields of clips alone
+    merged = Revision(tmp_path / "merged.csv")
+    assert sources(merged, "ethnicity") == sources(revision, "ethnicity")
+    assert sources(merged, "group") == sources(revision, "group")
+    merged.put("label_source", ["sheet.csv: ethnicity from column Race; group: asian"] * 7)
+    assert sources(merged, "ethnicity")[0] == "sheet.csv: ethnicity from column Race; group: asian"
+
+
 def test_a_label_that_was_given_outweighs_guesses_and_a_minority_is_kept_in_sight(revision):
     labels = ["white", "white", "asian", "black", None, None, None]
     revision.put("ethnicity", labels)
