@@ -189,7 +189,7 @@ def test_a_hash_of_the_frames_is_kept_and_asks_for_no_other_output(tmp_path):
     assert manifest_fingerprint([hashed]) == manifest_fingerprint([plain])
 
 
-def test_a_large_manifest_is_read_in_seconds(tmp_path):
+def test_a_large_manifest_is_read_in_little_more_time_than_its_clips_take_to_make(tmp_path):
     make_frames(tmp_path / "f" / "0")
     count = 100_000
     table = pa.table(
@@ -205,11 +205,15 @@ def test_a_large_manifest_is_read_in_seconds(tmp_path):
     )
     pq.write_table(table, tmp_path / "m.parquet")
     table.to_pandas().to_csv(tmp_path / "m.csv", index=False)
+    start = time.process_time()
+    for row in table.to_pylist():
+        dataclasses.replace(Clip(**row), frame_base=1)
+    made_twice = time.process_time() - start
     read = []
     for suffix in (".csv", ".parquet"):
         start = time.process_time()
         read.append(read_manifest(tmp_path / f"m{suffix}"))
-        assert time.process_time() - start < 2
+        assert time.process_time() - start < 3 * made_twice
     assert read[0] == read[1]
     assert read[0][-1].clip_id == f"mine/s{(count - 1) % 300:03}/c{count - 1}"
 
