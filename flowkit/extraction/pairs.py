@@ -42,8 +42,8 @@ def plan_pairs(clip: Clip, plan: PairPlan, survey: Survey) -> Iterator[Pair]:
     - list: as the list says; a clip that is not in it has one failed pair.
 
     Phases: of an onset the frames from it on, of an offset those up to it, of an apex and of a lag's frames those
-    around it: n frames about i are i - (n - 1) // 2 .. i + n // 2. They stay within onset..offset (a lag's within its range),
-    and the two of a pair share no frame; a keyframe pair that has no room for them fails.
+    around it: n frames about i are i - (n - 1) // 2 .. i + n // 2. They stay within onset..offset (a lag's within its
+    range), and the two of a pair share no frame; a keyframe pair that has no room for them fails.
 
     A number between the source's first and last that is missing is planned, and fails when it is read. But where more
     are missing than there are, and more than 10000 (frames named 0 and 3000000), pairs are those of frames that exist:

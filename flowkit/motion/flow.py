@@ -103,7 +103,7 @@ def tvl1_flow(
         flow, iterations = _on_the_frames_gpu(frames0, frames1, resolved, device, value_range, initial_flow)
         return (flow, iterations) if return_iterations else flow
     first, second, single = _frame_pair(frames0, frames1)
-    low, high = _value_range(first.dtype, value_range)
+    low, high = grey_range(first.dtype, value_range)
     start = None if initial_flow is None else _initial_flow(initial_flow, first.shape)
     if number is None:
         flow, iterations = _core.tvl1_flow(first, second, resolved, low, high, start, thread_count(threads))
@@ -163,7 +163,7 @@ def _on_the_frames_gpu(
     _check_pair(first, second)
     _check_place("frames1", second, first)
     require_gpu_of("frames0", first.device, device)
-    range_ = _value_range(first.dtype, value_range)
+    range_ = grey_range(first.dtype, value_range)
     start = None if initial_flow is None else _initial_flow_on_gpu(initial_flow, first)
     n = first.shape[0] if len(first.shape) == 3 else 1
     shape = (*first.shape[:-2], 2, *first.shape[-2:])
@@ -345,7 +345,7 @@ def require_finite(name: str, array: NDArray[Any]) -> None:
         raise InputError(f"{name} is {array[where]} at {where} ({len(bad)} such values): every value must be finite")
 
 
-def _value_range(dtype: np.dtype[Any], value_range: tuple[float, float] | None) -> tuple[float, float]:
+def grey_range(dtype: np.dtype[Any], value_range: tuple[float, float] | None) -> tuple[float, float]:
     if dtype != np.float32:
         if value_range is not None:
             raise InputError(
