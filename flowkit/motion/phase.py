@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from itertools import accumulate, combinations
+from typing import cast
 
 import cv2
 import numpy as np
@@ -177,8 +178,7 @@ def _spread(residual: Frame) -> float:
 def _half(frame: Frame) -> Frame:
     height, width = frame.shape
     smaller = cv2.resize(frame, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    blurred: Frame = cv2.GaussianBlur(smaller, (0, 0), _FIT_BLUR_PX)
-    return blurred
+    return cast(Frame, cv2.GaussianBlur(smaller, (0, 0), _FIT_BLUR_PX))
 
 
 def _robust_mean(frames: NDArray[np.float32]) -> Frame:
