@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flowkit.errors import InputError
-from flowkit.motion.flow import as_array, grey_range, require_finite
+from flowkit.motion.flow import as_array, check_frames, grey_range, require_finite
 
 Frame = NDArray[np.float32]
 Moves = tuple[float, float, float, float]
@@ -66,8 +66,9 @@ def average_phase(
         InputError (a ValueError): a wrong dtype, shape, value or reference, named with its value.
     """
     array = as_array("frames", frames)
+    check_frames("frames", array)
     low, high = grey_range(array.dtype, value_range)
-    if array.ndim != 3 or not len(array) or min(array.shape[1:]) < 16:
+    if array.ndim != 3 or min(array.shape[1:]) < 16:
         raise InputError(f"frames has shape {array.shape}: give grey frames (n, h, w), at least 1 of 16 x 16 px")
     if not 0 <= reference < len(array):
         raise InputError(f"reference={reference}: the frames are numbered 0 to {len(array) - 1}")
@@ -188,7 +189,10 @@ def _robust_mean(frames: NDArray[np.float32]) -> Frame:
     # What all pixels of a frame have in common is light that flickers, and no reason to leave any out.
     apart -= np.median(apart[:, ::_SPARSE, ::_SPARSE], axis=(1, 2))[:, None, None]
     np.abs(apart, out=apart)
-    apart = apart * np.float32(-1 / (_noise(frames) * (_REFUSED - _KEPT)))
+    noise = _noise(frames)
+    # Another picture agrees with the others here and there, by chance.
+    apart[np.median(apart[:, ::_SPARSE, ::_SPARSE], axis=(1, 2)) > _KEPT * noise] = np.inf
+    apart = apart * np.float32(-1 / (noise * (_REFUSED - _KEPT)))
     apart += np.float32(_REFUSED / (_REFUSED - _KEPT))
     weights: NDArray[np.float32] = np.clip(apart, np.float32(1e-6), np.float32(1))
     mean: Frame = (weights * frames).sum(axis=0) / weights.sum(axis=0)

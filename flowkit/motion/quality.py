@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flowkit.errors import InputError
-from flowkit.motion.flow import as_array, grey_range
+from flowkit.motion.flow import as_array, check_frames, grey_range
 
 Values = NDArray[np.float32]
 
@@ -77,6 +77,7 @@ def quality(
             f"frames0 has shape {first.shape}, frames1 {second.shape} and flow {moves.shape}: give (n, h, w) twice and "
             "(n, 2, h, w), or one pair"
         )
+    check_frames("frames0", first)
     low, high = grey_range(first.dtype, value_range)
     scale = np.float32(255 / (high - low))
     height, width = first.shape[-2:]
