@@ -40,6 +40,9 @@ _MOST_MOVE = 0.1
 _REACH = 3
 """Pixels to either side that the interpolating polynomial goes through."""
 _NODES = range(-_REACH, _REACH + 1)
+_SCALES = [np.float32(1 / math.prod(node - other for other in _NODES if other != node)) for node in _NODES]
+_BLOCK = 8192
+"""Pixels that are sampled at a time: what is on the way then stays in the processor's cache."""
 _KEPT, _REFUSED = 4.0, 6.0
 """Deviations, in standard deviations of the noise, up to which a value counts in full, and from which it does not."""
 _LEAST_NOISE = 0.3
@@ -81,8 +84,8 @@ def average_phase(
         return single
     fit = _Fit(grey[reference])
     for i in range(len(grey)):
-        if i != reference:
-            grey[i] = moved(grey[i], fit.moves_of(grey[i]))
+        if i != reference and (moves := fit.moves_of(grey[i])) != STILL:
+            grey[i] = moved(grey[i], moves)
     return _robust_mean(grey)
 
 
@@ -107,15 +110,17 @@ def _along_rows(frame: Frame, offsets: Frame) -> Frame:
     whole = int(np.rint(offsets.mean()))
     pad = _REACH + abs(whole)
     padded = cv2.copyMakeBorder(frame, 0, 0, pad, pad, cv2.BORDER_REPLICATE)
-    part = offsets - np.float32(whole)
-    away = [part - np.float32(node) for node in _NODES]
-    before = list(accumulate(away[:-1], np.multiply, initial=np.ones_like(part)))
-    after = list(accumulate(away[:0:-1], np.multiply, initial=np.ones_like(part)))[::-1]
     sampled = np.zeros((height, width), np.float32)
-    for node, left, right in zip(_NODES, before, after, strict=True):
-        start = pad + whole + node
-        weight = np.float32(1 / math.prod(node - other for other in _NODES if other != node))
-        sampled += left * right * weight * padded[:, start : start + width]
+    at_once = max(_BLOCK // width, 1)
+    for top in range(0, height, at_once):
+        rows = slice(top, top + at_once)
+        part = offsets[rows] - np.float32(whole)
+        away = [part - np.float32(node) for node in _NODES]
+        before = list(accumulate(away[:-1], np.multiply, initial=np.ones_like(part)))
+        after = list(accumulate(away[:0:-1], np.multiply, initial=np.ones_like(part)))[::-1]
+        for node, scale, left, right in zip(_NODES, _SCALES, before, after, strict=True):
+            start = pad + whole + node
+            sampled[rows] += left * right * scale * padded[rows, start : start + width]
     return sampled
 
 
@@ -139,25 +144,26 @@ class _Fit:
         """How the reference's pixels have moved in the frame; `STILL` where noise explains it, or no fit is better."""
         half = _half(frame)
         moves = np.zeros(4)
-        first = self._residual(half, moves)
-        residual, normal = first, np.zeros((4, 4))
+        residual = self._difference(half)
+        first = _spread(residual)
         for step in range(_STEPS):
             change, normal = self._step(residual)
             moves -= change
             if not np.abs(moves).max() < _MOST_MOVE * self._radius:  # not a number, too
                 return STILL
-            residual = self._residual(half, moves)
-            if np.abs(change[:2]).max() < _ENOUGH_PX / 2 and step:
+            # A head that holds still is known by the first step, which is most of what a phase takes.
+            if moves @ normal @ moves < _CHANCE * (_spread(residual) + 1e-3) ** 2:
+                return STILL
+            tx, ty, a, b = moves
+            residual = self._difference(moved(half, (tx, ty, a / self._radius, b / self._radius)))
+            if step and np.abs(change[:2]).max() < _ENOUGH_PX / 2:
                 break
-        spread = _spread(residual)
-        if spread > _spread(first) or moves @ normal @ moves < _CHANCE * (spread + 1e-3) ** 2:
+        if _spread(residual) > first:
             return STILL
         return (2 * moves[0], 2 * moves[1], moves[2] / self._radius, moves[3] / self._radius)
 
-    def _residual(self, half: Frame, moves: NDArray[np.float64]) -> Frame:
-        tx, ty, a, b = moves
-        there = moved(half, (tx, ty, a / self._radius, b / self._radius))
-        difference: Frame = (there - self._reference)[self._inside].ravel()
+    def _difference(self, half: Frame) -> Frame:
+        difference: Frame = (half - self._reference)[self._inside].ravel()
         return difference - np.median(difference[::_SPARSE])
 
     def _step(self, residual: Frame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
