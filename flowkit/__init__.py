@@ -3,6 +3,7 @@
 flow = flowkit.tvl1_flow(frames0, frames1)          # (n, 2, h, w) float32, pixels, +u right, +v down
 strain = flowkit.strain_magnitude(flow)             # (n, h, w)
 cube = flowkit.motion_cube(frames0, frames1)        # (n, 3, h, w): u, v, strain magnitude
+onset = flowkit.average_phase(frames)               # (h, w) float32 on 0..255: several frames of one moment
 flowkit.extract("talk.mp4", "out", pairs="lag:1")   # into shards, as the command does; again to continue
 shards = flowkit.read("out")                        # the shards
 picture = flowkit.flow_to_rgb(flow[0])              # (h, w, 3) uint8
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from flowkit.extraction.run import extract
     from flowkit.motion.cube import motion_cube
     from flowkit.motion.flow import tvl1_flow
+    from flowkit.motion.phase import average_phase
     from flowkit.motion.strain import strain_magnitude, strain_tensor
     from flowkit.output.shard import ShardSet, read
     from flowkit.output.verify import verify
@@ -34,6 +36,7 @@ __all__ = [
     "ShardSet",
     "TVL1Params",
     "__version__",
+    "average_phase",
     "extract",
     "flow_to_rgb",
     "motion_cube",
@@ -49,6 +52,7 @@ __all__ = [
 # an extension that cannot be loaded (FLOWKIT_SIMD names a level that is not there) is an error that a command can tell.
 _LATER = {
     "ShardSet": "flowkit.output.shard",
+    "average_phase": "flowkit.motion.phase",
     "extract": "flowkit.extraction.run",
     "flow_to_rgb": "flowkit.pictures.colours",
     "motion_cube": "flowkit.motion.cube",

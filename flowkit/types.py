@@ -65,14 +65,43 @@ class Pair:
     frame0: int | None
     frame1: int | None
     error: str | None = None
+    frames0: tuple[int, ...] | None = None
+    """The phase: the frames that are averaged in the place of frame0, which is one of them; None for frame0 alone."""
+    frames1: tuple[int, ...] | None = None
+
+    @property
+    def has_phases(self) -> bool:
+        """Whether either side is an average."""
+        return self.frames0 is not None or self.frames1 is not None
+
+    def side(self, which: int) -> tuple[int, ...]:
+        """The frame numbers that side 0 or 1 is made of, the one that the side is named after first; none where that is
+        not known.
+        """
+        number, phase = (self.frame1, self.frames1) if which else (self.frame0, self.frames0)
+        if number is None:
+            return ()
+        return (number, *(other for other in phase or () if other != number))
+
+    @property
+    def needed(self) -> tuple[int, ...]:
+        """The frames that computing it takes; none where it cannot be computed."""
+        sides = (self.side(0), self.side(1))
+        return sides[0] + sides[1] if self.error is None and all(sides) else ()
 
     @property
     def pair_id(self) -> str:
-        """16 hex digits that depend on the clip's id, the role and the two frame numbers, and on nothing else."""
+        """16 hex digits that depend on the clip's id, the role and the frame numbers, and on nothing else."""
         # `fingerprint` of the list of these, written out: plans have millions of pairs.
         frame0, frame1 = ("null" if frame is None else frame for frame in (self.frame0, self.frame1))
-        text = f"[{_quoted(self.clip.clip_id)},{_quoted(self.role)},{frame0},{frame1}]"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        text = f"{_quoted(self.clip.clip_id)},{_quoted(self.role)},{frame0},{frame1}"
+        if self.has_phases:
+            text += f",{_phase_text(self.frames0)},{_phase_text(self.frames1)}"
+        return hashlib.sha256(f"[{text}]".encode()).hexdigest()[:16]
+
+
+def _phase_text(phase: tuple[int, ...] | None) -> str:
+    return "null" if phase is None else f"[{','.join(map(str, phase))}]"
 
 
 @dataclass(frozen=True, slots=True)

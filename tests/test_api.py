@@ -28,7 +28,16 @@ def test_every_public_name_is_there_and_told_by_dir(name):
 def test_the_names_are_those_of_the_readme():
     assert set(flowkit.__all__) == {
         *("PRESETS", "Clip", "FlowkitError", "ShardSet", "TVL1Params", "__version__"),
-        *("extract", "flow_to_rgb", "motion_cube", "read", "read_manifest", "strain_magnitude", "strain_tensor"),
+        *(
+            "average_phase",
+            "extract",
+            "flow_to_rgb",
+            "motion_cube",
+            "read",
+            "read_manifest",
+            "strain_magnitude",
+            "strain_tensor",
+        ),
         *("tvl1_flow", "verify"),
     }
 

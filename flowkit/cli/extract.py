@@ -23,7 +23,8 @@ def extract(
         str | None,
         typer.Option(
             metavar="PLAN",
-            help="onset-apex, onset-apex-offset, onset-all, lag:K (frames) or lag:0.1s. "
+            help="onset-apex, onset-apex-offset, onset-all, onset:midN, lag:K (frames), lag:0.1s, lag:auto, "
+            "window:W,S, mdmd:K, list:FILE; averages of frames as in onset-apex:4+4. "
             "Default: onset-apex where apexes are annotated, else lag:1.",
         ),
     ] = None,

@@ -8,7 +8,7 @@ from flowkit.cli.options import Out
 
 
 def verify(out: Out) -> None:
-    """Prove an output: every planned pair exactly once, every checksum right, nothing extra.
+    """Prove an output: every planned pair exactly once, every checksum right, nothing extra; and sum up its quality.
 
     Exit codes: 0 sound, 2 problems (one line each), 3 sound but not finished.
     """
@@ -18,4 +18,6 @@ def verify(out: Out) -> None:
     for problem in result.problems:
         typer.echo(f"flowkit: {problem}", err=True)
     typer.echo(str(result), err=not result.ok)
+    for line in result.quality.lines():
+        typer.echo(line, err=not result.ok)
     raise typer.Exit(2 if result.problems else 3 if result.unfinished else 0)

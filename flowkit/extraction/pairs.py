@@ -1,23 +1,20 @@
-"""Which two frames each flow is computed between: pair plans, and the pairs they make of clips."""
+"""Which two frames, or phases of frames, each flow is computed between: the pairs that a plan makes of clips."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
-import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 
-from flowkit.errors import FrameError, InputError
+from flowkit.errors import FrameError
+from flowkit.extraction.plans import PairPlan
 from flowkit.frames import FrameSource
 from flowkit.frames.survey import Survey
 from flowkit.types import Clip, Pair
-
-PLANS = ("onset-apex", "onset-apex-offset", "onset-all", "lag:5 (frames)", "lag:0.1s (seconds)")
-"""The known plans, as a user writes them."""
 
 MOST_NUMBER = 10**18
 """Frame numbers are 64 bits wide in every table."""
@@ -26,38 +23,6 @@ _MOST_UNSEEN = 100_000
 _MOST_MISSING = 10_000
 """Missing frames that are planned one by one even where fewer exist."""
 _SAME_S = 1e-9
-_SECONDS = re.compile(r"lag:([0-9]+\.?|[0-9]*\.[0-9]+)(e[+-]?[0-9]+)?s")
-
-
-@dataclass(frozen=True, slots=True)
-class PairPlan:
-    """A pair plan; `str(plan)` is the text that `parse_plan` reads.
-
-    A lag is given in frames or in seconds, the other is None; the annotated plans have neither.
-    """
-
-    kind: Literal["onset-apex", "onset-apex-offset", "onset-all", "lag"]
-    lag_frames: int | None = None
-    lag_s: float | None = None
-
-    def __str__(self) -> str:
-        if self.lag_frames is not None:
-            return f"lag:{self.lag_frames}"
-        if self.lag_s is not None:
-            return f"lag:{repr(self.lag_s).removesuffix('.0')}s"
-        return self.kind
-
-
-def parse_plan(text: str) -> PairPlan:
-    """The plan that a text names; an InputError lists the known plans."""
-    match text:
-        case "onset-apex" | "onset-apex-offset" | "onset-all":
-            return PairPlan(text)
-    if re.fullmatch(r"lag:[0-9]{1,9}", text) and (frames := int(text[4:])) > 0:
-        return PairPlan("lag", lag_frames=frames)
-    if _SECONDS.fullmatch(text) and 0 < (lag_s := float(text[4:-1])) < 1e6:
-        return PairPlan("lag", lag_s=lag_s)
-    raise InputError(f"pair plan {text!r} is unknown; choose one of {', '.join(PLANS)}; a lag is above 0")
 
 
 def plan_pairs(clip: Clip, plan: PairPlan, survey: Survey) -> Iterator[Pair]:
@@ -65,10 +30,20 @@ def plan_pairs(clip: Clip, plan: PairPlan, survey: Survey) -> Iterator[Pair]:
 
     - onset-apex: (onset, apex). onset-apex-offset: that, and (apex, offset).
     - onset-all: (onset, i) for i = onset + 1 .. offset, or to the source's last frame where no offset is annotated.
+    - onset:midN: (onset, i) for the N frames i = onset + k (offset - onset) / (N + 1), k = 1 .. N, to the nearest frame
+      (a half goes up). Where fewer than N lie between onset and offset: those, and a failed pair that says so.
     - lag: (i, i + K) with both within onset..offset where both are annotated, else within the whole source. A lag in
       seconds is K = seconds * fps, to the nearest frame (a half goes up) and at least 1; the fps is the clip's, or
       else the source's. Of a source whose rate varies, and where the clip says no fps, it is the frame whose time stamp
       is nearest to that of i plus the lag (of two equally near the later), for each i.
+    - window:W,S: (first, i) for every other frame i of each window of W frames; windows begin S frames apart, in the
+      same range as a lag's, and the last one ends with it.
+    - mdmd:K: (i, i + K) and (i, i + 2 K), in the same range.
+    - list: as the list says; a clip that is not in it has one failed pair.
+
+    Phases: of an onset the frames from it on, of an offset those up to it, of an apex and of a lag's frames those
+    around it: n frames about i are i - (n - 1) // 2 .. i + n // 2. They stay within onset..offset (a lag's within its
+    range), and the two of a pair share no frame; a keyframe pair that has no room for them fails.
 
     A number between the source's first and last that is missing is planned, and fails when it is read. But where more
     are missing than there are, and more than 10000 (frames named 0 and 3000000), pairs are those of frames that exist:
@@ -81,22 +56,61 @@ def plan_pairs(clip: Clip, plan: PairPlan, survey: Survey) -> Iterator[Pair]:
         yield _failure(
             clip, plan.kind, f"{wild[0]} {getattr(clip, wild[0])} is no frame number; correct the annotation"
         )
-    elif plan.kind == "onset-all":
-        yield from _onset_all(clip, survey)
-    elif plan.kind == "lag":
-        yield from _lag(clip, plan, survey)
-    else:
-        yield _keyframe_pair(clip, "onset", "apex")
-        if plan.kind == "onset-apex-offset":
-            yield _keyframe_pair(clip, "apex", "offset")
+        return
+    match plan.kind:
+        case "onset-all":
+            yield from _onset_all(clip, survey)
+        case "onset-mid":
+            assert plan.middles is not None
+            yield from _onset_mid(clip, plan.middles)
+        case "lag" | "window" | "mdmd":
+            yield from _sliding(clip, plan, survey)
+        case "list":
+            yield from _listed(clip, plan)
+        case _:
+            yield _keyframe_pair(clip, "onset", "apex", plan.phases)
+            if plan.kind == "onset-apex-offset":
+                yield _keyframe_pair(clip, "apex", "offset", plan.phases and plan.phases[1:])
 
 
-def _keyframe_pair(clip: Clip, name0: str, name1: str) -> Pair:
+def _listed(clip: Clip, plan: PairPlan) -> Iterator[Pair]:
+    if clip.clip_id not in plan.listed:
+        yield _failure(clip, "list", f"{plan.file} has no pair of this clip; add one")
+    for frame0, frame1, role in plan.listed.get(clip.clip_id, ()):
+        yield Pair(clip=clip, role=role, frame0=frame0, frame1=frame1)
+
+
+def _keyframe_pair(clip: Clip, name0: str, name1: str, counts: tuple[int, ...] | None) -> Pair:
     frame0: int | None = getattr(clip, name0)
     frame1: int | None = getattr(clip, name1)
     missing = [name for name, frame in ((name0, frame0), (name1, frame1)) if frame is None]
     error = f"{clip.clip_id}: no {missing[0]} is annotated" if missing else _contradiction(clip)
-    return Pair(clip=clip, role=f"{name0}-{name1}", frame0=frame0, frame1=frame1, error=error)
+    pair = Pair(clip=clip, role=f"{name0}-{name1}", frame0=frame0, frame1=frame1, error=error)
+    if counts is None or error is not None:
+        return pair
+    assert frame0 is not None
+    assert frame1 is not None
+    bounds = (-math.inf if clip.onset is None else clip.onset, math.inf if clip.offset is None else clip.offset)
+    return _with_phases(pair, _phase(name0, frame0, counts[0]), _phase(name1, frame1, counts[1]), bounds)
+
+
+def _phase(name: str, number: int, count: int) -> range:
+    """`count` frames from an onset on, up to an offset, or around any other frame."""
+    before = {"onset": 0, "offset": count - 1}.get(name, (count - 1) // 2)
+    return range(number - before, number - before + count)
+
+
+def _with_phases(pair: Pair, phase0: range, phase1: range, bounds: tuple[float, float]) -> Pair:
+    """The pair between phases; failed where they meet, or leave the bounds. A phase of one frame is that frame."""
+    clip, error = pair.clip, None
+    if phase1[0] <= phase0[-1] or phase0[0] < bounds[0] or phase1[-1] > bounds[1]:
+        within = f" within frames {bounds[0]} to {bounds[1]}" if math.isfinite(sum(bounds)) else ""
+        error = (
+            f"{clip.clip_id}: phases of {len(phase0)}+{len(phase1)} frames at {pair.frame0} and {pair.frame1} have no "
+            f"room{within}; ask for shorter ones"
+        )
+    frames0, frames1 = (tuple(phase) if len(phase) > 1 else None for phase in (phase0, phase1))
+    return dataclasses.replace(pair, frames0=frames0, frames1=frames1, error=error)
 
 
 def _contradiction(clip: Clip) -> str | None:
@@ -136,29 +150,108 @@ def _onset_all(clip: Clip, survey: Survey) -> Iterator[Pair]:
         yield _failure(clip, role, span.outside("offset", end), frame0=onset, frame1=end)
 
 
-def _lag(clip: Clip, plan: PairPlan, survey: Survey) -> Iterator[Pair]:
-    role = "lag"
+def _onset_mid(clip: Clip, count: int) -> Iterator[Pair]:
+    role, onset, offset = "onset-mid", clip.onset, clip.offset
+    if onset is None or offset is None:
+        yield _failure(clip, role, f"no {'onset' if onset is None else 'offset'} is annotated", frame0=onset)
+        return
+    length = offset - onset
+    if length < 1:
+        yield _failure(clip, role, f"offset {offset} is not after onset {onset}", frame0=onset)
+        return
+    between = min(count, length - 1)
+    for k in range(1, between + 1):
+        # To the nearest in whole numbers: floats would round halves of large products either way.
+        after = (2 * k * length + between + 1) // (2 * (between + 1))
+        yield Pair(clip=clip, role=role, frame0=onset, frame1=onset + after)
+    if between < count:
+        lacking = f"{count} frames between onset {onset} and offset {offset} were asked for and {between} are there"
+        yield _failure(clip, role, f"{lacking}; ask for fewer", frame0=onset, frame1=offset)
+
+
+def _sliding(clip: Clip, plan: PairPlan, survey: Survey) -> Iterator[Pair]:
+    """The plans that go over a range of frames: within onset..offset where both are annotated, else all."""
+    role = plan.kind
     try:
         first, last = _annotated(clip, survey)
         span = _span(first, last, survey)
-        following = _following(clip, plan, survey)
+        following = _following(clip, plan, survey) if role == "lag" else None
     except FrameError as error:
         yield _failure(clip, role, str(error))
         return
     if last < first:
         yield _failure(clip, role, f"offset {last} is before onset {first}")
         return
-    inside = [(i, j) for i in span.numbers if (j := following(i)) is not None and j <= min(last, span.last)]
     below, above = first < span.first, last > span.last
-    if not inside and not below and not above:
-        lag = plan.lag_frames or str(plan).removeprefix("lag:")
-        yield _failure(clip, role, f"a lag of {lag} does not fit into frames {first} to {last}")
     if below:
         yield _failure(clip, role, span.outside("onset", first), frame0=first)
-    for number, partner in inside:
-        yield Pair(clip=clip, role=role, frame0=number, frame1=partner)
+    low, high = max(first, span.first), min(last, span.last)
+    if following:
+        inside = _lag(clip, plan, span.numbers, following, (low, high))
+    elif role == "window":
+        inside = _windows(clip, plan, span.numbers)
+    else:
+        inside = _mdmd(clip, plan, span.numbers, high)
+    any_inside = False
+    for pair in inside:
+        any_inside = True
+        yield pair
+    if not any_inside and not below and not above:
+        yield _failure(clip, role, f"{_told(plan)} does not fit into frames {first} to {last}")
     if above:
         yield _failure(clip, role, span.outside("offset", last), frame0=max(first, span.last), frame1=last)
+
+
+def _told(plan: PairPlan) -> str:
+    """What did not fit, for an error."""
+    of = f" with phases of {'+'.join(map(str, plan.phases))}" if plan.phases else ""
+    if plan.window:
+        return f"a window of {plan.window[0]} frames"
+    if plan.kind == "mdmd":
+        return f"twice the lag of {plan.lag_frames}"
+    lag = plan.lag_frames or str(dataclasses.replace(plan, phases=None)).removeprefix("lag:")
+    return f"a lag of {lag}{of}"
+
+
+def _lag(
+    clip: Clip,
+    plan: PairPlan,
+    numbers: Sequence[int],
+    following: Callable[[int], int | None],
+    bounds: tuple[int, int],
+) -> Iterator[Pair]:
+    low, high = bounds
+    count0, count1 = plan.phases or (1, 1)
+    for number in numbers:
+        partner = following(number)
+        if partner is None or number - (count0 - 1) // 2 < low or partner + count1 // 2 > high:
+            continue
+        pair = Pair(clip=clip, role="lag", frame0=number, frame1=partner)
+        if plan.phases:
+            pair = _with_phases(pair, _phase("", number, count0), _phase("", partner, count1), bounds)
+        yield pair
+
+
+def _windows(clip: Clip, plan: PairPlan, numbers: Sequence[int]) -> Iterator[Pair]:
+    assert plan.window is not None
+    frames, step = plan.window
+    starts = list(range(0, len(numbers) - frames + 1, step))
+    if starts and starts[-1] + frames < len(numbers):
+        starts.append(len(numbers) - frames)
+    for start in starts:
+        for number in numbers[start + 1 : start + frames]:
+            yield Pair(clip=clip, role="window", frame0=numbers[start], frame1=number)
+
+
+def _mdmd(clip: Clip, plan: PairPlan, numbers: Sequence[int], last: int) -> Iterator[Pair]:
+    lag = plan.lag_frames
+    assert lag is not None
+    if not numbers or numbers[0] + 2 * lag > last:
+        return
+    for number in numbers:
+        for role, partner in (("mdmd-k", number + lag), ("mdmd-2k", number + 2 * lag)):
+            if partner <= last:
+                yield Pair(clip=clip, role=role, frame0=number, frame1=partner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +269,7 @@ class _Span:
 
 
 def _annotated(clip: Clip, survey: Survey) -> tuple[int, int]:
-    """First and last frame of a lag plan; the source is asked only for what the clip does not say."""
+    """The range that such a plan goes over, both inclusive; the source is asked only for what the clip does not say."""
     if clip.onset is None or clip.offset is None:
         source = survey.opened()
         return source.first, source.last

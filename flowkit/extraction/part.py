@@ -15,22 +15,28 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 import flowkit._core as _core
-from flowkit.errors import FlowkitError, FrameError, InputError
+from flowkit.errors import InputError
+from flowkit.extraction.decode import (
+    Computed,
+    DecodedPart,
+    Frame,
+    FrameStore,
+    assess,
+    decode_part,
+    unexpected,
+    value_range,
+)
 from flowkit.extraction.framing import Framing
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest, versions
-from flowkit.frames.prepare import prepare
 from flowkit.motion.cube import motion_cube
 from flowkit.output.commit import Commit
+from flowkit.output.quality import QUALITY
 from flowkit.output.shard import failure_schema, shard_schema
 from flowkit.output.writer import cube_column, new_names, put_table, write_commit
 from flowkit.types import Pair
-
-Frame = NDArray[Any]
-_Key = tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +47,6 @@ class Job:
     request: ExtractRequest
     metadata: dict[str, Any]
     """What `flowkit.extraction.resume.run_metadata` gives."""
-
-
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """A pair's result: cube (3, h, w) float32 or float16, and the solver's iterations."""
-
-    cube: Frame
-    iterations: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +64,12 @@ class PartRunner:
     def __init__(self, job: Job, threads: int = 1) -> None:
         self._job = job
         self._threads = threads
+        self._store = FrameStore()
 
     def __call__(self, part: Part) -> Commit:
         """Runs a part and commits its files; raises Interrupted where they cannot be written."""
         try:
-            rows = run_part(part, self._job.request, self._job.metadata, threads=self._threads)
+            rows = run_part(part, self._job.request, self._job.metadata, threads=self._threads, store=self._store)
         except Exception:  # of which clip is seen when each is computed on its own
             return self.apart(part)
         return self._commit(part, rows)
@@ -89,7 +88,7 @@ class PartRunner:
         for alone in clip_parts(without(part, given_up or {})):
             begin(alone.pairs[0].clip.clip_id)
             try:
-                results += _compute(alone, self._job.request, self._threads).results
+                results += _compute(alone, self._job.request, self._threads, self._store).results
             except Exception as error:
                 results += _failed(alone, unexpected(error))
         begin(None)
@@ -99,48 +98,22 @@ class PartRunner:
         return commit_rows(self._job.out, part.number, rows, self._job.request.parameters_hash)
 
 
-@dataclass(slots=True)
-class DecodedPart:
-    """A part between its frames and its rows. Once every pair has its result, `part_rows` makes the rows."""
-
-    part: Part
-    frames: dict[_Key, Frame | FrameError]
-    """Cropped and resized, by clip_id and number; each that a pair needs."""
-    results: list[Computed | str | None]
-    """Of each pair, in order: its cube, why it has none, or None while it is still to be computed."""
-
-    def todo(self) -> list[int]:
-        """The pairs that are still to be computed, as indices into the part's."""
-        return [i for i, result in enumerate(self.results) if result is None]
-
-    def frame(self, i: int, which: int) -> Frame:
-        """Frame 0 or 1 of the part's i-th pair; both are of one dtype, (h, w)."""
-        pair = self.part.pairs[i]
-        number = pair.frame1 if which else pair.frame0
-        assert number is not None
-        frame = self.frames[pair.clip.clip_id, number]
-        assert not isinstance(frame, FrameError)
-        return frame
-
-    def fail(self, i: int, reason: str) -> None:
-        """Notes why the i-th pair has no cube."""
-        self.results[i] = f"{self.part.pairs[i].clip.clip_id}: {reason}"
-
-
 def run_part(
     part: Part,
     request: ExtractRequest,
     metadata: dict[str, Any] | None = None,
     *,
     threads: int = 1,
+    store: FrameStore | None = None,
 ) -> PartRows:
     """Decodes a part's frames, each once, and computes its pairs on the CPU.
 
     Args:
         metadata: goes into the tables' schema, with the part's number and the decoders it used.
         threads: of the solver; they do not change the result.
+        store: holds frames of earlier parts, which then need not be decoded again.
     """
-    return part_rows(_compute(part, request, threads), request, metadata)
+    return part_rows(_compute(part, request, threads, store), request, metadata)
 
 
 def clip_parts(part: Part) -> Iterator[Part]:
@@ -166,19 +139,13 @@ def commit_failed(part: Part, job: Job, reason: str) -> Commit:
     return commit_rows(job.out, part.number, rows, job.request.parameters_hash)
 
 
-def unexpected(error: Exception) -> str:
-    """What a failure row says of an error that nobody foresaw."""
-    what = str(error).splitlines()[0] if str(error) else "no more is known"
-    return f"{type(error).__name__}: {what}; mend that, or report it, and run it with --retry-failed"
-
-
 def _failed(part: Part, reason: str) -> list[Computed | str | None]:
     return [pair.error or f"{pair.clip.clip_id}: {reason}" for pair in part.pairs]
 
 
-def _compute(part: Part, request: ExtractRequest, threads: int) -> DecodedPart:
+def _compute(part: Part, request: ExtractRequest, threads: int, store: FrameStore | None) -> DecodedPart:
     """A part with the results of all its pairs."""
-    decoded = decode_part(part, request)
+    decoded = decode_part(part, request, store)
     for chosen in _batches(decoded.todo(), lambda i: decoded.frame(i, 0).dtype, request.batch):
         frames0, frames1 = (np.stack([decoded.frame(i, which) for i in chosen]) for which in (0, 1))
         for i, result in zip(chosen, _solve(frames0, frames1, request, threads), strict=True):
@@ -186,18 +153,13 @@ def _compute(part: Part, request: ExtractRequest, threads: int) -> DecodedPart:
                 decoded.results[i] = result
             else:
                 decoded.fail(i, result)
+    assess(decoded)
     return decoded
-
-
-def decode_part(part: Part, request: ExtractRequest) -> DecodedPart:
-    """Decodes, crops and resizes a part's frames, each once; pairs that lack one have their error already."""
-    frames = dict(_part_frames(part, request))
-    errors = [_pair_error(pair, frames) for pair in part.pairs]
-    return DecodedPart(part, frames, list(errors))
 
 
 def part_rows(decoded: DecodedPart, request: ExtractRequest, metadata: dict[str, Any] | None = None) -> PartRows:
     """The two tables of a part whose every pair has its result."""
+    assess(decoded)
     part = decoded.part
     decoders = sorted({source.decoder for source in part.sources.values()})
     worker = {"versions": versions(), "simd": _core.simd_level()}
@@ -226,35 +188,6 @@ def commit_rows(out: Path, part: int, rows: PartRows, parameters_hash: str) -> C
     return commit
 
 
-def _part_frames(part: Part, request: ExtractRequest) -> Iterator[tuple[_Key, Frame | FrameError]]:
-    """The prepared frames (or what is wrong with them) that the part's pairs need, by clip_id and number."""
-    needed: dict[str, set[int]] = {}
-    for pair in part.pairs:
-        if pair.error is None and pair.frame0 is not None and pair.frame1 is not None:
-            needed.setdefault(pair.clip.clip_id, set()).update((pair.frame0, pair.frame1))
-    for clip_id, numbers in needed.items():
-        try:
-            for number, frame in part.sources[clip_id].read(sorted(numbers)):
-                yield (clip_id, number), _prepared(number, frame, part.framings[clip_id], request)
-                numbers.discard(number)
-        except Exception as error:
-            reason = str(error) if isinstance(error, FlowkitError) else unexpected(error)
-            yield from (((clip_id, number), FrameError(reason)) for number in sorted(numbers))
-
-
-def _prepared(number: int, frame: Frame | FrameError, framing: Framing, request: ExtractRequest) -> Frame | FrameError:
-    if isinstance(frame, FrameError):
-        return frame
-    if frame.shape != framing.frame_size:
-        h, w = framing.frame_size
-        return FrameError(
-            f"frame {number} has {frame.shape[1]} x {frame.shape[0]} px, its clip {w} x {h}; "
-            "give frames of one size to each clip"
-        )
-    # A copy where `prepare` gives a view: a crop shall not keep its whole frame in memory.
-    return np.ascontiguousarray(prepare(frame, framing.box, request.size))
-
-
 def _solve(frames0: Frame, frames1: Frame, request: ExtractRequest, threads: int) -> list[Computed | str]:
     try:
         cubes, iterations = motion_cube(
@@ -264,6 +197,7 @@ def _solve(frames0: Frame, frames1: Frame, request: ExtractRequest, threads: int
             params=request.params,
             device="cpu",
             threads=threads,
+            value_range=value_range(frames0.dtype),
             variant=request.strain,
             return_iterations=True,
         )
@@ -274,26 +208,6 @@ def _solve(frames0: Frame, frames1: Frame, request: ExtractRequest, threads: int
         return [_solve(frames0[i : i + 1], frames1[i : i + 1], request, threads)[0] for i in range(len(frames0))]
     cubes = cubes.astype(request.dtype, copy=False)
     return [Computed(cube, int(count)) for cube, count in zip(cubes, iterations, strict=True)]
-
-
-def _pair_error(pair: Pair, frames: dict[_Key, Frame | FrameError]) -> str | None:
-    """Why a pair cannot be computed, or None."""
-    clip_id = pair.clip.clip_id
-    if pair.error is not None:
-        return pair.error
-    assert pair.frame0 is not None
-    assert pair.frame1 is not None
-    types: list[Any] = []
-    for number in (pair.frame0, pair.frame1):
-        frame = frames.get((clip_id, number), FrameError(f"frame {number} was not delivered by its source"))
-        if isinstance(frame, FrameError):
-            return f"{clip_id}: {str(frame).removeprefix(f'{clip_id}: ')}"
-        types.append(frame.dtype)
-    if types[0] != types[1]:
-        return (
-            f"{clip_id}: frame {pair.frame0} is {types[0]} and frame {pair.frame1} is {types[1]}; give both one depth"
-        )
-    return None
 
 
 def _batches(todo: Iterable[int], kind: Callable[[int], Any], most: int) -> Iterator[list[int]]:
@@ -316,10 +230,11 @@ def _shard_table(
     columns: dict[str, Any] = {
         field.name: pa.array([record[field.name] for record in records], field.type)
         for field in schema
-        if field.name not in ("cube", "iterations")
+        if field.name not in ("cube", "iterations", "quality")
     }
     columns["cube"] = cube_column(np.stack([result.cube for _, result in rows]))
     columns["iterations"] = pa.array([result.iterations for _, result in rows], pa.int32())
+    columns["quality"] = pa.array([result.quality for _, result in rows], QUALITY)
     return pa.table(columns, schema=schema)
 
 
@@ -334,6 +249,8 @@ def _record(pair: Pair, framing: Framing) -> dict[str, Any]:
         "role": pair.role,
         "frame0": pair.frame0,
         "frame1": pair.frame1,
+        "frames0": pair.frames0,
+        "frames1": pair.frames1,
         "fps": framing.fps,
         "emotion": clip.emotion,
         "emotion3": clip.emotion3,

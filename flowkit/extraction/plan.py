@@ -12,7 +12,8 @@ from dataclasses import dataclass
 
 from flowkit.errors import FlowkitError, InputError
 from flowkit.extraction.framing import Framing, frame_clip
-from flowkit.extraction.pairs import parse_plan, plan_pairs
+from flowkit.extraction.pairs import plan_pairs
+from flowkit.extraction.plans import parse_plan
 from flowkit.extraction.request import ExtractRequest
 from flowkit.faces.boxes import parse_face
 from flowkit.frames import FrameSource
@@ -50,7 +51,8 @@ def make_parts(clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[
     """Every pair of the clips, in order, divided into parts; a pair that cannot be computed carries its error.
 
     Raises:
-        InputError: if the request's face boxes cannot be read, a clip_id occurs twice, or there is no clip.
+        InputError: if the request's face boxes or list of pairs cannot be read, a clip_id occurs twice, a list has
+            pairs of another clip, or there is no clip.
     """
     seen: set[str] = set()
     for clip in clips:
@@ -66,6 +68,7 @@ def _framed_pairs(
     clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[str, Survey]
 ) -> Iterator[tuple[Pair, Framing | None]]:
     face, plan = parse_face(request.face), parse_plan(request.pairs)
+    plan.require_clips(clips)
     for clip in clips:
         found = surveys[clip.clip_id]
         framing: Framing | None = None
@@ -110,8 +113,8 @@ def _part(
 ) -> Part:
     needed: dict[str, set[int]] = {clip_id: set() for clip_id in framings}
     for pair in pairs:
-        if pair.error is None and pair.frame0 is not None and pair.frame1 is not None:
-            needed[pair.clip.clip_id].update((pair.frame0, pair.frame1))
+        if numbers := pair.needed:
+            needed[pair.clip.clip_id].update(numbers)
     by_source: dict[int, list[str]] = {}
     for clip_id in needed:
         by_source.setdefault(id(surveys[clip_id].source), []).append(clip_id)

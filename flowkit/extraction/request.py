@@ -13,7 +13,7 @@ import cv2
 
 from flowkit.datasets.manifest import manifest_fingerprint
 from flowkit.errors import InputError
-from flowkit.extraction.pairs import parse_plan
+from flowkit.extraction.plans import parse_plan
 from flowkit.faces.boxes import parse_face
 from flowkit.frames.prepare import parse_size
 from flowkit.motion.strain import StrainVariant
@@ -38,7 +38,9 @@ class ExtractRequest:
     """
 
     pairs: str
-    """The pair plan, as `flowkit.extraction.pairs.parse_plan` writes it."""
+    """The pair plan, as `flowkit.extraction.plans.parse_plan` writes it."""
+    pairs_digest: str
+    """That text, or of a list of pairs what is in it, so that an edited list is another request."""
     preset: str
     """The name alone; `metadata` says with which changes."""
     params: TVL1Params
@@ -83,8 +85,10 @@ class ExtractRequest:
             raise InputError(f"device={device!r} is unknown; choose one of {', '.join(get_args(Device))}")
         if batch is not None and batch < 1:
             raise InputError(f"batch={batch}: give at least 1 pair")
+        plan = parse_plan(pairs)
         return cls(
-            pairs=str(parse_plan(pairs)),
+            pairs=str(plan),
+            pairs_digest=plan.digest,
             preset=preset,
             params=resolve_params(preset, params),
             size=_size(size),
@@ -101,7 +105,7 @@ class ExtractRequest:
         return {
             "flowkit": software_version(),
             "decoding": DECODING,
-            "pairs": self.pairs,
+            "pairs": self.pairs_digest,
             "size": list(self.size) if self.size else None,
             "face": self.face.partition(":")[0],
             "face_digest": self.face_digest,

@@ -190,6 +190,8 @@ def _plan_table(parts: Sequence[Part]) -> pa.Table:
             [pair.role for pair in pairs],
             [pair.frame0 for pair in pairs],
             [pair.frame1 for pair in pairs],
+            [pair.frames0 for pair in pairs],
+            [pair.frames1 for pair in pairs],
             [part.number for part in parts for _ in part.pairs],
             [clip.source for clip in clips],
             [clip.frame_base for clip in clips],

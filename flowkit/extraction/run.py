@@ -83,7 +83,8 @@ def extract(
 
     Args:
         source: a manifest (.parquet, .csv), a video, a folder of frames, a folder of either; or clips.
-        pairs: the pair plan, as "onset-apex" or "lag:1"; None for onset-apex where a clip has an apex, else lag:1.
+        pairs: the pair plan, as "onset-apex", "onset-apex:4+4" or "lag:1" (docs/manifest.md has all); None for
+            onset-apex where a clip has an apex, else lag:1.
         preset, params: the solver's parameters, see `flowkit.params.resolve_params`.
         size: side or (height, width) in pixels to resize to before the flow; None for no resizing.
         face: "none" or "boxes:FILE", see `flowkit.faces.boxes.parse_face`.

@@ -103,7 +103,7 @@ def tvl1_flow(
         flow, iterations = _on_the_frames_gpu(frames0, frames1, resolved, device, value_range, initial_flow)
         return (flow, iterations) if return_iterations else flow
     first, second, single = _frame_pair(frames0, frames1)
-    low, high = _value_range(first.dtype, value_range)
+    low, high = grey_range(first.dtype, value_range)
     start = None if initial_flow is None else _initial_flow(initial_flow, first.shape)
     if number is None:
         flow, iterations = _core.tvl1_flow(first, second, resolved, low, high, start, thread_count(threads))
@@ -163,7 +163,7 @@ def _on_the_frames_gpu(
     _check_pair(first, second)
     _check_place("frames1", second, first)
     require_gpu_of("frames0", first.device, device)
-    range_ = _value_range(first.dtype, value_range)
+    range_ = grey_range(first.dtype, value_range)
     start = None if initial_flow is None else _initial_flow_on_gpu(initial_flow, first)
     n = first.shape[0] if len(first.shape) == 3 else 1
     shape = (*first.shape[:-2], 2, *first.shape[-2:])
@@ -257,7 +257,7 @@ def _check_place(name: str, array: GpuArray, frames0: GpuArray) -> None:
 
 def _frames_on_gpu(name: str, value: Any) -> GpuArray:
     frames = gpu_array(name, value)
-    _check_frames(name, frames)
+    check_frames(name, frames)
     return frames
 
 
@@ -300,7 +300,7 @@ def _frame_pair(frames0: ArrayLike, frames1: ArrayLike) -> tuple[NDArray[Any], N
     """Both frames as (n, h, w), and whether they were a single pair."""
     first, second = as_array("frames0", frames0), as_array("frames1", frames1)
     for name, frames in (("frames0", first), ("frames1", second)):
-        _check_frames(name, frames)
+        check_frames(name, frames)
         require_finite(name, frames)
     _check_pair(first, second)
     single = first.ndim == 2
@@ -314,7 +314,8 @@ def _check_pair(first: NDArray[Any] | GpuArray, second: NDArray[Any] | GpuArray)
         raise InputError(f"frames0 is {first.dtype} and frames1 {second.dtype}: they must be equal")
 
 
-def _check_frames(name: str, frames: NDArray[Any] | GpuArray) -> None:
+def check_frames(name: str, frames: NDArray[Any] | GpuArray) -> None:
+    """InputError where these are no grey frames (h, w) or (n, h, w) of a type that the solver takes."""
     shape = frames.shape
     if frames.dtype not in (np.uint8, np.uint16, np.float32):
         raise InputError(
@@ -345,7 +346,8 @@ def require_finite(name: str, array: NDArray[Any]) -> None:
         raise InputError(f"{name} is {array[where]} at {where} ({len(bad)} such values): every value must be finite")
 
 
-def _value_range(dtype: np.dtype[Any], value_range: tuple[float, float] | None) -> tuple[float, float]:
+def grey_range(dtype: np.dtype[Any], value_range: tuple[float, float] | None) -> tuple[float, float]:
+    """Which values of such frames are black and white: float32 has to be told, the others must not be."""
     if dtype != np.float32:
         if value_range is not None:
             raise InputError(

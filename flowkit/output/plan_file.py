@@ -28,6 +28,8 @@ PLAN_SCHEMA = pa.schema(
         pa.field("role", pa.string(), nullable=False),
         pa.field("frame0", pa.int64()),
         pa.field("frame1", pa.int64()),
+        pa.field("frames0", pa.list_(pa.int64())),
+        pa.field("frames1", pa.list_(pa.int64())),
         pa.field("part", pa.int32(), nullable=False),
         pa.field("source", pa.string(), nullable=False),
         pa.field("frame_base", pa.int64(), nullable=False),

@@ -25,6 +25,7 @@ from flowkit.errors import InputError, OutputError
 from flowkit.output.commit import Commit, read_commits, unrecorded
 from flowkit.output.parquet import read_row, read_schema, read_table
 from flowkit.output.plan_file import planned_parts, read_run
+from flowkit.output.quality import QUALITY
 
 METADATA_KEY = b"flowkit"
 BOX = pa.struct([pa.field(name, pa.int32(), nullable=False) for name in ("left", "top", "width", "height")])
@@ -37,6 +38,8 @@ _PAIR_FIELDS = [
     pa.field("role", pa.string(), nullable=False),
     pa.field("frame0", pa.int64(), nullable=False),
     pa.field("frame1", pa.int64(), nullable=False),
+    pa.field("frames0", pa.list_(pa.int64())),
+    pa.field("frames1", pa.list_(pa.int64())),
     pa.field("fps", pa.float64()),
     pa.field("emotion", pa.string()),
     pa.field("emotion3", pa.string()),
@@ -69,6 +72,7 @@ def shard_schema(h: int, w: int, dtype: str = "float32", metadata: Mapping[str, 
         *_PAIR_FIELDS,
         pa.field("cube", cube, nullable=False),
         pa.field("iterations", pa.int32(), nullable=False),
+        pa.field("quality", QUALITY),
     ]
     return pa.schema(fields, metadata=_encoded(metadata))
 

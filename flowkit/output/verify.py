@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from flowkit.output.commit import (
 from flowkit.output.files import is_as_written
 from flowkit.output.parquet import read_table
 from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE, planned_parts, read_plan, read_run
+from flowkit.output.quality import QualitySummary
 from flowkit.output.shard import METADATA_KEY
 from flowkit.types import fingerprint
 
@@ -42,6 +44,8 @@ class Verification:
     shards: int = 0
     unfinished: int = 0
     """Planned pairs of parts that are not committed: not a fault, only not yet done."""
+    quality: QualitySummary = field(default_factory=QualitySummary)
+    """Of the computed pairs that were read."""
     problems: list[str] = field(default_factory=list)
     """One sentence each, with the remedy; empty for a sound output."""
 
@@ -110,9 +114,9 @@ def _planned(out: Path, run: dict[str, Any], result: Verification) -> dict[int, 
         )
     table = read_plan(out)
     parts: dict[int, list[_PairKey]] = {}
-    for key, part in zip(_keys(table), table["part"].to_pylist(), strict=True):
+    for key, phases, part in zip(_keys(table), _phases(table), table["part"].to_pylist(), strict=True):
         parts.setdefault(part, []).append(key)
-        if fingerprint(list(key[1:]))[:16] != key[0]:
+        if fingerprint([*key[1:], *phases])[:16] != key[0]:
             result.problems.append(f"{PAIRS_FILE}: pair_id {key[0]} is not that of {_named(key)}")
     if (table.num_rows, len(parts)) != (run["plan"]["pairs"], planned_parts(run)):
         result.problems.append(
@@ -139,6 +143,8 @@ def _check_part(out: Path, commit: Commit, planned: list[_PairKey], run: dict[st
         if file.name.startswith("shards/"):
             result.shards += 1
             result.computed += table.num_rows
+            if "quality" in table.column_names:
+                result.quality.add(table["quality"])
         else:
             result.failed += table.num_rows
     expected = Counter(planned)
@@ -161,7 +167,7 @@ def _checked_table(out: Path, file: FileRecord, run: dict[str, Any]) -> pa.Table
     for name in ("parameters_hash", "preset", "manifest_fingerprint"):
         if metadata.get(name) != run[name]:
             raise OutputError(f"{file.name} was made with another {name} than {RUN_FILE} has")
-    return table.select(_KEY)
+    return table.select([*_KEY, *({"quality"} & {*table.column_names})])
 
 
 def _harm(out: Path, name: str, sha256: str) -> str | None:
@@ -188,6 +194,15 @@ def _strangers(out: Path, killed: bool) -> Iterator[str]:
             yield f"{path} is no file of this output; remove it"
         elif not killed:
             yield f"{path} is left over from a run that was killed; run the same extraction again to remove it"
+
+
+def _phases(table: pa.Table) -> Iterator[tuple[Any, ...]]:
+    """What phases add to each pair's id: the frames of both sides, or nothing where both are single frames."""
+    if "frames0" not in table.column_names:  # earlier versions
+        yield from itertools.repeat((), table.num_rows)
+        return
+    for phases in zip(table["frames0"].to_pylist(), table["frames1"].to_pylist(), strict=True):
+        yield () if phases == (None, None) else phases
 
 
 def _keys(table: pa.Table) -> Iterator[_PairKey]:

@@ -17,6 +17,7 @@ from flowkit.errors import FlowkitError, FrameError, InputError
 from flowkit.frames import open_source
 from flowkit.frames.prepare import prepare
 from flowkit.output.plan_file import read_plan
+from flowkit.output.quality import quality_line
 from flowkit.output.shard import ShardSet, as_numpy, read
 from flowkit.pictures.canvas import (
     FAINT,
@@ -51,6 +52,8 @@ class PairView:
     frames: tuple[tuple[str, Picture], ...]
     flow: NDArray[np.float32]
     strain: NDArray[np.float32]
+    quality: str = ""
+    """A line under the panels; empty where the output has none."""
 
 
 def compose(pair: PairView, scale_px: float | None = None) -> Picture:
@@ -69,11 +72,16 @@ def compose(pair: PairView, scale_px: float | None = None) -> Picture:
     rows = len(panels) // columns
     step_x, step_y = max(width, _NARROWEST) + MARGIN, height + 34
 
-    texts = ((pair.title, 19, INK, 36), (pair.subtitle, 13, FAINT, 62), (pair.caption, 12, FAINT, None))
+    texts = (
+        (pair.title, 19, INK, 36),
+        (pair.subtitle, 13, FAINT, 62),
+        (pair.quality, 12, INK, -33),
+        (pair.caption, 12, FAINT, -16),
+    )
     widest = max(text_width(text, px) for text, px, *_ in texts)
     canvas = blank(_TOP + rows * step_y + 70, MARGIN + max(columns * step_x, widest + MARGIN))
     for text, px, ink, baseline in texts:
-        write_text(canvas, text, MARGIN, baseline or canvas.shape[0] - 16, px=px, ink=ink)
+        write_text(canvas, text, MARGIN, baseline % canvas.shape[0], px=px, ink=ink)
     for i, (label, panel) in enumerate(panels):
         x, y = MARGIN + i % columns * step_x, _TOP + i // columns * step_y
         write_text(canvas, label, x, y - 9, px=13)
@@ -212,12 +220,19 @@ def _pair_view(shards: ShardSet, row: dict[str, Any], cube: NDArray[Any]) -> Pai
     ]
     return PairView(
         title=row["clip_id"],
-        subtitle="   ".join([f"frames {row['frame0']} to {row['frame1']} ({row['role']})", *rate, *labels]),
+        subtitle="   ".join([f"frames {_side(row, 0)} to {_side(row, 1)} ({row['role']})", *rate, *labels]),
         caption="   ".join([*made, *missing]),
         frames=frames,
         flow=cube[:2].astype(np.float32),
         strain=cube[2].astype(np.float32),
+        quality=f"quality   {quality_line(row['quality'])}" if row.get("quality") else "",
     )
+
+
+def _side(row: dict[str, Any], which: int) -> str:
+    """A frame's number, with those that were averaged in its place."""
+    phase = row.get(f"frames{which}")
+    return f"{row[f'frame{which}']}" + (f" (mean of {phase[0]}..{phase[-1]})" if phase else "")
 
 
 def _frames(out: Path, row: dict[str, Any], size: tuple[int, int]) -> tuple[tuple[tuple[str, Picture], ...], list[str]]:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from flowkit.errors import InputError
-from flowkit.extraction.pairs import PairPlan, parse_plan, plan_pairs
+from flowkit.extraction.pairs import plan_pairs
+from flowkit.extraction.plans import PairPlan, parse_plan
 from flowkit.frames.survey import Survey, survey_source
 from flowkit.types import Clip, Pair
 from tests.videos import write_video

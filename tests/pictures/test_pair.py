@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -102,6 +103,23 @@ def test_a_picture_tells_the_changed_parameters(tmp_path: Path) -> None:
     shards = read(tmp_path / "out")
     row = shards[0]
     assert "preset micro + lambda_=0.2   " in _pair_view(shards, row, row["cube"]).caption
+
+
+def test_a_picture_tells_the_quality_and_what_was_averaged(extraction: Path, tmp_path: Path) -> None:
+    clips = read_manifest(extraction / "manifest.parquet")[:1]
+    extract(clips, tmp_path / "out", pairs="onset-apex:1+3", size=32, workers=1)
+    shards = read(tmp_path / "out")
+    row = shards[0]
+    view = _pair_view(shards, row, row["cube"])
+    assert view.quality.startswith(f"quality   residual {row['quality']['residual']:.2f}   noise ")
+    apex = row["frame1"]
+    assert f"frames 1 to {apex} (mean of {apex - 1}..{apex + 1}) (onset-apex)" in view.subtitle
+    told = compose(view)
+    untold = compose(dataclasses.replace(view, quality=""))
+    assert told.shape == untold.shape
+    assert np.argwhere((told != untold).any(axis=(1, 2))).min() > told.shape[0] - 46  # a line above the last
+    older = {name: value for name, value in row.items() if name not in ("quality", "frames0", "frames1")}
+    assert _pair_view(shards, older, row["cube"]).quality == ""
 
 
 def test_a_clip_need_not_be_named(extraction: Path, tmp_path: Path) -> None:

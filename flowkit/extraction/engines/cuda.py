@@ -193,7 +193,8 @@ class _Slot:
         n, _, height, width = flow.shape
         size = _core.tvl1_workspace_bytes(height, width, n, self._params, self._number)
         workspace = self._there("workspace", (size,), np.uint8)
-        low, high = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0)}[frames.dtype.name]
+        # Averages of phases are float32.
+        low, high = {"uint8": (0.0, 255.0), "uint16": (0.0, 65535.0), "float32": (0.0, 255.0)}[frames.dtype.name]
         strides = (frames.strides[1], frames.strides[2], frames.strides[3])
         _core.tvl1_flow_cuda(
             frames[0].data.ptr,

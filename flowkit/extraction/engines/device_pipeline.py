@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import FlowkitError
-from flowkit.extraction.part import Computed, DecodedPart, Job, PartRows, commit_rows, decode_part, part_rows
+from flowkit.extraction.decode import Computed, DecodedPart, FrameStore, decode_part
+from flowkit.extraction.part import Job, PartRows, commit_rows, part_rows
 from flowkit.extraction.plan import PART_PIXELS, Part
 from flowkit.extraction.request import ExtractRequest
 from flowkit.output.commit import Commit
@@ -30,7 +31,8 @@ Frame = NDArray[Any]
 
 IN_FLIGHT = 2
 """Batches a GPU has at once: while one is computed, the next is copied there and the last one back."""
-WRITERS = 2
+WRITERS = 4
+"""Threads that find out the results' quality, which takes a millisecond a face, and write them."""
 BATCH_PIXELS = 8 * PART_PIXELS
 """Of one batch at most: some thousand faces, or two dozen video frames. More would only take memory."""
 
@@ -103,6 +105,7 @@ class DeviceRunner:
         self._job = job
         self._device = maker(job.request)
         self._lock = threading.Lock()
+        self._store = FrameStore()
 
     def __call__(self, part: Part) -> Commit:
         """Runs a part and commits its files; raises Interrupted where they cannot be written."""
@@ -111,7 +114,7 @@ class DeviceRunner:
     def rows(self, part: Part) -> PartRows:
         """A part's rows, committed nowhere."""
         job = self._job
-        decoded = decode_part(part, job.request)
+        decoded = decode_part(part, job.request, self._store)
         with self._lock:
             worker = DeviceWorker(self._device, job.request.batch, lambda _: None, _Clock({}))
             worker.take(decoded)
@@ -166,6 +169,7 @@ class _Pipeline:
     """None: there will be no more."""
     _finished: queue.Queue[Commit | BaseException] = field(default_factory=queue.Queue)
     _ended: threading.Event = field(default_factory=threading.Event)
+    _store: FrameStore = field(default_factory=FrameStore)
     _room: threading.Semaphore = field(init=False)
     """Parts that may be between decoding and commit at a time: what bounds the memory of a run."""
     _decode: ThreadPoolExecutor = field(init=False)
@@ -233,7 +237,7 @@ class _Pipeline:
 
     def _decode_one(self, part: Part) -> None:
         with self._clock("decode"):
-            decoded = decode_part(part, self.job.request)
+            decoded = decode_part(part, self.job.request, self._store)
         self._decoded.put(decoded)
 
     def _compute(self, maker: DeviceMaker) -> None:

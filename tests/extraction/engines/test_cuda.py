@@ -45,6 +45,14 @@ def test_it_gives_the_rows_of_the_cpu(tmp_path, monkeypatch, options, at_once):
     assert gpu.waited_for_pageable == 0
 
 
+def test_averages_of_phases_are_computed_as_on_the_cpu(tmp_path, monkeypatch):
+    GpuStandIn().install(monkeypatch)
+    dataset(tmp_path, clips=2, frames=12)
+    there, here, summary = both(tmp_path, pairs="lag:4:3+3")
+    assert (summary.computed, summary.failed) == (12, 0)
+    assert there == here
+
+
 @WHEN
 @pytest.mark.parametrize("which", range(12), ids=lambda i: f"{OF_A_SLOT[i % 6]} of slot {i // 6}")
 def test_memory_that_runs_out_with_a_batch_in_flight_changes_no_row(tmp_path, monkeypatch, which, at_once):

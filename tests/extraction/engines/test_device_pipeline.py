@@ -13,6 +13,7 @@ import pytest
 import flowkit
 from flowkit import _core
 from flowkit.errors import InputError
+from flowkit.extraction.decode import value_range
 from flowkit.extraction.engines.device_pipeline import IN_FLIGHT, DeviceMemoryError, DeviceRunner, GpuEngine
 from flowkit.extraction.part import PartRunner
 from flowkit.extraction.request import ExtractRequest
@@ -52,7 +53,13 @@ class Stand:
     def _solve(self, frames0: np.ndarray, frames1: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         request = self._request
         cubes, iterations = flowkit.motion_cube(
-            frames0, frames1, params=request.params, variant=request.strain, threads=1, return_iterations=True
+            frames0,
+            frames1,
+            params=request.params,
+            variant=request.strain,
+            threads=1,
+            value_range=value_range(frames0.dtype),
+            return_iterations=True,
         )
         cubes, finite = cubes.astype(request.dtype), np.ones(len(cubes), bool)
         if self._spoil is not None:
@@ -131,11 +138,13 @@ def test_clips_of_other_shapes_and_depths_have_batches_of_their_own(tmp_path):
     assert rows(tmp_path / "gpu") == rows(tmp_path / "cpu")
 
 
-@pytest.mark.parametrize("options", [{"dtype": "float16"}, {"strain": "meb"}], ids=str)
+@pytest.mark.parametrize("options", [{"dtype": "float16"}, {"strain": "meb"}, {"pairs": "lag:3:3+3"}], ids=str)
 def test_it_gives_what_the_request_asks_for(tmp_path, options):
-    dataset(tmp_path, clips=2, frames=6)
-    run(tmp_path / "manifest.csv", tmp_path / "gpu", Stands(), **options)
-    extract(tmp_path / "manifest.csv", tmp_path / "cpu", pairs="lag:1", size=16, params=FAST, workers=1, **options)
+    dataset(tmp_path, clips=2, frames=8)
+    summary = run(tmp_path / "manifest.csv", tmp_path / "gpu", Stands(), **options)
+    assert summary.failed == 0
+    options = {"pairs": "lag:1"} | options
+    extract(tmp_path / "manifest.csv", tmp_path / "cpu", size=16, params=FAST, workers=1, **options)
     assert rows(tmp_path / "gpu") == rows(tmp_path / "cpu")
 
 

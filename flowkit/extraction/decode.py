@@ -1,0 +1,228 @@
+"""From a part's planned pairs to the frames that each is computed between, each of which is decoded once.
+
+A worker keeps the frames that it has decoded last: pairs of neighbouring parts share many.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from flowkit.errors import FlowkitError, FrameError
+from flowkit.extraction.framing import Framing
+from flowkit.extraction.plan import Part
+from flowkit.extraction.request import ExtractRequest
+from flowkit.frames.prepare import prepare
+from flowkit.motion.phase import average_phase
+from flowkit.motion.quality import quality
+from flowkit.output.quality import NAMES
+from flowkit.types import Pair
+
+Frame = NDArray[Any]
+_Key = tuple[str, int | tuple[int, ...]]
+"""clip_id and number of a frame; of an average, those of its frames, the one that it is registered on first."""
+
+STORE_BYTES = 64 * 2**20
+"""Of frames that a worker keeps: 1300 of 224 x 224, or 30 of 1920 x 1080."""
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """A pair's result: cube (3, h, w) float32 or float16, the solver's iterations, and what `assess` adds."""
+
+    cube: Frame
+    iterations: int
+    quality: dict[str, float] | None = None
+
+
+class FrameStore:
+    """Frames that later parts may need, up to so many bytes; those that were not asked for longest go first.
+
+    Several threads may use it.
+    """
+
+    def __init__(self, most_bytes: int = STORE_BYTES) -> None:
+        self._most_bytes = most_bytes
+        self._bytes = 0
+        self._frames: dict[_Key, Frame] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: _Key) -> Frame | None:
+        """The frame, or None where it is not there, or not any more."""
+        with self._lock:
+            frame = self._frames.pop(key, None)
+            if frame is not None:
+                self._frames[key] = frame
+            return frame
+
+    def put(self, key: _Key, frame: Frame) -> None:
+        """Keeps a frame, which nobody may change from now on."""
+        with self._lock:
+            if key in self._frames or frame.nbytes > self._most_bytes:
+                return
+            self._frames[key] = frame
+            self._bytes += frame.nbytes
+            while self._bytes > self._most_bytes:
+                oldest = next(iter(self._frames))
+                self._bytes -= self._frames.pop(oldest).nbytes
+
+
+@dataclass(slots=True)
+class DecodedPart:
+    """A part between its frames and its rows. Once every pair has its result, `part_rows` makes the rows."""
+
+    part: Part
+    frames: dict[_Key, Frame | FrameError]
+    """Cropped and resized; each that a pair is computed between, averages of phases among them."""
+    results: list[Computed | str | None]
+    """Of each pair, in order: its cube, why it has none, or None while it is still to be computed."""
+
+    def todo(self) -> list[int]:
+        """The pairs that are still to be computed, as indices into the part's."""
+        return [i for i, result in enumerate(self.results) if result is None]
+
+    def frame(self, i: int, which: int) -> Frame:
+        """Side 0 or 1 of the part's i-th pair; both are of one dtype, (h, w). Averages are float32 on 0..255."""
+        frame = self.frames[_key(self.part.pairs[i], which)]
+        assert not isinstance(frame, FrameError)
+        return frame
+
+    def fail(self, i: int, reason: str) -> None:
+        """Notes why the i-th pair has no cube."""
+        self.results[i] = f"{self.part.pairs[i].clip.clip_id}: {reason}"
+
+
+def decode_part(part: Part, request: ExtractRequest, store: FrameStore | None = None) -> DecodedPart:
+    """Decodes, crops and resizes a part's frames, each once, and averages its phases; pairs that lack one have their
+    error already.
+
+    Args:
+        store: holds frames of earlier parts, which are not decoded again.
+    """
+    store = store or FrameStore(0)
+    wanted = {_key(pair, which): None for pair in part.pairs if pair.needed for which in (0, 1)}
+    frames: dict[_Key, Frame | FrameError] = {key: kept for key in wanted if (kept := store.get(key)) is not None}
+    singles = _singles(key for key in wanted if key not in frames)
+    read: dict[_Key, Frame | FrameError] = {key: kept for key in singles if (kept := store.get(key)) is not None}
+    for single, frame in _read(part, [key for key in singles if key not in read], request):
+        read[single] = frame
+        if isinstance(frame, np.ndarray):
+            store.put(single, frame)
+    for key in wanted:
+        if key not in frames:
+            frames[key] = read[key] if isinstance(key[1], int) else _average(key, read)
+            if isinstance(key[1], tuple) and isinstance(average := frames[key], np.ndarray):
+                store.put(key, average)
+    return DecodedPart(part, frames, [_pair_error(pair, frames) for pair in part.pairs])
+
+
+def _key(pair: Pair, which: int) -> _Key:
+    side = pair.side(which)
+    return pair.clip.clip_id, side if pair.has_phases else side[0]
+
+
+def _singles(keys: Iterator[_Key]) -> list[tuple[str, int]]:
+    """The frames that these are, or are made of."""
+    found: dict[tuple[str, int], None] = {}
+    for clip_id, numbers in keys:
+        each = (numbers,) if isinstance(numbers, int) else numbers
+        found.update(dict.fromkeys((clip_id, number) for number in each))
+    return list(found)
+
+
+def _read(
+    part: Part, keys: list[tuple[str, int]], request: ExtractRequest
+) -> Iterator[tuple[tuple[str, int], Frame | FrameError]]:
+    """The prepared frames, or what is wrong with them; every key is given."""
+    needed: dict[str, set[int]] = {}
+    for clip_id, number in keys:
+        needed.setdefault(clip_id, set()).add(number)
+    for clip_id, numbers in needed.items():
+        try:
+            for number, frame in part.sources[clip_id].read(sorted(numbers)):
+                yield (clip_id, number), _prepared(number, frame, part.framings[clip_id], request)
+                numbers.discard(number)
+            reason = None
+        except Exception as error:
+            reason = str(error) if isinstance(error, FlowkitError) else unexpected(error)
+        for number in sorted(numbers):
+            yield (clip_id, number), FrameError(reason or f"frame {number} was not delivered by its source")
+
+
+def _prepared(number: int, frame: Frame | FrameError, framing: Framing, request: ExtractRequest) -> Frame | FrameError:
+    if isinstance(frame, FrameError):
+        return frame
+    if frame.shape != framing.frame_size:
+        h, w = framing.frame_size
+        return FrameError(
+            f"frame {number} has {frame.shape[1]} x {frame.shape[0]} px, its clip {w} x {h}; "
+            "give frames of one size to each clip"
+        )
+    # A copy where `prepare` gives a view: a crop shall not keep its whole frame in memory.
+    return np.ascontiguousarray(prepare(frame, framing.box, request.size))
+
+
+def _average(key: _Key, read: dict[_Key, Frame | FrameError]) -> Frame | FrameError:
+    """A phase's average, registered on the first of its frames."""
+    clip_id, numbers = key
+    assert isinstance(numbers, tuple)
+    frames: list[Frame] = []
+    for number in numbers:
+        frame = read[clip_id, number]
+        if isinstance(frame, FrameError):
+            return frame
+        if frames and frame.dtype != frames[0].dtype:
+            return FrameError(
+                f"frame {numbers[0]} is {frames[0].dtype} and frame {number} is {frame.dtype}; give all one depth"
+            )
+        frames.append(frame)
+    try:
+        return average_phase(np.stack(frames))
+    except FlowkitError as error:
+        return FrameError(str(error))
+
+
+def _pair_error(pair: Pair, frames: dict[_Key, Frame | FrameError]) -> str | None:
+    """Why a pair cannot be computed, or None."""
+    clip_id = pair.clip.clip_id
+    if pair.error is not None:
+        return pair.error
+    types: list[Any] = []
+    for which in (0, 1):
+        frame = frames[_key(pair, which)]
+        if isinstance(frame, FrameError):
+            return f"{clip_id}: {str(frame).removeprefix(f'{clip_id}: ')}"
+        types.append(frame.dtype)
+    if types[0] != types[1]:
+        return (
+            f"{clip_id}: frame {pair.frame0} is {types[0]} and frame {pair.frame1} is {types[1]}; give both one depth"
+        )
+    return None
+
+
+def value_range(dtype: np.dtype[Any]) -> tuple[float, float] | None:
+    """Black and white of a part's frames, as `tvl1_flow` wants to be told: averages are on 0..255."""
+    return (0.0, 255.0) if dtype == np.float32 else None
+
+
+def assess(decoded: DecodedPart) -> None:
+    """Adds its quality to each computed pair that has none yet."""
+    for i, result in enumerate(decoded.results):
+        if isinstance(result, Computed) and result.quality is None:
+            frames = decoded.frame(i, 0), decoded.frame(i, 1)
+            found = quality(*frames, result.cube[:2], value_range=value_range(frames[0].dtype))
+            decoded.results[i] = dataclasses.replace(
+                result, quality={name: float(getattr(found, name)) for name in NAMES}
+            )
+
+
+def unexpected(error: Exception) -> str:
+    """What a failure row says of an error that nobody foresaw."""
+    what = str(error).splitlines()[0] if str(error) else "no more is known"
+    return f"{type(error).__name__}: {what}; mend that, or report it, and run it with --retry-failed"

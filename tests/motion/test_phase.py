@@ -1,0 +1,175 @@
+"""Averages of phases: the noise they leave, heads that tremble, blinks and dropped frames."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+import flowkit
+from flowkit.errors import InputError
+from flowkit.motion.phase import _Fit, moved
+from flowkit.synthetic.faces import neutral_face
+from flowkit.synthetic.motion import Pose, expression
+from flowkit.synthetic.render import SUPERSAMPLING, Performance, digitise
+
+SIDE = 128
+Frames = NDArray[np.uint8]
+
+
+REST = Pose()
+
+
+@lru_cache
+def performance(identity: int, pose: Pose = REST) -> Performance:
+    landmarks = neutral_face(identity, SIDE * SUPERSAMPLING).landmarks
+    bumps = expression(("6", "12"), landmarks, SIDE, 1.0, np.random.default_rng(identity))
+    return Performance(identity, SIDE, bumps, pose)
+
+
+@lru_cache
+def clean(identity: int, amplitude: float, pose: Pose = REST) -> NDArray[np.float32]:
+    frame = performance(identity, pose).frame(amplitude, 1.0)
+    return cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float32, copy=False)
+
+
+def takes(
+    identity: int,
+    amplitude: float,
+    rng: np.random.Generator,
+    poses: tuple[Pose, ...] = (REST,) * 4,
+    noise: float = 1.0,
+) -> Frames:
+    return np.stack([digitise(clean(identity, amplitude, pose), noise, rng) for pose in poses])
+
+
+def average_flow(onset: Frames, apex: Frames) -> NDArray[np.float32]:
+    frames = (flowkit.average_phase(phase) for phase in (onset, apex))
+    return flowkit.tvl1_flow(*frames, value_range=(0, 255))
+
+
+def length(flow: NDArray[np.float32]) -> float:
+    return float(np.hypot(flow[0], flow[1]).mean())
+
+
+def test_four_frames_halve_what_noise_moves():
+    rng = np.random.default_rng(1)
+    one, four = [], []
+    for identity in (1, 2, 3):
+        onset, apex = takes(identity, 0.0, rng), takes(identity, 0.0, rng)
+        one.append(length(flowkit.tvl1_flow(onset[0], apex[0])))
+        four.append(length(average_flow(onset, apex)))
+    assert np.mean(four) < 0.5 * np.mean(one), (one, four)
+
+
+def test_the_noise_of_an_average_is_that_of_a_frame_over_the_root_of_their_number():
+    frames = takes(1, 0.0, np.random.default_rng(2), (REST,) * 9, noise=2.0)
+    left = (flowkit.average_phase(frames) - clean(1, 0.0))[clean(1, 0.0) > 10]
+    assert left.std() == pytest.approx(np.hypot(2.0, 12**-0.5) / 3, rel=0.05)
+    assert abs(left.mean()) < 0.05
+
+
+def tremble(seed: int, most_px: float = 0.3) -> tuple[Pose, ...]:
+    """The first pose is at rest: where the average shall be."""
+    rng = np.random.default_rng(seed)
+    centre = (SIDE - 1) / 2
+    angles, turns = rng.uniform(0, 2 * np.pi, 3), np.deg2rad(rng.uniform(-0.1, 0.1, 3))
+    shifts = [(float(most_px * np.cos(angle)), float(most_px * np.sin(angle))) for angle in angles]
+    moves = zip(turns, shifts, strict=True)
+    return REST, *(Pose(x=centre, y=centre, angle=float(turn), shift=shift) for turn, shift in moves)
+
+
+def test_a_trembling_head_does_no_harm():
+    rng = np.random.default_rng(3)
+    truth = performance(1).flow(1.0, 1.0)
+    onset, apex = takes(1, 0.0, rng, tremble(4)), takes(1, 1.0, rng, tremble(5))
+    errors = {
+        "one pair": length(flowkit.tvl1_flow(onset[0], apex[0]) - truth),
+        "average": length(average_flow(onset, apex) - truth),
+        "plain": length(
+            flowkit.tvl1_flow(*(p.mean(axis=0, dtype=np.float32) for p in (onset, apex)), value_range=(0, 255)) - truth
+        ),
+    }
+    assert errors["average"] < errors["one pair"] < errors["plain"] / 2, errors
+
+
+def test_a_fit_finds_shift_and_turn():
+    centre = (SIDE - 1) / 2
+    reference = clean(2, 0.0)
+    for shift, degrees in (((0.25, -0.15), 0.0), ((1.7, 2.6), 0.0), ((0.1, 0.2), 0.3)):
+        x, y = np.meshgrid(np.arange(SIDE) - centre, np.arange(SIDE) - centre)
+        pose = Pose(x=centre, y=centre, angle=float(np.deg2rad(degrees)), shift=shift)
+        found = _Fit(reference).moves_of(clean(2, 0.0, pose))
+        flow = pose_flow(pose)
+        fitted = np.stack([found[0] + found[2] * x - found[3] * y, found[1] + found[3] * x + found[2] * y])
+        # The synthetic frames themselves are off by up to 0.02 px: their bicubic kernel is.
+        assert np.abs(fitted - flow).max() < 0.05, (shift, degrees, found)
+
+
+def pose_flow(pose: Pose) -> NDArray[np.float64]:
+    points = np.stack(np.meshgrid(np.arange(SIDE), np.arange(SIDE))).astype(np.float64)
+    flow = np.zeros_like(points)
+    for _ in range(20):
+        flow = pose.backward(points + flow)
+    return flow
+
+
+def test_moving_there_and_back_gives_the_frame():
+    frame = cv2.GaussianBlur(np.random.default_rng(0).uniform(0, 255, (40, 50)).astype(np.float32), (0, 0), 1.5)
+    there = moved(frame, (0.4, -0.3, 0.0, 0.0))
+    np.testing.assert_allclose(moved(there, (-0.4, 0.3, 0.0, 0.0))[8:-8, 8:-8], frame[8:-8, 8:-8], atol=0.3)
+    np.testing.assert_allclose(moved(frame, (3.0, -2.0, 0.0, 0.0))[8:-8, 8:-8], frame[6:-10, 11:-5], atol=1e-3)
+
+
+def test_a_blink_and_a_dropped_frame_leave_no_trace():
+    frames = takes(3, 0.0, np.random.default_rng(6))
+    whole = flowkit.average_phase(frames)
+    blinked = frames.copy()
+    blinked[2, 45:60, 30:100] = 40
+    assert np.abs(flowkit.average_phase(blinked) - whole).max() < 4
+    assert np.abs(blinked.mean(axis=0) - whole)[45:60, 30:100].mean() > 8
+    dropped = frames.copy()
+    dropped[1] = 0
+    assert np.abs(flowkit.average_phase(dropped) - whole)[clean(3, 0.0) > 20].max() < 4
+
+
+def test_flickering_light_is_averaged():
+    frames = takes(1, 0.0, np.random.default_rng(7)).astype(np.float32) * 0.9
+    frames *= np.float32([1.0, 1.03, 0.97, 1.0])[:, None, None]
+    mean = flowkit.average_phase(frames, value_range=(0, 255))
+    assert np.abs(mean - frames.mean(axis=0)).mean() < 0.15
+
+
+def test_every_depth_has_one_scale():
+    frames = takes(1, 0.0, np.random.default_rng(8))
+    expected = flowkit.average_phase(frames)
+    assert expected.dtype == np.float32
+    np.testing.assert_allclose(flowkit.average_phase(frames.astype(np.uint16) * 257), expected, atol=1e-3)
+    floats = frames.astype(np.float32) / 255
+    np.testing.assert_allclose(flowkit.average_phase(floats, value_range=(0, 1)), expected, atol=1e-3)
+    np.testing.assert_array_equal(flowkit.average_phase(frames[:1]), frames[0].astype(np.float32))
+
+
+def test_frames_without_structure_are_averaged_where_they_are():
+    frames = np.full((4, 20, 30), 77, np.uint8)
+    np.testing.assert_array_equal(flowkit.average_phase(frames), 77)
+
+
+@pytest.mark.parametrize(
+    ("frames", "options", "told"),
+    [
+        (np.zeros((20, 20), np.uint8), {}, r"shape \(20, 20\)"),
+        (np.zeros((0, 20, 20), np.uint8), {}, r"shape \(0, 20, 20\)"),
+        (np.zeros((2, 15, 20), np.uint8), {}, r"shape \(2, 15, 20\)"),
+        (np.zeros((2, 20, 20), np.uint8), {"reference": 2}, "reference=2: the frames are numbered 0 to 1"),
+        (np.zeros((2, 20, 20), np.float32), {}, "value_range"),
+        (np.full((2, 20, 20), np.nan, np.float32), {"value_range": (0, 1)}, "nan at"),
+        (np.zeros((2, 20, 20), np.int64), {}, "int64"),
+    ],
+)
+def test_wrong_frames_are_refused(frames, options, told):
+    with pytest.raises(InputError, match=told):
+        flowkit.average_phase(frames, **options)
