@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ from flowkit.errors import FlowkitError, FrameError, InputError
 from flowkit.extraction.framing import Framing
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest, versions
-from flowkit.frames.prepare import prepare
+from flowkit.extraction.steadying import face_in, finish, landmarks_in, steady
+from flowkit.frames.prepare import prepare, warp
 from flowkit.motion.cube import motion_cube
 from flowkit.output.commit import Commit
 from flowkit.output.shard import failure_schema, shard_schema
@@ -45,10 +46,16 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A pair's result: cube (3, h, w) float32 or float16, and the solver's iterations."""
+    """A pair's result: cube (3, h, w) float32 or float16, the solver's iterations, and what `finish` adds."""
 
     cube: Frame
     iterations: int
+    removed: list[float] | None = None
+    """What stabilising took out: a (2, 3) matrix row by row."""
+    landmarks: NDArray[np.float64] | None = None
+    """(k, 2) at frame 0, in pixels of the cube."""
+    landmark_flow: NDArray[np.float64] | None = None
+    finished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,12 @@ class DecodedPart:
     """Cropped and resized, by clip_id and number; each that a pair needs."""
     results: list[Computed | str | None]
     """Of each pair, in order: its cube, why it has none, or None while it is still to be computed."""
+    landmarks: dict[_Key, NDArray[np.float64]] = field(default_factory=dict)
+    """(k, 2) in pixels of the cube, where asked for, of the first frames of pairs; as `frames`."""
+    steadied: dict[int, Frame] = field(default_factory=dict)
+    """Frame 1 of pairs by index, without the head's motion, where that is taken out."""
+    removed: dict[int, list[float]] = field(default_factory=dict)
+    """What was taken out there, as in `Computed`."""
 
     def todo(self) -> list[int]:
         """The pairs that are still to be computed, as indices into the part's."""
@@ -115,6 +128,8 @@ class DecodedPart:
 
     def frame(self, i: int, which: int) -> Frame:
         """Frame 0 or 1 of the part's i-th pair; both are of one dtype, (h, w)."""
+        if which and i in self.steadied:
+            return self.steadied[i]
         pair = self.part.pairs[i]
         number = pair.frame1 if which else pair.frame0
         assert number is not None
@@ -186,18 +201,23 @@ def _compute(part: Part, request: ExtractRequest, threads: int) -> DecodedPart:
                 decoded.results[i] = result
             else:
                 decoded.fail(i, result)
+    finish(decoded, request)
     return decoded
 
 
 def decode_part(part: Part, request: ExtractRequest) -> DecodedPart:
     """Decodes, crops and resizes a part's frames, each once; pairs that lack one have their error already."""
-    frames = dict(_part_frames(part, request))
+    landmarks: dict[_Key, NDArray[np.float64]] = {}
+    frames = dict(_part_frames(part, request, landmarks))
     errors = [_pair_error(pair, frames) for pair in part.pairs]
-    return DecodedPart(part, frames, list(errors))
+    decoded = DecodedPart(part, frames, list(errors), landmarks)
+    steady(decoded, request)
+    return decoded
 
 
 def part_rows(decoded: DecodedPart, request: ExtractRequest, metadata: dict[str, Any] | None = None) -> PartRows:
     """The two tables of a part whose every pair has its result."""
+    finish(decoded, request)
     part = decoded.part
     decoders = sorted({source.decoder for source in part.sources.values()})
     worker = {"versions": versions(), "simd": _core.simd_level()}
@@ -226,8 +246,14 @@ def commit_rows(out: Path, part: int, rows: PartRows, parameters_hash: str) -> C
     return commit
 
 
-def _part_frames(part: Part, request: ExtractRequest) -> Iterator[tuple[_Key, Frame | FrameError]]:
-    """The prepared frames (or what is wrong with them) that the part's pairs need, by clip_id and number."""
+def _part_frames(
+    part: Part, request: ExtractRequest, landmarks: dict[_Key, NDArray[np.float64]]
+) -> Iterator[tuple[_Key, Frame | FrameError]]:
+    """The prepared frames (or what is wrong with them) that the part's pairs need, by clip_id and number.
+
+    The landmarks of those that are the first of a pair are put into `landmarks`.
+    """
+    first = {(pair.clip.clip_id, pair.frame0) for pair in part.pairs}
     needed: dict[str, set[int]] = {}
     for pair in part.pairs:
         if pair.error is None and pair.frame0 is not None and pair.frame1 is not None:
@@ -235,14 +261,22 @@ def _part_frames(part: Part, request: ExtractRequest) -> Iterator[tuple[_Key, Fr
     for clip_id, numbers in needed.items():
         try:
             for number, frame in part.sources[clip_id].read(sorted(numbers)):
-                yield (clip_id, number), _prepared(number, frame, part.framings[clip_id], request)
+                key = (clip_id, number)
+                yield key, _prepared(key, frame, part.framings[clip_id], request, landmarks if key in first else None)
                 numbers.discard(number)
         except Exception as error:
             reason = str(error) if isinstance(error, FlowkitError) else unexpected(error)
             yield from (((clip_id, number), FrameError(reason)) for number in sorted(numbers))
 
 
-def _prepared(number: int, frame: Frame | FrameError, framing: Framing, request: ExtractRequest) -> Frame | FrameError:
+def _prepared(
+    key: _Key,
+    frame: Frame | FrameError,
+    framing: Framing,
+    request: ExtractRequest,
+    landmarks: dict[_Key, NDArray[np.float64]] | None,
+) -> Frame | FrameError:
+    clip_id, number = key
     if isinstance(frame, FrameError):
         return frame
     if frame.shape != framing.frame_size:
@@ -251,8 +285,20 @@ def _prepared(number: int, frame: Frame | FrameError, framing: Framing, request:
             f"frame {number} has {frame.shape[1]} x {frame.shape[0]} px, its clip {w} x {h}; "
             "give frames of one size to each clip"
         )
-    # A copy where `prepare` gives a view: a crop shall not keep its whole frame in memory.
-    return np.ascontiguousarray(prepare(frame, framing.box, request.size))
+    try:
+        face = face_in(number, frame, framing, request)
+        if framing.transform is not None:
+            cut = warp(frame, framing.transform, framing.shape)
+        else:
+            # A copy where `prepare` gives a view: a crop shall not keep its whole frame in memory.
+            cut = np.ascontiguousarray(prepare(frame, framing.box, request.size))
+        if landmarks is not None:
+            points = landmarks_in(clip_id, number, frame, cut, face, framing, request)
+            if points is not None:
+                landmarks[key] = points
+    except FrameError as error:
+        return error
+    return cut
 
 
 def _solve(frames0: Frame, frames1: Frame, request: ExtractRequest, threads: int) -> list[Computed | str]:
@@ -312,7 +358,7 @@ def _shard_table(
         return None
     assert part.shape is not None
     schema = shard_schema(*part.shape, request.dtype, metadata)
-    records = [_record(pair, part.framings[pair.clip.clip_id]) for pair, _ in rows]
+    records = [_record(pair, part.framings[pair.clip.clip_id], result) for pair, result in rows]
     columns: dict[str, Any] = {
         field.name: pa.array([record[field.name] for record in records], field.type)
         for field in schema
@@ -323,7 +369,7 @@ def _shard_table(
     return pa.table(columns, schema=schema)
 
 
-def _record(pair: Pair, framing: Framing) -> dict[str, Any]:
+def _record(pair: Pair, framing: Framing, result: Computed) -> dict[str, Any]:
     clip = pair.clip
     return {
         "pair_id": pair.pair_id,
@@ -343,7 +389,10 @@ def _record(pair: Pair, framing: Framing) -> dict[str, Any]:
         "age": clip.age,
         "gender": clip.gender,
         "box": dataclasses.asdict(framing.box) if framing.box else None,
-        "transform": None,
+        "transform": framing.transform,
+        "removed": result.removed,
+        "landmarks": None if result.landmarks is None else result.landmarks.tolist(),
+        "landmark_flow": None if result.landmark_flow is None else result.landmark_flow.tolist(),
     }
 
 
