@@ -27,6 +27,8 @@ EYE_HEIGHT = 0.38
 """Height of the eyes above the lower edge is 1 - this, in fractions of the same side."""
 _NEAREST_EYES_PX = 4.0
 _STEEPEST_DEGREES = 60.0
+_MOST_OUTSIDE = 0.25
+"""Of an aligned square, beyond the frame."""
 MOST_MARGIN = 2.0
 
 
@@ -77,13 +79,14 @@ def align(face: Face, frame_size: tuple[int, int], side_px: int | None, margin: 
     """A square around the face that has its eyes level, always at the same place of the square.
 
     Without a margin the eyes stand EYE_DISTANCE apart and EYE_HEIGHT below the upper edge, in fractions of the side.
-    A square that would leave the frame is moved, and one that is larger made smaller: no pixel is invented.
+    It is never moved for the frame's sake, since then they would not: beyond the frame its edge is repeated.
 
     Args:
         side_px: of the result; None for about as many pixels as the square has in the frame.
 
     Raises:
-        FrameError: if the eyes are not known, nearly in one place, one above the other, or outside the frame.
+        FrameError: if the eyes are not known, nearly in one place, one above the other, or outside the frame, or more
+            than _MOST_OUTSIDE of the square would be.
     """
     if face.eyes is None:
         raise FrameError("no eyes are known, by which the face could be aligned; give them, or take --face-fit crop")
@@ -102,7 +105,8 @@ def align(face: Face, frame_size: tuple[int, int], side_px: int | None, margin: 
     side = apart / EYE_DISTANCE
     below = (0.5 - EYE_HEIGHT) * side
     centre = (middle[0] - sine * below, middle[1] + cosine * below)
-    centre, side = _within(centre, side * (1 + 2 * margin), abs(cosine) + abs(sine), frame_size)
+    side *= 1 + 2 * margin
+    _require_mostly_inside(centre, side, angle, frame_size)
     pixels = side_px or max(round(side), 1)
     scale = pixels / side
     a, b = scale * cosine, scale * sine
@@ -122,12 +126,16 @@ def mapped(points: Positions, box: Box, transform: Similarity | None, shape: tup
     return np.asarray((points - np.array([box.left, box.top]) + 0.5) * scale - 0.5, dtype=np.float64)
 
 
-def _within(centre: Point, side: float, spread: float, frame_size: tuple[int, int]) -> tuple[Point, float]:
-    """A turned square's centre and side, moved and shrunk until its corners are inside; `spread` is |cos| + |sin|."""
-    height, width = frame_size
-    side = min(side, min(height, width) / spread)
-    reach = side * spread / 2
-    return (min(max(centre[0], reach), width - reach), min(max(centre[1], reach), height - reach)), side
+def _require_mostly_inside(centre: Point, side: float, angle: float, frame_size: tuple[int, int]) -> None:
+    across, down = np.meshgrid(*(np.linspace(-side / 2, side / 2, 33),) * 2)
+    x = centre[0] + across * math.cos(angle) - down * math.sin(angle)
+    y = centre[1] + across * math.sin(angle) + down * math.cos(angle)
+    outside = 1 - float(((x >= 0) & (x <= frame_size[1]) & (y >= 0) & (y <= frame_size[0])).mean())
+    if outside > _MOST_OUTSIDE:
+        raise FrameError(
+            f"{outside:.0%} of the aligned square of {side:.0f} px would be outside the frame, at most "
+            f"{_MOST_OUTSIDE:.0%} may be; give a smaller --face-margin, or take --face-fit crop"
+        )
 
 
 def _enclosing(centre: Point, reach: float, frame_size: tuple[int, int]) -> Box:
