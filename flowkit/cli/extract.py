@@ -56,7 +56,7 @@ def extract(
         str,
         typer.Option(
             metavar="FROM",
-            help="Flow at landmarks: none, csv:FILE, yunet, yunet:MODEL.onnx, onnx:FILE@SIZE or mediapipe:FILE.task.",
+            help="Flow at landmarks: none, csv:FILE, yunet, yunet:MODEL.onnx, onnx:FILE or mediapipe:FILE.task.",
         ),
     ] = "none",
     preset: Annotated[

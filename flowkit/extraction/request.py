@@ -197,5 +197,4 @@ def _require_fit(face: str, face_fit: str, face_margin: float, size: tuple[int, 
 def _absolute(text: str) -> str:
     """A worker may run in another folder, so a file is named by its absolute path; a plug-in's argument may be none."""
     kind, _, rest = text.partition(":")
-    path, at, size = rest.rpartition("@") if kind == "onnx" else (rest, "", "")
-    return f"{kind}:{Path(path).absolute()}{at}{size}" if path and Path(path).exists() else text
+    return f"{kind}:{Path(rest).absolute()}" if rest and Path(rest).exists() else text

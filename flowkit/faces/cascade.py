@@ -43,11 +43,12 @@ class Cascade:
             raise InputError(
                 f"OpenCV {cv2.__version__} has no cascades here; pip install opencv-contrib-python-headless"
             )
+        self._cascade = cv2.CascadeClassifier()
         try:
-            self._cascade = cv2.CascadeClassifier(str(path))
-        except cv2.error:
-            self._cascade = cv2.CascadeClassifier()
-        if self._cascade.empty():
+            loaded = self._cascade.load(str(path))
+        except (cv2.error, SystemError):  # OpenCV 5 raises both at once
+            loaded = False
+        if not loaded:
             raise InputError(f"{path} is no cascade that OpenCV can load; give an .xml such as {FRONTAL}")
 
     def detect(self, picture: NDArray[np.uint8]) -> Sequence[Face]:

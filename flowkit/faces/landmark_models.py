@@ -8,63 +8,58 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from flowkit.errors import FrameError, InputError
 from flowkit.faces.finding import grey8
 from flowkit.faces.fit import Positions
 from flowkit.faces.landmarks import View
-from flowkit.faces.yunet import first_line, read_model
+from flowkit.faces.yunet import read_model
 from flowkit.frames.prepare import prepare
 from flowkit.types import fingerprint
 
 
 class OnnxLandmarks:
-    """A network from an ONNX file, run by OpenCV's dnn module.
+    """A network from an ONNX file, run by onnxruntime on one thread.
 
-    It takes one picture (1, 3 or 1, h, w) float32 on 0..1, grey in each channel, and gives 2 k numbers: x and y in
-    turn, as fractions of the picture's width and height. A model with another convention has to be wrapped.
+    It takes one picture (1, c, h, w) float32 on 0..1, h and w fixed, c being 3 or 1, grey in each channel, and gives
+    2 k numbers: x and y in turn, as fractions of the picture's width and height. A model with another convention has
+    to be wrapped. OpenCV's dnn module will not do: that of 5.0 gives other numbers for some valid networks.
     """
 
-    def __init__(self, path: Path, size: tuple[int, int]) -> None:
-        """`size` is the (height, width) that it takes; raises InputError where the file is no such network."""
-        content = read_model(path, "--landmarks onnx:FILE@SIZE")
-        self.digest = fingerprint(["onnx", hashlib.sha256(content).hexdigest(), size])
-        self._size = size
-        self._alone = threading.Lock()
+    def __init__(self, path: Path) -> None:
+        """Raises InputError where onnxruntime is not installed, or the file is no such network."""
+        content = read_model(path, "--landmarks onnx:FILE")
+        runtime = _package("onnxruntime", "onnx:FILE")
+        self.digest = fingerprint(["onnx", hashlib.sha256(content).hexdigest(), runtime.__version__])
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 4
         try:
-            self._network: Any = cv2.dnn.readNetFromONNX(np.frombuffer(content, np.uint8))
-        except cv2.error as error:
-            raise InputError(f"{path} cannot be loaded as an ONNX model: {first_line(error)}") from error
-        blank, problems = np.zeros(size, np.float32), []
-        for self._channels in (3, 1):
-            try:
-                numbers = self._run(blank)
-            except cv2.error as error:
-                problems.append(first_line(error))
-                continue
-            if numbers.size and numbers.size % 2 == 0:
-                return
-            problems.append(f"it gives {numbers.size} numbers")
-        raise InputError(
-            f"{path} is no landmark model for pictures of {size[1]} x {size[0]} px, 3 channels or 1, with x and y of "
-            f"each point as its result ({'; '.join(problems)}); give the size that it takes behind @"
-        )
+            self._session: Any = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise InputError(f"{path} cannot be loaded as an ONNX model: {str(error).splitlines()[0]}") from error
+        given, results = self._session.get_inputs(), self._session.get_outputs()
+        shape = given[0].shape
+        fixed = len(shape) == 4 and shape[1] in (1, 3) and all(isinstance(side, int) and side > 0 for side in shape[2:])
+        if len(given) != 1 or len(results) != 1 or not fixed or given[0].type != "tensor(float)":
+            raise InputError(
+                f"{path} takes {[(one.type, one.shape) for one in given]} and gives {len(results)} results; a landmark "
+                "model takes one float32 picture of (1, 3 or 1, height, width), its size fixed, and gives one result"
+            )
+        self._name, self._channels, self._size = given[0].name, shape[1], (shape[2], shape[3])
 
     def find(self, view: View) -> Positions:
         """See `Landmarks`."""
         picture = prepare(grey8(view.cut), None, self._size).astype(np.float32) / np.float32(255)
-        numbers = self._run(picture)
-        if not np.isfinite(numbers).all():
-            raise FrameError(f"the landmark model gives no finite numbers for frame {view.number}; check the model")
+        given = np.repeat(picture[None, None], self._channels, axis=1)
+        numbers = np.asarray(self._session.run(None, {self._name: given})[0], dtype=np.float64).ravel()
+        if not numbers.size or numbers.size % 2 or not np.isfinite(numbers).all():
+            raise FrameError(
+                f"the landmark model gives {numbers.size} numbers for frame {view.number}, not a finite x and y of "
+                "each point; check the model"
+            )
         return _in_cut(numbers.reshape(-1, 2), view)
-
-    def _run(self, picture: NDArray[np.float32]) -> Positions:
-        with self._alone:
-            self._network.setInput(np.repeat(picture[None, None], self._channels, axis=1))
-            return np.array(self._network.forward(), dtype=np.float64).ravel()
 
 
 class MediaPipeLandmarks:

@@ -16,10 +16,9 @@ from flowkit.faces.boxes import real_number
 from flowkit.faces.face import Face
 from flowkit.faces.finding import DetectedFaces
 from flowkit.faces.fit import Positions
-from flowkit.frames.prepare import parse_size
 from flowkit.types import fingerprint
 
-KINDS = ("none", "csv:FILE", "yunet", "yunet:MODEL.onnx", "onnx:FILE@SIZE", "mediapipe:FILE.task")
+KINDS = ("none", "csv:FILE", "yunet", "yunet:MODEL.onnx", "onnx:FILE", "mediapipe:FILE.task")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ def parse_landmarks(text: str, face: str = "none") -> Landmarks | None:
 
     - "csv:FILE": a CSV or Parquet file as `read_landmarks` reads it.
     - "yunet:MODEL.onnx", or "yunet" where the faces are found by that (`face` is "yunet:MODEL.onnx"): five points.
-    - "onnx:FILE@SIZE", "mediapipe:FILE.task": see `flowkit.faces.landmark_models`.
+    - "onnx:FILE", "mediapipe:FILE.task": see `flowkit.faces.landmark_models`.
 
     Raises:
         InputError: for another text, whatever is wrong with the file, or a package that is not installed.
@@ -107,12 +106,7 @@ def parse_landmarks(text: str, face: str = "none") -> Landmarks | None:
     if kind in ("onnx", "mediapipe") and rest:
         from flowkit.faces.landmark_models import MediaPipeLandmarks, OnnxLandmarks
 
-        if kind == "mediapipe":
-            return MediaPipeLandmarks(Path(rest))
-        path, at, size = rest.rpartition("@")
-        if at:
-            return OnnxLandmarks(Path(path), parse_size(size))
-        raise InputError(f"landmarks {text!r}: say which size the model takes, as onnx:FILE@112")
+        return OnnxLandmarks(Path(rest)) if kind == "onnx" else MediaPipeLandmarks(Path(rest))
     raise InputError(f"landmarks {text!r} are unknown; choose one of {', '.join(KINDS)}")
 
 

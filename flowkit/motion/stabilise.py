@@ -42,6 +42,8 @@ _LARGEST = 0.15
 """Of a motion, as a fraction of the frame's shorter side."""
 _FEWEST = 0.2
 """Of the region's weight that the biweight may leave."""
+_LEAST_LIKENESS = 0.5
+"""Correlation of the region with where it has gone."""
 _GRID_PX = 1 / 32
 """OpenCV samples at multiples of this, so a shift that is one is taken out exactly."""
 
@@ -107,6 +109,7 @@ def _settled(fit: _Fit, frame1: NDArray[np.float32], motion: Motion) -> Motion:
         motion = (_square(motion) @ np.linalg.inv(_square(step)))[:2]
         _require_plausible(fit.reach(motion), min(fit.shape), weight)
         if fit.reach(step) < _STILL_PX:
+            _require_likeness(float(np.corrcoef(fit.values, fit.seen(frame1, motion))[0, 1]))
             return motion
     raise FrameError(f"stabilising has not settled after {_STEPS} steps; give another --stabilise or its region")
 
@@ -221,6 +224,14 @@ def _require_plausible(reach: float, side: int, weight: float) -> None:
         raise FrameError(
             f"stabilising fails: only {weight:.0%} of its region moves alike, needed are {_FEWEST:.0%}; give another "
             "region"
+        )
+
+
+def _require_likeness(correlation: float) -> None:
+    if not correlation >= _LEAST_LIKENESS:
+        raise FrameError(
+            f"stabilising fails: where it ends the region correlates by {correlation:.2f} with the first frame, needed "
+            f"is {_LEAST_LIKENESS:g}; the frames show no common face, or are too far apart"
         )
 
 
