@@ -35,7 +35,7 @@ def predict_labels(
     ],
     column: Column = "ethnicity",
     frames: Annotated[int, typer.Option(metavar="N", help="Of each clip, spread over onset to offset.")] = 5,
-    face: Annotated[str, typer.Option(metavar="MODE", help="none, or boxes:FILE with a table of face boxes.")] = "none",
+    face: Annotated[str, typer.Option(metavar="MODE", help="As of flowkit extract.")] = "none",
     size: Annotated[int, typer.Option(metavar="N", help="Side of the square that the model takes, px.")] = 224,
     channels: Annotated[str, typer.Option(help="rgb, bgr or grey.")] = "rgb",
     mean: Annotated[str, typer.Option(metavar="A,B,C", help="Subtracted from pixels on 0 to 1.")] = "0.485,0.456,0.406",
@@ -51,7 +51,7 @@ def predict_labels(
     Example: flowkit annotate predict m.parquet -o guessed.parquet --model faces.onnx --labels White,Black,Asian,Other
     """
     from flowkit.datasets.revision import Revision, require_manifest_name
-    from flowkit.faces.boxes import parse_face
+    from flowkit.faces.finding import parse_face
     from flowkit.labels.classifier import Classifier, Reading, parse_labels, parse_numbers, parse_outputs
     from flowkit.labels.columns import require_label
     from flowkit.labels.predict import predict, put_guesses

@@ -31,7 +31,35 @@ def extract(
     size: Annotated[
         str | None, typer.Option(metavar="N|WxH", help="Resize to this many pixels before the flow. Default: as it is.")
     ] = None,
-    face: Annotated[str, typer.Option(metavar="MODE", help="none, or boxes:FILE with a table of face boxes.")] = "none",
+    face: Annotated[
+        str,
+        typer.Option(
+            metavar="MODE",
+            help="none; boxes:FILE with a table of face boxes; or a detector: yunet:MODEL.onnx, haar, haar:FILE.xml.",
+        ),
+    ] = "none",
+    face_fit: Annotated[
+        str, typer.Option("--face-fit", help="crop (the box), or align (a square that has the eyes level).")
+    ] = "crop",
+    face_margin: Annotated[
+        float,
+        typer.Option("--face-margin", metavar="M", help="Grow the box at each edge by this fraction of it."),
+    ] = 0.0,
+    stabilise: Annotated[
+        str,
+        typer.Option(
+            metavar="HOW",
+            help="Take the head's motion out of each pair: none, translation or similarity (behind it :inner, :upper, "
+            ":whole or :left,top,width,height), or nose:left,top,width,height. Boxes are fractions of the cube.",
+        ),
+    ] = "none",
+    landmarks: Annotated[
+        str,
+        typer.Option(
+            metavar="FROM",
+            help="Flow at landmarks: none, csv:FILE, yunet, yunet:MODEL.onnx, onnx:FILE or mediapipe:FILE.task.",
+        ),
+    ] = "none",
     preset: Annotated[
         str, typer.Option(help="The solver's parameters: micro, fast, opencv, opencv-cuda or ipol.")
     ] = "micro",
@@ -87,6 +115,8 @@ def extract(
 
       flowkit extract manifest.csv -o out --size 224 --gpu
 
+      flowkit extract manifest.csv -o out --size 224 --face yunet:MODEL.onnx --face-fit align --stabilise translation
+
     Exit codes: 0 all done, 1 done with failed pairs (listed in OUT/failures), 2 bad input, or not one pair could be
     computed, 3 stopped and resumable.
     """
@@ -103,6 +133,10 @@ def extract(
             params=parse_set(set_ or []),
             size=size,
             face=face,
+            face_fit=face_fit,
+            face_margin=face_margin,
+            stabilise=stabilise,
+            landmarks=landmarks,
             strain=strain,
             dtype=dtype,
             engine=engine,

@@ -21,7 +21,7 @@ app = typer.Typer(
 
 Source = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest (.parquet, .csv).")]
 Out = Annotated[Path, typer.Option("-o", "--out", metavar="NEW", help="The manifest to write: .parquet or .csv.")]
-Face = Annotated[str, typer.Option(metavar="MODE", help="none, or boxes:FILE with a table of face boxes.")]
+Face = Annotated[str, typer.Option(metavar="MODE", help="As of flowkit extract: none, boxes:FILE, a detector.")]
 Size = Annotated[str | None, typer.Option(metavar="N|WxH", help="Resize to this many pixels. Default: as it is.")]
 Preset = Annotated[str, typer.Option(help="The solver's parameters: micro, fast, opencv, opencv-cuda or ipol.")]
 Workers = Annotated[int | None, typer.Option(help="Clips at a time. Default: one a CPU.")]
@@ -119,7 +119,7 @@ def spot_apexes(
 
 
 def _how(face: str, size: str | None, workers: int | None) -> dict[str, Any]:
-    from flowkit.faces.boxes import parse_face
+    from flowkit.faces.finding import parse_face
     from flowkit.frames.prepare import parse_size
     from flowkit.motion.devices import available_cpus
 

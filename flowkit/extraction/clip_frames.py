@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from flowkit.errors import FrameError
 from flowkit.extraction.framing import frame_clip
-from flowkit.faces.boxes import FaceCrop, WholeFrame
+from flowkit.faces.finding import FaceCrop, WholeFrame
 from flowkit.frames.prepare import prepare
 from flowkit.frames.survey import survey_source
 from flowkit.types import Clip

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,13 +18,15 @@ from flowkit.errors import FlowkitError, FrameError
 from flowkit.extraction.framing import Framing
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest
-from flowkit.frames.prepare import prepare
+from flowkit.extraction.steadying import face_in, landmarks_in, steady
+from flowkit.frames.prepare import prepare, warp
 from flowkit.motion.phase import average_phase
 from flowkit.motion.quality import quality
 from flowkit.output.quality import NAMES
 from flowkit.types import Pair
 
 Frame = NDArray[Any]
+Points = NDArray[np.float64]
 _Key = tuple[str, int | tuple[int, ...]]
 """clip_id and number of a frame; of an average, those of its frames, the one that it is registered on first."""
 
@@ -34,11 +36,17 @@ STORE_BYTES = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Computed:
-    """A pair's result: cube (3, h, w) float32 or float16, the solver's iterations, and what `assess` adds."""
+    """A pair's result: cube (3, h, w) float32 or float16, the iterations, and what `assess` and `finish` add."""
 
     cube: Frame
     iterations: int
     quality: dict[str, float] | None = None
+    removed: list[float] | None = None
+    """What stabilising took out: a (2, 3) matrix row by row."""
+    landmarks: Points | None = None
+    """(k, 2) at frame 0, in pixels of the cube."""
+    landmark_flow: Points | None = None
+    finished: bool = False
 
 
 class FrameStore:
@@ -50,27 +58,29 @@ class FrameStore:
     def __init__(self, most_bytes: int = STORE_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._frames: dict[_Key, Frame] = {}
+        self._frames: dict[_Key, tuple[Frame, Points | None]] = {}
         self._lock = threading.Lock()
 
-    def get(self, key: _Key) -> Frame | None:
-        """The frame, or None where it is not there, or not any more."""
+    def get(self, key: _Key) -> tuple[Frame, Points | None] | None:
+        """The frame and its landmarks, if they were looked for; None where it is not there, or not any more."""
         with self._lock:
-            frame = self._frames.pop(key, None)
-            if frame is not None:
-                self._frames[key] = frame
-            return frame
+            kept = self._frames.pop(key, None)
+            if kept is not None:
+                self._frames[key] = kept
+            return kept
 
-    def put(self, key: _Key, frame: Frame) -> None:
-        """Keeps a frame, which nobody may change from now on."""
+    def put(self, key: _Key, frame: Frame, landmarks: Points | None = None) -> None:
+        """Keeps a frame, which nobody may change from now on, in the place of one that was kept without landmarks."""
         with self._lock:
-            if key in self._frames or frame.nbytes > self._most_bytes:
+            if frame.nbytes > self._most_bytes or (key in self._frames and landmarks is None):
                 return
-            self._frames[key] = frame
+            if (replaced := self._frames.pop(key, None)) is not None:
+                self._bytes -= replaced[0].nbytes
+            self._frames[key] = frame, landmarks
             self._bytes += frame.nbytes
             while self._bytes > self._most_bytes:
                 oldest = next(iter(self._frames))
-                self._bytes -= self._frames.pop(oldest).nbytes
+                self._bytes -= self._frames.pop(oldest)[0].nbytes
 
 
 @dataclass(slots=True)
@@ -82,6 +92,12 @@ class DecodedPart:
     """Cropped and resized; each that a pair is computed between, averages of phases among them."""
     results: list[Computed | str | None]
     """Of each pair, in order: its cube, why it has none, or None while it is still to be computed."""
+    landmarks: dict[_Key, Points] = field(default_factory=dict)
+    """(k, 2) in pixels of the cube, where asked for, of frame 0 of each pair; as `frames`."""
+    steadied: dict[int, Frame] = field(default_factory=dict)
+    """Frame 1 of pairs by index, without the head's motion, where that is taken out."""
+    removed: dict[int, list[float]] = field(default_factory=dict)
+    """What was taken out there, as in `Computed`."""
 
     def todo(self) -> list[int]:
         """The pairs that are still to be computed, as indices into the part's."""
@@ -89,6 +105,8 @@ class DecodedPart:
 
     def frame(self, i: int, which: int) -> Frame:
         """Side 0 or 1 of the part's i-th pair; both are of one dtype, (h, w). Averages are float32 on 0..255."""
+        if which and i in self.steadied:
+            return self.steadied[i]
         frame = self.frames[_key(self.part.pairs[i], which)]
         assert not isinstance(frame, FrameError)
         return frame
@@ -107,19 +125,38 @@ def decode_part(part: Part, request: ExtractRequest, store: FrameStore | None = 
     """
     store = store or FrameStore(0)
     wanted = {_key(pair, which): None for pair in part.pairs if pair.needed for which in (0, 1)}
-    frames: dict[_Key, Frame | FrameError] = {key: kept for key in wanted if (kept := store.get(key)) is not None}
-    singles = _singles(key for key in wanted if key not in frames)
-    read: dict[_Key, Frame | FrameError] = {key: kept for key in singles if (kept := store.get(key)) is not None}
-    for single, frame in _read(part, [key for key in singles if key not in read], request):
+    frames: dict[_Key, Frame | FrameError] = {key: kept[0] for key in wanted if (kept := store.get(key)) is not None}
+    marked = _marked(part, request)
+    landmarks: dict[_Key, Points] = {}
+    read: dict[_Key, Frame | FrameError] = {}
+    singles = _singles([*(key for key in wanted if key not in frames), *marked])
+    for single in singles:
+        kept = store.get(single)
+        if kept is not None and (single not in marked or kept[1] is not None):
+            read[single] = kept[0]
+            if kept[1] is not None:
+                landmarks[single] = kept[1]
+    for single, frame in _read(part, [key for key in singles if key not in read], request, marked, landmarks):
         read[single] = frame
         if isinstance(frame, np.ndarray):
-            store.put(single, frame)
+            store.put(single, frame, landmarks.get(single))
     for key in wanted:
         if key not in frames:
             frames[key] = read[key] if isinstance(key[1], int) else _average(key, read)
             if isinstance(key[1], tuple) and isinstance(average := frames[key], np.ndarray):
                 store.put(key, average)
-    return DecodedPart(part, frames, [_pair_error(pair, frames) for pair in part.pairs])
+    lost: dict[_Key, Frame | FrameError] = {key: frame for key in marked if isinstance(frame := read[key], FrameError)}
+    errors = [_pair_error(pair, frames, lost) for pair in part.pairs]
+    decoded = DecodedPart(part, frames, list(errors), landmarks)
+    steady(decoded, request)
+    return decoded
+
+
+def _marked(part: Part, request: ExtractRequest) -> dict[_Key, None]:
+    """The frames whose landmarks are wanted: frame 0 of every pair, where landmarks are asked for."""
+    if request.landmarks == "none":
+        return {}
+    return {(pair.clip.clip_id, pair.side(0)[0]): None for pair in part.pairs if pair.needed}
 
 
 def _key(pair: Pair, which: int) -> _Key:
@@ -127,7 +164,7 @@ def _key(pair: Pair, which: int) -> _Key:
     return pair.clip.clip_id, side if pair.has_phases else side[0]
 
 
-def _singles(keys: Iterator[_Key]) -> list[tuple[str, int]]:
+def _singles(keys: Iterable[_Key]) -> list[tuple[str, int]]:
     """The frames that these are, or are made of."""
     found: dict[tuple[str, int], None] = {}
     for clip_id, numbers in keys:
@@ -137,16 +174,21 @@ def _singles(keys: Iterator[_Key]) -> list[tuple[str, int]]:
 
 
 def _read(
-    part: Part, keys: list[tuple[str, int]], request: ExtractRequest
+    part: Part,
+    keys: list[tuple[str, int]],
+    request: ExtractRequest,
+    marked: dict[_Key, None],
+    landmarks: dict[_Key, Points],
 ) -> Iterator[tuple[tuple[str, int], Frame | FrameError]]:
-    """The prepared frames, or what is wrong with them; every key is given."""
+    """The prepared frames, or what is wrong with them; every key is given. Landmarks of `marked` ones are put down."""
     needed: dict[str, set[int]] = {}
     for clip_id, number in keys:
         needed.setdefault(clip_id, set()).add(number)
     for clip_id, numbers in needed.items():
         try:
             for number, frame in part.sources[clip_id].read(sorted(numbers)):
-                yield (clip_id, number), _prepared(number, frame, part.framings[clip_id], request)
+                key = (clip_id, number)
+                yield key, _prepared(key, frame, part.framings[clip_id], request, landmarks if key in marked else None)
                 numbers.discard(number)
             reason = None
         except Exception as error:
@@ -155,7 +197,14 @@ def _read(
             yield (clip_id, number), FrameError(reason or f"frame {number} was not delivered by its source")
 
 
-def _prepared(number: int, frame: Frame | FrameError, framing: Framing, request: ExtractRequest) -> Frame | FrameError:
+def _prepared(
+    key: tuple[str, int],
+    frame: Frame | FrameError,
+    framing: Framing,
+    request: ExtractRequest,
+    landmarks: dict[_Key, Points] | None,
+) -> Frame | FrameError:
+    clip_id, number = key
     if isinstance(frame, FrameError):
         return frame
     if frame.shape != framing.frame_size:
@@ -164,8 +213,20 @@ def _prepared(number: int, frame: Frame | FrameError, framing: Framing, request:
             f"frame {number} has {frame.shape[1]} x {frame.shape[0]} px, its clip {w} x {h}; "
             "give frames of one size to each clip"
         )
-    # A copy where `prepare` gives a view: a crop shall not keep its whole frame in memory.
-    return np.ascontiguousarray(prepare(frame, framing.box, request.size))
+    try:
+        face = face_in(number, frame, framing, request)
+        if framing.transform is not None:
+            cut = warp(frame, framing.transform, framing.shape)
+        else:
+            # A copy where `prepare` gives a view: a crop shall not keep its whole frame in memory.
+            cut = np.ascontiguousarray(prepare(frame, framing.box, request.size))
+        if landmarks is not None:
+            points = landmarks_in(clip_id, number, frame, cut, face, framing, request)
+            if points is not None:
+                landmarks[key] = points
+    except FrameError as error:
+        return error
+    return cut
 
 
 def _average(key: _Key, read: dict[_Key, Frame | FrameError]) -> Frame | FrameError:
@@ -188,14 +249,14 @@ def _average(key: _Key, read: dict[_Key, Frame | FrameError]) -> Frame | FrameEr
         return FrameError(str(error))
 
 
-def _pair_error(pair: Pair, frames: dict[_Key, Frame | FrameError]) -> str | None:
-    """Why a pair cannot be computed, or None."""
+def _pair_error(pair: Pair, frames: dict[_Key, Frame | FrameError], lost: dict[_Key, Frame | FrameError]) -> str | None:
+    """Why a pair cannot be computed, or None; `lost` are frames whose landmarks were wanted and not found."""
     clip_id = pair.clip.clip_id
     if pair.error is not None:
         return pair.error
     types: list[Any] = []
     for which in (0, 1):
-        frame = frames[_key(pair, which)]
+        frame = lost.get((clip_id, pair.side(0)[0]), frames[_key(pair, which)])
         if isinstance(frame, FrameError):
             return f"{clip_id}: {str(frame).removeprefix(f'{clip_id}: ')}"
         types.append(frame.dtype)

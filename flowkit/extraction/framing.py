@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from flowkit.errors import FrameError
-from flowkit.faces.boxes import FaceCrop
+from flowkit.faces.face import Face
+from flowkit.faces.finding import FaceCrop
+from flowkit.faces.fit import FaceFit, Positions, align, crop, mapped
+from flowkit.frames.prepare import Similarity
 from flowkit.frames.survey import Survey
 from flowkit.types import Box, Clip
 
@@ -20,13 +23,36 @@ class Framing:
     shape: tuple[int, int]
     """Of the cropped and resized frame, and so of the cube."""
     fps: float | None
+    transform: Similarity | None = None
+    """From source pixels to the cube's, where the face is aligned."""
+    face: Face | None = None
+    """The clip's face, if each frame has to show it still; else None."""
+
+    def mapped(self, points: Positions) -> Positions:
+        """Positions (k, 2) in source pixels as positions in the cube."""
+        whole = Box(0, 0, self.frame_size[1], self.frame_size[0])
+        return mapped(points, self.box or whole, self.transform, self.shape)
 
 
-def frame_clip(clip: Clip, survey: Survey, face: FaceCrop, size: tuple[int, int] | None) -> Framing:
-    """How the clip's frames are cropped and resized; a FrameError if none can be read or the clip has no box."""
+def frame_clip(
+    clip: Clip,
+    survey: Survey,
+    faces: FaceCrop,
+    size: tuple[int, int] | None,
+    fit: FaceFit = "crop",
+    margin: float = 0.0,
+) -> Framing:
+    """How the clip's frames are cropped and resized; a FrameError if none can be read or the clip has no face."""
     source = survey.opened()
     if survey.frame_size is None:
         raise FrameError(survey.error or "")
-    box = face.box(clip, survey.frame_size)
-    shape = size or ((box.height, box.width) if box else survey.frame_size)
-    return Framing(survey.frame_size, box, shape, clip.fps if clip.fps is not None else source.fps)
+    fps = clip.fps if clip.fps is not None else source.fps
+    face = faces.find(clip, survey)
+    if face is None:
+        return Framing(survey.frame_size, None, size or survey.frame_size, fps)
+    if fit == "crop":
+        placed = crop(face, survey.frame_size, margin)
+    else:
+        placed = align(face, survey.frame_size, size[0] if size else None, margin)
+    watched = face if faces.watches else None
+    return Framing(survey.frame_size, placed.box, size or placed.shape, fps, placed.transform, watched)

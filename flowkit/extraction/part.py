@@ -31,6 +31,7 @@ from flowkit.extraction.decode import (
 from flowkit.extraction.framing import Framing
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest, versions
+from flowkit.extraction.steadying import finish
 from flowkit.motion.cube import motion_cube
 from flowkit.output.commit import Commit
 from flowkit.output.quality import QUALITY
@@ -154,12 +155,14 @@ def _compute(part: Part, request: ExtractRequest, threads: int, store: FrameStor
             else:
                 decoded.fail(i, result)
     assess(decoded)
+    finish(decoded, request)
     return decoded
 
 
 def part_rows(decoded: DecodedPart, request: ExtractRequest, metadata: dict[str, Any] | None = None) -> PartRows:
     """The two tables of a part whose every pair has its result."""
     assess(decoded)
+    finish(decoded, request)
     part = decoded.part
     decoders = sorted({source.decoder for source in part.sources.values()})
     worker = {"versions": versions(), "simd": _core.simd_level()}
@@ -226,7 +229,7 @@ def _shard_table(
         return None
     assert part.shape is not None
     schema = shard_schema(*part.shape, request.dtype, metadata)
-    records = [_record(pair, part.framings[pair.clip.clip_id]) for pair, _ in rows]
+    records = [_record(pair, part.framings[pair.clip.clip_id], result) for pair, result in rows]
     columns: dict[str, Any] = {
         field.name: pa.array([record[field.name] for record in records], field.type)
         for field in schema
@@ -238,7 +241,7 @@ def _shard_table(
     return pa.table(columns, schema=schema)
 
 
-def _record(pair: Pair, framing: Framing) -> dict[str, Any]:
+def _record(pair: Pair, framing: Framing, result: Computed) -> dict[str, Any]:
     clip = pair.clip
     return {
         "pair_id": pair.pair_id,
@@ -261,7 +264,10 @@ def _record(pair: Pair, framing: Framing) -> dict[str, Any]:
         "gender": clip.gender,
         "label_source": clip.label_source,
         "box": dataclasses.asdict(framing.box) if framing.box else None,
-        "transform": None,
+        "transform": framing.transform,
+        "removed": result.removed,
+        "landmarks": None if result.landmarks is None else result.landmarks.tolist(),
+        "landmark_flow": None if result.landmark_flow is None else result.landmark_flow.tolist(),
     }
 
 

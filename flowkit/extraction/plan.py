@@ -15,7 +15,7 @@ from flowkit.extraction.framing import Framing, frame_clip
 from flowkit.extraction.pairs import plan_pairs
 from flowkit.extraction.plans import parse_plan
 from flowkit.extraction.request import ExtractRequest
-from flowkit.faces.boxes import parse_face
+from flowkit.faces.finding import parse_face
 from flowkit.frames import FrameSource
 from flowkit.frames.survey import Survey
 from flowkit.types import Clip, Pair
@@ -76,7 +76,7 @@ def _framed_pairs(
         for pair in plan_pairs(clip, plan, found):
             if pair.error is None and framing is None and error is None:
                 try:
-                    framing = frame_clip(clip, found, face, request.size)
+                    framing = frame_clip(clip, found, face, request.size, request.face_fit, request.face_margin)
                 except FlowkitError as problem:
                     error = _of_clip(clip, problem)
             yield (pair if pair.error or not error else dataclasses.replace(pair, error=error)), framing

@@ -14,8 +14,11 @@ import cv2
 from flowkit.datasets.manifest import manifest_fingerprint
 from flowkit.errors import InputError
 from flowkit.extraction.plans import parse_plan
-from flowkit.faces.boxes import parse_face
+from flowkit.faces.finding import parse_face
+from flowkit.faces.fit import FaceFit, require_margin
+from flowkit.faces.landmarks import parse_landmarks
 from flowkit.frames.prepare import parse_size
+from flowkit.motion.stabilise import parse_stabilise
 from flowkit.motion.strain import StrainVariant
 from flowkit.output.plan_file import SCHEMA_VERSION
 from flowkit.params import TVL1Params, params_label, resolve_params
@@ -49,6 +52,13 @@ class ExtractRequest:
     face: str
     face_digest: str
     """Fingerprint of all that decides the face boxes, so that an edited file of boxes is another request."""
+    face_fit: FaceFit
+    face_margin: float
+    """By which a face's box is grown at each edge, as a fraction of its side."""
+    stabilise: str
+    """As `flowkit.motion.stabilise.parse_stabilise` writes it."""
+    landmarks: str
+    landmarks_digest: str
     strain: StrainVariant
     dtype: CubeType
     device: Device
@@ -64,6 +74,10 @@ class ExtractRequest:
         params: TVL1Params | Mapping[str, Any] | None = None,
         size: int | tuple[int, int] | str | None = None,
         face: str = "none",
+        face_fit: str = "crop",
+        face_margin: float = 0.0,
+        stabilise: str = "none",
+        landmarks: str = "none",
         strain: str = "standard",
         dtype: str = "float32",
         device: str = "cpu",
@@ -86,14 +100,23 @@ class ExtractRequest:
         if batch is not None and batch < 1:
             raise InputError(f"batch={batch}: give at least 1 pair")
         plan = parse_plan(pairs)
+        size = _size(size)
+        _require_fit(face, face_fit, face_margin, size)
+        face = _absolute(face)
+        points = parse_landmarks(landmarks, face)
         return cls(
             pairs=str(plan),
             pairs_digest=plan.digest,
             preset=preset,
             params=resolve_params(preset, params),
-            size=_size(size),
-            face=_absolute(face),
+            size=size,
+            face=face,
             face_digest=parse_face(face).digest,
+            face_fit=face_fit,  # type: ignore[arg-type]
+            face_margin=require_margin(face_margin),
+            stabilise=str(parse_stabilise(stabilise)),
+            landmarks=_absolute(landmarks),
+            landmarks_digest=points.digest if points else fingerprint("none"),
             strain=strain,  # type: ignore[arg-type]
             dtype=dtype,  # type: ignore[arg-type]
             device=device,  # type: ignore[arg-type]
@@ -109,6 +132,11 @@ class ExtractRequest:
             "size": list(self.size) if self.size else None,
             "face": self.face.partition(":")[0],
             "face_digest": self.face_digest,
+            "face_fit": self.face_fit,
+            "face_margin": self.face_margin,
+            "stabilise": self.stabilise,
+            "landmarks": self.landmarks.partition(":")[0],
+            "landmarks_digest": self.landmarks_digest,
             "device": self.device,
             "preset": self.preset,
             "tvl1": self.params.to_dict(),
@@ -159,7 +187,18 @@ def _size(size: int | tuple[int, int] | str | None) -> tuple[int, int] | None:
     raise InputError(f"size={size!r}: give a number of pixels or (height, width)")
 
 
-def _absolute(face: str) -> str:
-    """A worker may run in another folder, so a file is named by its absolute path."""
-    kind, _, rest = face.partition(":")
-    return f"{kind}:{Path(rest).absolute()}" if rest else face
+def _require_fit(face: str, face_fit: str, face_margin: float, size: tuple[int, int] | None) -> None:
+    if face_fit not in get_args(FaceFit):
+        raise InputError(f"face_fit={face_fit!r} is unknown; choose one of {', '.join(get_args(FaceFit))}")
+    if face == "none" and (face_fit != "crop" or face_margin):
+        raise InputError(
+            f"face_fit={face_fit!r}, face_margin={face_margin:g}: without a face there is nothing to fit; give --face"
+        )
+    if face_fit == "align" and size is not None and size[0] != size[1]:
+        raise InputError(f"size={size[1]}x{size[0]}: aligned faces are squares; give one number")
+
+
+def _absolute(text: str) -> str:
+    """A worker may run in another folder, so a file is named by its absolute path; a plug-in's argument may be none."""
+    kind, _, rest = text.partition(":")
+    return f"{kind}:{Path(rest).absolute()}" if rest and Path(rest).exists() else text

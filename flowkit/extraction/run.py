@@ -66,6 +66,10 @@ def extract(
     params: TVL1Params | Mapping[str, Any] | None = None,
     size: int | tuple[int, int] | str | None = None,
     face: str = "none",
+    face_fit: str = "crop",
+    face_margin: float = 0.0,
+    stabilise: str = "none",
+    landmarks: str = "none",
     strain: str = "standard",
     dtype: str = "float32",
     device: str = "cpu",
@@ -87,7 +91,11 @@ def extract(
             onset-apex where a clip has an apex, else lag:1.
         preset, params: the solver's parameters, see `flowkit.params.resolve_params`.
         size: side or (height, width) in pixels to resize to before the flow; None for no resizing.
-        face: "none" or "boxes:FILE", see `flowkit.faces.boxes.parse_face`.
+        face: what finds the faces, see `flowkit.faces.finding.parse_face`.
+        face_fit: "crop", or "align" for a square that has the eyes level, see `flowkit.faces.fit`.
+        face_margin: by which a face's box is grown at each edge, as a fraction of its side.
+        stabilise: how the head's motion is taken out, see `flowkit.motion.stabilise.parse_stabilise`.
+        landmarks: where the flow is sampled besides, see `flowkit.faces.landmarks.parse_landmarks`.
         strain: how the third channel is computed, see `flowkit.strain_magnitude`.
         dtype: of the cubes, "float32" or "float16".
         device: "cpu", or "cuda" for every GPU that this build can use. Outputs of the two are kept apart.
@@ -118,6 +126,10 @@ def extract(
             params=params,
             size=size,
             face=face,
+            face_fit=face_fit,
+            face_margin=face_margin,
+            stabilise=stabilise,
+            landmarks=landmarks,
             strain=strain,
             dtype=dtype,
             device=device,

@@ -1,92 +1,95 @@
-"""Which part of a frame is the face: one box a clip, for all its frames."""
+"""Face boxes that the user gives."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
-from flowkit.datasets.tables import read_rows, whole_number
+from flowkit.datasets.tables import column_names, read_columns, whole_number
 from flowkit.errors import FrameError, InputError
-from flowkit.frames.prepare import require_inside
+from flowkit.faces.face import Face, Point
 from flowkit.types import Box, Clip, fingerprint
 
-
-class FaceCrop(Protocol):
-    """Gives each clip one box, used for all its frames."""
-
-    @property
-    def digest(self) -> str:
-        """Fingerprint of all that decides the boxes; it belongs to the parameters of a run."""
-
-    def box(self, clip: Clip, size: tuple[int, int]) -> Box | None:
-        """The clip's box in source pixels, or None for the whole frame.
-
-        Args:
-            size: (height, width) of the clip's first frame.
-
-        Raises:
-            FrameError: if the clip has no box, or one that is not inside the frame.
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class WholeFrame:
-    """No crop."""
-
-    @property
-    def digest(self) -> str:
-        return fingerprint("none")
-
-    def box(self, clip: Clip, size: tuple[int, int]) -> Box | None:
-        return None
+_BOX = tuple(field.name for field in dataclasses.fields(Box))
+_EYES = ("left_eye_x", "left_eye_y", "right_eye_x", "right_eye_y")
 
 
 @dataclass(frozen=True, slots=True)
 class GivenBoxes:
-    """Boxes that the user gives, by clip_id."""
+    """Boxes, and where given eyes, by clip_id."""
 
-    boxes: Mapping[str, Box]
+    faces: Mapping[str, Face]
 
     @property
     def digest(self) -> str:
-        return fingerprint({clip_id: dataclasses.astuple(box) for clip_id, box in self.boxes.items()})
+        """Fingerprint of all boxes and eyes."""
+        return fingerprint(
+            {
+                clip_id: [face.left, face.top, face.width, face.height, *(face.eyes or ())]
+                for clip_id, face in self.faces.items()
+            }
+        )
 
-    def box(self, clip: Clip, size: tuple[int, int]) -> Box | None:
-        box = self.boxes.get(clip.clip_id)
-        if box is None:
+    def find(self, clip: Clip) -> Face:
+        """The clip's face; a FrameError where the file has none."""
+        face = self.faces.get(clip.clip_id)
+        if face is None:
             raise FrameError(f"{clip.clip_id}: the boxes file has no box for this clip; add one")
-        require_inside(box, size)
-        return box
+        return face
 
 
-def parse_face(text: str) -> FaceCrop:
-    """The face crop that a text names.
+def read_boxes(path: Path) -> GivenBoxes:
+    """Boxes from a CSV or Parquet file with columns clip_id, left, top, width, height, in source pixels.
 
-    - "none": the whole frame.
-    - "boxes:FILE": a CSV or Parquet file with columns clip_id, left, top, width, height, in source pixels.
+    Columns left_eye_x, left_eye_y, right_eye_x, right_eye_y, all of them or none, are the centres of the eyes, from the
+    left of the picture or of the person; their cells may be empty.
 
     Raises:
-        InputError: for another text, an unreadable file, a clip_id that occurs twice, or a box that is no box.
+        InputError: for an unreadable file, a clip_id that occurs twice, a box or an eye that is none.
     """
-    kind, _, rest = text.partition(":")
-    if text == "none":
-        return WholeFrame()
-    if kind == "boxes" and rest:
-        return GivenBoxes(_read_boxes(Path(rest)))
-    raise InputError(f"face {text!r} is unknown; choose none, or boxes:FILE with a CSV or Parquet file of boxes")
-
-
-def _read_boxes(path: Path) -> dict[str, Box]:
-    names = [field.name for field in dataclasses.fields(Box)]
-    boxes: dict[str, Box] = {}
-    for where, row in read_rows(path, required=("clip_id", *names)):
-        box = Box(**{name: whole_number(where, name, row[name]) for name in names})
-        if box.width <= 0 or box.height <= 0:
-            raise InputError(f"{where}: a box of {box.width} x {box.height} px is empty; both must be above 0")
-        if row["clip_id"] in boxes:
+    required = ("clip_id", *_BOX)
+    with_eyes = _with_eyes(path)
+    table = read_columns(path, required, (*required, *with_eyes))
+    faces: dict[str, Face] = {}
+    for i, clip_id in enumerate(table.cells["clip_id"]):
+        where = table.where(i)
+        left, top, width, height = (whole_number(where, name, table.cells[name][i]) for name in _BOX)
+        if width <= 0 or height <= 0:
+            raise InputError(f"{where}: a box of {width} x {height} px is empty; both must be above 0")
+        if clip_id in faces:
             raise InputError(f"{where}: the clip has two boxes; keep one")
-        boxes[row["clip_id"]] = box
-    return boxes
+        eyes = _eyes(where, [table.cells[name][i] for name in with_eyes])
+        faces[clip_id] = Face(left, top, width, height, eyes=eyes, given=True)
+    return GivenBoxes(faces)
+
+
+def real_number(where: str, column: str, text: Any) -> float:
+    """The finite number that a cell has; an InputError for anything else."""
+    try:
+        value = float(text)
+    except (TypeError, ValueError):
+        value = math.nan
+    if not math.isfinite(value):
+        raise InputError(f"{where}: {column}={text!r} is not a number; give a position in pixels")
+    return value
+
+
+def _with_eyes(path: Path) -> tuple[str, ...]:
+    """The eye columns that a file has: all, or none."""
+    names = column_names(path) if path.is_file() and path.suffix.lower() in (".csv", ".parquet") else []
+    there = [name for name in _EYES if name in names]
+    if there and len(there) < len(_EYES):
+        missing = ", ".join(name for name in _EYES if name not in there)
+        raise InputError(f"{path} has the column {there[0]} but not {missing}; give all four, or none")
+    return tuple(there)
+
+
+def _eyes(where: str, cells: list[Any]) -> tuple[Point, Point] | None:
+    if not cells or all(cell is None for cell in cells):
+        return None
+    x0, y0, x1, y1 = (real_number(where, name, cell) for name, cell in zip(_EYES, cells, strict=True))
+    return (x0, y0), (x1, y1)

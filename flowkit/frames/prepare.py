@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
 import cv2
+import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError, InputError
 from flowkit.types import Box
+
+Similarity = tuple[float, float, float, float, float, float]
+"""(a, b, c, d, e, f) sends (x, y) to (a x + b y + c, d x + e y + f); pixel centres are at whole numbers."""
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -50,6 +55,29 @@ def prepare(frame: NDArray[Any], box: Box | None, size: tuple[int, int] | None) 
     height, width = frame.shape[:2]
     frame = _resize(frame, (min(height, size[0]), min(width, size[1])), cv2.INTER_AREA)
     return _resize(frame, size, cv2.INTER_CUBIC)
+
+
+def warp(frame: NDArray[Any], transform: Similarity, shape: tuple[int, int]) -> NDArray[Any]:
+    """A frame as the solver gets it by a similarity transform from its positions to those of the result.
+
+    It is sampled once, by Lanczos' kernel of 8 x 8 pixels; where the result is smaller, at a whole multiple of its
+    size, whose pixels are then averaged.
+
+    Args:
+        frame: (h, w) or (h, w, 3), uint8 or uint16.
+        shape: (height, width) of the result.
+
+    Returns:
+        (height, width) or (height, width, 3), of the frame's dtype. Beyond the frame its edge is repeated.
+    """
+    a, b, c, d, e, f = transform
+    times = max(math.ceil(1 / math.hypot(a, d) - 1e-6), 1)
+    # A pixel's centre + 1/2 is its edge position, which is what a multiple of the size multiplies.
+    off = (times - 1) / 2
+    matrix = np.array([[times * a, times * b, times * c + off], [times * d, times * e, times * f + off]])
+    size = (times * shape[1], times * shape[0])
+    fine = cv2.warpAffine(frame, matrix, size, flags=cv2.INTER_LANCZOS4, borderMode=cv2.BORDER_REPLICATE)
+    return _resize(fine, shape, cv2.INTER_AREA)
 
 
 def _resize(frame: NDArray[Any], size: tuple[int, int], filter_: int) -> NDArray[Any]:

@@ -29,6 +29,7 @@ from flowkit.output.quality import QUALITY
 
 METADATA_KEY = b"flowkit"
 BOX = pa.struct([pa.field(name, pa.int32(), nullable=False) for name in ("left", "top", "width", "height")])
+POINTS = pa.list_(pa.list_(pa.float64(), 2))
 _PAIR_FIELDS = [
     pa.field("pair_id", pa.string(), nullable=False),
     pa.field("clip_id", pa.string(), nullable=False),
@@ -51,6 +52,9 @@ _PAIR_FIELDS = [
     pa.field("label_source", pa.string()),
     pa.field("box", BOX),
     pa.field("transform", pa.list_(pa.float64())),
+    pa.field("removed", pa.list_(pa.float64())),
+    pa.field("landmarks", POINTS),
+    pa.field("landmark_flow", POINTS),
 ]
 FAILURE_SCHEMA = pa.schema(
     [

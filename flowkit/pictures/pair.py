@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from flowkit.errors import FlowkitError, FrameError, InputError
 from flowkit.frames import open_source
-from flowkit.frames.prepare import prepare
+from flowkit.frames.prepare import prepare, warp
 from flowkit.output.plan_file import read_plan
 from flowkit.output.quality import quality_line
 from flowkit.output.shard import ShardSet, as_numpy, read
@@ -246,7 +246,8 @@ def _frames(out: Path, row: dict[str, Any], size: tuple[int, int]) -> tuple[tupl
         for number, frame in source.read(numbers, colour=True):
             if isinstance(frame, FrameError):
                 raise frame
-            frames[number] = prepare(frame, box, size).astype(np.uint8, copy=False)
+            cut = warp(frame, tuple(row["transform"]), size) if row["transform"] else prepare(frame, box, size)
+            frames[number] = cut.astype(np.uint8, copy=False)
     except FlowkitError:
         return (), ["without its frames: they are gone from where they were"]
     return tuple((f"frame {number}", frames[number]) for number in numbers), []

@@ -7,10 +7,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from flowkit.errors import FrameError, InputError
-from flowkit.faces.boxes import parse_face
+from flowkit.faces.finding import parse_face
+from flowkit.faces.fit import crop
+from flowkit.frames.survey import Survey
 from flowkit.types import Box, Clip
 
 CLIP = Clip(clip_id="s1/a", source="a")
+SURVEY = Survey(None, (10, 20), "", None)
+"""Of a clip that nobody has to open: its box is given."""
 HEADER = "clip_id,left,top,width,height\n"
 
 
@@ -20,14 +24,19 @@ def given(tmp_path, text):
     return parse_face(f"boxes:{path}")
 
 
+def box_of(face, clip=CLIP):
+    """The clip's box in frames of (10, 20)."""
+    return crop(face.find(clip, SURVEY), (10, 20)).box
+
+
 def test_none_is_the_whole_frame():
-    assert parse_face("none").box(CLIP, (10, 20)) is None
+    assert parse_face("none").find(CLIP, SURVEY) is None
 
 
 def test_boxes_from_csv_and_parquet(tmp_path):
     face = given(tmp_path, " s1/a , 2,1.0,5,4\nb,0,0,20,10\n")
-    assert face.box(CLIP, (10, 20)) == Box(left=2, top=1, width=5, height=4)
-    assert face.box(Clip(clip_id="b", source="b"), (10, 20)) == Box(left=0, top=0, width=20, height=10)
+    assert box_of(face) == Box(left=2, top=1, width=5, height=4)
+    assert box_of(face, Clip(clip_id="b", source="b")) == Box(left=0, top=0, width=20, height=10)
 
     columns = {"clip_id": ["s1/a", "b"], "left": [2, 0], "top": [1.0, 0.0], "width": [5, 20], "height": [4, 10]}
     pq.write_table(pa.table(columns), tmp_path / "boxes.parquet")
@@ -46,7 +55,7 @@ def test_digest_follows_the_boxes_and_not_their_file(tmp_path):
 def test_clip_without_a_box_fails_alone(tmp_path):
     face = given(tmp_path, "b,0,0,20,10\n")
     with pytest.raises(FrameError, match="s1/a: the boxes file has no box"):
-        face.box(CLIP, (10, 20))
+        box_of(face)
 
 
 @pytest.mark.parametrize("row", ["16,0,5,4", "0,7,5,4", "-1,0,5,4", "0,-1,5,4"])
@@ -54,7 +63,7 @@ def test_box_outside_the_frame_is_told_with_its_values(tmp_path, row):
     face = given(tmp_path, f"s1/a,{row}\n")
     left, top, width, height = row.split(",")
     with pytest.raises(FrameError) as caught:
-        face.box(CLIP, (10, 20))
+        box_of(face)
     assert f"left={left}, top={top}, width={width}, height={height}" in str(caught.value)
     assert "20 x 10 px" in str(caught.value)
 
