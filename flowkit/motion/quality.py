@@ -1,7 +1,8 @@
 """What a flow's own frames say of it: residual, noise, light, pixels that left, expected scatter.
 
-All of it comes from the two frames and the flow, at every second pixel of every fourth row, in less than a millisecond
-for a face of 224 x 224; whatever computed the flow, and in whichever batch, the numbers are the same.
+All of it comes from the two frames and the flow, at every fourth pixel of every fourth row (of small frames every
+second of every second), in about a millisecond for a face of 224 x 224; whatever computed the flow, and in whichever
+batch, the numbers are the same.
 """
 
 from __future__ import annotations
@@ -22,15 +23,15 @@ Values = NDArray[np.float32]
 
 BAND_PX = 1.3
 """Sigma of the Gaussian whose band the noise is measured in: that of the patches that preset `micro` compares."""
-_EVERY = (4, 2)
-"""Rows and columns from a sample to the next: enough of them, in half of the time of every second row."""
-_WIDE = (3, 7)
-"""Samples (down, across) of the mean that is taken off the residual before its noise is measured: light is smooth."""
-_MARGIN = (2, 4)
-"""Samples (down, across) at the frame's border that the noise leaves out."""
+_EVERY = ((128 * 128, 4), (0, 2))
+"""From so many pixels of a frame on, the pixels from a sample to the next: a thousand samples are enough."""
+_WIDE_PX = 12
+"""Side of the mean that is taken off the residual before its noise is measured: light is smooth."""
+_MARGIN_PX = 8
+"""At the frame's border, that the noise leaves out."""
 _WORST = 0.05
 """The share of the residuals, the largest, that counts no more than the next."""
-_SCATTER = 0.126
+_SCATTER = 0.13
 """Calibrated with `micro`, see `_scatter`."""
 _FLAT = 1e-3
 """Grey levels a px: pictures with less have no gradients."""
@@ -96,30 +97,24 @@ def _grey(frame: NDArray[Any], low: float, scale: np.float32) -> Values:
 
 def _of_pair(frame0: Values, frame1: Values, flow: Values) -> tuple[float, ...]:
     height, width = frame0.shape
-    u, v = (_sparse(component) for component in flow)
-    x, y = (place + move for place, move in zip(_lattice(height, width), (u, v), strict=True))
+    every = next(every for pixels, every in _EVERY if height * width >= pixels)
+    u, v, picture0 = (np.ascontiguousarray(field[::every, ::every]) for field in (*flow, frame0))
+    x, y = (place + move for place, move in zip(_lattice(height, width, every), (u, v), strict=True))
     outside = (x < -0.5) | (x > width - 0.5) | (y < -0.5) | (y > height - 0.5)
     left = float(outside.mean())
-    residual = _residual(_inside(_warped(frame1, x, y, cv2.INTER_CUBIC) - _sparse(frame0), outside))
+    residual = _residual(_inside(_warped(frame1, x, y, cv2.INTER_CUBIC) - picture0, outside))
     blurred0, blurred1 = _band(frame0), _band(frame1)
     # Lanczos: what another kernel takes from the picture would count as noise.
-    band0, band1 = _sparse(blurred0), _warped(blurred1, x, y, cv2.INTER_LANCZOS4)
-    noise = _noise(_without_light(band1 - band0), outside)
+    difference = _warped(blurred1, x, y, cv2.INTER_LANCZOS4) - blurred0[::every, ::every]
+    noise = _noise(_without_light(difference, every), outside, every)
     brightness, gain = _light(*_over_each_other(blurred0, blurred1, float(u.mean()), float(v.mean())))
     return residual, noise, brightness, gain, left, _scatter(noise, blurred0, flow)
 
 
-def _sparse(field: Values) -> Values:
-    return np.ascontiguousarray(field[:: _EVERY[0], :: _EVERY[1]])
-
-
 @functools.lru_cache(maxsize=8)
-def _lattice(height: int, width: int) -> tuple[Values, Values]:
+def _lattice(height: int, width: int, every: int) -> tuple[Values, Values]:
     """x and y of each sample."""
-    down, across = (
-        np.arange(0, side, step, dtype=np.float32) for side, step in zip((height, width), _EVERY, strict=True)
-    )
-    x, y = np.meshgrid(across, down)
+    x, y = np.meshgrid(np.arange(0, width, every, dtype=np.float32), np.arange(0, height, every, dtype=np.float32))
     for array in (x, y):
         array.setflags(write=False)
     return x, y
@@ -145,30 +140,32 @@ def _residual(difference: Values) -> float:
     return float(np.minimum(size, np.partition(size, last)[last]).mean(dtype=np.float64))
 
 
-def _without_light(difference: Values) -> Values:
+def _without_light(difference: Values, every: int) -> Values:
     """Without what changes slowly over the frame."""
-    apart: Values = difference - cv2.blur(difference, _WIDE[::-1])
+    side = _WIDE_PX // every | 1
+    apart: Values = difference - cv2.blur(difference, (side, side))
     return apart
 
 
-def _noise(apart: Values, outside: NDArray[np.bool_]) -> float:
-    down, across = _MARGIN
-    if apart.shape[0] > 4 * down and apart.shape[1] > 4 * across:
-        inner = (slice(down, -down), slice(across, -across))
+def _noise(apart: Values, outside: NDArray[np.bool_], every: int) -> float:
+    margin = _MARGIN_PX // every
+    if min(apart.shape) > 4 * margin:
+        inner = (slice(margin, -margin), slice(margin, -margin))
         apart, outside = apart[inner], outside[inner]
-    return 1.4826 * _middle(np.abs(_inside(apart, outside))) / (math.sqrt(2) * _noise_left())
+    return 1.4826 * _middle(np.abs(_inside(apart, outside))) / (math.sqrt(2) * _noise_left(every))
 
 
 @functools.cache
-def _noise_left() -> float:
+def _noise_left(every: int) -> float:
     """The standard deviation that white noise of 1 has behind the filters that `_noise` comes after."""
     power = 0.0
-    for row in range(_EVERY[0]):
-        for column in range(_EVERY[1]):
+    for row in range(every):
+        for column in range(every):
             impulse = np.zeros((64, 64), np.float32)
             impulse[32 + row, 32 + column] = 1
-            power += float(np.square(_without_light(_sparse(_band(impulse)))).sum())
-    return float(np.sqrt(power))
+            sparse = np.ascontiguousarray(_band(impulse)[::every, ::every])
+            power += float(np.square(_without_light(sparse, every)).sum())
+    return math.sqrt(power)
 
 
 def _middle(values: Values) -> float:
