@@ -120,7 +120,7 @@ def without_motion(frame0: NDArray[Any], frame1: NDArray[Any], motion: Motion) -
     Where the second frame does not show what the first one does, at the edges, frame0 stands: no motion is made up
     there.
     """
-    moved = _sampled(frame1, motion, cv2.INTER_LANCZOS4, frame0.shape)
+    moved = _sampled(frame1, motion, frame0.shape)
     height, width = frame1.shape
     y, x = np.mgrid[: frame0.shape[0], : frame0.shape[1]]
     there = [motion[i, 0] * x + motion[i, 1] * y + motion[i, 2] for i in (0, 1)]
@@ -176,10 +176,12 @@ class _Fit:
 
     def seen(self, frame1: NDArray[np.float32], motion: Motion) -> NDArray[np.float32]:
         """(n,) grey values of the second frame where a motion puts the region."""
-        size = (self.rows.stop - self.rows.start, self.columns.stop - self.columns.start)
-        from_corner = motion.copy()
-        from_corner[:, 2] += motion[:, :2] @ [self.columns.start, self.rows.start]
-        return _sampled(frame1, from_corner, cv2.INTER_LINEAR, size).ravel()
+        y, x = np.mgrid[self.rows, self.columns].astype(np.float64)
+        return _bilinear(
+            frame1,
+            np.clip(motion[0, 0] * x + motion[0, 1] * y + motion[0, 2], 0, frame1.shape[1] - 1),
+            np.clip(motion[1, 0] * x + motion[1, 1] * y + motion[1, 2], 0, frame1.shape[0] - 1),
+        ).ravel()
 
     def step(self, moved: NDArray[np.float32]) -> tuple[Motion, float]:
         """The motion that would explain what is left of the difference, and the share of the region that agrees."""
@@ -210,6 +212,17 @@ class _Fit:
         return float(np.hypot(u, v) + np.hypot(motion[0, 0] - 1, motion[1, 0]) * self.radius)
 
 
+def _bilinear(frame: NDArray[np.float32], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float32]:
+    """A frame (h, w) at positions inside it. OpenCV 4 rounds them to 1/32 px, among which steps do not settle."""
+    left = np.minimum(x.astype(np.intp), max(frame.shape[1] - 2, 0))
+    top = np.minimum(y.astype(np.intp), max(frame.shape[0] - 2, 0))
+    right, bottom = np.minimum(left + 1, frame.shape[1] - 1), np.minimum(top + 1, frame.shape[0] - 1)
+    across, down = (x - left).astype(np.float32), (y - top).astype(np.float32)
+    upper = frame[top, left] * (1 - across) + frame[top, right] * across
+    lower = frame[bottom, left] * (1 - across) + frame[bottom, right] * across
+    return np.asarray(upper * (1 - down) + lower * down, dtype=np.float32)
+
+
 def _blurred(frame: NDArray[Any]) -> NDArray[np.float32]:
     return np.asarray(cv2.GaussianBlur(frame.astype(np.float32), (0, 0), _BLUR_PX), dtype=np.float32)
 
@@ -235,9 +248,9 @@ def _require_likeness(correlation: float) -> None:
         )
 
 
-def _sampled(frame: NDArray[Any], motion: Motion, kernel: int, shape: tuple[int, ...]) -> NDArray[Any]:
+def _sampled(frame: NDArray[Any], motion: Motion, shape: tuple[int, ...]) -> NDArray[Any]:
     size = (shape[1], shape[0])
-    flags = kernel | cv2.WARP_INVERSE_MAP
+    flags = cv2.INTER_LANCZOS4 | cv2.WARP_INVERSE_MAP
     sampled: NDArray[Any] = cv2.warpAffine(frame, motion, size, flags=flags, borderMode=cv2.BORDER_REPLICATE)
     return sampled
 
