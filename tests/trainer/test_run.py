@@ -9,6 +9,7 @@ import pytest
 
 from flowkit.errors import Interrupted, OutputError
 from tests.motions import motion_samples, write_out
+from trainer.inputs import torch_threads
 from trainer.pool import Event
 from trainer.results import write_run
 from trainer.run import folds_of, run
@@ -104,7 +105,8 @@ def test_a_saved_network_predicts_what_the_run_did(out, tmp_path):
     fold = folds_of(samples, config)[1]
     trained = load_trained(tmp_path, 1)
     assert trained.model.emotion_backbone is trained.model.ethnicity_backbone
-    found = predict(trained, samples, fold.held_out, config)
+    with torch_threads(1):
+        found = predict(trained, samples, fold.held_out, config)
     for name, values in found.items():
         np.testing.assert_array_equal(values, result.heads[name][fold.held_out])
     with pytest.raises(OutputError, match=r"fold-0007\.safetensors: was not saved"):
@@ -169,7 +171,6 @@ def test_apex_frames_reach_the_model(samples, tmp_path, rng):
     other = write_out(dataclasses.replace(samples, rgb=255 - rgb), tmp_path / "other")
     negative = run(other, tmp_path / "negative", config, jobs=1)[1]
     assert (negative.probabilities != result.probabilities).any()
-    np.testing.assert_array_equal(negative.heads["emotion"], result.heads["emotion"])
 
 
 def test_stored_samples_are_the_samples(samples, tmp_path):
