@@ -81,10 +81,12 @@ def write_out(
     starts = range(0, len(samples), per_shard)
     for number, start in enumerate(starts):
         cubes = samples.cubes[start : start + per_shard].astype(dtype)
-        schema = shard_schema(cubes.shape[2], cubes.shape[3], dtype, {})
+        rgb = None if samples.rgb is None else samples.rgb[start : start + per_shard]
+        schema = shard_schema(cubes.shape[2], cubes.shape[3], dtype, {}, rgb=None if rgb is None else rgb.shape[-1])
         some = {name: values[start : start + per_shard] for name, values in rows.items()}
         empty = [None] * len(cubes)
-        arrays = [pa.array(some.get(f.name, empty), f.type) if f.name != "cube" else cube_column(cubes) for f in schema]
+        tensors = {"cube": cube_column(cubes)} | ({} if rgb is None else {"apex_rgb": cube_column(rgb)})
+        arrays = [tensors[f.name] if f.name in tensors else pa.array(some.get(f.name, empty), f.type) for f in schema]
         _commit(pa.Table.from_arrays(arrays, schema=schema), folder, number)
     run = {
         "schema_version": SCHEMA_VERSION,

@@ -1,5 +1,5 @@
-"""Training and leave-one-subject-out evaluation on flowkit's shards.
+"""Training and evaluation by held-out people on flowkit's shards.
 
-types -> data -> folds -> models, losses -> train -> metrics -> results, report -> cli; each module imports only from
-those before it. Only models, losses and train need torch.
+types -> samples, protocols -> data, models -> inputs, losses -> train -> pool -> run -> results, report -> cli; each
+module imports only from those before it (pyproject.toml has the order). What `--help` imports knows no torch.
 """

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from flowkit.errors import InputError, OutputError
@@ -185,16 +186,15 @@ def parameters(samples: Samples, config: RunConfig) -> int | None:
     if config.model == "svc":
         return None
     groups = max(2, len({group for group in samples.group if group is not None}))
-    model = build_model(
-        config.model, classes=len(config.classes), ethnic_classes=groups, fusion=config.fusion, shared=config.shared
-    )
+    with torch.device("meta"):  # shapes without memory
+        model = build_model(
+            config.model, classes=len(config.classes), ethnic_classes=groups, fusion=config.fusion, shared=config.shared
+        )
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def default_jobs(config: RunConfig) -> int:
     """As many folds at a time as there are CPU cores for their threads; 4 on each GPU, of which none fills one."""
-    import torch
-
     if choose_device(config.device).type == "cuda":
         return 4 * torch.cuda.device_count()
     if config.model == "svc":

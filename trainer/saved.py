@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import nn
 
 from flowkit.errors import InputError, OutputError
 from flowkit.output.files import make_folder, put
+from trainer.inputs import arranged
 from trainer.models import build_model
 from trainer.models.svc import SupportVectors
 from trainer.normalisation import Normaliser
@@ -64,16 +64,14 @@ def load_trained(run: Path, index: int) -> Trained:
         fusion=config.fusion,
         shared=config.shared,
     )
-    _fill(model, state | {name: state[owner] for name, owner in about["shared"].items()})
+    model.load_state_dict(state | {name: state[owner] for name, owner in about["shared"].items()}, strict=True)
     normalise = Normaliser(about["normalise"], about["scale"] and tuple(about["scale"]))
-    return Trained(model.eval(), normalise, tuple(about["ethnic_classes"]), [], about["epoch"])
+    return Trained(
+        arranged(model, torch.device("cpu")).eval(), normalise, tuple(about["ethnic_classes"]), [], about["epoch"]
+    )
 
 
 def config_of(record: dict[str, Any]) -> RunConfig:
     """The configuration that a run's config.json holds."""
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record["config"].items()}
     return RunConfig(**values)
-
-
-def _fill(model: nn.Module, state: dict[str, torch.Tensor]) -> None:
-    model.load_state_dict(state, strict=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -103,14 +103,7 @@ def train_fold(
             cubes = normalise(samples.cubes[rows])
             machine = SupportVectors(len(config.classes)).fit(cubes, samples.targets[rows])
             return Trained(machine, normalise, (), [], 0)
-        names, ethnicity = ethnic_targets(samples, rows) if find(config.model).ethnic else ((), None)
-        if find(config.model).ethnic and len(names) < 2:
-            raise InputError(f"fold {fold.name}: training rows show 1 group ({names[0]}); {config.model} needs 2")
-        data = FoldData(
-            Inputs(samples, rows, normalise, device),
-            _targets(samples, rows, device),
-            None if ethnicity is None else torch.from_numpy(ethnicity).to(device),
-        )
+        names, data = _fold_data(samples, fold, rows, normalise, config, device)
         check = FoldData(Inputs(samples, inner, normalise, device), _targets(samples, inner, device))
         model, curves, epoch = fit(
             data,
@@ -169,6 +162,24 @@ class FoldData:
     """(n,) class numbers."""
 
 
+def _fold_data(
+    samples: Samples,
+    fold: Fold,
+    rows: NDArray[np.int64],
+    normalise: Normaliser,
+    config: RunConfig,
+    device: torch.device,
+) -> tuple[tuple[str, ...], FoldData]:
+    """The groups that the rows show, where the model learns them, and the rows with their targets."""
+    inputs, emotion = Inputs(samples, rows, normalise, device), _targets(samples, rows, device)
+    if not find(config.model).ethnic:
+        return (), FoldData(inputs, emotion)
+    names, ethnicity = ethnic_targets(samples, rows)
+    if len(names) < 2:
+        raise InputError(f"fold {fold.name}: training rows show 1 group ({names[0]}); {config.model} needs 2")
+    return names, FoldData(inputs, emotion, torch.from_numpy(ethnicity).to(device))
+
+
 def fit(
     data: FoldData,
     config: RunConfig,
@@ -188,18 +199,10 @@ def fit(
     if n < 2:
         raise InputError(f"a fold has {n} training sample; batch normalisation needs at least 2")
     curves: list[dict[str, float]] = []
-    best: tuple[float, int, dict[str, torch.Tensor]] | None = None
+    best = _Best()
     with deterministic(), seeded(seed, device):
-        model = build_model(
-            config.model,
-            classes=len(config.classes),
-            ethnic_classes=ethnic_classes,
-            fusion=config.fusion,
-            shared=config.shared,
-            weights=weights,
-        )
-        model = arranged(model, device).train()
-        forward = compiled(model) if config.compile else model
+        model = arranged(_new_model(config, ethnic_classes, weights), device).train()
+        forward = torch.compile(model) if config.compile else model
         order, settling = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed)
         optimiser = _optimiser(model, config)
         schedule = torch.optim.lr_scheduler.ExponentialLR(optimiser, gamma=config.decay)
@@ -212,17 +215,46 @@ def fit(
             if config.precise_batch_norm and (inner is not None or epoch == config.epochs):
                 settle_batch_norm(model, data.inputs, batches(n, config.batch, settling), config.precision)
             if inner is not None:
-                loss = curves[-1]["inner_loss"] = inner_loss(model, inner, config)
-                if best is None or loss < best[0]:
-                    best = (loss, epoch, {name: value.clone() for name, value in model.state_dict().items()})
+                curves[-1]["inner_loss"] = best.offer(inner_loss(model, inner, config), epoch, model)
             on_epoch(epoch, config.epochs)
-    if best is not None:
-        model.load_state_dict(best[2])
-    return model, curves, best[1] if best else config.epochs
+    if inner is not None:
+        model.load_state_dict(best.state)
+    return model, curves, best.epoch if inner is not None else config.epochs
+
+
+@dataclass(slots=True)
+class _Best:
+    """The weights with the lowest loss so far; the first of equals."""
+
+    loss: float = math.inf
+    epoch: int = 0
+    state: dict[str, torch.Tensor] = field(default_factory=dict)
+
+    def offer(self, loss: float, epoch: int, model: nn.Module) -> float:
+        """Keeps a copy of the weights if they are better; gives the loss back."""
+        if not self.state or loss < self.loss:
+            self.loss, self.epoch = loss, epoch
+            self.state = {name: value.clone() for name, value in model.state_dict().items()}
+        return loss
+
+
+def _new_model(config: RunConfig, ethnic_classes: int, weights: BackboneWeights) -> nn.Module:
+    return build_model(
+        config.model,
+        classes=len(config.classes),
+        ethnic_classes=ethnic_classes,
+        fusion=config.fusion,
+        shared=config.shared,
+        weights=weights,
+    )
 
 
 def _epoch(
-    forward: nn.Module, data: FoldData, optimiser: torch.optim.Optimizer, config: RunConfig, order: torch.Generator
+    forward: Callable[..., Outputs],
+    data: FoldData,
+    optimiser: torch.optim.Optimizer,
+    config: RunConfig,
+    order: torch.Generator,
 ) -> dict[str, float]:
     """One pass over the rows; the mean losses, each weighted by its batch's rows."""
     sums: dict[str, torch.Tensor] = {}
@@ -321,11 +353,6 @@ def fold_seed(seed: int, fold: int) -> int:
 def autocast(device: torch.device, precision: str) -> torch.autocast:
     """Convolutions and matrix products in bfloat16 within the block, where that is asked for."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
-
-
-def compiled(model: nn.Module) -> Any:
-    """The model, compiled when it is first called."""
-    return torch.compile(model)
 
 
 @contextmanager

@@ -69,6 +69,10 @@ def extract(
     ] = None,
     strain: Annotated[str, typer.Option(help="The third channel: standard, meb or softnet.")] = "standard",
     dtype: Annotated[str, typer.Option(help="Of the cubes: float32 or float16.")] = "float32",
+    rgb: Annotated[
+        int | None,
+        typer.Option(metavar="SIDE", help="Also store each pair's apex frame in colour, at this side in px."),
+    ] = None,
     engine: Annotated[str, typer.Option(help="local (processes) or ray.")] = "local",
     ray_address: Annotated[
         str | None, typer.Option(metavar="ADDRESS", help="Of a running Ray cluster. Default: a local one is started.")
@@ -139,6 +143,7 @@ def extract(
             landmarks=landmarks,
             strain=strain,
             dtype=dtype,
+            rgb=rgb,
             engine=engine,
             ray_address=ray_address,
             workers=workers,

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow as pa
 
 import flowkit._core as _core
-from flowkit.errors import InputError
+from flowkit.errors import FrameError, InputError
+from flowkit.extraction.apex import Picture, apex_pictures
 from flowkit.extraction.decode import (
     Computed,
     DecodedPart,
@@ -164,6 +165,7 @@ def part_rows(decoded: DecodedPart, request: ExtractRequest, metadata: dict[str,
     assess(decoded)
     finish(decoded, request)
     part = decoded.part
+    pictures = _apexes(decoded, request)
     decoders = sorted({source.decoder for source in part.sources.values()})
     worker = {"versions": versions(), "simd": _core.simd_level()}
     labels = (metadata or {}) | {"part": part.number, "decoders": decoders, "worker": worker}
@@ -171,7 +173,19 @@ def part_rows(decoded: DecodedPart, request: ExtractRequest, metadata: dict[str,
     assert not decoded.todo()
     computed = [(pair, result) for pair, result in pairs if isinstance(result, Computed)]
     failed = [(pair, result) for pair, result in pairs if isinstance(result, str)]
-    return PartRows(_shard_table(part, computed, request, labels), _failure_table(failed, labels))
+    return PartRows(_shard_table(part, computed, pictures, request, labels), _failure_table(failed, labels))
+
+
+def _apexes(decoded: DecodedPart, request: ExtractRequest) -> list[Picture]:
+    """The apex frames of the computed pairs, in order, where they are asked for; a pair without one has failed."""
+    if request.rgb is None:
+        return []
+    computed = [i for i, result in enumerate(decoded.results) if isinstance(result, Computed)]
+    found = apex_pictures(decoded.part, computed, request.rgb)
+    for i, picture in found.items():
+        if isinstance(picture, FrameError):
+            decoded.fail(i, str(picture))
+    return [picture for i in computed if not isinstance(picture := found[i], FrameError)]
 
 
 def commit_rows(out: Path, part: int, rows: PartRows, parameters_hash: str) -> Commit:
@@ -223,19 +237,24 @@ def _batches(todo: Iterable[int], kind: Callable[[int], Any], most: int) -> Iter
 
 
 def _shard_table(
-    part: Part, rows: list[tuple[Pair, Computed]], request: ExtractRequest, metadata: dict[str, Any]
+    part: Part,
+    rows: list[tuple[Pair, Computed]],
+    pictures: list[Picture],
+    request: ExtractRequest,
+    metadata: dict[str, Any],
 ) -> pa.Table | None:
     if not rows:
         return None
     assert part.shape is not None
-    schema = shard_schema(*part.shape, request.dtype, metadata)
+    schema = shard_schema(*part.shape, request.dtype, metadata, rgb=request.rgb)
     records = [_record(pair, part.framings[pair.clip.clip_id], result) for pair, result in rows]
     columns: dict[str, Any] = {
         field.name: pa.array([record[field.name] for record in records], field.type)
         for field in schema
-        if field.name not in ("cube", "iterations", "quality")
+        if field.name not in ("cube", "iterations", "quality", "apex_rgb")
     }
     columns["cube"] = cube_column(np.stack([result.cube for _, result in rows]))
+    columns["apex_rgb"] = cube_column(np.stack(pictures)) if pictures else pa.nulls(len(rows))
     columns["iterations"] = pa.array([result.iterations for _, result in rows], pa.int32())
     columns["quality"] = pa.array([result.quality for _, result in rows], QUALITY)
     return pa.table(columns, schema=schema)

@@ -64,6 +64,8 @@ class ExtractRequest:
     device: Device
     batch: int
     """Pairs given to the solver at once."""
+    rgb: int | None = None
+    """Side of the apex frame in colour that goes into the shard, px; None for none."""
 
     @classmethod
     def parse(
@@ -82,6 +84,7 @@ class ExtractRequest:
         dtype: str = "float32",
         device: str = "cpu",
         batch: int | None = None,
+        rgb: int | None = None,
     ) -> ExtractRequest:
         """A request from what a user writes.
 
@@ -97,6 +100,8 @@ class ExtractRequest:
             raise InputError(f"dtype={dtype!r} is unknown; choose one of {', '.join(get_args(CubeType))}")
         if device not in get_args(Device):
             raise InputError(f"device={device!r} is unknown; choose one of {', '.join(get_args(Device))}")
+        if rgb is not None and not 16 <= rgb <= 1024:
+            raise InputError(f"rgb={rgb}: give a side from 16 to 1024 px")
         if batch is not None and batch < 1:
             raise InputError(f"batch={batch}: give at least 1 pair")
         plan = parse_plan(pairs)
@@ -121,6 +126,7 @@ class ExtractRequest:
             dtype=dtype,  # type: ignore[arg-type]
             device=device,  # type: ignore[arg-type]
             batch=batch or BATCHES[device],
+            rgb=rgb,
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -142,6 +148,7 @@ class ExtractRequest:
             "tvl1": self.params.to_dict(),
             "strain": self.strain,
             "dtype": self.dtype,
+            "rgb": self.rgb,
         }
 
     def metadata(self, clips: Sequence[Clip]) -> dict[str, Any]:

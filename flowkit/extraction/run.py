@@ -74,6 +74,7 @@ def extract(
     dtype: str = "float32",
     device: str = "cpu",
     batch: int | None = None,
+    rgb: int | None = None,
     frame_base: int | None = None,
     engine: str | Engine = "local",
     ray_address: str | None = None,
@@ -100,6 +101,7 @@ def extract(
         dtype: of the cubes, "float32" or "float16".
         device: "cpu", or "cuda" for every GPU that this build can use. Outputs of the two are kept apart.
         batch: pairs the solver gets at once, 32 or on a GPU up to 1024 by default; does not change the result.
+        rgb: side in pixels of the apex frame in colour, which goes into the shard too; None for none.
         frame_base: number of a video's first frame, where the source is no manifest.
         engine: "local", "ray", or an object with the method of `flowkit.extraction.engines.Engine`.
         workers: see `flowkit.extraction.engines.open_engine`.
@@ -124,6 +126,7 @@ def extract(
             pairs=default_pairs(clips) if pairs is None else pairs,
             preset=preset,
             params=params,
+            rgb=rgb,
             size=size,
             face=face,
             face_fit=face_fit,

@@ -68,12 +68,18 @@ FAILURE_SCHEMA = pa.schema(
 """Columns of a file in `failures`."""
 
 
-def shard_schema(h: int, w: int, dtype: str = "float32", metadata: Mapping[str, Any] | None = None) -> pa.Schema:
-    """The columns of a shard whose cubes are (3, h, w); `metadata` goes, as JSON, under the file's key "flowkit"."""
+def shard_schema(
+    h: int, w: int, dtype: str = "float32", metadata: Mapping[str, Any] | None = None, *, rgb: int | None = None
+) -> pa.Schema:
+    """The columns of a shard whose cubes are (3, h, w); `metadata` goes, as JSON, under the file's key "flowkit".
+
+    `rgb` is the side of the apex frames, px; where it is None the column is there, of Arrow's type null.
+    """
     cube = pa.fixed_shape_tensor(pa.from_numpy_dtype(np.dtype(dtype)), (3, h, w))
     fields = [
         *_PAIR_FIELDS,
         pa.field("cube", cube, nullable=False),
+        pa.field("apex_rgb", pa.fixed_shape_tensor(pa.uint8(), (3, rgb, rgb)) if rgb else pa.null()),
         pa.field("iterations", pa.int32(), nullable=False),
         pa.field("quality", QUALITY),
     ]
@@ -266,9 +272,10 @@ def _expected(commit: Commit, file: FileRecord) -> Expected:
 
 def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:
     """A shard's rows, every column by name, the cubes as views."""
-    labels = table.drop_columns("cube").to_pylist()
-    for label, cube in zip(labels, as_numpy(table["cube"]), strict=True):
-        yield {**label, "cube": cube}
+    names = [field.name for field in table.schema if isinstance(field.type, pa.FixedShapeTensorType)]
+    labels = table.drop_columns(names).to_pylist()
+    for label, *views in zip(labels, *(as_numpy(table[name]) for name in names), strict=True):
+        yield {**label, **dict(zip(names, views, strict=True))}
 
 
 def _encoded(metadata: Mapping[str, Any] | None) -> dict[bytes, bytes] | None:

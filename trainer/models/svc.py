@@ -33,7 +33,8 @@ class SupportVectors:
         """(n, classes) of cubes (n, 3, h, w)."""
         rows = cubes.reshape(len(cubes), -1)
         if self._multi_label:
-            return np.stack([_of_unit(machine, rows) for machine in self._machines], axis=1).astype(np.float32)
+            columns = [_of_unit(machine, rows) for machine in self._machines]
+            return np.stack(columns, axis=1, dtype=np.float32, casting="same_kind")
         machine = self._machines[0]
         values = np.full((len(rows), self.classes), -np.inf)
         if isinstance(machine, float):

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.datasets.manifest import read_manifest
 from flowkit.errors import InputError
 from flowkit.output.parquet import read_schema
 from flowkit.output.shard import read
@@ -49,6 +48,8 @@ def read_source(path: Path, size: int = 224, role: str = "onset-apex") -> Source
             pairs of it a clip.
     """
     if not path.is_dir():
+        from flowkit.datasets.manifest import read_manifest
+
         return Source([_row(dataclasses.asdict(clip)) for clip in read_manifest(path, require_sources=False)])
     from trainer.data import resize
 

@@ -1,0 +1,188 @@
+"""A run's folder: what is done stays, what is damaged is computed again, and a network comes back as it was."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from flowkit.errors import Interrupted, OutputError
+from tests.motions import motion_samples, write_out
+from trainer.inputs import torch_threads
+from trainer.pool import Event
+from trainer.results import write_run
+from trainer.run import folds_of, run
+from trainer.run_folder import RunFolder, held
+from trainer.saved import load_trained
+from trainer.store import Stored, allocate, put, scratch
+from trainer.train import predict
+from trainer.types import UNITS, RunConfig
+
+SMALL = RunConfig(model="ststnet", epochs=3, batch=8, device="cpu", normalise="signed_global")
+SVC = RunConfig(model="svc", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return motion_samples(subjects=4, clips=6, side=28)
+
+
+@pytest.fixture(scope="module")
+def out(samples, tmp_path_factory):
+    return write_out(samples, tmp_path_factory.mktemp("shards") / "out")
+
+
+def folds_computed(*arguments, **options):
+    """Runs, and gives the predictions and the numbers of the folds that were computed."""
+    seen = []
+
+    def report(event: Event) -> None:
+        if event.seconds is not None:
+            seen.append(event.fold.index)
+
+    return run(*arguments, jobs=1, report=report, **options)[1].probabilities, seen
+
+
+def test_what_is_done_stays_and_what_is_damaged_is_computed_again(out, tmp_path):
+    first, computed = folds_computed(out, tmp_path / "run", SMALL)
+    assert computed == [0, 1, 2, 3]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.json", "folds"]
+    fold = tmp_path / "run" / "folds" / "fold-0002.parquet"
+    content = bytearray(fold.read_bytes())
+    content[len(content) // 3] ^= 1
+    fold.write_bytes(content)
+    (tmp_path / "run" / "folds" / "fold-0000.parquet").unlink()
+    again, computed = folds_computed(out, tmp_path / "run", SMALL)
+    assert computed == [0, 2]
+    np.testing.assert_array_equal(again, first)
+    _, computed = folds_computed(out, tmp_path / "run", SMALL, save_weights=True)
+    assert computed == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        ({"epochs": 4}, r"another epochs \(3, now 4\)"),
+        ({"protocol": "kfold:2"}, r"another protocol \(loso, now kfold:2\)"),
+    ],
+)
+def test_a_run_of_other_choices_is_kept(out, tmp_path, other, difference):
+    run(out, tmp_path, SMALL, jobs=1)
+    with pytest.raises(OutputError, match=f"holds a run with {difference}; choose another folder or add --overwrite"):
+        run(out, tmp_path, dataclasses.replace(SMALL, **other), jobs=1)
+    run(out, tmp_path, dataclasses.replace(SMALL, **other), jobs=1, overwrite=True)
+    assert len(list((tmp_path / "folds").iterdir())) == (2 if "protocol" in other else 4)
+
+
+def test_other_rows_are_another_run(samples, out, tmp_path):
+    run(out, tmp_path / "run", SVC)
+    emotion = samples.emotion.copy()
+    emotion[0] = (emotion[0] + 1) % 3
+    other = write_out(dataclasses.replace(samples, emotion=emotion), tmp_path / "other")
+    with pytest.raises(OutputError, match=r"holds a run with another input \(its rows are not the same\)"):
+        run(other, tmp_path / "run", SVC)
+    (tmp_path / "run" / "config.json").write_text("{")
+    with pytest.raises(OutputError, match=r"config\.json is damaged"):
+        run(out, tmp_path / "run", SVC)
+
+
+def test_a_folder_is_held_by_one_run(tmp_path, out):
+    with held(tmp_path / "run"), pytest.raises(OutputError, match="another run is writing to"):
+        run(out, tmp_path / "run", SVC)
+    assert not (tmp_path / "run").exists()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="file: cannot be made"):
+        run(out, tmp_path / "file", SVC)
+
+
+def test_a_saved_network_predicts_what_the_run_did(out, tmp_path):
+    config = dataclasses.replace(SMALL, model="dual-resnet18", epochs=1, shared=True, protocol="kfold:2", seed=4)
+    samples, result = run(out, tmp_path, config, jobs=1, save_weights=True)
+    record = RunFolder(tmp_path).record()
+    assert record["config"] == config.to_dict()
+    assert record["model"]["parameters"] == 11_182_152
+    fold = folds_of(samples, config)[1]
+    trained = load_trained(tmp_path, 1)
+    assert trained.model.emotion_backbone is trained.model.ethnicity_backbone
+    with torch_threads(1):
+        found = predict(trained, samples, fold.held_out, config)
+    for name, values in found.items():
+        np.testing.assert_array_equal(values, result.heads[name][fold.held_out])
+    with pytest.raises(OutputError, match=r"fold-0007\.safetensors: was not saved"):
+        load_trained(tmp_path, 7)
+    with pytest.raises(OutputError, match=r"has no config\.json"):
+        load_trained(tmp_path / "weights", 0)
+
+
+def test_a_person_in_two_datasets_is_held_out_of_both(samples, tmp_path):
+    n = len(samples)
+    who = ["Ann" if subject in ("01", "03") else None for subject in samples.subject]
+    datasets = ["casme2" if subject < "03" else "samm" for subject in samples.subject]
+    out = write_out(samples, tmp_path / "out", dataset=datasets, person=who)
+    result = run(out, tmp_path / "run", SVC)[1]
+    assert [fold.fold.name for fold in result.folds] == ["Ann", "casme2/02", "samm/04"]
+    assert len(result.folds[0].fold.held_out) == 2 * n // 4
+
+
+def test_a_head_has_the_groups_of_the_training_rows_and_pools_them_by_name(samples, tmp_path):
+    group = ["lonely" if subject == "04" else ("a", "b")[int(subject) % 2] for subject in samples.subject]
+    out = write_out(samples, tmp_path / "out", group=group)
+    config = dataclasses.replace(SMALL, model="dual-resnet18", epochs=1)
+    samples, result = run(out, tmp_path / "run", config, jobs=1)
+    assert result.ethnic_classes == ("a", "b", "lonely")
+    assert [fold.ethnic_classes for fold in result.folds] == [
+        ("a", "b", "lonely"),
+        ("b", "lonely"),
+        ("a", "b", "lonely"),
+        ("a", "b"),
+    ]
+    of_04 = result.heads["ethnicity"][result.fold_of == 3]
+    assert (of_04[:, 2] == 0).all()
+    np.testing.assert_allclose(of_04.sum(axis=1), 1, rtol=1e-5)
+    write_run(tmp_path / "run", samples, config, result)
+    table = pq.read_table(tmp_path / "run" / "predictions.parquet")
+    assert json.loads(table.schema.metadata[b"ethnic_classes"]) == ["a", "b", "lonely"]
+    np.testing.assert_array_equal(table["ethnicity_head"].to_pylist(), result.heads["ethnicity"])
+    np.testing.assert_array_equal(table["emotion_head"].to_pylist(), result.heads["emotion"])
+
+
+def test_action_units_are_learnt_and_scored_dataset_by_dataset(samples, tmp_path):
+    codes = [("4", "6+L12", "1+2")[k] for k in samples.emotion]
+    datasets = ["samm" if subject < "03" else "casme" for subject in samples.subject]
+    out = write_out(samples, tmp_path / "out", au=codes, dataset=datasets)
+    config = dataclasses.replace(SVC, protocol="cd6me", target="au12")
+    samples, result = run(out, tmp_path / "run", config)
+    assert samples.units[0].tolist() == [int(unit == 4) for unit in UNITS]
+    assert [fold.fold.name for fold in result.folds] == ["casme", "samm"]
+    scores = write_run(tmp_path / "run", samples, config, result)["metrics"]["units"]
+    assert scores["au"]["AU12"]["binary"] > 0.8
+    assert scores["au"]["AU17"] == {"support": 0, "binary": 0.0, "macro": 1.0}
+    rows = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pylist()
+    assert rows[1]["true"] == "AU6+AU12"
+
+
+def test_apex_frames_reach_the_model(samples, tmp_path, rng):
+    rgb = rng.integers(0, 256, (len(samples), 3, 40, 40), dtype=np.uint8)
+    out = write_out(dataclasses.replace(samples, rgb=rgb), tmp_path / "out")
+    config = RunConfig(model="dual-resnet18-rgb", epochs=1, batch=12, size=40, device="cpu", protocol="kfold:2", seed=1)
+    loaded, result = run(out, tmp_path / "run", config, jobs=1)
+    np.testing.assert_array_equal(loaded.rgb, rgb)
+    other = write_out(dataclasses.replace(samples, rgb=255 - rgb), tmp_path / "other")
+    negative = run(other, tmp_path / "negative", config, jobs=1)[1]
+    assert (negative.probabilities != result.probabilities).any()
+
+
+def test_stored_samples_are_the_samples(samples, tmp_path):
+    with scratch(tmp_path / "cubes") as folder:
+        stored = put(samples, folder)
+        opened = Stored(stored.folder, stored.labels).open()
+        assert isinstance(opened.cubes, np.memmap)
+        assert opened.digest() == samples.digest()
+        assert opened.people == samples.people
+    assert not (tmp_path / "cubes").exists()
+
+
+def test_a_disk_without_room_for_the_cubes_is_a_sentence(tmp_path):
+    with scratch(tmp_path / "cubes") as folder, pytest.raises(Interrupted, match=r"cannot write .*cubes\.npy"):
+        allocate(folder, "cubes", (1 << 40, 3, 224, 224), np.float32)
