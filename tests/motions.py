@@ -82,7 +82,13 @@ def write_out(
     for number, start in enumerate(starts):
         cubes = samples.cubes[start : start + per_shard].astype(dtype)
         rgb = None if samples.rgb is None else samples.rgb[start : start + per_shard]
-        schema = shard_schema(cubes.shape[2], cubes.shape[3], dtype, {}, rgb=None if rgb is None else rgb.shape[-1])
+        schema = shard_schema(
+            cubes.shape[2],
+            cubes.shape[3],
+            dtype,
+            {"part": number, "parameters_hash": "0" * 64},
+            rgb=None if rgb is None else rgb.shape[-1],
+        )
         some = {name: values[start : start + per_shard] for name, values in rows.items()}
         empty = [None] * len(cubes)
         tensors = {"cube": cube_column(cubes)} | ({} if rgb is None else {"apex_rgb": cube_column(rgb)})
