@@ -79,7 +79,7 @@ BESIDE = (
     *(
         f"{what} {codec}"
         for what in ("still", "gain", "moving")
-        for codec in ("jpeg 95", "jpeg 75", "h264 12", "h264 18", "h264 24")
+        for codec in ("jpeg 95", "jpeg 75", "h264 6", "h264 12", "h264 18")
     ),
 )
 """Rows without a goal that are printed too."""

@@ -18,9 +18,9 @@ Frame = NDArray[np.uint8]
 
 LIGHTS = ("gain 2 %", "offset 3", "gradient", "gamma 4 %", "shadow", "offset 9")
 """What the light does between the frames; `relight` says how much."""
-CODECS = ("jpeg 95", "jpeg 75", "h264 12", "h264 18", "h264 24")
+CODECS = ("jpeg 95", "jpeg 75", "h264 6", "h264 12", "h264 18")
 """JPEG by quality, H.264 by constant rate factor."""
-HELD = 5
+HELD = 8
 """Frames of each of the two phases in an encoded clip; the last one of each is used."""
 
 

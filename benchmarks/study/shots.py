@@ -205,7 +205,7 @@ def _families(draw: _Draw) -> Iterator[Shot]:
 
 
 def _coded(draw: _Draw) -> Iterator[Shot]:
-    for look, heading, seed in draw.turns(draw.each // 2):
+    for look, heading, seed in draw.turns(draw.each):
         for codec in CODECS:
             yield Shot(measure="codec", kind="still", look=look, seed=seed, codec=codec)
             yield Shot(
