@@ -118,6 +118,11 @@ def _family(scene: Scene, flow: Flow) -> Iterator[Sample]:
     yield f"family gain {amplitude}", gain(flow, scene.flow, moving)
 
 
+def _noisy_bump(scene: Scene, flow: Flow) -> Iterator[Sample]:
+    yield f"gain noise {scene.shot.noise:g}", _local(scene, flow)[0]
+    yield f"moving noise {scene.shot.noise:g}", error_px(flow, scene.flow, scene.supports[0])
+
+
 def _codec(scene: Scene, flow: Flow) -> Iterator[Sample]:
     if scene.shot.kind == "still":
         yield f"still {scene.shot.codec}", error_px(flow, scene.flow, scene.visible)
@@ -137,6 +142,7 @@ _SAMPLES = {
     "scatter": _scatter,
     "family": _family,
     "codec": _codec,
+    "noisy bump": _noisy_bump,
 }
 
 

@@ -65,6 +65,7 @@ def shots(which: Set, each: int = 8) -> tuple[Shot, ...]:
         *_scatter(draw),
         *_families(draw),
         *_coded(draw),
+        *_noisy(draw),
     )
 
 
@@ -217,4 +218,19 @@ def _coded(draw: _Draw) -> Iterator[Shot]:
                 sigma_px=8.0,
                 heading=heading,
                 codec=codec,
+            )
+
+
+def _noisy(draw: _Draw) -> Iterator[Shot]:
+    for look, heading, seed in draw.turns(draw.each):
+        for noise in NOISES:
+            yield Shot(
+                measure="noisy bump",
+                kind="bump",
+                look=look,
+                seed=seed,
+                amplitude_px=0.5,
+                sigma_px=8.0,
+                heading=heading,
+                noise=noise,
             )
