@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -63,6 +64,63 @@ GOALS = (
     *_of_cv2({"outline": 1.0, "blink": 1.0, "lips": 1.0}),
     *_of_cv2({"strain 0.2": 0.25, "strain 0.5": 0.35, "strain 2": 0.55}),
 )
+TIME_GOALS = (("micro", "opencv", 1.0), ("fast", DIS, 1.2))
+"""A preset takes at most so many times what another method takes, at 224 x 224."""
+FAST_AGAINST = DIS
+"""`fast` is to be better than this in every row that has a goal."""
+PHASE_GOALS = (("still", 0.5), ("error", 0.5))
+"""What 4 + 4 frames leave of one pair's, at most."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One goal of a preset, judged."""
+
+    preset: str
+    row: str
+    value: float
+    words: str
+    met: bool
+
+
+def verdicts(table: Table) -> list[Verdict]:
+    """Of `micro` against every goal, of `fast` against DIS in the rows of goals; without what is not in the table."""
+    found = []
+    for goal in GOALS:
+        if "micro" in table and (value := goal.value(table["micro"], table)) is not None:
+            found.append(Verdict("micro", goal.row, value, goal.words(), goal.met(value)))
+    if {"fast", FAST_AGAINST} <= table.keys():
+        for row in dict.fromkeys(goal.row for goal in GOALS):
+            ours, others = table["fast"][row], table[FAST_AGAINST][row]
+            words = f"better than {FAST_AGAINST}'s {others:.4g}"
+            found.append(Verdict("fast", row, ours, words, better(row, ours, others)))
+    return found
+
+
+def better(row: str, ours: float, others: float) -> bool:
+    """A gain, or a linearity, that is nearer to 1; anything else that is lower."""
+    if "gain" in row.replace("light gain", "") or row == "linearity":
+        return abs(math.log(max(ours, 1e-3))) < abs(math.log(max(others, 1e-3)))
+    return ours < others
+
+
+def time_verdicts(milliseconds: Table, size: str = "224x224") -> list[Verdict]:
+    return [
+        Verdict(name, f"time at {size}", ratio, f"at most {limit:g} of {other}", ratio <= limit)
+        for name, other, limit in TIME_GOALS
+        if {name, other} <= milliseconds.keys()
+        for ratio in [milliseconds[name][size] / milliseconds[other][size]]
+    ]
+
+
+def phase_verdicts(phases: Table) -> list[Verdict]:
+    return [
+        Verdict("micro", f"4 + 4 frames: {row}", ratio, f"at most {limit:g} of one pair's", ratio <= limit)
+        for row, limit in PHASE_GOALS
+        for ratio in [phases["steady"][row] / phases["single"][row]]
+    ]
+
+
 BESIDE = (
     "sides 1",
     "lit gain",

@@ -116,6 +116,9 @@ def _family(scene: Scene, flow: Flow) -> Iterator[Sample]:
     yield f"strain {amplitude}", strain_error(flow, scene)
     moving = scene.visible & (np.hypot(*scene.flow) > 0.1 * scene.shot.amplitude_px)
     yield f"family gain {amplitude}", gain(flow, scene.flow, moving)
+    yield f"family moving {amplitude}", error_px(flow, scene.flow, moving)
+    if (rest := scene.visible & ~moving).any():
+        yield f"family still {amplitude}", error_px(flow, scene.flow, rest)
 
 
 def _noisy_bump(scene: Scene, flow: Flow) -> Iterator[Sample]:

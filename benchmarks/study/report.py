@@ -1,0 +1,90 @@
+"""The report: every method on the report set, the goals, the frontier, the bounds."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+
+from benchmarks.study.bounds import bounds
+from benchmarks.study.evaluate import evaluate, kept
+from benchmarks.study.faces import SEEDS, Set, looks
+from benchmarks.study.frontier import frontier
+from benchmarks.study.goals import Verdict, phase_verdicts, time_verdicts, verdicts
+from benchmarks.study.peers import PEERS, REPORTED, method
+from benchmarks.study.phases import phases
+from benchmarks.study.recording import CODECS, record, through_h264
+from benchmarks.study.shots import Shot, shots
+from benchmarks.study.stage import stage
+from benchmarks.study.timing import milliseconds
+from flowkit import _core
+from flowkit.params import PRESETS
+
+Document = dict[str, Any]
+CLIP_FRAMES, CLIP_RATE = 32, 100
+
+
+def report(which: Set, each: int, repeats: int, say: Callable[[str], None]) -> Document:
+    """All that docs/study-micro.md and docs/accuracy.md show, as plain numbers and words."""
+    names = [name for name in (*REPORTED, "micro-0.1") if name in PEERS or name in PRESETS]
+    methods = {name: method(name, {}) for name in names}
+    wanted = shots(which, each)
+    table = {}
+    for name, solve in methods.items():
+        start = time.monotonic()
+        table[name] = evaluate(kept(name, solve) if name in PEERS else solve, wanted)
+        say(f"{name}: {len(wanted)} pairs, {time.monotonic() - start:.0f} s")
+    times = milliseconds(methods, repeats)
+    averaged = phases(which, PRESETS["micro"])
+    judged = [*verdicts(table), *time_verdicts(times), *phase_verdicts(averaged)]
+    return {
+        "set": which,
+        "seed": SEEDS[which],
+        "pairs": len(wanted),
+        "looks": [dataclasses.asdict(look) for look in looks(which)],
+        "rows": {name: {row: _digits(value) for row, value in rows.items()} for name, rows in table.items()},
+        "goals": [_plain(verdict) for verdict in judged],
+        "milliseconds": times,
+        "phases": {name: {row: _digits(value) for row, value in rows.items()} for name, rows in averaged.items()},
+        "frontier": frontier(which),
+        "bounds": bounds(which),
+        "rates": _rates(which),
+        "presets": {name: PRESETS[name].to_dict() for name in ("micro", "fast")},
+        "made with": {
+            "flowkit": _core.version,
+            "simd": _core.simd_level(),
+            "opencv": cv2.__version__,
+            "machine": platform.machine(),
+        },
+    }
+
+
+def _digits(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def _plain(verdict: Verdict) -> Document:
+    return dataclasses.asdict(verdict) | {"value": _digits(verdict.value), "met": bool(verdict.met)}
+
+
+def _rates(which: Set) -> dict[str, float]:
+    """kbit/s of a still head, 224 x 224 at CLIP_RATE frames a second, noise of 1 grey level; JPEG frame by frame."""
+    found: dict[str, list[float]] = {codec: [] for codec in CODECS}
+    for look in looks(which)[:4]:
+        pair = stage(Shot(measure="rates", kind="still", look=look, seed=1, noise=0.0))
+        rng = np.random.default_rng(1)
+        for codec in CODECS:
+            kind, quality = codec.split()
+            if kind == "h264":
+                frames = [record((f, f), 1.0, "", rng)[0] for f in [pair.frame0.astype(np.float32)] * CLIP_FRAMES]
+                size = through_h264(frames, int(quality))[1] / CLIP_FRAMES
+            else:
+                noisy = record((pair.frame0.astype(np.float32),) * 2, 1.0, "", rng)[0]
+                size = len(cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1])
+            found[codec].append(8e-3 * CLIP_RATE * size)
+    return {codec: round(float(np.mean(values))) for codec, values in found.items()}
