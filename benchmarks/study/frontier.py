@@ -32,9 +32,9 @@ def weighed(params: TVL1Params, factor: float) -> TVL1Params:
     return params.replace(**weights)
 
 
-def frontier(which: Set) -> dict[str, list[Point]]:
+def frontier(which: Set, each: int) -> dict[str, list[Point]]:
     """Of every preset a point a factor, and one point a peer: false motion at noise 1, px, and gains at sigma 8."""
-    wanted = [shot for shot in shots(which) if _of_the_frontier(shot)]
+    wanted = [shot for shot in shots(which, each) if _of_the_frontier(shot)]
     curves = {
         name: [
             {"factor": factor} | _point(evaluate(solver(weighed(PRESETS[name], factor)), wanted)) for factor in FACTORS

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from benchmarks.study.peers import PEERS
-from benchmarks.study.recording import CODECS, LIGHTS
-from benchmarks.study.report import CLIP_RATE
+from benchmarks.study.recording import CLIP_RATE, CODECS, LIGHTS
 from benchmarks.study.shots import BUMP_AMPLITUDES_PX, FAMILIES, HEADS, NOISES, SIDE, SIGMAS_PX
 from flowkit.bench import methods as bench
 from flowkit.params import TVL1Params

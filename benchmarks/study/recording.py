@@ -21,7 +21,9 @@ LIGHTS = ("gain 2 %", "offset 3", "gradient", "gamma 4 %", "shadow", "offset 9")
 CODECS = ("jpeg 95", "jpeg 75", "h264 6", "h264 12", "h264 18")
 """JPEG by quality, H.264 by constant rate factor."""
 HELD = 8
-"""Frames of each of the two phases in an encoded clip; the last one of each is used."""
+"""Frames of each of the two phases in an encoded clip, whose only I frame is the first; the last of each is used."""
+CLIP_RATE = 100
+"""Frames a second of such a clip."""
 
 
 def relight(frame: Clean, light: str, rng: np.random.Generator) -> Clean:
@@ -64,7 +66,7 @@ def through_h264(frames: Sequence[Frame], factor: int) -> tuple[list[Frame], int
     """Grey frames (h, w) with even sides, encoded by x264 (medium) at a constant rate factor, and the file's bytes."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=100, options={"crf": str(factor), "threads": "1"})
+        stream = container.add_stream("libx264", rate=CLIP_RATE, options={"crf": str(factor), "threads": "1"})
         stream.height, stream.width = frames[0].shape
         stream.pix_fmt = "yuv420p"
         for frame in frames:

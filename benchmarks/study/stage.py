@@ -88,7 +88,7 @@ def _code() -> str:
 
 def stage(shot: Shot) -> Scene:
     """Render a pair, record it, and work out its truth."""
-    made, clean, truth, head = _clean(shot.clean())
+    made, clean, truth, head = clean_frames(shot.clean())
     rng = np.random.default_rng([shot.seed, shot.take, *(f"{shot.light}/{shot.codec}/{shot.noise}".encode())])
     second = relight(clean[1], shot.light, rng) if shot.light else clean[1]
     frame0, frame1 = record((clean[0], second), shot.noise, shot.codec, rng)
@@ -106,12 +106,12 @@ def stage(shot: Shot) -> Scene:
         visible=truth.visible,
         smooth=truth.smooth,
         band=_band(shot, truth),
-        bound_px=_bound(clean[0], truth.flow - head, shot) if len(supports) == 1 else float("nan"),
+        bound_px=bump_bound_px(clean[0], truth.flow - head, shot.noise) if len(supports) == 1 else float("nan"),
     )
 
 
 @lru_cache(maxsize=4)
-def _clean(shot: Shot) -> tuple[Setting, tuple[NDArray[np.float32], ...], Truth, Flow]:
+def clean_frames(shot: Shot) -> tuple[Setting, tuple[NDArray[np.float32], ...], Truth, Flow]:
     made = setting(shot)
     frames = tuple(render(made.layers, i, shot.size) for i in (0, 1))
     truth = true_flow(made.layers, shot.size)
@@ -139,12 +139,19 @@ def _band(shot: Shot, truth: Truth) -> Mask:
     return near & truth.visible & around
 
 
-def _bound(clean: NDArray[np.float32], local: Flow, shot: Shot) -> float:
-    """Cramer and Rao's least standard deviation, px, of the amplitude of a bump whose place and shape are known.
+def bound_px(clean: NDArray[np.floating], basis: NDArray[np.floating], noise: float) -> float:
+    """Cramer and Rao's least standard deviation, px, of the amplitude of a motion whose place and shape are known.
 
-    A pixel of I1 - I0 changes by grad I . basis with the amplitude; both frames have noise and are rounded.
+    Args:
+        clean: frame 0 without noise (h, w), grey levels.
+        basis: the motion of amplitude 1 px (2, h, w). A pixel of I0 - I1 changes by grad I . basis with the amplitude.
+        noise: sigma in grey levels; both frames have it and are rounded.
     """
     down, across = np.gradient(clean.astype(np.float64))
-    basis = local / np.hypot(*local).max()
     slope = across * basis[0] + down * basis[1]
-    return float(np.sqrt(2 * (shot.noise**2 + QUANTISATION) / np.sum(slope**2)))
+    return float(np.sqrt(2 * (noise**2 + QUANTISATION) / np.sum(slope**2)))
+
+
+def bump_bound_px(clean: NDArray[np.floating], local: Flow, noise: float) -> float:
+    """The bound of a bump's amplitude, from its displacement (2, h, w)."""
+    return bound_px(clean, local / np.hypot(*local).max(), noise)

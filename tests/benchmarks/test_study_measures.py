@@ -117,7 +117,7 @@ def test_occlusion_is_left_out_of_the_errors():
 
 def test_the_bound_is_reached_by_the_matched_filter():
     """The amplitude of a bump whose shape is known, by least squares on the clean slope: nothing can scatter less."""
-    made, _, truth, _ = stage._clean(shot("scatter", amplitude_px=0.2).clean())
+    made, _, truth, _ = stage.clean_frames(shot("scatter", amplitude_px=0.2).clean())
     down, across = np.gradient(render(made.layers, 0, SIZE).astype(float))
     slope = (across * truth.flow[0] + down * truth.flow[1]) / np.hypot(*truth.flow).max()
     found = []
