@@ -90,6 +90,7 @@ def _lit_bump(scene: Scene, flow: Flow) -> Iterator[Sample]:
 
 def _edge(scene: Scene, flow: Flow) -> Iterator[Sample]:
     yield scene.shot.kind, error_px(flow, scene.flow, scene.band)
+    yield f"{scene.shot.kind} gain", gain(flow, scene.flow, _moving(scene))
 
 
 def _head(scene: Scene, flow: Flow) -> Iterator[Sample]:
@@ -114,8 +115,9 @@ def _family(scene: Scene, flow: Flow) -> Iterator[Sample]:
     yield f"error {amplitude}", error_px(flow, scene.flow, scene.visible)
     yield f"error {scene.shot.kind}", error_px(flow, scene.flow, scene.visible)
     yield f"strain {amplitude}", strain_error(flow, scene)
-    moving = scene.visible & (np.hypot(*scene.flow) > 0.1 * scene.shot.amplitude_px)
+    moving = _moving(scene)
     yield f"family gain {amplitude}", gain(flow, scene.flow, moving)
+    yield f"family gain {scene.shot.kind}", gain(flow, scene.flow, moving)
     yield f"family moving {amplitude}", error_px(flow, scene.flow, moving)
     if (rest := scene.visible & ~moving).any():
         yield f"family still {amplitude}", error_px(flow, scene.flow, rest)
@@ -124,6 +126,10 @@ def _family(scene: Scene, flow: Flow) -> Iterator[Sample]:
 def _noisy_bump(scene: Scene, flow: Flow) -> Iterator[Sample]:
     yield f"gain noise {scene.shot.noise:g}", _local(scene, flow)[0]
     yield f"moving noise {scene.shot.noise:g}", error_px(flow, scene.flow, scene.supports[0])
+
+
+def _moving(scene: Scene) -> Mask:
+    return scene.visible & (np.hypot(*scene.flow) > 0.1 * scene.shot.amplitude_px)
 
 
 def _codec(scene: Scene, flow: Flow) -> Iterator[Sample]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.study.peers import PEERS
 from benchmarks.study.recording import CLIP_RATE, CODECS, LIGHTS
-from benchmarks.study.shots import BUMP_AMPLITUDES_PX, FAMILIES, HEADS, NOISES, SIDE, SIGMAS_PX
+from benchmarks.study.shots import BUMP_AMPLITUDES_PX, EDGES, FAMILIES, HEADS, NOISES, SIDE, SIGMAS_PX
 from flowkit.bench import methods as bench
 from flowkit.params import TVL1Params
 
@@ -50,7 +50,7 @@ def tables(document: Mapping[str, Any]) -> dict[str, str]:
         "noise": _by_method(rows, [(f"{w} {n:g}", f"{w} noise {n:g}") for w in ("gain", "moving") for n in NOISES], 3),
         "head": _by_method(rows, [("gain", "head gain"), ("error, px", "head error")], 3),
         "head-kinds": _by_method(rows, [(f"{h[5:]}: gain", f"{h} gain") for h in HEADS], 2),
-        "edges": _by_method(rows, [(w, w) for w in ("outline", "blink", "lips")], 3),
+        "edges": _by_method(rows, [(f"{kind}{w}", f"{kind}{w}") for w in ("", " gain") for kind in EDGES], 3),
         "error": _by_method(rows, [(f"{a} px", f"error {a}") for a in ("0.2", "0.5", "1", "2", "5", "10")], 4),
         "family-gain": _by_method(
             rows, [(f"{a} px", f"family gain {a}") for a in ("0.2", "0.5", "1", "2", "5", "10")], 2
@@ -58,7 +58,15 @@ def tables(document: Mapping[str, Any]) -> dict[str, str]:
         "family-parts": _by_method(
             rows, [(f"{w} {a}", f"family {w} {a}") for w in ("moving", "still") for a in ("0.2", "0.5", "1", "2")], 4
         ),
-        "kinds": _by_method(rows, [(kind, f"error {kind}") for kind in sorted(set(FAMILIES))], 4),
+        "kinds": _by_method(
+            rows,
+            [
+                (f"{kind}{w}", f"{n} {kind}")
+                for w, n in (("", "error"), (" gain", "family gain"))
+                for kind in sorted(set(FAMILIES))
+            ],
+            3,
+        ),
         "strain": _by_method(rows, [(f"{a} px", f"strain {a}") for a in ("0.2", "0.5", "1", "2")], 2, 1e3),
         "scatter": _by_method(
             rows,
