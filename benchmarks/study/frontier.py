@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 
 from benchmarks.study.evaluate import evaluate, kept
 from benchmarks.study.faces import Set
-from benchmarks.study.peers import peer, solver
+from benchmarks.study.peers import method, solver
 from benchmarks.study.shots import Shot, shots
 from flowkit.params import PRESETS, TVL1Params
 
@@ -42,7 +42,7 @@ def frontier(which: Set, each: int) -> dict[str, list[Point]]:
         for name in CURVES
         if name in PRESETS
     }
-    points = {name: [{"factor": 1.0} | _point(evaluate(kept(name, peer(name)), wanted))] for name in POINTS}
+    points = {name: [{"factor": 1.0} | _point(evaluate(kept(name, method(name, {})), wanted))] for name in POINTS}
     return curves | points
 
 
