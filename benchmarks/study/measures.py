@@ -33,7 +33,13 @@ def error_px(flow: Flow, truth: Flow, where: Mask) -> float:
 
 
 def side_error(gains: Sequence[float]) -> float:
-    """|ln| of the recovered ratio of two sides over the true one; sides that vanish are lifted to SIDE_FLOOR."""
+    """|ln| of the recovered ratio of two sides over the true one; a side that vanishes is lifted to SIDE_FLOOR.
+
+    Two that vanish say nothing of their ratio: they count as one beside a whole one, or a method that reports nothing
+    would be perfect.
+    """
+    if max(gains) <= SIDE_FLOOR:
+        return float(-np.log(SIDE_FLOOR))
     first, second = (max(SIDE_FLOOR, g) for g in gains)
     return float(abs(np.log(first / second)))
 

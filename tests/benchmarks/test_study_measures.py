@@ -87,6 +87,7 @@ def test_a_side_that_shrinks_is_seen(scenes: dict[str, Scene]):
         weak = np.where(scene.supports[1], np.float32(factor), 1) * scene.flow
         assert rows_of(scene, weak)["sides 0.5"] == pytest.approx(expected, rel=1e-5)
         assert rows_of(scene, weak)["sides lost 0.5"] == float(factor <= 0)
+    assert side_error([0.0, -0.1]) == side_error([0.0, 1.0]), "nothing on either side is no ratio of 1"
     assert side_error([0.2, 0.8]) == pytest.approx(side_error([0.8, 0.2]))
 
 
