@@ -66,6 +66,8 @@ def plot(found: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
             if len(points) > 1:
                 panel.plot([x[i] for i in own], [y[i] for i in own], "o", color=colour, markersize=9)
         panel.set(xscale="log", xlabel="false motion where nothing moves, px", title=f"bumps of {amplitude} px")
+        panel.set_xticks([0.003, 0.01, 0.03, 0.1], ["0.003", "0.01", "0.03", "0.1"])
+        panel.tick_params(which="minor", labelbottom=False)
         panel.axhline(1, color="0.8", linewidth=1)
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("gain")
