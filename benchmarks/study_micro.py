@@ -1,111 +1,104 @@
-"""The study that tunes and judges the presets `micro` and `fast` on synthetic facial motion with exact truth.
+"""The study of the presets `micro` and `fast`: synthetic facial motion with exact truth, on real and drawn faces.
 
-python -m benchmarks.study_micro --tune [micro|fast] [--quick]  # search on the tune set
-python -m benchmarks.study_micro --report [--quick] [--found]   # every method on the report set
+python -m benchmarks.study_micro quick [--methods micro,fast,cv2,dis,farneback] [--set lambda_=0.3 ...]
+python -m benchmarks.study_micro report
+python -m benchmarks.study_micro pages
 
-Both write benchmarks/results/study_micro.json, and the report also docs/study-micro.md, except with --quick. --found
-judges what the last search found instead of flowkit's presets. Sets differ in faces, motion and seeds.
+quick: the rows of all goals on the tuning set; what peers find, and the frames, are kept in build/study.
+report: every method on the report set, ten minutes; writes benchmarks/results/study_micro.json, then the pages.
+pages: fills the tables of docs/study-micro.md and docs/accuracy.md, and docs/figures/frontier.png, from that file.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import platform
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
 
-from benchmarks.study.goals import GOALS
-from benchmarks.study.motions import AMPLITUDES_PX, LARGE_PX, examples
-from benchmarks.study.page import page
-from benchmarks.study.peers import PEERS, ablations, methods
-from benchmarks.study.report import measure, undone, verdicts
-from benchmarks.study.search import search
-from flowkit import _core
-from flowkit.params import PRESETS, TVL1Params
+from benchmarks.study.evaluate import evaluate, kept
+from benchmarks.study.frontier import plot
+from benchmarks.study.goals import BESIDE, GOALS, TIME_GOALS, time_verdicts
+from benchmarks.study.pages import fill, tables
+from benchmarks.study.peers import PEERS, method
+from benchmarks.study.report import report
+from benchmarks.study.shots import SIDE, shots
+from benchmarks.study.timing import milliseconds
 
-RESULTS = Path(__file__).parent / "results" / "study_micro.json"
-PAGE = Path(__file__).parent.parent / "docs" / "study-micro.md"
-EACH, EACH_LARGE = {"tune": 8, "report": 16}, {"tune": 3, "report": 8}
-"""Pairs of an amplitude, and of a large one."""
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "benchmarks" / "results" / "study_micro.json"
+PAGES = (ROOT / "docs" / "study-micro.md", ROOT / "docs" / "accuracy.md")
+FIGURE = ROOT / "docs" / "figures" / "frontier.png"
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.study_micro", description=__doc__)
-    parser.add_argument(
-        "--tune", nargs="*", choices=list(GOALS), help="search, for one preset or both; ten minutes each"
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.study_micro", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--report", action="store_true", help="judge all methods, about three minutes")
-    parser.add_argument("--quick", action="store_true", help="a few pairs and trials; writes nothing")
-    parser.add_argument("--found", action="store_true", help="judge what the last search found, not the presets")
+    modes = parser.add_subparsers(dest="mode", required=True)
+    quick = modes.add_parser("quick")
+    quick.add_argument("--methods", default="micro,fast,cv2,dis,farneback")
+    quick.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="changes flowkit's methods")
+    quick.add_argument("--each", type=int, default=8, help="how often looks and places are drawn")
+    modes.add_parser("report")
+    modes.add_parser("pages")
     options = parser.parse_args()
-    if options.tune is None and not options.report:
-        parser.error("give --tune, --report or both")
     cv2.setNumThreads(1)
-    met = True
-    if options.tune is not None:
-        tuned = _tune(options.tune or list(GOALS), options.quick)
-        if not options.quick:
-            document = _results()
-            tuned["presets"] = document.get("tune", {}).get("presets", {}) | tuned["presets"]
-            _write(document | {"tune": tuned})
-    if options.report:
-        report = _report(_presets(_results(), options.found), options.quick)
-        met = all(ok for _, ok in report["goals"])
-        if not options.quick:
-            _write(_results() | {"report": report})
-            PAGE.write_text(page(_results()))
-    return 0 if met else 1
+    if options.mode == "quick":
+        return _quick(options.methods.split(","), dict(map(_change, options.set)), options.each)
+    if options.mode == "report":
+        RESULTS.write_text(json.dumps(report("report", 6, 15, print), indent=1) + "\n")
+    return _pages()
 
 
-def _results() -> dict[str, Any]:
-    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+def _change(text: str) -> tuple[str, Any]:
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
 
 
-def _write(document: Mapping[str, Any]) -> None:
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(document, indent=1) + "\n")
-
-
-def _tune(names: list[str], quick: bool) -> dict[str, Any]:
-    pairs = examples("tune", 2 if quick else EACH["tune"], AMPLITUDES_PX)
-    pairs += examples("tune", 1 if quick else EACH_LARGE["tune"], LARGE_PX)
-    found = {}
+def _quick(names: list[str], changes: dict[str, Any], each: int) -> int:
+    wanted = shots("tuning", each)
+    table = {}
     for name in names:
-        goal = GOALS[name]
-        print(f"\n{name}: {goal.trials} trials on {len(pairs)} pairs against {goal.peer}")
-        best, path = search(goal, PEERS[goal.peer], pairs, trials=10 if quick else goal.trials)
-        found[name] = {"goal": goal.to_dict(), "found": best.to_dict(), "path": path}
-    return {"pairs": [pair.shot.to_dict() for pair in pairs], "presets": found}
+        solve = method(name, changes)
+        table[name] = evaluate(kept(name, solve) if name in PEERS else solve, wanted)
+    print(f"{len(wanted)} pairs{'; changed: ' + str(changes) if changes else ''}\n")
+    print(f"{'':32}{''.join(f'{name:>12}' for name in names)}   {names[0]}")
+    for goal in GOALS:
+        value = goal.value(table[names[0]], table)
+        cells = "".join(f"{table[name][goal.row]:12.4f}" for name in names)
+        missed = value is not None and not goal.met(value)
+        mark = "" if value is None else f"{value:7.3f} {goal.words()}{'  MISSED' if missed else ''}"
+        print(f"{goal.row:32}{cells}   {mark}")
+    print()
+    for row in BESIDE:
+        print(f"{row:32}" + "".join(f"{table[name][row]:12.4f}" for name in names))
+    timed = {name: method(name, changes if name in names else {}) for pair in TIME_GOALS for name in pair[:2]}
+    for verdict in time_verdicts(milliseconds(timed, 9, [SIDE])):
+        print(
+            f"{verdict.preset} {verdict.row}: {verdict.value:.2f}, {verdict.words}{'' if verdict.met else '  MISSED'}"
+        )
+    return 0
 
 
-def _presets(document: Mapping[str, Any], found: bool) -> dict[str, TVL1Params]:
-    if not found:
-        return {name: PRESETS[name] for name in GOALS}
-    return {name: TVL1Params(**document["tune"]["presets"][name]["found"]) for name in GOALS}
-
-
-def _report(presets: Mapping[str, TVL1Params], quick: bool) -> dict[str, Any]:
-    pairs = examples("report", 2 if quick else EACH["report"], AMPLITUDES_PX)
-    pairs += examples("report", 1 if quick else EACH_LARGE["report"], LARGE_PX)
-    print(f"\n{len(pairs)} pairs; mean endpoint error")
-    report = measure(methods(presets), pairs, 5 if quick else 25, print)
-    report["undone"] = undone(ablations(presets["micro"]), pairs)
-    report["presets"] = {name: params.to_dict() for name, params in presets.items()}
-    report["made with"] = {
-        "flowkit": _core.version,
-        "simd": _core.simd_level(),
-        "opencv": cv2.__version__,
-        "machine": platform.machine(),
-    }
-    report["goals"] = verdicts(report)
-    for words, ok in report["goals"]:
-        print("met    " if ok else "MISSED ", words)
-    return report
+def _pages() -> int:
+    """Writes the pages; 1 if a goal is missed."""
+    document = json.loads(RESULTS.read_text())
+    found = tables(document)
+    for page in PAGES:
+        page.write_text(fill(page.read_text(), found))
+    plot(document["frontier"], FIGURE)
+    missed = [goal for goal in document["goals"] if not goal["met"]]
+    for goal in missed:
+        print(f"MISSED {goal['preset']} {goal['row']}: {goal['value']:.4g}, {goal['words']}")
+    print(f"{len(document['goals']) - len(missed)} of {len(document['goals'])} goals are met")
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

@@ -1,94 +1,68 @@
-"""The moving scenes of the study: expressions, heads, blinks, lips; and the two lists of pairs."""
+"""The moving scenes of the study, as layers: local bumps, expressions, heads, blinks, lips."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterator
-from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.study.faces import BACKDROPS, REPORT_FACES, TUNE_FACES, face
-from benchmarks.study.scenes import (
-    SUPERSAMPLING,
-    Example,
-    Field,
-    Layer,
-    Map,
-    Motion,
-    Shot,
-    develop,
-    everywhere,
-    lattice,
-    render,
-    spline,
-    true_flow,
-)
+from benchmarks.study.faces import Picture, face, texture
+from benchmarks.study.scenes import SUPERSAMPLING, Field, Layer, Map, Motion, everywhere, lattice, spline
+from benchmarks.study.shots import Shot
 from flowkit.synthetic.landmarks import Landmarks
 from flowkit.synthetic.motion import Bump, bump_field, expression
 from flowkit.synthetic.render import EMOTIONS
 
-Set = Literal["tune", "report"]
-Picture = NDArray[np.float32]
-
-KINDS = ("expression", "blink", "head", "lips", "turn", "expression", "shift")
-REPORT_KINDS = (*KINDS, "nod")
-"""One that no preset was tuned on: a turn out of the plane, which no affine flow describes."""
-AMPLITUDES_PX = (0.1, 0.2, 0.5, 1.0, 2.0, 3.0)
-LARGE_PX = (5.0, 10.0)
-SIZES = ((128, 128), (224, 224), (64, 64), (280, 340), (112, 112), (256, 256))
-NOISES = (1.0, 0.5, 2.0, 1.5, 3.0)
-QUALITIES = (95, None, 90, 100, 80)
 MARGIN = 1.06
 """Side of the picture relative to the frame's longer side: what moves in from outside."""
-SEEDS = {"tune": 1_000_000, "report": 5_000_000}
-"""No decision was made on a pair of the report set; sets of seeds from 2,000,000 on were seen before the last ones."""
+COUPLES = ("mouth_corner", "cheek", "brow_inner", "brow_outer", "nose_wing")
+"""Landmarks with a left and a right, where muscles move."""
+TURN, ZOOM = np.deg2rad(1.0), 0.01
+"""How far a head turns or nears in the scenes of `head`, either way."""
 
 
-def shots(which: Set, each: int, amplitudes: tuple[float, ...] = AMPLITUDES_PX) -> Iterator[Shot]:
-    """`each` pairs of every amplitude. Sizes below 112 px are left out above 2 px, below 224 px above 3 px."""
-    names, kinds = (TUNE_FACES, KINDS) if which == "tune" else (REPORT_FACES, REPORT_KINDS)
-    for amplitude in amplitudes:
-        rng = np.random.default_rng([SEEDS[which], round(100 * amplitude)])
-        least = 0 if amplitude <= 2 else 112 if amplitude <= 3 else 224
-        sizes = [size for size in SIZES if min(size) >= least]
-        columns = [_spread(list(choices), each, rng) for choices in (names, kinds, sizes, NOISES, QUALITIES)]
-        for j, (name, kind, size, noise, quality) in enumerate(zip(*columns, strict=True)):
-            yield Shot(name, kind, amplitude, size, noise, quality, SEEDS[which] + 1000 * round(10 * amplitude) + j)
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """Layers back to front; of local motion the places (x, y) px, and the motion of the head alone."""
+
+    layers: list[Layer]
+    places: tuple[tuple[float, float], ...] = ()
+    head: list[Layer] | None = None
 
 
-def _spread(choices: list[Any], count: int, rng: np.random.Generator) -> list[Any]:
-    """`count` of the choices in random order, each as often as any other, give or take one."""
-    taken: list[Any] = []
-    while len(taken) < count:
-        taken += [choices[k] for k in rng.permutation(len(choices))]
-    return taken[:count]
-
-
-def examples(which: Set, each: int, amplitudes: tuple[float, ...]) -> list[Example]:
-    """The pairs of `shots`, rendered."""
-    return [example(shot) for shot in shots(which, each, amplitudes)]
-
-
-def example(shot: Shot) -> Example:
-    """Render a pair and work out its truth."""
+def setting(shot: Shot) -> Setting:
+    """What the shot's seed makes of it; both frames are off the picture's grid by the same part of a pixel."""
     rng = np.random.default_rng(shot.seed)
-    layers = layers_of(shot, rng)
-    if rng.uniform() < 0.5:  # the other way round: lids that open, lips that close
-        layers = [dataclasses.replace(layer, backward=layer.backward[::-1]) for layer in layers]
-    frames = [develop(render(layers, i, shot.size), shot.noise, shot.quality, rng) for i in (0, 1)]
-    return Example(shot, frames[0], frames[1], true_flow(layers, shot.size))
-
-
-def layers_of(shot: Shot, rng: np.random.Generator) -> list[Layer]:
-    """The scene, back to front; its largest displacement is the amplitude, to which the head may add 0.3 px."""
-    long = max(shot.size)
-    side = round(MARGIN * long)
-    picture, landmarks = face(shot.face, side * SUPERSAMPLING)
+    side = round(MARGIN * max(shot.size))
+    picture, landmarks = face(shot.look, side * SUPERSAMPLING)
     place = Place(shot.size, side, landmarks)
-    nudge = rng.uniform(-0.5, 0.5, 2)
-    still = _constant(nudge)
+    still = _constant(rng.uniform(-0.5, 0.5, 2))
+    if shot.kind in _MAKE:
+        layers = _staged(shot, place, rng, picture, still)
+        return Setting(layers if rng.uniform() < 0.5 else _reversed(layers))
+    coefficients = spline(picture)
+
+    def one(motion: Motion | None) -> list[Layer]:
+        return [Layer(coefficients, everywhere, (still, still if motion is None else _sum(still, motion)))]
+
+    if shot.kind == "still":
+        return Setting(one(None))
+    bumps = _bumps_at_places(shot, place, rng)
+    places = tuple((bump.x, bump.y) for bump in bumps)
+
+    def local(points: Field) -> Field:
+        return bump_field(bumps, points)
+
+    if shot.kind in ("bump", "sides"):
+        return Setting(one(local), places)
+    head = _head_motion(shot.kind, place, rng)
+    return Setting(one(_sum(head, local)), places, one(head))
+
+
+def _staged(shot: Shot, place: Place, rng: np.random.Generator, picture: Picture, still: Motion) -> list[Layer]:
+    """The largest displacement is the amplitude, to which in some kinds the head adds up to 0.3 px."""
     drift = still
     if shot.kind in ("expression", "blink", "lips"):
         drift = _sum(still, _shift(0.3 * min(1.0, shot.amplitude_px) * np.sqrt(rng.uniform()), rng))
@@ -96,6 +70,38 @@ def layers_of(shot: Shot, rng: np.random.Generator) -> list[Layer]:
         Layer(spline(part), depth, (still, drift if motion is None else _sum(drift, motion)))
         for part, depth, motion in _MAKE[shot.kind](shot, place, rng, picture)
     ]
+
+
+def _reversed(layers: list[Layer]) -> list[Layer]:
+    """The other way round: lids that open, lips that close."""
+    return [dataclasses.replace(layer, backward=layer.backward[::-1]) for layer in layers]
+
+
+def _bumps_at_places(shot: Shot, place: Place, rng: np.random.Generator) -> list[Bump]:
+    """One bump, or a left and a right one of which one is weaker by the shot's ratio; 8 px at least from the border."""
+    name = COUPLES[rng.integers(len(COUPLES))] if shot.kind != "sides" else COUPLES[rng.integers(2)]
+    jitter = rng.uniform(-3, 3, 2)
+    angle = {"across": 0.0, "down": np.pi / 2, "aslant": np.pi / 4}[shot.heading] + np.pi * rng.integers(2)
+    first = int(rng.integers(2))
+    bumps = []
+    for k, strength in zip((first, 1 - first), (1.0, shot.ratio), strict=True):
+        x, y = place.px(getattr(place.landmarks, name)[k])
+        sign = 1 if k == first else -1  # a smile is wide: the left one goes left
+        x, y = np.clip((x + sign * jitter[0], y + jitter[1]), 8, np.array(shot.size[::-1]) - 9)
+        length = shot.amplitude_px * strength
+        bumps.append(
+            Bump(float(x), float(y), shot.sigma_px, sign * length * float(np.cos(angle)), length * float(np.sin(angle)))
+        )
+    return bumps if shot.kind == "sides" else bumps[:1]
+
+
+def _head_motion(kind: str, place: Place, rng: np.random.Generator) -> Motion:
+    """`head 2` shifts by 2 px, `head turn` turns, `head zoom` nears, `head all` does all, the shift by 1 px."""
+    what = kind.split()[1]
+    angle = rng.choice([-1, 1]) * (TURN if what in ("turn", "all") else 0.0)
+    zoom = rng.choice([-1, 1]) * (ZOOM if what in ("zoom", "all") else 0.0)
+    shift = _shift({"1": 1.0, "2": 2.0, "3": 3.0, "all": 1.0}.get(what, 0.0), rng)
+    return _sum(shift, _similarity(place, float(angle), float(zoom)))
 
 
 class Place:
@@ -154,27 +160,41 @@ def _move(shot: Shot, place: Place, rng: np.random.Generator, picture: Picture) 
 def _linear(shot: Shot, place: Place, rng: np.random.Generator) -> Motion:
     """A turn in the plane with a change of scale."""
     angle, zoom = rng.uniform(-1, 1, 2)
+    return place.scaled(_similarity(place, angle, zoom), shot.amplitude_px)
+
+
+def _similarity(place: Place, angle: float, zoom: float) -> Motion:
     x, y = place.centre[0], place.centre[1] + 0.15 * place.side
 
     def motion(points: Field) -> Field:
         across, down = points[0] - x, points[1] - y
         return np.stack([zoom * across - angle * down, angle * across + zoom * down])
 
-    return place.scaled(motion, shot.amplitude_px)
+    return motion
+
+
+def _outline(shot: Shot, place: Place, rng: np.random.Generator, picture: Picture) -> Iterator[Part]:
+    """The head shifts as a whole in front of a background at rest."""
+    yield _backdrop(shot, picture), everywhere, None
+    yield picture, _head_depth(place), _shift(shot.amplitude_px, rng)
 
 
 def _head(shot: Shot, place: Place, rng: np.random.Generator, picture: Picture) -> Iterator[Part]:
-    """The head moves as a whole in front of a background at rest."""
-    backdrop, _ = face(BACKDROPS["tune" if shot.face in TUNE_FACES else "report"], picture.shape[0])
-    yield 0.4 * (backdrop - backdrop.mean()) + 128, everywhere, None
+    """The head shifts and turns in front of a background at rest."""
+    yield _backdrop(shot, picture), everywhere, None
+    half = dataclasses.replace(shot, amplitude_px=0.5 * shot.amplitude_px)
+    motion = _sum(_shift(half.amplitude_px, rng), _linear(half, place, rng))
+    yield picture, _head_depth(place), motion
+
+
+def _backdrop(shot: Shot, picture: Picture) -> Picture:
+    return np.clip(128 + 15 * texture(shot.look.skin, picture.shape[0]), 2, 250)
+
+
+def _head_depth(place: Place) -> Callable[[Field], Map]:
     x, y = place.centre
     wide, high = 0.36 * place.side, 0.46 * place.side
-
-    def depth(points: Field) -> Map:
-        return (1 - np.hypot((points[0] - x) / wide, (points[1] - y) / high)) * wide
-
-    half = dataclasses.replace(shot, amplitude_px=0.5 * shot.amplitude_px)
-    yield picture, depth, _sum(_shift(0.5 * shot.amplitude_px, rng), _linear(half, place, rng))
+    return lambda points: (1 - np.hypot((points[0] - x) / wide, (points[1] - y) / high)) * wide
 
 
 def _blink(shot: Shot, place: Place, rng: np.random.Generator, picture: Picture) -> Iterator[Part]:
@@ -228,6 +248,7 @@ _MAKE = {
     "blink": _blink,
     "lips": _lips,
     "head": _head,
+    "outline": _outline,
     "turn": _turn,
     "nod": _nod,
     "shift": _move,

@@ -1,124 +1,100 @@
-"""The report: every method on the report set, the times, and what of the goals is met."""
+"""The report: every method on the report set, the goals, the frontier, the bounds."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import dataclasses
+import platform
+import time
+from collections.abc import Callable
 from typing import Any
 
-from benchmarks.study.measures import Errors, Method, errors_of, fastest, mean_errors
-from benchmarks.study.motions import example, shots
-from benchmarks.study.peers import DIS_MEDIUM, DUAL_TVL1, OPENCV
-from benchmarks.study.scenes import Example, Shot
+import cv2
+import numpy as np
 
-Report = dict[str, Any]
-TIMED_SIZES = ((128, 128), (224, 224), (280, 340))
-MICRO_LIMITS = {0.2: 0.7, 0.5: 0.7, 1.0: 0.85, 2.0: 0.95}
-"""Largest mean endpoint error of `micro`, relative to cv2's DualTVL1, by amplitude in px."""
-FAST_LIMIT, FAST_TIME = 0.7, 1.2
-"""Largest error and time of `fast`, relative to DIS medium."""
+from benchmarks.study.bounds import bounds
+from benchmarks.study.evaluate import batches, evaluate, kept
+from benchmarks.study.faces import SEEDS, Set, looks
+from benchmarks.study.frontier import frontier
+from benchmarks.study.goals import Verdict, phase_verdicts, time_verdicts, verdicts
+from benchmarks.study.peers import PEERS, REPORTED, STAND_IN, method, peer, require_same
+from benchmarks.study.phases import phases
+from benchmarks.study.recording import CLIP_RATE, CODECS, record, through_h264
+from benchmarks.study.shots import Shot, shots
+from benchmarks.study.stage import stage
+from benchmarks.study.timing import milliseconds
+from flowkit import _core
+from flowkit.params import PRESETS
+
+Document = dict[str, Any]
+CLIP_FRAMES = 32
+PROVED = 20
+"""Every so many pairs a peer itself is run where a preset stands in for it."""
 
 
-def measure(
-    methods: Mapping[str, Method], examples: Sequence[Example], repeats: int, say: Callable[[str], None]
-) -> Report:
-    """Errors by amplitude and by kind of motion, and milliseconds by size."""
-    found: dict[str, list[Errors]] = {}
-    for name, method in methods.items():
-        found[name] = [errors_of(method(e.frame0, e.frame1), e) for e in examples]
-        say(f"{name}: {mean_errors(found[name]).endpoint_px:.4f} px")
+def report(which: Set, each: int, repeats: int, say: Callable[[str], None]) -> Document:
+    """All that docs/study-micro.md and docs/accuracy.md show, as plain numbers and words."""
+    names = [name for name in (*REPORTED, "micro-0.1") if name in PEERS or name in PRESETS]
+    methods = {name: method(name, {}) for name in names}
+    wanted = shots(which, each)
+    table = {}
+    for name, solve in methods.items():
+        start = time.monotonic()
+        if (same := STAND_IN.get(name)) in table:
+            table[name] = table[same]
+            continue
+        table[name] = evaluate(kept(name, solve) if name in PEERS else solve, wanted)
+        say(f"{name}: {len(wanted)} pairs, {time.monotonic() - start:.0f} s")
+    proved = list(batches(wanted[::PROVED]))
+    for name in STAND_IN:
+        for batch in proved:
+            require_same(name, np.stack([s.frame0 for s in batch]), np.stack([s.frame1 for s in batch]))
+    times = milliseconds({name: peer(name) if name in PEERS else solve for name, solve in methods.items()}, repeats)
+    averaged = phases(which, PRESETS["micro"])
+    judged = [*verdicts(table), *time_verdicts(times), *phase_verdicts(averaged)]
     return {
-        "pairs": [e.shot.to_dict() for e in examples],
-        "amplitude": _grouped(found, examples, lambda shot: f"{shot.amplitude_px:g}"),
-        "kind": _grouped(found, examples, lambda shot: shot.kind if shot.amplitude_px <= 3 else ""),
-        "milliseconds": _times(methods, repeats),
+        "set": which,
+        "seed": SEEDS[which],
+        "pairs": len(wanted),
+        "proved": sum(map(len, proved)),
+        "looks": [dataclasses.asdict(look) for look in looks(which)],
+        "rows": {name: {row: _digits(value) for row, value in rows.items()} for name, rows in table.items()},
+        "goals": [_plain(verdict) for verdict in judged],
+        "milliseconds": times,
+        "phases": {name: {row: _digits(value) for row, value in rows.items()} for name, rows in averaged.items()},
+        "frontier": frontier(which, each),
+        "bounds": bounds(which),
+        "rates": _rates(which),
+        "presets": {name: PRESETS[name].to_dict() for name in ("micro", "fast")},
+        "made with": {
+            "flowkit": _core.version,
+            "simd": _core.simd_level(),
+            "opencv": cv2.__version__,
+            "machine": platform.machine(),
+        },
     }
 
 
-def undone(methods: Mapping[str, Method], examples: Sequence[Example]) -> dict[str, dict[str, dict[str, float]]]:
-    """Errors by amplitude only, of `micro` with single choices undone."""
-    found = {name: [errors_of(method(e.frame0, e.frame1), e) for e in examples] for name, method in methods.items()}
-    return _grouped(found, examples, lambda shot: f"{shot.amplitude_px:g}")
+def _digits(value: float) -> float:
+    return float(f"{value:.5g}")
 
 
-def _grouped(
-    found: Mapping[str, Sequence[Errors]], examples: Sequence[Example], group: Callable[[Shot], str]
-) -> dict[str, dict[str, dict[str, float]]]:
-    groups = [key for key in dict.fromkeys(group(e.shot) for e in examples) if key]
-    table: dict[str, dict[str, dict[str, float]]] = {}
-    for name, errors in found.items():
-        table[name] = {}
-        for key in groups:
-            mean = mean_errors([x for x, e in zip(errors, examples, strict=True) if group(e.shot) == key])
-            table[name][key] = {"endpoint_px": round(mean.endpoint_px, 5), "strain": round(mean.strain, 6)}
-    return table
+def _plain(verdict: Verdict) -> Document:
+    return dataclasses.asdict(verdict) | {"value": _digits(verdict.value), "met": bool(verdict.met)}
 
 
-def _times(methods: Mapping[str, Method], repeats: int) -> dict[str, dict[str, float]]:
-    times: dict[str, dict[str, float]] = {name: {} for name in methods}
-    slow = (DUAL_TVL1, "scikit-image TV-L1")
-    for size in TIMED_SIZES:
-        shot = next(shots("report", 1, (1.0,)))
-        pair = example(Shot(shot.face, "expression", 1.0, size, 1.0, 95, shot.seed))
-        for names, count in ((slow, 2), ([name for name in methods if name not in slow], repeats)):
-            some = {name: methods[name] for name in names if name in methods}
-            for name, seconds in fastest(some, pair.frame0, pair.frame1, count).items():
-                times[name][_size(size)] = round(1e3 * seconds, 3)
-    return times
-
-
-def _size(size: tuple[int, int]) -> str:
-    return f"{size[1]}x{size[0]}"
-
-
-def verdicts(report: Report) -> list[tuple[str, bool]]:
-    """Each goal in words, and whether it is met."""
-    errors, times = report["amplitude"], report["milliseconds"]
-
-    def error(name: str, amplitude: float, what: str = "endpoint_px") -> float:
-        return float(errors[name][f"{amplitude:g}"][what])
-
-    lines: list[tuple[str, bool]] = []
-
-    def judge(what: str, ratio: float, of: str, limit: float) -> None:
-        lines.append((f"{what}: {ratio:.2f} of {of}, at most {limit:g}", ratio <= limit))
-
-    peers = [name for name in errors if name not in ("flowkit micro", "flowkit fast", OPENCV)]
-    for amplitude, limit in MICRO_LIMITS.items():
-        ours, strain = error("flowkit micro", amplitude), error("flowkit micro", amplitude, "strain")
-        best = min(peers, key=lambda name: error(name, amplitude))
-        what = f"micro at {amplitude:g} px"
-        judge(what, ours / error(DUAL_TVL1, amplitude), f"{DUAL_TVL1}'s error", limit)
-        judge(what, ours / error(best, amplitude), f"the best peer's error ({best})", 1)
-        judge(what, strain / error(DUAL_TVL1, amplitude, "strain"), f"{DUAL_TVL1}'s strain error", 1)
-    for size in times["flowkit micro"]:
-        judge(f"micro at {size}", times["flowkit micro"][size] / times[OPENCV][size], "preset opencv's time", 1)
-    for amplitude in MICRO_LIMITS:
-        ratio = error("flowkit fast", amplitude) / error(DIS_MEDIUM, amplitude)
-        judge(f"fast at {amplitude:g} px", ratio, f"{DIS_MEDIUM}'s error", FAST_LIMIT)
-    for size in ("224x224", "340x280"):
-        ratio = times["flowkit fast"][size] / times[DIS_MEDIUM][size]
-        judge(f"fast at {size}", ratio, f"{DIS_MEDIUM}'s time", FAST_TIME)
-    return lines
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def error_table(groups: Mapping[str, Mapping[str, Mapping[str, float]]], what: str, factor: float, digits: int) -> str:
-    """One row a method, one column an amplitude or a kind."""
-    columns = list(next(iter(groups.values())))
-    rows = [[name, *(f"{factor * by[column][what]:.{digits}f}" for column in columns)] for name, by in groups.items()]
-    return table(["", *columns], rows)
-
-
-def time_table(times: Mapping[str, Mapping[str, float]]) -> str:
-    """Milliseconds, and the ratio to DIS medium in brackets."""
-    sizes = list(next(iter(times.values())))
-    rows = [
-        [name, *(f"{by[size]:.2f} ({by[size] / times[DIS_MEDIUM][size]:.2f})" for size in sizes)]
-        for name, by in times.items()
-    ]
-    return table(["", *sizes], rows)
+def _rates(which: Set) -> dict[str, float]:
+    """kbit/s of a still head, 224 x 224 at CLIP_RATE frames a second, noise of 1 grey level; JPEG frame by frame."""
+    found: dict[str, list[float]] = {codec: [] for codec in CODECS}
+    for look in looks(which)[:4]:
+        pair = stage(Shot(measure="rates", kind="still", look=look, seed=1, noise=0.0))
+        rng = np.random.default_rng(1)
+        for codec in CODECS:
+            kind, quality = codec.split()
+            if kind == "h264":
+                frames = [record((f, f), 1.0, "", rng)[0] for f in [pair.frame0.astype(np.float32)] * CLIP_FRAMES]
+                size = through_h264(frames, int(quality))[1] / CLIP_FRAMES
+            else:
+                noisy = record((pair.frame0.astype(np.float32),) * 2, 1.0, "", rng)[0]
+                size = len(cv2.imencode(".jpg", noisy, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])[1])
+            found[codec].append(8e-3 * CLIP_RATE * size)
+    return {codec: round(float(np.mean(values))) for codec, values in found.items()}

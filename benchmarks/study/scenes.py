@@ -10,17 +10,13 @@ pixel, sampled by cubic splines at SUPERSAMPLING times the frame's resolution, c
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
-import simplejpeg
 from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates, spline_filter
-
-from flowkit.synthetic.render import digitise
 
 SUPERSAMPLING = 3
 LENS_PX = 0.5
@@ -44,11 +40,16 @@ class Layer:
 
 @dataclass(frozen=True)
 class Truth:
-    """flow (2, h, w) float32 px; `visible`: seen in both frames; `smooth`: so are its neighbours, on one layer."""
+    """What is true of frame 0, exact to 1e-6: flow (2, h, w) float32 px, and the magnitude of its strain (h, w).
+
+    `visible`: seen in both frames; `smooth`: so are its neighbours, on one layer; `owner`: the layer that is seen.
+    """
 
     flow: NDArray[np.float32]
+    strain: NDArray[np.float32]
     visible: NDArray[np.bool_]
     smooth: NDArray[np.bool_]
+    owner: NDArray[np.int8]
 
 
 def everywhere(points: Field) -> Map:
@@ -65,11 +66,13 @@ def lattice(height: int, width: int, supersampling: int = 1) -> Field:
 def true_flow(layers: list[Layer], size: tuple[int, int]) -> Truth:
     """The flow from frame 0 to frame 1, exact to 1e-9 px on each layer."""
     grid = lattice(*size)
-    flow, owner = np.zeros_like(grid), np.full(size, -1)
+    flow, strain, owner = np.zeros_like(grid), np.zeros(size), np.full(size, -1)
     for k, layer in enumerate(layers):
         rest = grid - layer.backward[0](grid)
         covered = layer.depth_px(rest) > 0
-        flow = np.where(covered, _forward(layer.backward[1], rest) - grid, flow)
+        goal = _forward(layer.backward[1], rest)
+        flow = np.where(covered, goal - grid, flow)
+        strain = np.where(covered, _strain(layer, grid, goal), strain)
         owner = np.where(covered, k, owner)
     target = grid + flow
     visible = (target[0] >= 0) & (target[0] <= size[1] - 1) & (target[1] >= 0) & (target[1] <= size[0] - 1)
@@ -80,7 +83,25 @@ def true_flow(layers: list[Layer], size: tuple[int, int]) -> Truth:
     smooth = (cv2.dilate(same, np.ones((3, 3))) == cv2.erode(same, np.ones((3, 3)))) & cv2.erode(
         visible.astype(np.uint8), np.ones((3, 3))
     ).astype(bool)
-    return Truth(flow.astype(np.float32), visible, smooth)
+    return Truth(flow.astype(np.float32), strain.astype(np.float32), visible, smooth, owner.astype(np.int8))
+
+
+def _strain(layer: Layer, start: Field, goal: Field) -> Map:
+    """The strain's magnitude of the flow that brings `start` to `goal`, where goal - b1(goal) = start - b0(start)."""
+    before, after = (_gradient(b, points) for b, points in zip(layer.backward, (start, goal), strict=True))
+    xx, xy, yx, yy = np.eye(2).ravel()[:, None, None] - after
+    stretch = np.array([[yy, -xy], [-yx, xx]]) / (xx * yy - xy * yx)
+    rest = np.eye(2)[..., None, None] - before.reshape(2, 2, *before.shape[1:])
+    gradient = np.einsum("ijyx,jkyx->ikyx", stretch, rest) - np.eye(2)[..., None, None]
+    shear = 0.5 * (gradient[0, 1] + gradient[1, 0])
+    return np.sqrt(gradient[0, 0] ** 2 + gradient[1, 1] ** 2 + 2 * shear**2)
+
+
+def _gradient(motion: Motion, points: Field, step: float = 1e-3) -> Field:
+    """du/dx, du/dy, dv/dx, dv/dy (4, h, w) of a motion at points; fields are so smooth that the step errs by 1e-7."""
+    across, down = (step * np.eye(2)[i].reshape(2, 1, 1) for i in (0, 1))
+    x, y = ((motion(points + d) - motion(points - d)) / (2 * step) for d in (across, down))
+    return np.stack([x[0], y[0], x[1], y[1]])
 
 
 def _forward(backward: Motion, rest: Field) -> Field:
@@ -126,39 +147,3 @@ def _sample(coefficients: NDArray[np.float32], points: Field, size: tuple[int, i
     corner = [(SUPERSAMPLING * n - side) / 2 for n, side in zip(size, coefficients.shape, strict=True)]
     y, x = ((points[1 - i] + 0.5) * SUPERSAMPLING - 0.5 - corner[i] for i in (0, 1))
     return map_coordinates(coefficients, [y, x], order=3, mode="mirror", prefilter=False, output=np.float32)
-
-
-def develop(
-    frame: NDArray[np.float32], noise: float, quality: int | None, rng: np.random.Generator
-) -> NDArray[np.uint8]:
-    """A frame as a camera stores it: noise of that sigma in grey levels, 8 bit, JPEG of that quality or none."""
-    digital = digitise(frame, noise, rng)
-    if quality is None:
-        return digital
-    return simplejpeg.decode_jpeg(simplejpeg.encode_jpeg(digital[..., None], quality, "GRAY", "GRAY"), "GRAY")[..., 0]
-
-
-@dataclass(frozen=True)
-class Shot:
-    """What one pair shows, and how it was recorded."""
-
-    face: str
-    kind: str
-    amplitude_px: float
-    size: tuple[int, int]
-    noise: float
-    quality: int | None
-    seed: int
-
-    def to_dict(self) -> dict[str, object]:
-        return dataclasses.asdict(self)
-
-
-@dataclass(frozen=True)
-class Example:
-    """A pair of frames (h, w) uint8 and its truth."""
-
-    shot: Shot
-    frame0: NDArray[np.uint8]
-    frame1: NDArray[np.uint8]
-    truth: Truth

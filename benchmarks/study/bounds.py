@@ -1,0 +1,71 @@
+"""What any method could measure: Cramer and Rao's bound on a bump's amplitude, by width, noise and size of the face."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.study.faces import Look, Set, looks
+from benchmarks.study.motions import setting
+from benchmarks.study.scenes import lattice, render
+from benchmarks.study.shots import HEADINGS, NOISES, SIDE, SIGMAS_PX, Shot
+from benchmarks.study.stage import bound_px
+
+PLACES = 2
+"""Drawn on every face."""
+FACE_SIDES_PX = (112, 224, 336)
+RELATIVE_SIGMA = 8 / 224
+LARGE_FACES = 4
+"""Faces that are also seen at other sizes."""
+
+Grey = NDArray[np.floating]
+Bounds = dict[str, dict[str, float]]
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A clean frame (h, w), and the place (x, y) px and direction in which something is to move there."""
+
+    frame: Grey
+    place: tuple[float, float]
+    direction: tuple[float, float]
+
+    def bound_px(self, sigma: float, noise: float) -> float:
+        """Of the amplitude of a Gaussian bump of this width."""
+        grid = lattice(*self.frame.shape)
+        weight = np.exp(-((grid[0] - self.place[0]) ** 2 + (grid[1] - self.place[1]) ** 2) / (2 * sigma**2))
+        return bound_px(self.frame, np.multiply.outer(self.direction, weight), noise)
+
+
+def bounds(which: Set) -> dict[str, Bounds]:
+    """Medians over faces and places, px: by width of the bump and noise; and by size of the face, noise 1."""
+    some = spots(looks(which), SIDE[0], PLACES)
+    by_width = {f"{s:g}": {f"{n:g}": _percentile(some, s, n, 50) for n in NOISES} for s in SIGMAS_PX}
+    hard = {f"{s:g}": {"1": _percentile(some, s, 1.0, 90)} for s in SIGMAS_PX}
+    by_size = {}
+    for side in FACE_SIDES_PX:
+        found = _percentile(spots(looks(which)[:LARGE_FACES], side, 1), RELATIVE_SIGMA * side, 1.0, 50)
+        by_size[f"{side}"] = {"px": found, "per mille": 1e3 * found / side}
+    return {"width": by_width, "hard": hard, "size": by_size}
+
+
+def spots(faces: Sequence[Look], side: int, places: int) -> list[Spot]:
+    """So many places on every face, drawn by their number."""
+    found = []
+    for k, look in enumerate(faces):
+        for turn in range(places):
+            seed, heading = 1000 * k + turn, HEADINGS[(k + turn) % 3]
+            shot = Shot(measure="bound", kind="bump", look=look, seed=seed, size=(side, side), heading=heading)
+            made = setting(dataclasses.replace(shot, amplitude_px=1.0, sigma_px=RELATIVE_SIGMA * side))
+            angle = {"across": 0.0, "down": np.pi / 2, "aslant": np.pi / 4}[heading]
+            direction = (float(np.cos(angle)), float(np.sin(angle)))
+            found.append(Spot(render(made.layers, 0, shot.size), made.places[0], direction))
+    return found
+
+
+def _percentile(some: Sequence[Spot], sigma: float, noise: float, percent: float) -> float:
+    return round(float(np.percentile([spot.bound_px(sigma, noise) for spot in some], percent)), 6)

@@ -1,0 +1,115 @@
+"""The study's goals and pages: every table that a page asks for is made, and the pages are what the results say."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+pytest.importorskip("skimage", reason="scikit-image is not installed")
+
+from benchmarks.study.bounds import Spot
+from benchmarks.study.faces import report_seed
+from benchmarks.study.frontier import plot, weighed
+from benchmarks.study.goals import GOALS, better, phase_verdicts, time_verdicts, verdicts
+from benchmarks.study.pages import fill, slots, tables
+from benchmarks.study.peers import method, require_same
+from benchmarks.study_micro import PAGES, RESULTS
+from flowkit.errors import InputError
+from flowkit.params import PRESETS
+
+
+@pytest.fixture(scope="module")
+def document() -> dict:
+    return json.loads(RESULTS.read_text())
+
+
+def test_the_pages_are_what_the_results_say(document: dict):
+    found = tables(document)
+    asked = [name for page in PAGES for name in slots(page.read_text())]
+    assert set(asked) == set(found)
+    for page in PAGES:
+        assert fill(page.read_text(), found) == page.read_text(), "run python -m benchmarks.study_micro pages"
+
+
+def test_the_results_are_of_these_presets(document: dict):
+    """Whoever changes a preset runs the report again, on another set."""
+    assert document["seed"] == report_seed([PRESETS["micro"], PRESETS["fast"]])
+    assert document["presets"]["micro"] == PRESETS["micro"].to_dict()
+
+
+def test_another_preset_is_judged_on_another_set():
+    micro, fast = PRESETS["micro"], PRESETS["fast"]
+    assert report_seed([micro, fast]) == report_seed([micro, fast])
+    assert report_seed([micro, fast]) != report_seed([micro.replace(warps=micro.warps + 1), fast])
+
+
+def test_a_table_is_filled_between_its_marks():
+    page = "# A\n\n<!-- table one -->\nold\n<!-- end -->\n\ntext\n\n<!-- table two -->\n<!-- end -->\n"
+    filled = fill(page, {"one": "| 1 |", "two": "| 2 |"})
+    assert slots(page) == ["one", "two"]
+    assert "old" not in filled
+    assert filled.index("| 1 |") < filled.index("text") < filled.index("| 2 |")
+    assert fill(filled, {"one": "| 1 |", "two": "| 2 |"}) == filled
+    with pytest.raises(KeyError):
+        fill(page, {"one": ""})
+
+
+def test_nearer_to_one_is_the_better_gain():
+    assert better("gain 0.2", 0.8, 0.6)
+    assert better("gain 0.2", 1.05, 1.3)
+    assert not better("head gain", -0.1, 0.2)
+    assert better("light gain 2 %", 0.02, 0.04)
+    assert not better("error 0.2", 0.03, 0.02)
+
+
+def test_micro_and_fast_are_judged():
+    """A micro that is cv2 itself meets what is to be no worse than cv2; a fast that is DIS is not better than DIS."""
+    row = dict.fromkeys((goal.row for goal in GOALS), 0.5)
+    table = dict.fromkeys(("micro", "fast", "cv2", "dis", "farneback"), row)
+    found = verdicts(table)
+    assert {v.row for v in found if v.preset == "fast"} == set(row)
+    assert not any(v.met for v in found if v.preset == "fast")
+    judged = {v.row: v for v in found if v.preset == "micro"}
+    assert judged["outline"].met
+    assert judged["gain 0.2"].met
+    assert not judged["gain 0.5"].met
+    assert not judged["error 0.2"].met
+
+
+def test_times_and_phases_are_judged():
+    times = {"micro": 9.0, "opencv": 12.0, "fast": 4.0, "dis": 3.0}
+    found = time_verdicts({name: {"224x224": ms} for name, ms in times.items()})
+    assert [(v.preset, round(v.value, 2), v.met) for v in found] == [("micro", 0.75, True), ("fast", 1.33, False)]
+    averaged = {"single": {"still": 0.004, "error": 0.01}, "steady": {"still": 0.002, "error": 0.008}}
+    assert [v.met for v in phase_verdicts(averaged)] == [True, False]
+
+
+def test_the_bound_follows_noise_contrast_and_width():
+    """On a ramp the sum of squares is closed: slope^2 pi sigma^2."""
+    ramp = np.tile(3.0 * np.arange(120), (120, 1))
+    spot = Spot(ramp, (60.0, 60.0), (1.0, 0.0))
+    noise = np.sqrt(2 * (4.0 + 1 / 12))
+    assert spot.bound_px(6.0, 2.0) == pytest.approx(noise / (3 * np.sqrt(np.pi) * 6), rel=1e-3)
+    assert spot.bound_px(6.0, 2.0) == pytest.approx(2 * spot.bound_px(12.0, 2.0), rel=1e-3)
+
+
+def test_the_frontier_weighs_the_data_and_is_drawn(tmp_path):
+    micro = PRESETS["micro"]
+    assert weighed(micro, 2.0).lambda_ == 2 * micro.lambda_
+    assert weighed(micro, 2.0).theta == micro.theta
+    point = {"still 1": 0.01, "gain 0.2": 0.3, "gain 0.5": 0.4, "gain 2": 0.8}
+    curve = [point | {"factor": f, "still 1": 0.01 * f} for f in (0.5, 1.0, 2.0)]
+    plot({"micro": curve, "cv2": [point | {"factor": 1.0}]}, tmp_path / "figures" / "frontier.png")
+    assert (tmp_path / "figures" / "frontier.png").stat().st_size > 10_000
+
+
+def test_methods_are_presets_or_peers():
+    pair = np.random.default_rng(0).integers(0, 255, (2, 32, 32), dtype=np.uint8)
+    for name in ("micro", "farneback"):
+        assert method(name, {})(pair, pair).shape == (2, 2, 32, 32)
+    assert method("fast", {"warps": 1})(pair, pair).shape == (2, 2, 32, 32)
+    require_same("cv2", pair, pair[::-1].copy())
+    with pytest.raises(InputError, match="nothing"):
+        method("nothing", {})
