@@ -139,6 +139,7 @@ def _loso(out: Path, folder: Path, config: RunConfig, **how: Any) -> None:
     from trainer.inputs import keep_freed_memory
     from trainer.results import write_run
     from trainer.run import run
+    from trainer.scores import headline
 
     keep_freed_memory()
     progress = Progress(config)
@@ -146,17 +147,9 @@ def _loso(out: Path, folder: Path, config: RunConfig, **how: Any) -> None:
     summary = write_run(folder, samples, config, result)
     people = f"{len(samples)} pairs of {len(set(samples.people))} people"
     shuffled = ", labels shuffled" if config.shuffle_labels else ""
-    typer.echo(f"{_scores(summary['metrics'])} over {people}{shuffled}")
+    typer.echo(f"{headline(summary['metrics'])}; {people}{shuffled}")
     name = "report.html" if (folder / "report.html").exists() else "metrics.json"
     typer.echo(f"{name.partition('.')[0]}: {folder / name}")
-
-
-def _scores(metrics: dict[str, Any]) -> str:
-    if "units" in metrics:
-        units = metrics["units"]
-        return f"mean F1 of {len(units['au'])} action units {units['binary']:.3f} binary, {units['macro']:.3f} macro"
-    overall = metrics["overall"]
-    return f"UF1 {overall['uf1']:.3f}, UAR {overall['uar']:.3f}, accuracy {overall['accuracy']:.3f}"
 
 
 class Progress:
