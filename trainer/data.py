@@ -99,7 +99,7 @@ def _chosen(out: Path, table: Sequence[dict[str, Any]], config: RunConfig) -> li
     shown = {table[i]["emotion3"] for i in chosen}
     if config.target == "emotion3" and len(shown) < 2:
         raise InputError(
-            f"{out}: all {len(chosen)} rows show one class ({shown.pop()}), so nothing can be told apart; give others too"
+            f"{out}: all {len(chosen)} rows show one class ({shown.pop()}), so nothing can be told apart; give others"
         )
     return chosen
 

@@ -115,7 +115,7 @@ def mean_curves(result: RunResult) -> list[dict[str, Any]]:
 
 
 def misclassified_table(samples: Samples, result: RunResult) -> pa.Table:
-    """The mistakes that the model was surest of, with the picture of each cube (PNG); column `of` counts all of them."""
+    """The mistakes that the model was surest of, with the picture of each cube (PNG); `of` says how many there are."""
     predicted, probabilities = result.predicted, result.probabilities
     wrong = np.flatnonzero(predicted != samples.emotion)
     sure = probabilities[wrong, predicted[wrong]]

@@ -1,6 +1,6 @@
 """What Khor et al., "Is Micro-expression Ethnic Leaning?" (ICMEW 2025) print in Table V, and a run beside it.
 
-Of the table we rely on what can be checked: the four accuracies name counts among 290 clips (trainer/studies/implied.py).
+Of the table we rely on what can be checked: each accuracy names a count among 290 clips (trainer/studies/implied.py).
 """
 
 from __future__ import annotations

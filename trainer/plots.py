@@ -98,7 +98,7 @@ def draw_intervals(parts: Sequence[tuple[str, dict[str, Any]]]) -> str:
 
 
 def draw_curves(curves: Sequence[dict[str, Any]]) -> str:
-    """Each loss by epoch, the mean of the folds and from the lowest to the highest of them; as `mean_curves` gives it."""
+    """Each loss by epoch, the mean of the folds and from the lowest to the highest; from `mean_curves`."""
     labels = {name: name.replace("loss_", "of ").replace("_", " ") for name in curves[0] if name != "epoch"}
     epochs = [curve["epoch"] for curve in curves]
     with mpl.rc_context(STYLE):
