@@ -41,7 +41,7 @@ class Difficulty:
 
 DIFFICULTIES: Mapping[str, Difficulty] = {
     "easy": Difficulty((0.2, 2.0), 0.2, 1.0, 0.3, 0.15, 0.0, lamps=False, shared=False),
-    "hard": Difficulty((0.12, 1.0), 0.8, 2.0, 0.5, 0.3, 0.04, lamps=True, shared=True),
+    "hard": Difficulty((0.2, 1.6), 0.6, 1.5, 0.4, 0.2, 0.03, lamps=True, shared=True),
 }
 
 
