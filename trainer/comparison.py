@@ -73,8 +73,8 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
     """What `flowkit-train compare` tells, ready for JSON.
 
     Returns:
-        `runs`: each run with its scores; `settings`: runs that differ in nothing but the seed as one, with mean,
-        spread (standard deviation; null for one run) and extremes of each score; `tests`: each later setting against the first.
+        `runs`: each run with its scores. `settings`: runs that differ in nothing but the seed as one, with mean,
+        standard deviation (null for one run) and extremes of each score. `tests`: each later setting against the first.
 
     Raises:
         InputError: for fewer than two runs, and for a folder given twice.
