@@ -42,8 +42,9 @@ def make_dataset(
     Args:
         difficulty: "hard": weak and one-sided expressions, noise, head motion, drifting light, a lamp of its own colour
             for each group, and an expression that both groups show. "easy": none of these, and groups that are drawn
-            alike, so that any difference between them is chance (`flowkit.synthetic.difficulty`).
-        group_effect: of hard data: whether the shared expression is another emotion in each group.
+            alike, so that any difference between them is chance. "clear": strong expressions, with the lamps and the
+            shared expression (`flowkit.synthetic.difficulty`).
+        group_effect: whether the shared expression is another emotion in each group.
 
     Raises:
         InputError: for a size below 32 px, fewer than one subject or clip, or an unknown difficulty.

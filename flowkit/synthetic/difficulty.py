@@ -41,6 +41,7 @@ class Difficulty:
 
 DIFFICULTIES: Mapping[str, Difficulty] = {
     "easy": Difficulty((0.2, 2.0), 0.2, 1.0, 0.3, 0.15, 0.0, lamps=False, shared=False),
+    "clear": Difficulty((0.5, 2.0), 0.2, 1.0, 0.3, 0.15, 0.0, lamps=True, shared=True),
     "hard": Difficulty((0.2, 1.6), 0.6, 1.5, 0.4, 0.2, 0.03, lamps=True, shared=True),
 }
 

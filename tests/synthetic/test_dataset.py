@@ -131,5 +131,5 @@ def test_a_dataset_needs_subjects_clips_and_pixels(tmp_path: Path) -> None:
         make_dataset(tmp_path, subjects=0)
     with pytest.raises(InputError, match="size=16"):
         make_dataset(tmp_path, size=16)
-    with pytest.raises(InputError, match="difficulty='medium' is unknown; choose easy or hard"):
+    with pytest.raises(InputError, match="difficulty='medium' is unknown; choose easy or clear or hard"):
         make_dataset(tmp_path, difficulty="medium")
