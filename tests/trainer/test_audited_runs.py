@@ -13,18 +13,17 @@ from trainer.cli import app
 from trainer.data import load, strain_of
 from trainer.results import write_run
 from trainer.run import run
-from trainer.types import RunConfig, resolve_config
+from trainer.types import RunConfig
 
 
 @pytest.fixture(scope="module")
 def out(tmp_path_factory):
-    samples = motion_samples(subjects=4, clips=6, side=64, seed=1)
+    samples = motion_samples(subjects=4, clips=3, side=64, seed=1)
     au = [("4", "12", "1+2")[k] for k in samples.emotion]
     return write_out(samples, tmp_path_factory.mktemp("shards") / "out", au=au)
 
 
-def trained(out, folder, **choices):
-    config = resolve_config("quick", device="cpu", size=64, epochs=1, **choices)
+def trained(out, folder, config):
     samples, result = run(out, folder, config, jobs=1, save_weights=config.model != "svc")
     return write_run(folder, samples, config, result)
 
@@ -32,7 +31,7 @@ def trained(out, folder, **choices):
 @pytest.fixture(scope="module")
 def clean(out, tmp_path_factory):
     folder = tmp_path_factory.mktemp("clean") / "run"
-    trained(out, folder)
+    trained(out, folder, RunConfig(device="cpu", size=64, epochs=1, batch=8))
     return folder
 
 
@@ -49,35 +48,25 @@ def test_a_clean_run_passes(clean):
 
 
 @pytest.mark.parametrize(
-    ("slip", "choices", "check", "verdict"),
+    ("choices", "check", "verdict"),
     [
-        ("test-batch-norm", {}, "batch mates", "leak"),
-        ("best-epoch", {"model": "ststnet", "size": None}, "chosen epochs", "leak"),
-        ("swapped-strain-axes", {"model": "svc", "size": None, "epochs": None}, "strain axes", "slip"),
-        ("substring-aus", {"model": "svc", "size": None, "epochs": None, "target": "au12"}, "action units", "slip"),
-        (None, {"model": "dual-resnet18", "shared": True, "size": 16}, "backbones", "slip"),
+        ({"slips": ("test-batch-norm",), "size": 64, "batch": 8}, "batch mates", "leak"),
+        ({"slips": ("best-epoch",), "model": "ststnet", "epochs": 6, "lr": 0.02}, "chosen epochs", "leak"),
+        ({"slips": ("swapped-strain-axes",), "model": "svc"}, "strain axes", "slip"),
+        ({"slips": ("substring-aus",), "model": "svc", "target": "au12"}, "action units", "slip"),
+        ({"model": "dual-resnet18", "shared": True, "size": 16}, "backbones", "slip"),
     ],
 )
-def test_each_slip_is_found(out, tmp_path, slip, choices, check, verdict):
-    config = (
-        resolve_config(
-            "quick", **{"device": "cpu", "size": 64, "epochs": 2, **choices}, slips=(slip,) if slip else None
-        )
-        if choices.get("size", 64) is not None
-        else RunConfig(
-            device="cpu",
-            epochs=2,
-            slips=(slip,),
-            **{name: value for name, value in choices.items() if value is not None},
-        )
-    )
-    samples, result = run(out, tmp_path / "run", config, jobs=1, save_weights=config.model != "svc")
-    summary = write_run(tmp_path / "run", samples, config, result)
+def test_each_slip_is_found_and_said(out, tmp_path, choices, check, verdict):
+    config = RunConfig(device="cpu", **{"epochs": 1, **choices})
+    summary = trained(out, tmp_path / "run", config)
     found = verdicts(tmp_path / "run")
     assert found.pop(check) == verdict
     assert not {"leak", "slip"} & set(found.values())
-    if slip:
-        assert any("is no result" in note for note in summary["caveats"]) or config.target == "au12"
+    assert CliRunner().invoke(app, ["audit", str(tmp_path / "run")]).exit_code == 1
+    if config.slips and config.target == "emotion3":
+        assert any("repeats a slip on purpose, and is no result" in note for note in summary["caveats"])
+        assert "No result: this run repeats the slip" in (tmp_path / "run" / "report.html").read_text()
 
 
 def test_the_best_epoch_is_that_of_the_held_out_rows(out, tmp_path):
