@@ -26,12 +26,14 @@ from flowkit.keyframes.metrics import METRICS
 from flowkit.keyframes.reselect import Reselected, Rule, reselect
 from flowkit.keyframes.spot import SpotRule, Spotted, activity, peak, spot
 from flowkit.motion.devices import available_cpus
-from flowkit.synthetic.dataset import NOISE, PEAK_PX, make_dataset
+from flowkit.synthetic.dataset import make_dataset
+from flowkit.synthetic.difficulty import DIFFICULTIES
 from flowkit.synthetic.faces import neutral_face
 from flowkit.synthetic.motion import expression, head_pose
 from flowkit.synthetic.render import EMOTIONS, JPEG_QUALITY, SUPERSAMPLING, Performance, digitise
 from tests.planted import APEX, OFFSET, ONSET, annotated, planted
 
+EASY = DIFFICULTIES["easy"]
 SIZE = 128
 FRAMES = 41
 APEXES = (11, 31)
@@ -87,7 +89,7 @@ def _spotting(count: int) -> None:
 
 def _demo() -> None:
     with tempfile.TemporaryDirectory() as folder:
-        clips = read_manifest(make_dataset(Path(folder)))
+        clips = read_manifest(make_dataset(Path(folder), difficulty="easy"))
         for head in RULES:
             found = spot(clips, SpotRule(head=head), workers=available_cpus())
             pairs = [(new, clip.apex or 0) for new, clip in zip(found, clips, strict=True) if isinstance(new, Spotted)]
@@ -101,7 +103,7 @@ def _clip(number: int, shift_px: float, degrees: float) -> tuple[list[tuple[int,
     emotion = list(EMOTIONS)[number // 8 % 3]
     units = EMOTIONS[emotion][rng.integers(len(EMOTIONS[emotion]))]
     landmarks = neutral_face(identity, SIZE * SUPERSAMPLING).landmarks
-    bumps = expression(units, landmarks, SIZE, float(np.exp(rng.uniform(*np.log(PEAK_PX)))), rng)
+    bumps = expression(units, landmarks, SIZE, float(np.exp(rng.uniform(*np.log(EASY.peak_px)))), rng)
     apex = int(rng.integers(APEXES[0], APEXES[1] + 1))
     performance = Performance(identity, SIZE, bumps, head_pose(SIZE, shift_px, degrees, rng))
     return list(_frames(performance, apex, rng)), apex
@@ -112,7 +114,7 @@ def _frames(performance: Performance, apex: int, rng: np.random.Generator) -> It
         share = (frame - 1) / (apex - 1) if frame <= apex else (FRAMES - frame) / (FRAMES - apex)
         amplitude = float(np.sin(0.5 * np.pi * share) ** 2)
         grey = cv2.cvtColor(performance.frame(amplitude, (frame - 1) / (FRAMES - 1)), cv2.COLOR_RGB2GRAY)
-        coded = simplejpeg.encode_jpeg(digitise(grey, NOISE, rng)[..., None], JPEG_QUALITY, "GRAY", "GRAY")
+        coded = simplejpeg.encode_jpeg(digitise(grey, EASY.noise, rng)[..., None], JPEG_QUALITY, "GRAY", "GRAY")
         yield frame, simplejpeg.decode_jpeg(coded, "GRAY")[..., 0]
 
 

@@ -53,7 +53,7 @@ def load(out: Path, config: RunConfig, allocate: Allocate | None = None) -> Samp
         cubes=cubes,
         rgb=rgb,
         emotion=np.array([CLASSES.index(row["emotion3"]) if row["emotion3"] else -1 for row in rows], dtype=np.int64),
-        units=_units(rows) if config.target == "au12" else None,
+        units=_units(rows, "substring-aus" in config.slips) if config.target == "au12" else None,
         **{name: [row[name] for row in rows] for name in ("clip_id", "pair_id", "dataset", "subject", "person")},
         group=group,
         group_column=group_column,
@@ -96,6 +96,11 @@ def _chosen(out: Path, table: Sequence[dict[str, Any]], config: RunConfig) -> li
         raise InputError(f"{out}: none of the {roles[config.role]} {config.role} pairs has an {column} in its manifest")
     for i in chosen:
         _check(table[i])
+    shown = {table[i]["emotion3"] for i in chosen}
+    if config.target == "emotion3" and len(shown) < 2:
+        raise InputError(
+            f"{out}: all {len(chosen)} rows show one class ({shown.pop()}), so nothing can be told apart; give others"
+        )
     return chosen
 
 
@@ -163,7 +168,10 @@ def _pictures(
     for row, clip, cube, picture in _stored(shards, wants_rgb):
         if (i := place.get(row)) is None:
             continue
-        cubes[i] = resize(np.asarray(cube, dtype=np.float32), size)
+        cube = np.asarray(cube, dtype=np.float32)
+        if "swapped-strain-axes" in config.slips:
+            cube = np.stack([*cube[:2], strain_of(cube[:2], swapped=True)])
+        cubes[i] = resize(cube, size)
         if rgb is not None:
             if picture is None:
                 raise InputError(f"{clip}: has no apex frame in colour, which {config.model} reads; extract with --rgb")
@@ -197,11 +205,25 @@ def _tensors(column: Any) -> list[Pictures | None]:
     ]
 
 
-def _units(rows: Sequence[dict[str, Any]]) -> NDArray[np.int64]:
+def _units(rows: Sequence[dict[str, Any]], substring: bool) -> NDArray[np.int64]:
     from flowkit.datasets.action_units import parse_units
 
-    shown = [parse_units(row["au"]).numbers() for row in rows]
-    return np.array([[unit in numbers for unit in UNITS] for numbers in shown], dtype=np.int64)
+    def shown(text: str) -> list[bool]:
+        if substring:
+            return [str(unit) in text for unit in UNITS]
+        numbers = parse_units(text).numbers()
+        return [unit in numbers for unit in UNITS]
+
+    return np.array([shown(row["au"]) for row in rows], dtype=np.int64)
+
+
+def strain_of(flow: NDArray[np.float32], *, swapped: bool = False) -> NDArray[np.float32]:
+    """Strain magnitude (h, w) of a flow (2, h, w), by central differences; `swapped`: of gradients along wrong axes."""
+    (uy, ux), (vy, vx) = (np.gradient(plane) for plane in flow)
+    if swapped:
+        ux, uy, vx, vy = uy, ux, vy, vx
+    strain: NDArray[np.float32] = np.sqrt(ux**2 + vy**2 + (uy + vx) ** 2 / 2).astype(np.float32)
+    return strain
 
 
 def _groups(rows: Sequence[dict[str, Any]]) -> tuple[list[str | None], str | None]:

@@ -74,6 +74,50 @@ def draw_f1(series: Sequence[tuple[str, dict[str, Any]]], classes: Sequence[str]
         return _svg(figure)
 
 
+def draw_intervals(parts: Sequence[tuple[str, dict[str, Any]]]) -> str:
+    """UF1, UAR and accuracy of each part as points with their intervals; the parts' `intervals` as in metrics.json."""
+    names = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 1.2 + 0.34 * len(parts)), layout="constrained")
+        columns = figure.subplots(1, len(names), sharey=True)
+        for axes, (key, label) in zip(columns, names.items(), strict=True):
+            for row, (_, part) in enumerate(parts):
+                interval, colour = part["intervals"][key], ACCENT if row else INK
+                if interval["low"] is not None:
+                    axes.plot([interval["low"], interval["high"]], [row, row], color=colour, linewidth=2.2, alpha=0.45)
+                axes.plot(part[key], row, "o", color=colour, markersize=5)
+            axes.set_xlim(0, 1.02)
+            axes.set_xticks([0, 0.5, 1])
+            axes.set_xlabel(label)
+            axes.grid(axis="x", color="#e3e8ec")
+            axes.spines[["top", "right", "left"]].set_visible(False)
+            axes.tick_params(axis="y", length=0)
+        columns[0].set_yticks(range(len(parts)), [f"{_shortened(name)} (n = {part['n']})" for name, part in parts])
+        columns[0].set_ylim(len(parts) - 0.5, -0.5)
+        return _svg(figure)
+
+
+def draw_curves(curves: Sequence[dict[str, Any]]) -> str:
+    """Each loss by epoch, the mean of the folds and from the lowest to the highest; from `mean_curves`."""
+    labels = {name: name.replace("loss_", "of ").replace("_", " ") for name in curves[0] if name != "epoch"}
+    epochs = [curve["epoch"] for curve in curves]
+    with mpl.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 3.0), layout="constrained")
+        axes = figure.subplots()
+        for index, (name, label) in enumerate(labels.items()):
+            values = np.array([curve[name] for curve in curves])
+            colour = PALETTE[index % len(PALETTE)]
+            axes.fill_between(epochs, values[:, 1], values[:, 2], color=colour, alpha=0.15, linewidth=0)
+            axes.plot(epochs, values[:, 0], color=colour, label=label, marker="o" if len(epochs) == 1 else None)
+        axes.set_xlabel("epoch")
+        axes.set_ylabel("loss")
+        axes.set_ylim(bottom=0)
+        axes.grid(axis="y", color="#e3e8ec")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, ncols=len(labels))
+        return _svg(figure)
+
+
 def _bars(axes: Axes, middle: np.ndarray, width: float, values: Sequence[float | None], colour: str) -> None:
     axes.bar(middle, [value or 0.0 for value in values], width * 0.92, color=colour)
     for x, value in zip(middle, values, strict=True):

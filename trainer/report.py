@@ -1,40 +1,73 @@
-"""The report of a run: one HTML file with everything inside, made from what metrics.json holds.
+"""The report of a run: one HTML file with everything inside, made from what the run's folder holds.
 
-Here its content is prepared, as strings and rows of cells; trainer/templates/run.html.j2 says what it looks like.
+Here its content is prepared, as strings and rows of cells; trainer/templates/run.html.j2 says what it looks like, and
+trainer/report_tables.py makes the tables.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from trainer.plots import draw_confusion, draw_f1
+from trainer import report_tables as tables
+from trainer.paper import against_paper
+from trainer.plots import draw_confusion, draw_curves, draw_f1, draw_intervals
+from trainer.scores import headline
 from trainer.templates import fill
 
-SCORES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
 DRAWN_GROUPS = 5
 """So many groups have bars of their own; the table has all."""
 
 
-def render(summary: dict[str, Any]) -> str:
-    """The report of a run as one self-contained HTML page, from the content of its metrics.json."""
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What a run's folder holds for its page."""
+
+    summary: dict[str, Any]
+    """The content of metrics.json."""
+    misclassified: Sequence[Mapping[str, Any]] = ()
+    """The rows of tables/misclassified.parquet."""
+    grad_cam: bytes | None = None
+    """The PNG of the panels, where they were made."""
+
+
+def render(page: Page, other: Page | None = None, comparison: Mapping[str, Any] | None = None) -> str:
+    """The report of a run as one self-contained HTML page; with `other` and the comparison of the two beside it."""
+    summary = page.summary
     config, metrics, column = summary["config"], summary["metrics"], summary["input"]["group_column"]
     return fill(
         "run.html.j2",
         title=f"{config['model']}, {config['protocol']}",
         lead=_lead(summary),
         shuffled=config["shuffle_labels"],
-        overall=_scores(metrics["overall"]),
-        majority=_scores(metrics["majority_class"]),
+        slips=config["slips"],
+        overall=tables.headline_scores(metrics["overall"]),
+        headline=headline(metrics),
+        classes_averaged=metrics["overall"]["classes"],
+        majority=tables.plain_scores(metrics["majority_class"]),
         caveats=summary["caveats"],
-        figures=_figures(summary),
+        beside=None if other is None or comparison is None else _beside(page, other, comparison),
+        figures=_figures(summary, "this run"),
+        paper=against_paper(summary),
         group_column=column,
-        groups=None if column is None else _score_table("group", metrics["per_group"]),
-        datasets=_score_table("dataset", metrics["per_dataset"]),
-        classes=_class_table(summary),
-        folds=_fold_table(summary["folds"]),
+        groups=None if column is None else tables.score_table("group", metrics["per_group"]),
+        groups_figure=_groups_figure(metrics) if column is not None else None,
+        group_gaps=tables.gap_table(metrics["gaps"], "group"),
+        datasets=tables.score_table("dataset", metrics["per_dataset"]),
+        dataset_gaps=tables.gap_table(metrics["gaps"], "dataset"),
+        clips=None if metrics["by_clip"] is None else tables.clip_table(metrics),
+        heads=tables.head_table(metrics["heads"]),
+        ethnicity=tables.ethnicity_table(metrics["heads"]),
+        classes=tables.class_table(summary),
+        curves=_curves(summary),
+        grad_cam=None if page.grad_cam is None else _base64(page.grad_cam),
+        misclassified=[_mistake(row) for row in page.misclassified],
+        audit=tables.audit_table(summary["audit"]),
+        verdict=_verdict(summary["audit"]),
+        folds=tables.fold_table(summary["folds"]),
         record=_record(summary),
     )
 
@@ -48,11 +81,7 @@ def _lead(summary: dict[str, Any]) -> str:
     )
 
 
-def _scores(part: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name, f"{part[key]:.3f}") for key, name in SCORES.items()]
-
-
-def _figures(summary: dict[str, Any]) -> list[dict[str, str]]:
+def _figures(summary: dict[str, Any], name: str) -> list[dict[str, str]]:
     metrics, classes = summary["metrics"], summary["classes"]
     groups = [(part["group"], part) for part in metrics["per_group"] if part["group"] is not None]
     drawn = groups[:DRAWN_GROUPS]
@@ -61,76 +90,61 @@ def _figures(summary: dict[str, Any]) -> list[dict[str, str]]:
         f1 += f" Drawn are the first {len(drawn)} of {len(groups)} groups; the table below has all."
     return [
         {
-            "description": "confusion matrix, rows true, columns predicted",
+            "description": f"confusion matrix of {name}, rows true, columns predicted",
             "caption": "Pairs of each true class (down) by predicted class (across), with their share of the row.",
             "data": _base64(draw_confusion(metrics["overall"]["confusion"], classes)),
         },
         {
-            "description": "F1 of each class",
+            "description": f"F1 of each class in {name}",
             "caption": f1,
             "data": _base64(draw_f1([("all", metrics["overall"]), *drawn], classes)),
         },
     ]
 
 
-def _base64(svg: str) -> str:
-    return base64.b64encode(svg.encode()).decode()
+def _groups_figure(metrics: dict[str, Any]) -> str:
+    parts = [("all", metrics["overall"])]
+    parts += [(part["group"] or "not given", part) for part in metrics["per_group"]]
+    parts += [
+        (part["dataset"] or "not given", part) for part in metrics["per_dataset"] if len(metrics["per_dataset"]) > 1
+    ]
+    return _base64(draw_intervals(parts[:20]))
 
 
-def _score_table(key: str, parts: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Header and rows, and the parts that lack a class: their means are over fewer classes."""
-    classes = list(parts[0]["f1"])
-    rows = []
-    for part in parts:
-        f1 = [_or_no_rows(part["f1"][label]) for label in classes]
-        rows.append([_named(part[key]), part["n"], part["people"], *(value for _, value in _scores(part)), *f1])
+def _curves(summary: dict[str, Any]) -> str | None:
+    return _base64(draw_curves(summary["curves"])) if summary["curves"] else None
+
+
+def _beside(page: Page, other: Page, comparison: Mapping[str, Any]) -> dict[str, Any]:
+    first, second = (run["run"] for run in comparison["runs"])
     return {
-        "header": [key, "rows", "people", *SCORES.values(), *(f"F1 {name}" for name in classes)],
-        "rows": rows,
-        "fewer": [(_named(part[key]), part["classes"]) for part in parts if len(part["classes"]) < len(classes)],
+        "first": first,
+        "second": second,
+        "lead": _lead(other.summary),
+        "table": tables.comparison_table(comparison),
+        "tests": tables.test_sentences(comparison),
+        "differs": tables.differences(page.summary["config"], other.summary["config"]),
+        "figures": _figures(other.summary, second),
     }
 
 
-def _class_table(summary: dict[str, Any]) -> dict[str, Any]:
-    overall = summary["metrics"]["overall"]
-    groups = summary["metrics"]["per_group"] if summary["input"]["group_column"] else []
-    return {
-        "header": ["class", "rows", "F1", "recall", *(f"rows in {part['group'] or 'no group'}" for part in groups)],
-        "rows": [
-            [
-                name,
-                overall["support"][name],
-                _or_no_rows(overall["f1"][name]),
-                _or_no_rows(overall["recall"][name]),
-                *(part["support"][name] for part in groups),
-            ]
-            for name in summary["classes"]
-        ],
-    }
+def _mistake(row: Mapping[str, Any]) -> dict[str, str]:
+    said = f"{row['true']} taken for {row['predicted']} with {row['probability']:.2f}"
+    return {"clip": row["clip_id"], "person": row["person"], "said": said, "data": _base64(row["picture"])}
 
 
-def _fold_table(folds: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    return {
-        "header": ["held out", "rows trained on", "rows held out", "correct", "seconds"],
-        "rows": [
-            [
-                fold["name"],
-                fold["train"],
-                fold["held_out"],
-                fold["correct"],
-                f"{fold['seconds']:.1f}",
-            ]
-            for fold in folds
-        ],
-    }
+def _verdict(audit: Sequence[Mapping[str, Any]]) -> str:
+    counts = {word: sum(finding["verdict"] == word for finding in audit) for word in ("leak", "slip", "warning")}
+    unchecked = sum(finding["verdict"] == "not checked" for finding in audit)
+    if counts["leak"] or counts["slip"]:
+        told = f"{counts['leak']} leaks and {counts['slip']} slips: these scores are not what they seem"
+    else:
+        told = "No leak and no slip was found"
+    return f"{told}; {counts['warning']} warnings, {unchecked} of {len(audit)} checks could not be made."
 
 
-def _named(name: str | None) -> str:
-    return name or "not given"
-
-
-def _or_no_rows(score: float | None) -> str:
-    return "no rows" if score is None else f"{score:.3f}"
+def _base64(content: str | bytes) -> str:
+    return base64.b64encode(content.encode() if isinstance(content, str) else content).decode()
 
 
 def _record(summary: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The results of a run: predictions.parquet, metrics.json and, by way of `report`, report.html."""
+"""The results of a run: predictions.parquet, tables/, report.html by way of `report`, and metrics.json."""
 
 from __future__ import annotations
 
@@ -13,17 +13,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from flowkit.output.files import put
-from trainer.metrics import score, score_by
+from flowkit.errors import OutputError
+from flowkit.output.files import make_folder, put
+from trainer.audit.predictions import Predictions
+from trainer.audit.run import audit_samples
+from trainer.exports import mean_curves, tables_of
 from trainer.protocols.cd6me import score_units
 from trainer.protocols.composite import composition
-from trainer.report import render
+from trainer.report import Page, render
 from trainer.run import RunResult, versions
-from trainer.run_folder import RESULTS
+from trainer.run_folder import GRAD_CAM, METRICS, REPORT, RESULTS, TABLES
+from trainer.run_folder import PREDICTIONS as PREDICTIONS_FILE
 from trainer.samples import Samples
-from trainer.types import CLASSES, RunConfig
+from trainer.scores import emotion_scores
+from trainer.types import CLASSES, SLIPS, RunConfig
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 PREDICTIONS = pa.schema(
     [
@@ -49,20 +54,49 @@ other heads' stand beside them, null where the model lacks them, those of ethnic
 
 def write_run(run: Path, samples: Samples, config: RunConfig, result: RunResult) -> dict[str, Any]:
     """Write all files of a run, each whole or not at all, and give what metrics.json holds."""
-    summary = summarise(samples, config, result)
-    sink = pa.BufferOutputStream()
-    pq.write_table(predictions_table(samples, config, result), sink, compression="zstd")
+    table = predictions_table(samples, config, result)
+    summary = summarise(samples, config, result, run)
     content = {
-        "predictions.parquet": sink.getvalue().to_pybytes(),
-        "metrics.json": (json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode(),
+        PREDICTIONS_FILE: as_parquet(table),
+        METRICS: (json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode(),
     }
+    tables = tables_of(summary, samples, result)
     if config.target == "emotion3":
-        content["report.html"] = render(summary).encode()
-    (run / "metrics.json").unlink(missing_ok=True)  # never the new predictions beside the old metrics
+        misclassified = tables["misclassified"].to_pylist()
+        content[REPORT] = render(Page(summary, misclassified, grad_cam_of(run))).encode()
+    (run / METRICS).unlink(missing_ok=True)  # never the new predictions beside the old metrics
+    for name, rows in tables.items():
+        make_folder(run / TABLES)
+        put(run / TABLES / f"{name}.parquet", partial(_write, as_parquet(rows)))
     for name in RESULTS:
         if name in content:
             put(run / name, partial(_write, content[name]))
     return summary
+
+
+def read_page(run: Path) -> Page:
+    """What a finished run's folder holds for its page; OutputError where it holds none, or one without a report."""
+    try:
+        summary = json.loads((run / METRICS).read_text())
+        misclassified = pq.read_table(run / TABLES / "misclassified.parquet").to_pylist()
+    except (OSError, ValueError) as error:
+        raise OutputError(
+            f"{run} holds no finished run with an emotion to report; give a folder of flowkit-train loso that is done"
+        ) from error
+    return Page(summary, misclassified, grad_cam_of(run))
+
+
+def grad_cam_of(run: Path) -> bytes | None:
+    """The panels that `flowkit-train study grad-cam` has left in a run's folder; None where it has not."""
+    path = run / GRAD_CAM
+    return path.read_bytes() if path.is_file() else None
+
+
+def as_parquet(table: pa.Table) -> bytes:
+    """The bytes of a Parquet file."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return bytes(sink.getvalue().to_pybytes())
 
 
 def predictions_table(samples: Samples, config: RunConfig, result: RunResult) -> pa.Table:
@@ -93,8 +127,12 @@ def _named(values: NDArray[np.int64], classes: tuple[str, ...]) -> list[str]:
     return ["+".join(name for name, shown in zip(classes, row, strict=True) if shown) for row in values]
 
 
-def summarise(samples: Samples, config: RunConfig, result: RunResult) -> dict[str, Any]:
-    """Everything about a run: its choices, versions, input, scores and caveats, ready for JSON."""
+def summarise(samples: Samples, config: RunConfig, result: RunResult, run: Path) -> dict[str, Any]:
+    """Everything about a run: its choices, versions, input, scores, audit and caveats, ready for JSON.
+
+    Args:
+        run: its folder, where the audit looks for saved networks.
+    """
     units = config.target == "au12"
     right = (result.predicted == samples.targets).all(axis=1) if units else result.predicted == samples.emotion
     seconds = [fold.seconds for fold in result.folds]
@@ -117,8 +155,12 @@ def summarise(samples: Samples, config: RunConfig, result: RunResult) -> dict[st
         "metrics": (
             {"units": score_units(samples.targets, result.predicted, samples.dataset)}
             if units
-            else _emotion_metrics(samples, result)
+            else emotion_scores(
+                samples, result.predicted, result.heads, result.ethnic_classes, [fold.fold for fold in result.folds]
+            )
         ),
+        "curves": mean_curves(result),
+        "audit": _audited(samples, config, result, run),
         "folds": [
             {
                 "fold": fold.fold.index,
@@ -136,25 +178,27 @@ def summarise(samples: Samples, config: RunConfig, result: RunResult) -> dict[st
     }
 
 
-def _emotion_metrics(samples: Samples, result: RunResult) -> dict[str, Any]:
-    true, predicted = samples.emotion, result.predicted
-    majority = np.full_like(true, np.bincount(true).argmax())
-    return {
-        "overall": score(true, predicted).to_dict(),
-        "per_group": _parts("group", samples, list(samples.group), result),
-        "per_dataset": _parts("dataset", samples, list(samples.dataset), result),
-        "majority_class": score(true, majority).to_dict(),
-    }
+def _audited(samples: Samples, config: RunConfig, result: RunResult, run: Path) -> list[dict[str, Any]]:
+    """The findings of the audit, as `flowkit-train audit` gives them, of predictions that are not on disk yet."""
+    targets, predicted = (_named(values, config.classes) for values in (samples.targets, result.predicted))
+    classes = tuple(sorted({*targets, *predicted}))
+    epochs = {fold.fold.index: fold.epoch for fold in result.folds}
+    fold_of = result.fold_of.tolist()
+    found = Predictions(
+        clip=tuple(samples.clip_id),
+        person=samples.people,
+        fold=tuple(map(str, fold_of)),
+        true=np.array([classes.index(name) for name in targets], dtype=np.int64),
+        predicted=np.array([classes.index(name) for name in predicted], dtype=np.int64),
+        classes=classes,
+        epoch=tuple(epochs[fold] for fold in fold_of),
+    )
+    folds = [fold.fold for fold in result.folds]
+    return [finding.to_dict() for finding in audit_samples(found, samples, folds, config, run)]
 
 
 def _write(content: bytes, path: Path) -> None:
     path.write_bytes(content)
-
-
-def _parts(name: str, samples: Samples, keys: list[str | None], result: RunResult) -> list[dict[str, Any]]:
-    people = Counter(key for key, _ in set(zip(keys, samples.people, strict=True)))
-    scores = score_by(keys, samples.emotion, result.predicted)
-    return [{name: key, "people": people[key], **part.to_dict()} for key, part in scores.items()]
 
 
 def caveats(samples: Samples, config: RunConfig, result: RunResult) -> list[str]:
@@ -164,6 +208,7 @@ def caveats(samples: Samples, config: RunConfig, result: RunResult) -> list[str]
         notes.append(
             "Emotions were permuted over the clips: this run is a null control and its scores mean nothing else."
         )
+    notes += [f"This run repeats a slip on purpose, and is no result: {SLIPS[slip]}." for slip in config.slips]
     missing, failed, unlabelled = (
         samples.source.get(k, 0) for k in ("missing_pairs", "failed_pairs", "without_emotion3")
     )

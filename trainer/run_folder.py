@@ -4,6 +4,7 @@
     RUN/folds/fold-0007.parquet  one finished fold: its predictions, learning curves, times
     RUN/weights/fold-0007.safetensors  its weights, where they were asked for
     RUN/predictions.parquet      all folds together, written when the last one is done
+    RUN/tables/scores.parquet    and others: what metrics.json holds, as tables
 
 Every file appears whole or not at all. A run that was stopped goes on with the folds that have no file yet.
 """
@@ -33,7 +34,11 @@ CONFIG = "config.json"
 FOLDS = "folds"
 WEIGHTS = "weights"
 PREDICTIONS = "predictions.parquet"
-RESULTS = (PREDICTIONS, "report.html", "metrics.json")
+REPORT = "report.html"
+METRICS = "metrics.json"
+TABLES = "tables"
+GRAD_CAM = "grad-cam/panels.png"
+RESULTS = (PREDICTIONS, REPORT, METRICS)
 """In the order of writing: a folder with a metrics.json is a whole run."""
 KEY = b"flowkit"
 _ANEW = "choose another folder or add --overwrite"
@@ -149,8 +154,8 @@ def clear(path: Path) -> None:
     """Removes all files of a run from its folder, the record first, so that what remains is never taken for a run."""
     for name in (CONFIG, *reversed(RESULTS)):
         (path / name).unlink(missing_ok=True)
-    for name in (FOLDS, WEIGHTS):
-        for file in (path / name).glob("fold-[0-9]*"):
+    for name, pattern in ((FOLDS, "fold-[0-9]*"), (WEIGHTS, "fold-[0-9]*"), (TABLES, "*.parquet"), ("grad-cam", "*.*")):
+        for file in (path / name).glob(pattern):
             file.unlink(missing_ok=True)
         with suppress(OSError):  # there is none, or it holds something of the user's
             (path / name).rmdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -138,8 +138,11 @@ def inner_split(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The training rows that are trained on, and those of the people who tell when to stop (none with select="fixed").
 
-    Raises InputError where there are fewer than two training people to divide.
+    With the slip best-epoch it is the held-out people who tell. Raises InputError where there are fewer than two
+    training people to divide.
     """
+    if "best-epoch" in config.slips:
+        return fold.train, fold.held_out
     if config.select == "fixed" or config.model == "svc":
         return fold.train, fold.train[:0]
     who = np.asarray(samples.people)[fold.train]
@@ -301,6 +304,28 @@ def settle_batch_norm(model: nn.Module, inputs: Inputs, parts: list[torch.Tensor
         layer.momentum = momentum
 
 
+@contextmanager
+def batch_statistics(model: nn.Module) -> Iterator[None]:
+    """Within the block batch norm uses the batch's own statistics, as in code that forgets model.eval().
+
+    A slip to be shown, not a way to predict. The running statistics stay as they are. Raises InputError for a batch of
+    one value a channel, which has no spread.
+    """
+    layers = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
+    momenta = [layer.momentum for layer in layers]
+    for layer in layers:
+        layer.train()
+        layer.momentum = 0.0
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(f"slips=test-batch-norm: {error}; give cubes of a larger --size") from error
+    finally:
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.eval()
+            layer.momentum = momentum
+
+
 def inner_loss(model: nn.Module, inner: FoldData, config: RunConfig) -> float:
     """The mean loss of the head that decides over rows that are not trained on; nothing in the model changes."""
     model.eval()
@@ -320,7 +345,8 @@ def predict(trained: Trained, samples: Samples, rows: NDArray[np.int64], config:
     model = trained.model.eval()
     device = next(model.parameters()).device
     parts: dict[str, list[NDArray[np.float32]]] = {}
-    with deterministic():
+    own = "test-batch-norm" in config.slips
+    with deterministic(), batch_statistics(model) if own else nullcontext():
         for _, outputs in _evaluated(model, Inputs(samples, rows, trained.normalise, device), config.precision):
             for name, logits in outputs.heads.items():
                 multi_label = config.target == "au12" and name != "ethnicity"

@@ -23,6 +23,13 @@ FUSIONS = ("concat", "attention", "mean")
 PRECISIONS = ("fp32", "bf16")
 SELECTIONS = ("fixed", "inner")
 OPTIMISERS = ("adam", "sgd")
+SLIPS: Mapping[str, str] = {
+    "test-batch-norm": "held-out rows are normalised by their own batch statistics: predictions depend on batch mates",
+    "best-epoch": "the epoch with the lowest loss on the held-out rows themselves counts",
+    "swapped-strain-axes": "strain is made of gradients along the wrong axes",
+    "substring-aus": "an action unit is shown where its digits stand anywhere in the text, as 1 in 12",
+}
+"""Mistakes of published code that a run may repeat on purpose, to show what they do; flowkit-train audit finds each."""
 
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # Our choice: the paper's schedule, then batch statistics of the whole training set.
@@ -101,6 +108,8 @@ class RunConfig:
     """How a dual model's fusion head reads the two feature vectors."""
     shared: bool = False
     """One backbone in both places of a dual model, as in the code that was released with the paper."""
+    slips: tuple[str, ...] = ()
+    """Mistakes to repeat on purpose (`SLIPS`): such a run is no result."""
     precise_batch_norm: bool = True
     """After the last epoch, measure the batch norm statistics over all training rows; see `settle_batch_norm`."""
     loss_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
@@ -145,6 +154,7 @@ class RunConfig:
         weights = self.loss_weights
         usable = len(weights) == 3 and all(math.isfinite(w) and w >= 0 for w in weights) and weights[2] > 0
         require(usable, "loss_weights", "three numbers of 0 or above, the last above 0")
+        require(set(self.slips) <= set(SLIPS), "slips", f"some of {', '.join(SLIPS)}")
         self._require_fitting(require)
 
     def _require_fitting(self, require: Any) -> None:
@@ -159,6 +169,11 @@ class RunConfig:
         )
         require(self.pretrained_rgb is None or info.rgb, "pretrained_rgb", f"left out: {self.model} reads no picture")
         require(self.protocol != "cd6me" or self.target == "au12", "target", "au12 with --protocol cd6me")
+        require("substring-aus" not in self.slips or self.target == "au12", "target", "au12 with substring-aus")
+        network = self.model != "svc" or not {"test-batch-norm", "best-epoch"} & set(self.slips)
+        require(network, "slips", "without test-batch-norm and best-epoch: svc has neither epochs nor batches")
+        fixed = self.select == "fixed" or "best-epoch" not in self.slips
+        require(fixed, "select", "fixed with best-epoch, which chooses the epoch itself")
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -43,11 +43,19 @@ def demo(
 
 
 def run(
-    folder: Path, *, subjects: int = 8, clips: int = 4, size: int = 128, seed: int = 0, say: Say = print
+    folder: Path,
+    *,
+    subjects: int = 8,
+    clips: int = 4,
+    size: int = 128,
+    seed: int = 0,
+    difficulty: str = "hard",
+    say: Say = print,
 ) -> dict[str, Any]:
     """Makes the demo dataset in a folder, extracts it, compares it with the truth, and draws it.
 
-    The folder is new or empty, or holds an earlier demo, which is replaced. `say` is given a line for each step.
+    The folder is new or empty, or holds an earlier demo, which is replaced. `difficulty` is that of `make_dataset`.
+    `say` is given a line for each step.
 
     Returns:
         What DIR/demo.json holds: the choices, the figures as (name, value), the pictures as (caption, path).
@@ -59,10 +67,11 @@ def run(
     if importlib.util.find_spec("skimage") is None:
         raise InputError("the demo needs scikit-image: pip install 'flowkit-mer[demo]'")
     folder = Path(folder).absolute()
-    choices = {"subjects": subjects, "clips": clips, "size": size, "seed": seed}
+    choices = {"subjects": subjects, "clips": clips, "size": size, "seed": seed, "difficulty": difficulty}
     _claim(folder, choices)
     with step(say, "dataset") as note:
-        people = read_manifest(make_dataset(folder, subjects=subjects, clips=clips, size=size, seed=seed))
+        made = make_dataset(folder, subjects=subjects, clips=clips, size=size, seed=seed, difficulty=difficulty)
+        people = read_manifest(made)
         note(f"{len(people)} clips of {subjects} subjects, {size} x {size} px")
     with step(say, "extraction") as note:
         summary = extract(folder / "manifest.parquet", folder / "shards", pairs="onset-apex")
@@ -97,7 +106,7 @@ def step(say: Say, name: str) -> Iterator[Say]:
     say(f"{name:<11}{time.perf_counter() - start:6.1f} s   {notes[-1]}")
 
 
-def _claim(folder: Path, choices: dict[str, int]) -> None:
+def _claim(folder: Path, choices: dict[str, Any]) -> None:
     """Makes the folder ready; only what an earlier demo made is ever removed."""
     try:
         if folder.exists() and any(folder.iterdir()) and not (folder / MARK).exists():

@@ -106,11 +106,17 @@ _ACTION_UNITS: dict[str, tuple[tuple[str, float, float, float], ...]] = {
 
 
 def expression(
-    units: Sequence[str], landmarks: Landmarks, size: int, peak_px: float, rng: np.random.Generator
+    units: Sequence[str],
+    landmarks: Landmarks,
+    size: int,
+    peak_px: float,
+    rng: np.random.Generator,
+    *,
+    asymmetry: float = 0.2,
 ) -> tuple[Bump, ...]:
     """The bumps of some action units on a face of `size` pixels, the largest displacement being `peak_px`.
 
-    Each unit's strength varies by 20 %, and left against right by as much.
+    Each unit's strength varies by 20 %, and left against right by up to `asymmetry` (1: one side may be still).
     """
     unknown = [unit for unit in units if unit not in _ACTION_UNITS]
     if unknown or not units:
@@ -118,7 +124,7 @@ def expression(
     bumps = []
     for unit in units:
         strength = rng.uniform(0.8, 1.2)
-        lean = rng.uniform(-0.2, 0.2)
+        lean = rng.uniform(-asymmetry, asymmetry)
         for name, du, dv, sigma in _ACTION_UNITS[unit]:
             place = getattr(landmarks, name)
             sides: tuple[tuple[Point, int], ...] = ((place, 0),)

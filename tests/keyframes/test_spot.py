@@ -14,7 +14,7 @@ from tests.planted import APEX, OFFSET, annotated
 
 
 def test_apexes_of_the_demo_are_found(tmp_path):
-    clips = read_manifest(make_dataset(tmp_path, subjects=3, clips=2, size=64, seed=3))
+    clips = read_manifest(make_dataset(tmp_path, subjects=3, clips=2, size=64, seed=3, difficulty="easy"))
     unspotted = [dataclasses.replace(clip, apex=None) for clip in clips]
     found, with_head = spot(unspotted, workers=2), spot(unspotted, SpotRule(head="none"), workers=2)
     off, off_with_head = (

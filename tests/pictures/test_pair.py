@@ -49,7 +49,7 @@ def test_a_still_pair_is_white_and_black() -> None:
 def extraction(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a demo dataset and, under "out", all pairs from each clip's onset; s02 has a face box."""
     folder = tmp_path_factory.mktemp("view")
-    clips = read_manifest(make_dataset(folder, subjects=2, clips=1, size=64, seed=3))
+    clips = read_manifest(make_dataset(folder, subjects=2, clips=1, size=64, seed=3, difficulty="easy"))
     boxes = [f"{clip.clip_id},{4 if clip.subject == 's02' else 0},0,60,60" for clip in clips]
     (folder / "boxes.csv").write_text("clip_id,left,top,width,height\n" + "\n".join(boxes) + "\n")
     extract(clips, folder / "out", pairs="onset-all", face=f"boxes:{folder / 'boxes.csv'}", workers=1)
@@ -98,7 +98,7 @@ def test_the_pair_that_moves_most_is_drawn_by_default(extraction: Path, tmp_path
 
 
 def test_a_picture_tells_the_changed_parameters(tmp_path: Path) -> None:
-    clips = read_manifest(make_dataset(tmp_path, subjects=1, clips=1, size=64, seed=3))[:1]
+    clips = read_manifest(make_dataset(tmp_path, subjects=1, clips=1, size=64, seed=3, difficulty="easy"))[:1]
     extract(clips, tmp_path / "out", params={"lambda_": 0.2}, workers=1)
     shards = read(tmp_path / "out")
     row = shards[0]
@@ -139,7 +139,7 @@ def test_unknown_clips_and_pairs_are_refused(extraction: Path, tmp_path: Path) -
 
 
 def test_frames_that_are_gone_are_left_out_and_failures_are_quoted(tmp_path: Path) -> None:
-    clips = read_manifest(make_dataset(tmp_path, subjects=1, clips=1, size=64, seed=3))
+    clips = read_manifest(make_dataset(tmp_path, subjects=1, clips=1, size=64, seed=3, difficulty="easy"))
     (Path(clips[0].source) / "img001.jpg").write_bytes(b"no picture")
     write_manifest(clips, tmp_path / "manifest.parquet")
     extract(tmp_path / "manifest.parquet", tmp_path / "out", workers=1)
@@ -151,7 +151,7 @@ def test_frames_that_are_gone_are_left_out_and_failures_are_quoted(tmp_path: Pat
 
 
 def test_the_drawn_flow_resembles_the_truth(tmp_path: Path) -> None:
-    clips = read_manifest(make_dataset(tmp_path, subjects=1, clips=1, size=128, seed=1))
+    clips = read_manifest(make_dataset(tmp_path, subjects=1, clips=1, size=128, seed=1, difficulty="easy"))
     extract(clips, tmp_path / "out", workers=1)
     clip = clips[-1]
     truth = np.load(truth_path(tmp_path, clip.clip_id))

@@ -5,6 +5,7 @@ import dataclasses
 import re
 import xml.etree.ElementTree as ElementTree
 from html.parser import HTMLParser
+from pathlib import Path
 
 import jinja2
 import matplotlib as mpl
@@ -14,7 +15,7 @@ import pytest
 from tests.motions import motion_samples
 from tests.trainer.test_results import guesses
 from trainer.plots import draw_f1
-from trainer.report import render
+from trainer.report import Page, render
 from trainer.results import summarise
 from trainer.templates import fill
 from trainer.types import RunConfig
@@ -25,8 +26,12 @@ def samples():
     return motion_samples(subjects=4, clips=9, side=16)
 
 
+NOWHERE = Path("no-run")
+"""No network is saved there."""
+
+
 def page(samples, **choices):
-    return render(summarise(samples, RunConfig(**choices), guesses(samples)))
+    return render(Page(summarise(samples, RunConfig(**choices), guesses(samples), NOWHERE)))
 
 
 class Balance(HTMLParser):
@@ -59,7 +64,7 @@ def text_of(html):
 def test_a_report_is_one_file_with_its_pictures_inside(samples):
     html = page(samples)
     sources = re.findall(r"src='([^']*)'", html)
-    assert len(sources) == 2
+    assert len(sources) == 3
     for source in sources:
         kind, data = source.split(",", 1)
         assert kind == "data:image/svg+xml;base64"
@@ -72,12 +77,12 @@ def test_a_report_is_one_file_with_its_pictures_inside(samples):
 
 
 def test_a_report_says_its_scores_and_where_labels_came_from(samples):
-    summary = summarise(samples, RunConfig(seed=5), guesses(samples))
-    text = text_of(render(summary))
+    summary = summarise(samples, RunConfig(seed=5), guesses(samples), NOWHERE)
+    text = text_of(render(Page(summary)))
     for key in ("uf1", "uar", "accuracy"):
         assert f"{summary['metrics']['overall'][key]:.3f}" in text
     assert "Group labels as given in the manifest" in text
-    assert "36 onset-apex pairs of 36 clips, 4 subjects, 16 x 16 px" in text
+    assert "36 onset-apex pairs of 36 clips, 4 people, 16 x 16 px" in text
     assert "seed 5" in text
     assert "What this can and cannot say" in text
     assert "toy/04" in text

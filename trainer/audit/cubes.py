@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.audit.findings import Finding, shortened
+from trainer.data import strain_of
 
 SIDE = 24
 """Cubes are compared at this size: noise is averaged out, motion is not."""
@@ -38,6 +39,30 @@ def near_identical(cubes: NDArray[np.float32], clips: Sequence[str], people: Seq
         )
     told = f"no two of {len(rows)} moving clips are near-identical"
     return Finding("near-identical cubes", "passed", told)
+
+
+def strain_axes(cubes: NDArray[np.float32]) -> Finding:
+    """Whether the strain of cubes (n, 3, h, w) is that of their flow, or one of gradients along the wrong axes.
+
+    Strain is made anew from u and v either way. Cubes that were resized fit the right way less well, but never worse
+    than the wrong one, which looks at other derivatives.
+    """
+    name = "strain axes"
+    rows = [cube for cube in cubes if np.ptp(cube[0]) > 1e-6 and np.ptp(cube[2]) > 1e-6]
+    if not rows:
+        return Finding(name, "not checked", "no cube has motion")
+    fits = np.array([[_fit(strain_of(cube[:2], swapped=way), cube[2]) for way in (False, True)] for cube in rows])
+    right, swapped = (float(value) for value in np.median(fits, axis=0))
+    told = f"strain correlates {right:.3f} with that of its flow, {swapped:.3f} with gradients along swapped axes"
+    if swapped > right:
+        return Finding(name, "slip", f"{told}: the axes are swapped")
+    return Finding(name, "passed", told)
+
+
+def _fit(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
+    if np.ptp(one) <= 0:
+        return 0.0
+    return float(np.corrcoef(one.ravel(), other.ravel())[0, 1])
 
 
 def _reduced(cubes: NDArray[np.float32]) -> NDArray[np.float64]:

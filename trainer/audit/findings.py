@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-Verdict = Literal["leak", "warning", "passed", "not checked"]
-ORDER: tuple[Verdict, ...] = ("leak", "warning", "not checked", "passed")
+Verdict = Literal["leak", "slip", "warning", "passed", "not checked"]
+"""leak: held-out people had a part in what predicts them. slip: features, labels or the network are not what they are
+said to be."""
+ORDER: tuple[Verdict, ...] = ("leak", "slip", "warning", "not checked", "passed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,9 +9,10 @@ import numpy as np
 
 from flowkit.errors import FlowkitError
 from trainer.audit.checks import audit_predictions
-from trainer.audit.cubes import near_identical
+from trainer.audit.cubes import near_identical, strain_axes
 from trainer.audit.findings import Finding, shortened
 from trainer.audit.predictions import Predictions, read_predictions
+from trainer.catalogue import find
 from trainer.data import load
 from trainer.folds import Fold
 from trainer.run import folds_of
@@ -38,21 +39,64 @@ def audit_run(run: Path, shards: Path | None = None) -> list[Finding]:
     record = RunFolder(run).record()
     config = config_of(record)
     found = read_predictions(run / PREDICTIONS)
+    out = shards or Path(record["input"]["shards"])
     try:
-        samples = load(shards or Path(record["input"]["shards"]), config)
+        samples = load(out, config)
     except FlowkitError as error:
         reason = f"the shards cannot be read ({error}); give them by --shards"
         unread = [Finding(check, "not checked", reason) for check in ("near-identical cubes", "batch mates")]
-        return [*audit_predictions(found, select=config.select, shuffled=config.shuffle_labels), *unread]
+        return [*_of_predictions(found, config), *unread]
     folds = folds_of(samples, config)
-    found = _with_epochs(found, run, folds)
     return [
-        *audit_predictions(found, select=config.select, shuffled=config.shuffle_labels),
         same_samples(samples, str(record["samples_sha256"]), shuffled=config.shuffle_labels),
+        *audit_samples(_with_epochs(found, run, folds), samples, folds, config, run),
+        unit_labels(samples, out, config),
+    ]
+
+
+def audit_samples(
+    found: Predictions, samples: Samples, folds: list[Fold], config: RunConfig, run: Path
+) -> list[Finding]:
+    """The checks of predictions, and those that the samples and the saved networks of the run's folder allow."""
+    return [
+        *_of_predictions(found, config),
         people_in_training(samples, folds),
         near_identical(samples.cubes, samples.clip_id, samples.people),
+        strain_axes(samples.cubes),
+        backbones(config),
         batch_mates(run, samples, folds, config),
     ]
+
+
+def _of_predictions(found: Predictions, config: RunConfig) -> list[Finding]:
+    select = "held-out" if "best-epoch" in config.slips else config.select
+    findings = audit_predictions(found, select=select, shuffled=config.shuffle_labels)
+    # Of action units a row is right or wrong in twelve ways, so its text is no class.
+    return findings if config.target == "emotion3" else findings[:3] + findings[4:5]
+
+
+def backbones(config: RunConfig) -> Finding:
+    """Whether a dual network is one: with one backbone in both places its two feature vectors are the same."""
+    name = "backbones"
+    if not find(config.model).ethnic:
+        return Finding(name, "passed", f"{config.model} has one backbone, and says so")
+    if config.shared:
+        told = f"{config.model} has one backbone in both places: what is fused with the emotion's features is a copy"
+        return Finding(name, "slip", told)
+    return Finding(name, "passed", f"{config.model} has two backbones of its own")
+
+
+def unit_labels(samples: Samples, out: Path, config: RunConfig) -> Finding:
+    """Whether the action units are those that the annotations name, read by their grammar."""
+    name = "action units"
+    if samples.units is None or config.shuffle_labels:
+        return Finding(name, "passed", "the run's labels are not read from action units")
+    named = load(out, dataclasses.replace(config, slips=())).units
+    wrong = np.flatnonzero((samples.units != named).any(axis=1))
+    if len(wrong):
+        told = f"{len(wrong)} of {len(samples)} rows have units that their annotation does not name"
+        return Finding(name, "slip", told, shortened([samples.clip_id[i] for i in wrong]))
+    return Finding(name, "passed", f"the units of {len(samples)} rows are those that their annotations name")
 
 
 def same_samples(samples: Samples, digest: str, *, shuffled: bool) -> Finding:

@@ -8,10 +8,11 @@ import typer
 
 from flowkit.errors import run_command
 from trainer.cli.audit import audit
+from trainer.cli.compare import compare, report
 from trainer.cli.demo import demo
 from trainer.cli.loso import EXAMPLE, loso
 from trainer.cli.models import models
-from trainer.studies.commands import app as study_app
+from trainer.studies.run_commands import app as study_app
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -25,6 +26,8 @@ app.command()(demo)
 app.command(epilog=EXAMPLE)(loso)
 app.command()(models)
 app.command()(audit)
+app.command()(compare)
+app.command()(report)
 app.add_typer(study_app, name="study")
 
 

@@ -26,23 +26,24 @@ def audit(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
-    """Look for leaks; ends with code 1 where there is one.
+    """Look for leaks and slips; ends with code 1 where there is one.
 
     Looked for are people on both sides, repeated clips and near-identical cubes, features under the wrong rows, class
-    sets, epochs chosen on the held-out person, predictions that depend on batch mates, and scores of shuffled labels.
+    sets, epochs chosen on the held-out person, predictions that depend on batch mates, scores of shuffled labels; and
+    strain along swapped axes, one backbone in two places, action units that no annotation names.
     """
     with reported(debug):
         findings = _findings(subject, shards, shuffled)
         for finding in sorted(findings, key=lambda each: ORDER.index(each.verdict)):
-            verdict = finding.verdict.upper() if finding.verdict == "leak" else finding.verdict
+            verdict = finding.verdict.upper() if finding.verdict in ("leak", "slip") else finding.verdict
             typer.echo(f"{verdict:<11}  {finding.check}: {finding.told}")
             for example in finding.examples:
                 typer.echo(f"{'':13}{example}")
         if output:
             put_text(output, json.dumps([each.to_dict() for each in findings], indent=2, ensure_ascii=False) + "\n")
-        leaks = sum(finding.verdict == "leak" for finding in findings)
-        typer.echo(f"{leaks} leaks" if leaks != 1 else "1 leak")
-        if leaks:
+        counts = [(word, sum(finding.verdict == word for finding in findings)) for word in ("leak", "slip")]
+        typer.echo(", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts))
+        if any(count for _, count in counts):
             raise typer.Exit(1)
 
 

@@ -12,7 +12,7 @@ import typer
 
 from flowkit.errors import FlowkitError, Interrupted, printable
 
-OPTIONAL = ("torch", "timm", "sklearn", "matplotlib", "jinja2")
+OPTIONAL = ("torch", "timm", "sklearn", "matplotlib", "jinja2", "captum")
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,6 +22,7 @@ from trainer.types import (
     PRECISIONS,
     PRESETS,
     SELECTIONS,
+    SLIPS,
     TARGETS,
     RunConfig,
     resolve_config,
@@ -61,6 +64,10 @@ def loso(
     ] = None,
     size: Annotated[int | None, typer.Option(help="Resize cubes to this side in px. Default: as extracted.")] = None,
     seed: Annotated[int, typer.Option(help="Of initial weights, order of samples, shuffled labels.")] = 0,
+    seeds: Annotated[
+        int,
+        typer.Option(min=1, help="Runs with so many seeds, from --seed on, in RUN/seed-N; mean and spread of them."),
+    ] = 1,
     batch: Annotated[int | None, typer.Option(help="Batch size; overrides the preset.")] = None,
     lr: Annotated[float | None, typer.Option(help="The first step size; overrides the preset.")] = None,
     optimiser: Annotated[str | None, typer.Option(help=f"{' or '.join(OPTIMISERS)}; overrides the preset.")] = None,
@@ -84,6 +91,10 @@ def loso(
     shuffle_labels: Annotated[
         bool, typer.Option("--shuffle-labels", help="Null control: permute the emotions over the clips.")
     ] = False,
+    slip: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Repeat a mistake of published code on purpose: {', '.join(SLIPS)}. May be given again."),
+    ] = None,
     device: Annotated[str | None, typer.Option(help=f"{', '.join(DEVICES)}. Default: auto.")] = None,
     precision: Annotated[
         str | None, typer.Option(help=f"{' or '.join(PRECISIONS)}, which is faster and changes results. Default: fp32.")
@@ -97,6 +108,9 @@ def loso(
     ] = None,
     save_weights: Annotated[
         bool, typer.Option("--save-weights", help="Keep each fold's trained network, in RUN/weights.")
+    ] = False,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Logs for TensorBoard, in RUN/tensorboard.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run of other choices in RUN.")] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
@@ -127,36 +141,54 @@ def loso(
             pretrained_rgb=pretrained_rgb,
             role=role,
             shuffle_labels=shuffle_labels or None,
+            slips=tuple(slip) if slip else None,
             device=device,
             precision=precision,
             compile=compile_ or None,
             threads=threads,
         )
-        _loso(out, run, config, jobs=jobs, save_weights=save_weights, overwrite=overwrite)
+        how = {"jobs": jobs, "save_weights": save_weights, "overwrite": overwrite, "tensorboard": tensorboard}
+        if seeds == 1:
+            _loso(out, run, config, **how)
+        else:
+            _seeds(out, run, [replace(config, seed=seed + k) for k in range(seeds)], **how)
 
 
-def _loso(out: Path, folder: Path, config: RunConfig, **how: Any) -> None:
+def _seeds(out: Path, folder: Path, configs: Sequence[RunConfig], **how: Any) -> None:
+    from flowkit.output.files import put_text
+    from trainer.cli.compare import lines
+    from trainer.comparison import compare, read_finished
+
+    folders = [folder / f"seed-{config.seed}" for config in configs]
+    for config, each in zip(configs, folders, strict=True):
+        typer.echo(f"seed {config.seed}")
+        _loso(out, each, config, **how)
+    if configs[0].target == "emotion3":
+        found = compare([read_finished(each) for each in folders])
+        put_text(folder / "seeds.json", json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        typer.echo("\n".join(lines(found)))
+
+
+def _loso(out: Path, folder: Path, config: RunConfig, *, tensorboard: bool, **how: Any) -> None:
     from trainer.inputs import keep_freed_memory
     from trainer.results import write_run
     from trainer.run import run
+    from trainer.scores import headline
+    from trainer.tensorboard import require_tensorboard, write_logs
 
+    if tensorboard:
+        require_tensorboard()
     keep_freed_memory()
     progress = Progress(config)
     samples, result = run(out, folder, config, report=progress.show, announce=progress.begin, **how)
     summary = write_run(folder, samples, config, result)
+    if tensorboard:
+        write_logs(folder / "tensorboard", summary, result)
     people = f"{len(samples)} pairs of {len(set(samples.people))} people"
     shuffled = ", labels shuffled" if config.shuffle_labels else ""
-    typer.echo(f"{_scores(summary['metrics'])} over {people}{shuffled}")
+    typer.echo(f"{headline(summary['metrics'])}; {people}{shuffled}")
     name = "report.html" if (folder / "report.html").exists() else "metrics.json"
     typer.echo(f"{name.partition('.')[0]}: {folder / name}")
-
-
-def _scores(metrics: dict[str, Any]) -> str:
-    if "units" in metrics:
-        units = metrics["units"]
-        return f"mean F1 of {len(units['au'])} action units {units['binary']:.3f} binary, {units['macro']:.3f} macro"
-    overall = metrics["overall"]
-    return f"UF1 {overall['uf1']:.3f}, UAR {overall['uar']:.3f}, accuracy {overall['accuracy']:.3f}"
 
 
 class Progress:

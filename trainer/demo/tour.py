@@ -14,6 +14,7 @@ from trainer.demo.page import page
 from trainer.pool import Event
 from trainer.results import write_run
 from trainer.run import run as run_all
+from trainer.scores import headline
 from trainer.types import resolve_config
 
 Say = Callable[[str], None]
@@ -30,8 +31,8 @@ def run(folder: Path, *, epochs: int = 10, seed: int = 0, say: Say = print) -> P
     folder = Path(folder).absolute()
     found = _finished_demo(folder)
     start = time.perf_counter()
-    scores = _loso(folder, epochs, seed, say)
-    text = f"UF1 {scores['uf1']:.3f}, UAR {scores['uar']:.3f}, accuracy {scores['accuracy']:.3f}"
+    metrics = _loso(folder, epochs, seed, say)
+    text = headline(metrics)
     seconds = time.perf_counter() - start
     say(f"LOSO       {seconds:6.1f} s   {text}; chance is 0.33")
     figures = [*found["figures"], ["leave one subject out", text], ["training and testing", f"{seconds:.0f} s"]]
@@ -61,5 +62,5 @@ def _loso(folder: Path, epochs: int, seed: int, say: Say) -> dict[str, Any]:
 
     samples, result = run_all(folder / "shards", folder / "loso", config, jobs=1, overwrite=True, report=on_event)
     summary = write_run(folder / "loso", samples, config, result)
-    overall: dict[str, Any] = summary["metrics"]["overall"]
-    return overall
+    metrics: dict[str, Any] = summary["metrics"]
+    return metrics

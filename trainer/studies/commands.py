@@ -37,7 +37,7 @@ def tables(source: Input, output: Output, groups: Groups = BOTH, people: int = P
         "II: emotions": emotions(rows),
         "III: prima-facie sets": sets(clips, draw(clips, people=people)),
     }
-    _write(output, {name.partition(":")[0]: table for name, table in found.items()}, {})
+    write_study(output, {name.partition(":")[0]: table for name, table in found.items()}, {})
     for name, table in found.items():
         typer.echo(f"Table {name} (labels as in {source.name})\n{as_text(table)}\n")
 
@@ -68,7 +68,7 @@ def action_units(
     )
     if not found.num_rows:
         raise InputError(f"{source}: no clip has one of the units {units} in its column au")
-    _write(output, {"action-units": found}, {"groups": list(_pair(groups)), "substring": as_substring})
+    write_study(output, {"action-units": found}, {"groups": list(_pair(groups)), "substring": as_substring})
     typer.echo(f"first is {clips.groups[0]}, second {clips.groups[1]}, as {source.name} says\n{as_text(found)}")
 
 
@@ -122,7 +122,7 @@ def prima_facie(
         "features": "noise" if data.cubes is None else "ResNet-18",
         "paper": study.PAPER,
     }
-    _write(output, {"table": frame, **({"spread": spread} if spread else {})}, how)
+    write_study(output, {"table": frame, **({"spread": spread} if spread else {})}, how)
     typer.echo(as_text(frame))
     if spread:
         typer.echo(f"\nmacro F1 over {repeats} repeats\n{as_text(spread)}")
@@ -191,7 +191,8 @@ def _verdict(lines: list[study.Line], misindexed: bool, noise: bool) -> str:
     return f"\n{what}{told} follows from the order of the labels alone and says nothing on motion or ethnicity."
 
 
-def _write(output: Path, tables: dict[str, pa.Table], how: dict[str, Any]) -> None:
+def write_study(output: Path, tables: dict[str, pa.Table], how: dict[str, Any]) -> None:
+    """Writes a study's folder: a Parquet file a table, and study.json with all tables and how they were made."""
     make_folder(output)
     for name, table in tables.items():
         write_whole(output / f"{name}.parquet", lambda path, table=table: pq.write_table(table, path))  # type: ignore[misc]

@@ -6,11 +6,6 @@ from decimal import Decimal, InvalidOperation
 
 from flowkit.errors import InputError
 
-PAPER_CLIPS = {"negative": 192, "positive": 58, "surprise": 40}
-"""Of the paper's 290 clips, by class."""
-PAPER_CORRECT = (209, 220, 190, 221)
-"""What the accuracies of the paper's Table V, row by row, imply for its 290 clips."""
-
 
 def implied_correct(printed: str, n: int) -> list[int]:
     """Which numbers of right predictions among n round to a printed accuracy, given as "0.7207" or "72.07".

@@ -80,7 +80,7 @@ def sets(clips: Clips, subsets: list[Subset]) -> pa.Table:
 def as_text(table: pa.Table) -> str:
     """A small table as aligned lines, numbers to the right; fractions with four decimals."""
     columns = [
-        [name, *(f"{v:.4f}" if isinstance(v, float) else str(v) for v in table[name].to_pylist())]
+        [name, *("-" if v is None else f"{v:.4f}" if isinstance(v, float) else str(v) for v in table[name].to_pylist())]
         for name in table.column_names
     ]
     numeric = [pa.types.is_integer(kind.type) or pa.types.is_floating(kind.type) for kind in table.schema]

@@ -66,21 +66,22 @@ def test_the_demo_can_be_learnt_from_its_motion(demo: tuple[Path, list[str]]) ->
     folder, said = demo
     figures = re.search(r"error ([\d.]+) px; finding no motion at all would be ([\d.]+) px", said[2])
     assert figures is not None
-    assert float(figures[1]) < 0.3 * float(figures[2])
+    assert float(figures[1]) < 0.5 * float(figures[2])
     tour.run(folder, say=said.append)
     metrics = json.loads((folder / "loso" / "metrics.json").read_text())
-    assert metrics["metrics"]["overall"]["uf1"] > 0.8
+    # Weak, one-sided and noisy expressions, one of which motion alone cannot tell.
+    assert 0.6 < metrics["metrics"]["overall"]["uf1"] < 0.9
 
 
 @pytest.mark.slow
 def test_the_demo_can_be_learnt_from_nothing_else(demo: tuple[Path, list[str]]) -> None:
     pytest.importorskip("timm")
     from trainer.data import load, shuffle_labels
-    from trainer.train import run_loso
+    from trainer.run import run_here
     from trainer.types import resolve_config
 
     config = resolve_config("quick", epochs=10, size=48, normalise="minmax", device="cpu", threads=1)
     samples = shuffle_labels(load(demo[0] / "shards", config), seed=0)
-    hits = (run_loso(samples, config).predicted == samples.emotion).sum()
+    hits = (run_here(samples, config).predicted == samples.emotion).sum()
     fewest, most = hits_by_chance(len(samples))
     assert fewest <= hits <= most

@@ -3,13 +3,15 @@
 import pytest
 
 from flowkit.errors import InputError
-from trainer.studies.implied import PAPER_CLIPS, PAPER_CORRECT, implied_correct
+from trainer.paper import PAPER_CLIPS, PAPER_CORRECT
+from trainer.studies.implied import implied_correct
 
 
-@pytest.mark.parametrize("correct", PAPER_CORRECT)
+@pytest.mark.parametrize("correct", PAPER_CORRECT.values())
 def test_four_decimals_of_290_clips_name_one_count(correct):
     n = sum(PAPER_CLIPS.values())
     assert n == 290
+    assert list(PAPER_CORRECT.values()) == [209, 220, 190, 221]
     assert implied_correct(f"{correct / n:.4f}", n) == [correct]
     assert implied_correct(f"{100 * correct / n:.2f}", n) == [correct]
 

@@ -1,0 +1,137 @@
+"""Does fusing the group help where it carries information, and not where it does not? On the demo's people.
+
+    python -m benchmarks.study_fusion OUT [--seeds 5] [--epochs 8] [--size 32]
+
+Two datasets of clear motion: in one an expression that both groups show is another emotion in each (a planted group
+effect), in the other it is one emotion. The groups have lamps of different colours, which the apex frame shows and the
+cube does not. On each, with each seed, `resnet18` (the cube) and `dual-resnet18-rgb` (the cube and the apex frame, with
+an ethnicity head) are trained by 4-fold over people; a control has its labels shuffled. OUT/fusion.json has all, and is
+written after every run, so a stopped study goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from flowkit.datasets import read_manifest
+from flowkit.extraction.run import extract
+from flowkit.synthetic.dataset import make_dataset
+from trainer.data import load, resize_rgb
+from trainer.run import run_here
+from trainer.samples import Samples, shuffle_labels
+from trainer.statistics import DRAWS, accuracy_of, counts_by_person, paired_permutation, uf1_of
+from trainer.types import resolve_config
+
+MODELS = ("resnet18", "dual-resnet18-rgb")
+CONDITIONS = {"group effect": True, "no group effect": False}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--clips", type=int, default=3, help="Of each person and emotion.")
+    chosen = parser.parse_args()
+    told = chosen.out / "fusion.json"
+    found: dict[str, Any] = json.loads(told.read_text()) if told.exists() else {}
+    data = {
+        name: samples_of(chosen.out / name.replace(" ", "-"), effect, chosen) for name, effect in CONDITIONS.items()
+    }
+    for seed in range(chosen.seeds):
+        for name, samples in data.items():
+            for model in MODELS:
+                _measure(found, told, samples, name, model, seed, chosen)
+        _measure(found, told, shuffle_labels(data["group effect"], seed), "shuffled", MODELS[1], seed, chosen)
+        for line in lines(found):
+            print(line, flush=True)
+
+
+def samples_of(folder: Path, effect: bool, chosen: argparse.Namespace) -> Samples:
+    """The dataset's rows, made and extracted where they are not there yet, with the apex frames in colour."""
+    if not (folder / "shards").exists():
+        make_dataset(folder, subjects=8, clips=chosen.clips, size=64, difficulty="clear", group_effect=effect)
+        extract(folder / "manifest.parquet", folder / "shards", pairs="onset-apex")
+    samples = load(folder / "shards", resolve_config("quick", size=chosen.size))
+    clips = {clip.clip_id: clip for clip in read_manifest(folder / "manifest.parquet")}
+    frames = [_apex(Path(clips[name].source), clips[name].apex, chosen.size) for name in samples.clip_id]
+    return dataclasses.replace(samples, rgb=np.stack(frames))
+
+
+def _apex(source: Path, apex: int | None, size: int) -> NDArray[np.uint8]:
+    frame = cv2.imread(str(source / f"img{apex:03d}.jpg"))
+    if frame is None:
+        raise SystemExit(f"{source}: frame {apex} cannot be read")
+    return resize_rgb(np.ascontiguousarray(frame[..., ::-1].transpose(2, 0, 1)), (size, size))
+
+
+def _measure(
+    found: dict[str, Any], told: Path, samples: Samples, name: str, model: str, seed: int, chosen: argparse.Namespace
+) -> None:
+    key = f"{name}/{model}/{seed}"
+    if key in found:
+        return
+    if model == MODELS[0]:
+        samples = dataclasses.replace(samples, rgb=None)
+    config = resolve_config(
+        "quick", model=model, epochs=chosen.epochs, size=chosen.size, seed=seed, protocol="kfold:4", device="cpu"
+    )
+    config = dataclasses.replace(config, normalise="signed_global")
+    result = run_here(samples, config)
+    counts = counts_by_person(samples.emotion, result.predicted, samples.people)
+    group = None
+    if "ethnicity" in result.heads:
+        said = [result.ethnic_classes[k] for k in result.heads["ethnicity"].argmax(axis=1)]
+        group = float(np.mean([a == b for a, b in zip(said, samples.group, strict=True)]))
+    found[key] = {"counts": counts.tolist(), "ethnicity_accuracy": group}
+    told.write_text(json.dumps(found) + "\n")
+    pooled = counts.sum(axis=0)
+    print(
+        f"{key}: UF1 {float(uf1_of(pooled)):.3f}, accuracy {float(accuracy_of(pooled)):.3f}, group {group}", flush=True
+    )
+
+
+def lines(found: dict[str, Any]) -> list[str]:
+    """Means over seeds, and the gain of fusion with its interval and p by people, of as many seeds as both have."""
+    told = []
+    for name in CONDITIONS:
+        counts = [_seeds(found, name, model) for model in MODELS]
+        n = min(map(len, counts))
+        if n:
+            told.append(f"{name}: {gain(counts[0][:n], counts[1][:n])}")
+    if shuffled := _seeds(found, "shuffled", MODELS[1]):
+        scores = [float(uf1_of(counts.sum(axis=0))) for counts in shuffled]
+        told.append(f"shuffled labels: UF1 {np.mean(scores):.3f} over {len(scores)} seeds; chance is 0.33")
+    return told
+
+
+def gain(without: list[NDArray[np.int64]], fused: list[NDArray[np.int64]]) -> str:
+    """The UF1 of both, and the difference: its interval by bootstrap over people, all seeds of a person together."""
+    first, second = np.sum(without, axis=0), np.sum(fused, axis=0)
+    weights = np.random.default_rng(0).multinomial(len(first), np.full(len(first), 1 / len(first)), size=DRAWS)
+    draws = uf1_of(np.tensordot(weights, second, axes=1)) - uf1_of(np.tensordot(weights, first, axes=1))
+    low, high = np.quantile(draws, [0.025, 0.975])
+    difference, p = paired_permutation(second, first, uf1_of)
+    means = [np.mean([float(uf1_of(counts.sum(axis=0))) for counts in each]) for each in (without, fused)]
+    return (
+        f"UF1 {means[0]:.3f} without, {means[1]:.3f} with fusion over {len(without)} seeds; "
+        f"gain {difference:+.3f} ({low:+.3f} to {high:+.3f}), p = {p:.4f} by {len(first)} people"
+    )
+
+
+def _seeds(found: dict[str, Any], name: str, model: str) -> list[NDArray[np.int64]]:
+    keys = sorted(key for key in found if key.startswith(f"{name}/{model}/"))
+    return [np.array(found[key]["counts"], dtype=np.int64) for key in keys]
+
+
+if __name__ == "__main__":
+    main()

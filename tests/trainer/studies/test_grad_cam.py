@@ -1,0 +1,71 @@
+"""Grad-CAM: maps lie where the evidence is, and the scores say where that is."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from flowkit.errors import InputError
+from trainer.models.outputs import Outputs
+
+pytest.importorskip("captum")
+
+from trainer.studies.grad_cam import REGIONS, SIDE, _maps, asymmetry, by_person, last_layer, region_scores
+
+
+class Looks(nn.Module):
+    """A network of which it is known where it looks: class 1 is the amount of u, anywhere."""
+
+    def __init__(self):
+        super().__init__()
+        self.backbone = nn.Module()
+        self.backbone.layer4 = nn.Conv2d(3, 1, 1, bias=False)
+        with torch.no_grad():
+            self.backbone.layer4.weight.copy_(torch.tensor([1.0, 0.0, 0.0]).view(1, 3, 1, 1))
+
+    def forward(self, cubes, rgb=None):
+        amount = self.backbone.layer4(cubes).mean(dim=(1, 2, 3))
+        return Outputs(torch.stack([torch.zeros_like(amount), amount], dim=1))
+
+
+def test_a_map_lies_where_the_evidence_is():
+    cubes = torch.zeros(2, 3, SIDE, SIDE)
+    cubes[0, 0, 40:48, 4:12] = 1.0  # lower left
+    cubes[1, 0, 40:48, 44:52] = 1.0  # lower right
+    cubes[:, 1] = 5.0  # v says nothing
+    maps, predicted = _explained(cubes)
+    assert predicted.tolist() == [1, 1]
+    np.testing.assert_allclose(maps.sum(axis=(1, 2)), 1)
+    assert maps[0, 40:48, 4:12].sum() == pytest.approx(1)
+    np.testing.assert_allclose(asymmetry(maps), [1, -1])
+
+
+def _explained(cubes):
+    model = Looks()
+    return _maps(model, last_layer(model, picture=False), cubes, None)
+
+
+def test_an_even_map_scores_one_everywhere_and_one_in_a_region_scores_there():
+    even = np.full((1, SIDE, SIDE), 1 / SIDE**2)
+    for score in region_scores(even).values():
+        assert score[0] == pytest.approx(1)
+    assert asymmetry(even)[0] == pytest.approx(0)
+    mouth = np.zeros((1, SIDE, SIDE))
+    left, top, right, bottom = REGIONS["mouth (AU 12, 14, 15)"]
+    mouth[0, round(SIDE * (top + bottom) / 2), round(SIDE * (left + right) / 2)] = 1
+    scores = {name: score[0] for name, score in region_scores(mouth).items()}
+    assert scores.pop("mouth (AU 12, 14, 15)") > 5
+    assert set(scores.values()) == {0}
+
+
+def test_a_person_of_many_clips_counts_once():
+    values = np.array([1.0, 1.0, 1.0, 5.0])
+    means = by_person(values, ["a", "a", "a", "b"], np.arange(4))
+    assert means.tolist() == [1, 5]
+
+
+def test_models_without_such_a_layer_are_refused():
+    with pytest.raises(InputError, match="has no layer4"):
+        last_layer(nn.Linear(1, 1), picture=False)
+    with pytest.raises(InputError, match="reads no apex frame"):
+        last_layer(Looks(), picture=True)

@@ -1,0 +1,148 @@
+"""Tiny runs as the audit and Grad-CAM find them: a clean one passes, and each slip that is planted is found."""
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from tests.motions import motion_samples, write_out
+from trainer.audit.run import audit_run
+from trainer.cli import app
+from trainer.data import load, strain_of
+from trainer.results import write_run
+from trainer.run import run
+from trainer.types import RunConfig
+
+
+@pytest.fixture(scope="module")
+def out(tmp_path_factory):
+    samples = motion_samples(subjects=4, clips=3, side=64, seed=1)
+    au = [("4", "12", "1+2")[k] for k in samples.emotion]
+    return write_out(samples, tmp_path_factory.mktemp("shards") / "out", au=au)
+
+
+def trained(out, folder, config):
+    samples, result = run(out, folder, config, jobs=1, save_weights=config.model != "svc")
+    return write_run(folder, samples, config, result)
+
+
+@pytest.fixture(scope="module")
+def clean(out, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clean") / "run"
+    trained(out, folder, RunConfig(device="cpu", size=64, epochs=1, batch=8))
+    return folder
+
+
+def verdicts(folder):
+    return {finding.check: finding.verdict for finding in audit_run(folder)}
+
+
+def test_a_clean_run_passes(clean):
+    found = verdicts(clean)
+    assert not {"leak", "slip"} & set(found.values())
+    assert {found[check] for check in ("batch mates", "chosen epochs", "strain axes", "backbones")} == {"passed"}
+    done = CliRunner().invoke(app, ["audit", str(clean)])
+    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "0 leaks, 0 slips")
+
+
+@pytest.mark.parametrize(
+    ("choices", "check", "verdict"),
+    [
+        ({"slips": ("test-batch-norm",), "size": 64, "batch": 8}, "batch mates", "leak"),
+        ({"slips": ("best-epoch",), "model": "ststnet", "epochs": 6, "lr": 0.02}, "chosen epochs", "leak"),
+        ({"slips": ("swapped-strain-axes",), "model": "svc"}, "strain axes", "slip"),
+        ({"slips": ("substring-aus",), "model": "svc", "target": "au12"}, "action units", "slip"),
+        ({"model": "dual-resnet18", "shared": True, "size": 16}, "backbones", "slip"),
+    ],
+)
+def test_each_slip_is_found_and_said(out, tmp_path, choices, check, verdict):
+    config = RunConfig(device="cpu", **{"epochs": 1, **choices})
+    summary = trained(out, tmp_path / "run", config)
+    found = verdicts(tmp_path / "run")
+    assert found.pop(check) == verdict
+    assert not {"leak", "slip"} & set(found.values())
+    assert CliRunner().invoke(app, ["audit", str(tmp_path / "run")]).exit_code == 1
+    if config.slips and config.target == "emotion3":
+        assert any("repeats a slip on purpose, and is no result" in note for note in summary["caveats"])
+        assert "No result: this run repeats the slip" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_the_best_epoch_is_that_of_the_held_out_rows(out, tmp_path):
+    """Chosen by the loss on the held-out person: its curve has the loss of the epoch that counts as the lowest."""
+    config = RunConfig(device="cpu", model="ststnet", epochs=3, lr=0.05, slips=("best-epoch",))
+    _, result = run(out, tmp_path / "run", config, jobs=1)
+    for fold in result.folds:
+        losses = [curve["inner_loss"] for curve in fold.curves]
+        assert fold.epoch == int(np.argmin(losses)) + 1
+    _, honest = run(out, tmp_path / "honest", RunConfig(device="cpu", model="ststnet", epochs=3, lr=0.05), jobs=1)
+    assert {fold.epoch for fold in honest.folds} == {3}
+    assert "inner_loss" not in honest.folds[0].curves[0]
+
+
+def test_strain_by_the_axes():
+    y, x = np.mgrid[0:9, 0:9].astype(np.float32)
+    stretch = np.stack([0.5 * x, np.zeros_like(x)])
+    rotation = np.stack([-0.1 * y, 0.1 * x])
+    np.testing.assert_allclose(strain_of(stretch), 0.5, atol=1e-6)
+    np.testing.assert_allclose(strain_of(rotation), 0, atol=1e-6)
+    np.testing.assert_allclose(strain_of(rotation, swapped=True), 0.1 * np.sqrt(2), atol=1e-6)
+
+
+def test_digits_in_the_text_are_no_unit(out):
+    right, slipped = (
+        load(out, RunConfig(model="svc", target="au12", slips=slips)).units for slips in ((), ("substring-aus",))
+    )
+    assert right is not None
+    assert slipped is not None
+    twelve = right[:, 8] == 1  # annotated "12"
+    assert right[twelve, 0].sum() == right[twelve, 1].sum() == 0
+    assert slipped[twelve, 0].all()  # the 1 of "12"
+    assert slipped[twelve, 1].all()  # and its 2
+
+
+def test_grad_cam_from_the_shell_and_on_the_page(clean):
+    pytest.importorskip("captum")
+    done = CliRunner().invoke(app, ["study", "grad-cam", str(clean)])
+    assert done.exit_code == 0, done.output
+    rows = pq.read_table(clean / "grad-cam" / "maps.parquet")
+    maps = np.array(rows["map"].to_pylist())
+    sums = maps.sum(axis=1)
+    assert ((abs(sums - 1) < 1e-5) | (sums == 0)).all()
+    assert sums.any()
+    study = json.loads((clean / "grad-cam" / "study.json").read_text())
+    groups = {(line["group"], line["emotion"]) for line in study["tables"]["summary"]}
+    assert groups == {(g, e) for g in ("all", "asian", "non_asian") for e in ("negative", "positive", "surprise")}
+    assert CliRunner().invoke(app, ["report", str(clean)]).exit_code == 0
+    assert "Where the network looks" in (clean / "report.html").read_text()
+
+
+def test_tensorboard_is_named_where_it_is_missing(out, tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
+    arguments = ["loso", str(out), "-o", str(tmp_path / "run"), "--model", "svc", "--tensorboard"]
+    done = CliRunner().invoke(app, arguments)
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "flowkit-train: --tensorboard: tensorboard is not installed; pip install tensorboard\n",
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def test_several_seeds_from_the_shell(out, tmp_path):
+    arguments = ["loso", str(out), "-o", str(tmp_path), "--model", "ststnet", "--epochs", "1", "--device", "cpu"]
+    done = CliRunner().invoke(app, [*arguments, "--jobs", "1", "--seeds", "2"])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1].startswith("ststnet, 2 seeds: UF1 ")
+    found = json.loads((tmp_path / "seeds.json").read_text())
+    assert found["settings"][0]["seeds"] == [0, 1]
+    assert (tmp_path / "seed-1" / "report.html").exists()
+
+
+def test_one_class_is_refused_before_anything_is_written(tmp_path):
+    samples = motion_samples(subjects=3, clips=3, side=16)
+    out = write_out(samples, tmp_path / "out", emotion3=["positive"] * 9)
+    done = CliRunner().invoke(app, ["loso", str(out), "-o", str(tmp_path / "run"), "--model", "svc"])
+    assert done.exit_code == 2
+    assert "all 9 rows show one class (positive), so nothing can be told apart" in done.stderr
+    assert not (tmp_path / "run").exists()

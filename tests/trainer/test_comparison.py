@@ -1,0 +1,102 @@
+"""Runs side by side: seeds as one setting, choices tested in pairs by people, pages of two."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from flowkit.errors import InputError, OutputError
+from tests.motions import motion_samples
+from tests.trainer.test_results import guesses
+from trainer.cli import app
+from trainer.comparison import compare, read_finished
+from trainer.results import write_run
+from trainer.statistics import counts_by_person, paired_permutation, uf1_of
+from trainer.studies.table_v import table_v, verdict
+from trainer.types import RunConfig
+
+
+@pytest.fixture(scope="module")
+def samples():
+    return motion_samples(subjects=8, clips=6, side=16)
+
+
+@pytest.fixture(scope="module")
+def runs(samples, tmp_path_factory):
+    """Two seeds of one setting, two of another, and one of other rows."""
+    root = tmp_path_factory.mktemp("runs")
+    made = [("a0", 0, "resnet18"), ("a1", 1, "resnet18"), ("b0", 0, "dual-resnet18"), ("b1", 1, "dual-resnet18")]
+    for number, (name, seed, model) in enumerate(made):
+        (root / name).mkdir()
+        write_run(root / name, samples, RunConfig(seed=seed, model=model), guesses(samples, seed=number))
+    fewer = dataclasses.replace(samples, pair_id=[f"{i:08x}" for i in range(len(samples))])
+    (root / "other").mkdir()
+    write_run(root / "other", fewer, RunConfig(model="ststnet"), guesses(fewer))
+    return root
+
+
+def finished(runs, *names):
+    return [read_finished(runs / name) for name in names]
+
+
+def test_seeds_are_one_setting_with_mean_and_spread(runs):
+    found = compare(finished(runs, "a0", "a1"))
+    (setting,) = found["settings"]
+    scores = [run["uf1"]["value"] for run in found["runs"]]
+    assert setting["seeds"] == [0, 1]
+    assert setting["uf1"]["mean"] == pytest.approx(np.mean(scores))
+    assert setting["uf1"]["sd"] == pytest.approx(np.std(scores, ddof=1))
+    assert found["tests"] == []
+
+
+def test_settings_are_tested_in_pairs_by_people(runs):
+    a, b = finished(runs, "a0", "b0")
+    (test,) = compare([a, b])["tests"]
+    counts = [counts_by_person(run.true, run.predicted, run.person) for run in (b, a)]
+    assert (test["difference"]["uf1"], test["p"]["uf1"]) == paired_permutation(*counts, uf1_of)
+    (seeds,) = compare(finished(runs, "a0", "a1", "b0", "b1"))["tests"]
+    assert (seeds["first"], seeds["second"], seeds["people"]) == (["a0", "a1"], ["b0", "b1"], 8)
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [(("a0", "other"), "do not predict the same pairs"), (("a0", "a1", "b0"), "2 and 1 seeds: give as many of each")],
+)
+def test_what_is_no_pair_is_not_tested(runs, names, why):
+    (test,) = compare(finished(runs, *names))["tests"]
+    assert test["p"] is None
+    assert why in test["why"]
+
+
+def test_what_cannot_be_compared_is_refused(runs, tmp_path):
+    with pytest.raises(InputError, match="give at least two different folders"):
+        compare(finished(runs, "a0", "a0"))
+    with pytest.raises(OutputError, match="holds no finished run"):
+        read_finished(tmp_path)
+
+
+def test_compare_and_report_from_the_shell(runs, tmp_path):
+    done = CliRunner().invoke(app, ["compare", str(runs / "a0"), str(runs / "b0"), "-o", str(tmp_path / "c.json")])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1].startswith("b0 less a0: UF1 ")
+    assert len(json.loads((tmp_path / "c.json").read_text())["tests"]) == 1
+    done = CliRunner().invoke(app, ["report", str(runs / "a0"), str(runs / "b0")])
+    assert done.exit_code == 0, done.output
+    html = (runs / "a0" / "beside.html").read_text()
+    assert "Beside b0" in html
+    assert "by swapping 8 people" in html
+    before = (runs / "a1" / "report.html").read_bytes()
+    assert CliRunner().invoke(app, ["report", str(runs / "a1")]).exit_code == 0
+    assert (runs / "a1" / "report.html").read_bytes() == before
+
+
+def test_table_v_has_the_runs_and_the_papers_counts(runs):
+    found = finished(runs, "b0", "a0")
+    rows = table_v(found).to_pylist()
+    assert [row["what"] for row in rows[:3]] == ["a0: resnet18", "b0: dual-resnet18", "paper: resnet18"]
+    assert [row["correct"] for row in rows[2:]] == [209, 220, 190, 221]
+    assert "2 of 2 runs are of other clips than the paper's 290" in verdict(found)[0]
+    with pytest.raises(InputError, match="its model is ststnet"):
+        table_v(finished(runs, "other"))

@@ -1,0 +1,94 @@
+"""The commands `flowkit-train compare` and `flowkit-train report`: finished runs side by side, and their pages."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from flowkit.output.files import put_text
+from trainer.cli.endings import reported
+
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+SCORES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
+
+
+def compare(
+    runs: Runs,
+    output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="The same as JSON.")] = None,
+    debug: Debug = False,
+) -> None:
+    """Compare finished runs: mean and spread over seeds, and a paired test between choices.
+
+    Runs that differ in nothing but the seed are one setting. Each later setting is tested against the first by swapping
+    people: two-sided p of the difference of the pooled scores.
+    """
+    with reported(debug):
+        from trainer.comparison import compare as compared
+        from trainer.comparison import read_finished
+
+        found = compared([read_finished(run) for run in runs])
+        if output:
+            put_text(output, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+        for line in lines(found):
+            typer.echo(line)
+
+
+def lines(found: Mapping[str, Any]) -> list[str]:
+    """What the command prints."""
+    told = []
+    for run in found["runs"]:
+        scores = ", ".join(f"{label} {run[key]['value']:.3f}{_bounds(run[key])}" for key, label in SCORES.items())
+        told.append(f"{run['run']}: {run['model']}, seed {run['seed']}: {scores}")
+    for setting in found["settings"]:
+        if len(setting["runs"]) > 1:
+            scores = ", ".join(
+                f"{label} {setting[key]['mean']:.3f} (sd {setting[key]['sd']:.3f})" for key, label in SCORES.items()
+            )
+            told.append(f"{setting['model']}, {len(setting['runs'])} seeds: {scores}")
+    for test in found["tests"]:
+        which = f"{', '.join(test['second'])} less {', '.join(test['first'])}"
+        if test["p"] is None:
+            told.append(f"{which}: no test, {test['why']}")
+            continue
+        scores = ", ".join(
+            f"{label} {test['difference'][key]:+.3f} (p = {test['p'][key]:.4f})" for key, label in SCORES.items()
+        )
+        told.append(f"{which}: {scores}, {test['people']} people")
+    return told
+
+
+def report(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
+    other: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="A second one, to stand beside the first.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Default: RUN/report.html, or RUN/beside.html for two."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Write a finished run's page anew, with Grad-CAM where it was made; or two runs in one page, with their test."""
+    with reported(debug):
+        from trainer.comparison import compare as compared
+        from trainer.comparison import read_finished
+        from trainer.report import render
+        from trainer.results import read_page
+
+        page = read_page(run)
+        if other is None:
+            html = render(page)
+        else:
+            html = render(page, read_page(other), compared([read_finished(run), read_finished(other)]))
+        path = output or run / ("report.html" if other is None else "beside.html")
+        put_text(path, html)
+        typer.echo(f"report: {path}")
+
+
+def _bounds(score: Mapping[str, Any]) -> str:
+    return "" if score["low"] is None else f" ({score['low']:.3f} to {score['high']:.3f})"

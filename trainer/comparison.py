@@ -1,0 +1,143 @@
+"""Finished runs side by side: mean and spread over seeds, and paired tests between choices.
+
+Two runs are a pair where they predict the same pairs of the same people. What is swapped in the test are people, with
+all that a run says about them (trainer/statistics.py); of several seeds a person's rows are those of all of them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from flowkit.errors import InputError, OutputError
+from trainer.run_folder import METRICS, PREDICTIONS
+from trainer.statistics import STATISTICS, counts_by_person, paired_permutation
+from trainer.types import CLASSES
+
+_NO_CHOICE = ("seed", "threads", "device")
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A run that is done, as its folder has it; rows in the order of their pair_id."""
+
+    path: Path
+    summary: dict[str, Any]
+    pair_id: tuple[str, ...]
+    person: tuple[str, ...]
+    true: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+
+    @property
+    def name(self) -> str:
+        """The folder's name."""
+        return self.path.name
+
+    @property
+    def choices(self) -> dict[str, Any]:
+        """The configuration without its seed."""
+        return {name: value for name, value in self.summary["config"].items() if name not in _NO_CHOICE}
+
+
+def read_finished(run: Path) -> Finished:
+    """A run's folder; OutputError where it holds no finished run, InputError where its target is no emotion."""
+    try:
+        summary = json.loads((run / METRICS).read_text())
+        table = pq.read_table(run / PREDICTIONS).sort_by("pair_id")
+    except (OSError, ValueError) as error:
+        raise OutputError(f"{run} holds no finished run; give a folder of flowkit-train loso that is done") from error
+    if "overall" not in summary["metrics"]:
+        raise InputError(f"{run}: its target is {summary['config']['target']}, and runs are compared by emotion")
+    true, predicted = (
+        np.array([CLASSES.index(value) for value in table[name].to_pylist()], dtype=np.int64)
+        for name in ("true", "predicted")
+    )
+    return Finished(
+        run.absolute(),
+        summary,
+        tuple(table["pair_id"].to_pylist()),
+        tuple(table["person"].to_pylist()),
+        true,
+        predicted,
+    )
+
+
+def compare(runs: Sequence[Finished]) -> dict[str, Any]:
+    """What `flowkit-train compare` tells, ready for JSON.
+
+    Returns:
+        `runs`: each run with its scores. `settings`: runs that differ in nothing but the seed as one, with mean,
+        standard deviation (null for one run) and extremes of each score. `tests`: each later setting against the first.
+
+    Raises:
+        InputError: for fewer than two runs, and for a folder given twice.
+    """
+    if len(runs) < 2 or len({run.path for run in runs}) < len(runs):
+        raise InputError(f"{len(runs)} runs: give at least two different folders")
+    settings: list[list[Finished]] = []
+    for run in runs:
+        same = next((setting for setting in settings if setting[0].choices == run.choices), None)
+        settings.append([run]) if same is None else same.append(run)
+    return {
+        "runs": [_row(run) for run in runs],
+        "settings": [_setting(setting, settings[0][0]) for setting in settings],
+        "tests": [paired_test(settings[0], setting) for setting in settings[1:]],
+    }
+
+
+def _row(run: Finished) -> dict[str, Any]:
+    config, overall = run.summary["config"], run.summary["metrics"]["overall"]
+    scores = {
+        name: {"value": overall[name], **{end: overall["intervals"][name][end] for end in ("low", "high")}}
+        for name in STATISTICS
+    }
+    return {"run": run.name, "model": config["model"], "seed": config["seed"], "n": overall["n"], **scores}
+
+
+def _setting(runs: Sequence[Finished], first: Finished) -> dict[str, Any]:
+    spread = {}
+    for name in STATISTICS:
+        values = np.array([run.summary["metrics"]["overall"][name] for run in runs])
+        deviation = float(values.std(ddof=1)) if len(values) > 1 else None
+        extremes = {"lowest": float(values.min()), "highest": float(values.max())}
+        spread[name] = {"mean": float(values.mean()), "sd": deviation, **extremes}
+    differs = {key: value for key, value in runs[0].choices.items() if value != first.choices.get(key)}
+    return {
+        "runs": [run.name for run in runs],
+        "model": runs[0].summary["config"]["model"],
+        "seeds": [run.summary["config"]["seed"] for run in runs],
+        "differs": differs,
+        **spread,
+    }
+
+
+def paired_test(first: Sequence[Finished], second: Sequence[Finished]) -> dict[str, Any]:
+    """The second setting less the first, of every score, with two-sided p; `p` is null where they are no pair.
+
+    `why` says why there is no test: other rows, or other numbers of seeds.
+    """
+    told: dict[str, Any] = {"first": [run.name for run in first], "second": [run.name for run in second]}
+    if any((run.pair_id, run.person) != (first[0].pair_id, first[0].person) for run in [*first, *second]):
+        return {**told, "p": None, "why": "the runs do not predict the same pairs of the same people"}
+    if len(first) != len(second):
+        return {**told, "p": None, "why": f"{len(first)} and {len(second)} seeds: give as many of each"}
+    counts = [
+        np.sum([counts_by_person(run.true, run.predicted, run.person) for run in setting], axis=0)
+        for setting in (second, first)
+    ]
+    if (counts[0].sum(axis=2) != counts[1].sum(axis=2)).any():
+        return {**told, "p": None, "why": "the runs have other labels, as one with shuffled labels has"}
+    tests = {name: paired_permutation(counts[0], counts[1], statistic) for name, statistic in STATISTICS.items()}
+    return {
+        **told,
+        "difference": {name: test[0] for name, test in tests.items()},
+        "p": {name: test[1] for name, test in tests.items()},
+        "people": len(counts[0]),
+    }

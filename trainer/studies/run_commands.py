@@ -1,0 +1,63 @@
+"""flowkit-train study: the commands that read finished runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flowkit.output.files import put
+from trainer.run_folder import GRAD_CAM
+from trainer.studies.commands import Output, app, write_study
+from trainer.studies.tables import as_text
+
+
+@app.command(name="table-v")
+def table_v(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs of the paper's models.")
+    ],
+    output: Output,
+) -> None:
+    """Table V: the paper's four models from finished runs, beside the counts that its accuracies imply."""
+    from trainer.comparison import read_finished
+    from trainer.studies.table_v import table_v as table
+    from trainer.studies.table_v import verdict
+
+    found = [read_finished(run) for run in runs]
+    rows = table(found)
+    told = verdict(found)
+    write_study(output, {"table": rows}, {"runs": [str(run) for run in runs], "told": told})
+    typer.echo("\n".join([as_text(rows), "", *told]))
+
+
+@app.command(name="grad-cam")
+def grad_cam(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A finished run with --save-weights.")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Default: RUN/grad-cam, which the report shows."),
+    ] = None,
+    shards: Annotated[
+        Path | None, typer.Option(help="The output that the run was trained on. Default: where the run says it was.")
+    ] = None,
+    picture: Annotated[
+        bool, typer.Option("--picture", help="Explain the backbone that reads the apex frame, not the cube's.")
+    ] = False,
+) -> None:
+    """Figures 3 and 4: Grad-CAM by emotion and group, left-right asymmetry and the scores of the face's regions."""
+    from trainer.studies.grad_cam import explain, panels, rows_table, summary_table
+
+    folder = output or run / Path(GRAD_CAM).parent
+    found = explain(run, shards, picture=picture)
+    table = summary_table(found)
+    write_study(folder, {"summary": table}, {"run": str(run), "layer": "last stage", "picture": picture})
+    content = rows_table(found)
+    from trainer.results import as_parquet
+
+    put(folder / "maps.parquet", lambda path: path.write_bytes(as_parquet(content)) and None)
+    png = panels(found)
+    put(folder / Path(GRAD_CAM).name, lambda path: path.write_bytes(png) and None)
+    typer.echo(as_text(table.slice(0, min(table.num_rows, 18))))
+    typer.echo(f"{len(found.maps)} maps in {folder}; flowkit-train report {run} shows them")
