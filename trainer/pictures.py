@@ -21,7 +21,8 @@ def cube_picture(cube: NDArray[np.float32], side: int = SIDE) -> bytes:
     as a share of the cube's 99th percentile; strain is dark where there is none and bright at its 99th percentile.
     """
     both = np.concatenate([_flow_colours(cube[:2]), _heat(cube[2])], axis=1)
-    return as_png(cv2.resize(both, (2 * side, side), interpolation=cv2.INTER_CUBIC))
+    larger = cv2.resize(both, (2 * side, side), interpolation=cv2.INTER_CUBIC)
+    return as_png(larger.astype(np.uint8, copy=False))
 
 
 def as_png(picture: NDArray[np.uint8]) -> bytes:
@@ -35,12 +36,14 @@ def _flow_colours(flow: NDArray[np.float32]) -> NDArray[np.uint8]:
     length = np.hypot(flow[0], flow[1])
     hue = np.arctan2(flow[1], flow[0]) / (2 * np.pi) % 1
     coloured = hsv_to_rgb(np.stack([hue, _share(length), np.ones_like(length)], axis=-1))
-    return np.rint(255 * coloured).astype(np.uint8)
+    picture: NDArray[np.uint8] = np.rint(255 * coloured).astype(np.uint8)
+    return picture
 
 
 def _heat(strain: NDArray[np.float32]) -> NDArray[np.uint8]:
     coloured = mpl.colormaps["magma"](_share(strain))[..., :3]
-    return np.rint(255 * coloured).astype(np.uint8)
+    picture: NDArray[np.uint8] = np.rint(255 * coloured).astype(np.uint8)
+    return picture
 
 
 def _share(values: NDArray[np.float32]) -> NDArray[np.float64]:
