@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "patch_math.h"
 #include "resample.h"
 #include "tvl1_math.h"
 #include "warp_math.h"
@@ -27,15 +28,18 @@ struct TVL1Params {
   bool five_point_derivative;
   DataTerm data_term;
   double patch_sigma, residual_scale;
+  ResidualNorm residual_norm;
   Rounding rounding;
   bool affine_reference, carry_dual;
   double gradient_floor;
   bool stretch;
-  double smoothing, pyramid_blur;
+  double smoothing, pyramid_blur, high_pass;
   Interpolation pyramid_kernel;
   Alignment grid;
   Interpolation upsampling;
   bool upsampling_exact;
+  int refit_steps;
+  double refit_sigma, refit_smoothing, refit_from, refit_whole;
 };
 
 struct Size {
