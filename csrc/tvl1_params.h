@@ -22,7 +22,7 @@ struct TVL1Params {
   int levels;
   double scale;
   Depth depth;
-  int min_side, warps, outer_iterations, inner_iterations, median;
+  int min_side, warps, coarse_warps, outer_iterations, inner_iterations, median;
   double cubic;
   Border border;
   bool five_point_derivative;
@@ -57,6 +57,9 @@ double reduction_sigma(const TVL1Params& params);
 
 // What the flow of a coarser level is multiplied by along an axis of which it has `ratio` as many pixels.
 double raise_gain(const TVL1Params& params, double ratio);
+
+// The linearisations of a level, full resolution being level 0.
+int warps_of(const TVL1Params& params, std::size_t level);
 
 DataBounds data_bounds(Border border, Size size);
 

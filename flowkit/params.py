@@ -46,6 +46,8 @@ class TVL1Params:
     min_side: int = 16
     warps: int = 5
     """Linearisations a level."""
+    coarse_warps: int = 0
+    """Linearisations of each level but the full resolution; 0 for as many as `warps`."""
     outer_iterations: int = 10
     """Medians a warp, each followed by at most `inner_iterations` iterations."""
     inner_iterations: int = 30
@@ -120,6 +122,7 @@ class TVL1Params:
         require(0.1 <= self.scale <= 0.95, "scale", "from 0.1 to 0.95")
         require(self.min_side >= 3, "min_side", "at least 3 px")
         require(1 <= self.warps <= 1000, "warps", "from 1 to 1000")
+        require(0 <= self.coarse_warps <= 1000, "coarse_warps", "from 0 (as warps) to 1000")
         require(1 <= self.outer_iterations <= 10000, "outer_iterations", "from 1 to 10000")
         require(1 <= self.inner_iterations <= 100000, "inner_iterations", "from 1 to 100000")
         require(self.median in (0, 3, 5), "median", "0 (none), 3 or 5")
@@ -190,7 +193,8 @@ _MICRO_0_1 = TVL1Params(
     pyramid_blur=0.25,
     upsampling_exact=True,
 )
-_MICRO = _MICRO_0_1.replace(lambda_=0.25, residual_norm="cauchy", high_pass=8.0, refit_steps=2)
+_MICRO = _MICRO_0_1.replace(lambda_=0.24, patch_sigma=1.1, residual_norm="cauchy", high_pass=8.0, refit_steps=2)
+_FAST_0_1 = _MICRO_0_1.replace(theta=0.045, min_side=8, warps=2, inner_iterations=18)
 PRESETS: Mapping[str, TVL1Params] = {
     # cv2.optflow.DualTVL1OpticalFlow_create() of OpenCV 5.
     "opencv": TVL1Params(),
@@ -229,10 +233,19 @@ PRESETS: Mapping[str, TVL1Params] = {
     # away put back where it is significant.
     "micro": _MICRO,
     # The same with about the budget of OpenCV's DIS (medium).
-    "fast": _MICRO_0_1.replace(theta=0.045, min_side=8, warps=2, inner_iterations=18),
+    "fast": _FAST_0_1.replace(
+        lambda_=0.2,
+        residual_norm="cauchy",
+        high_pass=6.0,
+        warps=1,
+        coarse_warps=3,
+        inner_iterations=13,
+        refit_steps=1,
+        refit_sigma=6.0,
+    ),
     # What flowkit 0.1 and 0.2 called micro and fast: small motions shrink, and a change of light looks like motion.
     "micro-0.1": _MICRO_0_1,
-    "fast-0.1": _MICRO_0_1.replace(theta=0.045, min_side=8, warps=2, inner_iterations=18),
+    "fast-0.1": _FAST_0_1,
 }
 
 

@@ -27,6 +27,7 @@ from flowkit.params import PRESETS, TVL1Params, params_label, resolve_params
         ("scale", "0.5", "a number"),
         ("min_side", 2, "at least 3 px"),
         ("warps", 0, "from 1 to 1000"),
+        ("coarse_warps", -1, "from 0 .as warps. to 1000"),
         ("outer_iterations", 0, "from 1 to"),
         ("inner_iterations", 0, "from 1 to"),
         ("median", 4, "0 .none., 3 or 5"),
@@ -93,7 +94,7 @@ def test_resolve_params_takes_a_preset_overrides_or_a_full_set():
     ("preset", "params", "label"),
     [
         ("micro", None, "micro"),
-        ("micro", {"lambda_": 0.25}, "micro"),
+        ("micro", {"lambda_": 0.24}, "micro"),
         ("micro", {"lambda_": 0.2}, "micro + lambda_=0.2"),
         ("opencv", {"warps": 3, "stretch": True, "border": "off"}, "opencv + border=off, stretch=True, warps=3"),
         ("micro", PRESETS["micro"].replace(lambda_=0.2), "micro + lambda_=0.2"),

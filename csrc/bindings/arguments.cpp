@@ -20,6 +20,7 @@ TVL1Params params_from(const py::dict& d) {
   p.depth = choice<Depth>(d, "depth", {{"side", Depth::side}, {"diagonal", Depth::diagonal}});
   p.min_side = whole("min_side");
   p.warps = whole("warps");
+  p.coarse_warps = whole("coarse_warps");
   p.outer_iterations = whole("outer_iterations");
   p.inner_iterations = whole("inner_iterations");
   p.median = whole("median");

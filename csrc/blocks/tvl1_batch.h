@@ -30,7 +30,7 @@ class TVL1Batch {
     start_coarsest(arguments.initial_flow);
     for (std::size_t s = plan_.levels.size(); s-- > 0;) {
       if (s + 1 < plan_.levels.size()) raise_state(plan_.levels[s]);
-      solve_level(plan_.levels[s]);
+      solve_level(plan_.levels[s], warps_of(params_, s));
     }
     const LevelPlan& full = plan_.levels[0];
     for (int step = 0; step < params_.refit_steps; ++step) refit(full);
@@ -105,9 +105,9 @@ class TVL1Batch {
     swap_states();
   }
 
-  void solve_level(const LevelPlan& level) {
+  void solve_level(const LevelPlan& level, int warps) {
     each_pixel(level.size, 2, Differentiate{batch_, level.grid, level.frames, params_.five_point_derivative});
-    for (int warp = 0; warp < params_.warps; ++warp) {
+    for (int warp = 0; warp < warps; ++warp) {
       begin_warp(level);
       for (int outer = 0; outer < params_.outer_iterations; ++outer) {
         median(level);

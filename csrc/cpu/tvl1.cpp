@@ -314,7 +314,8 @@ int TVL1Solver::solve_level(std::size_t s) {
   const WarpTarget target = {level.frame1, p.derivative_x + start, p.derivative_y + start};
   kernels_.prepare_warp(level.grid, target, params_.five_point_derivative, params_.border == Border::zero);
   int iterations = 0;
-  for (int i = 0; i < params_.warps; ++i) {
+  const int warps = warps_of(params_, s);
+  for (int i = 0; i < warps; ++i) {
     warp(level);
     if (params_.data_term == DataTerm::patch) {
       float* data[] = {p.gx, p.gy, p.rho_c, p.square, p.patch};

@@ -240,6 +240,7 @@ def test_a_batch_is_each_pair_alone(preset, limits):
         {"upsampling_exact": True, "scale": 0.7},
         {"scale": 0.3, "pyramid_blur": 1.0},
         {"smoothing": 1.3, "stretch": True},
+        {"coarse_warps": 3, "warps": 1},
         {"gradient_floor": 30.0},
         {"data_term": "patch", "patch_sigma": 0.7, "residual_scale": 1.0},
         {"data_term": "patch", "patch_sigma": 20.0},

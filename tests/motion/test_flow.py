@@ -49,6 +49,7 @@ OPTIONS = {
     "stretch": {"stretch": True},
     "diagonal": {"depth": "diagonal", "levels": 64, "scale": 0.5},
     "one level": {"levels": 1},
+    "coarse warps": {"coarse_warps": 7, "warps": 1},
     "weights": {"tau": 0.2, "lambda_": 0.07, "theta": 0.4},
     "gradient floor": {"gradient_floor": 30.0},
     "patch": {"data_term": "patch"},

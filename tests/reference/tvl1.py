@@ -36,7 +36,8 @@ def tvl1_flow(
         if flow.shape[1:] != pyramid0[s].shape:
             flow = upsample(flow, pyramid0[s].shape, params)
             dual = next_dual(dual, pyramid0[s].shape, params)
-        flow, iterations = solve_level(pyramid0[s], pyramid1[s], flow, dual, params)
+        warps = params.coarse_warps if s > 0 and params.coarse_warps else params.warps
+        flow, iterations = solve_level(pyramid0[s], pyramid1[s], flow, dual, params.replace(warps=warps))
         total += iterations
     for _ in range(params.refit_steps):
         flow = refit(pyramid0[0], pyramid1[0], flow, params)
