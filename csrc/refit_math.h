@@ -17,6 +17,8 @@ namespace flowkit {
 constexpr float kRefitNoiseFloor = 0.3f * 0.3f;
 // px: motions of about this size are expected; where the patch says less than that, the step shrinks.
 constexpr float kRefitPriorPx = 0.3f;
+// Of the trace of a patch's moments, added to both of its diagonal.
+constexpr float kRefitRidge = 1e-3f;
 // Significances count up to the cap in their mean; of pure, white noise it is 1.8.
 constexpr float kSignificanceCap = 8.0f;
 constexpr double kNoiseSignificance = 1.8;
@@ -59,12 +61,13 @@ struct RefitStep {
 // From the averages around a pixel, of whose patch `share` is inside the image.
 template <class T>
 FLOWKIT_HD RefitStep<T> refit_step(const PatchProducts<T>& mean, T share, const RefitConstants& c) {
-  const T m11 = mean.at[0], m12 = mean.at[1], m22 = mean.at[2], b1 = mean.at[3], b2 = mean.at[4];
-  const T trace = m11 + m22, guard = trace * trace * 1e-6f + 1e-12f;
-  const T explained = ((m22 * b1 * b1 - 2.0f * (m12 * b1 * b2)) + m11 * b2 * b2) / ((m11 * m22 - m12 * m12) + guard);
+  // The ridge keeps the inverse to a few digits where all gradients of the patch have one direction, or none.
+  const T least = (mean.at[0] + mean.at[2]) * kRefitRidge + 1e-6f;
+  const T m11 = mean.at[0] + least, m12 = mean.at[1], m22 = mean.at[2] + least, b1 = mean.at[3], b2 = mean.at[4];
+  const T explained = ((m22 * b1 * b1 - 2.0f * (m12 * b1 * b2)) + m11 * b2 * b2) / (m11 * m22 - m12 * m12);
   const T noise = maximum(mean.at[5] - explained, in_all_lanes<T>(kRefitNoiseFloor));
   const T ridge = noise * c.inverse_prior;
-  const T a = m11 + ridge, d = m22 + ridge, inverse = 1.0f / ((a * d - m12 * m12) + guard);
+  const T a = m11 + ridge, d = m22 + ridge, inverse = 1.0f / (a * d - m12 * m12);
   return {(m12 * b2 - d * b1) * inverse, (m12 * b1 - a * b2) * inverse, c.count * explained / noise * share};
 }
 

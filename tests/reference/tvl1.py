@@ -229,9 +229,8 @@ def refit(image0: Image, image1: Image, flow: Flow, params: TVL1Params) -> Flow:
     mean = functools.partial(gaussian, sigma=params.refit_sigma)
     m = np.array([[mean(gx * gx), mean(gx * gy)], [mean(gx * gy), mean(gy * gy)]]).transpose(2, 3, 0, 1)
     b = np.array([mean(gx * rho), mean(gy * rho)]).transpose(1, 2, 0)
-    guard = 1e-6 * np.trace(m, axis1=2, axis2=3) ** 2 + 1e-12
-    adjugate = np.trace(m, axis1=2, axis2=3)[..., None, None] * np.eye(2) - m
-    explained = np.einsum("yxi,yxij,yxj->yx", b, adjugate, b) / (np.linalg.det(m) + guard)
+    m = m + (1e-3 * np.trace(m, axis1=2, axis2=3) + 1e-6)[..., None, None] * np.eye(2)
+    explained = np.einsum("yxi,yxi->yx", b, np.linalg.solve(m, b[..., None])[..., 0])
     noise = np.maximum(mean(rho * rho) - explained, 0.3**2)
     count = 4 * math.pi * params.refit_sigma**2
     y, x = (inside_share(n, params.refit_sigma) for n in (h, w))
@@ -239,8 +238,7 @@ def refit(image0: Image, image1: Image, flow: Flow, params: TVL1Params) -> Flow:
     significance *= min(1, 1.8 / np.minimum(significance, 8).mean())
     share = np.clip((significance - params.refit_from) / (params.refit_whole - params.refit_from), 0, 1)
     ridged = m + (noise / (count * 0.3**2))[..., None, None] * np.eye(2)
-    adjugate = np.trace(ridged, axis1=2, axis2=3)[..., None, None] * np.eye(2) - ridged
-    step = -np.einsum("yxij,yxj->iyx", adjugate, b) / (np.linalg.det(ridged) + guard)
+    step = -np.linalg.solve(ridged, b[..., None])[..., 0].transpose(2, 0, 1)
     return flow + np.stack([gaussian(share * part, params.refit_smoothing) for part in step])
 
 
