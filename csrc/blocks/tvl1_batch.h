@@ -132,7 +132,11 @@ class TVL1Batch {
       const BlurProducts<DataProducts> program(batch_, level.grid, plan_.patch);
       launcher_.launch(program, program.teams(pairs_));
       const ResidualLimit limit = residual_limit(static_cast<float>(params_.residual_scale), params_.residual_norm);
-      each_pixel(level.size, 1, AveragePatches{batch_, level.grid, plan_.steps.data_limit, limit, plan_.patch});
+      const float inverse_scale = limit.inverse_square, data_limit = plan_.steps.data_limit;
+      if (limit.norm == ResidualNorm::cauchy)
+        each_pixel(level.size, 1, AveragePatches<true>{batch_, level.grid, data_limit, inverse_scale, plan_.patch});
+      else
+        each_pixel(level.size, 1, AveragePatches<false>{batch_, level.grid, data_limit, inverse_scale, plan_.patch});
     }
     if (params_.affine_reference) {
       const SumRows program(batch_, level.grid);

@@ -175,14 +175,16 @@ struct BlurProducts : Program {
 };
 
 // The products blurred along y, and the linear step of the patch that they give, into data planes 0 to 4.
+// The norm is known to the compiler, or some architectures are short of registers.
+template <bool cauchy>
 struct AveragePatches {
   Batch batch;
   LevelGrid grid;
-  float data_limit;
-  ResidualLimit limit;
+  float data_limit, inverse_scale;
   GaussianTaps taps;
 
   FLOWKIT_DEVICE void operator()(int pair, int, int x, int y) const {
+    const ResidualLimit limit = {inverse_scale, cauchy ? ResidualNorm::cauchy : ResidualNorm::charbonnier};
     const ProductArrays products = scratch_products(batch, pair);
     const auto at = [&](int j) { return products.load(clamp_index(y + j, grid.height) * grid.stride + x); };
     const PatchStep<float> step = patch_step(symmetric_sum<Products>(taps.weight, taps.radius, at), limit, data_limit);
