@@ -60,8 +60,8 @@ def kernel_name(symbol: str) -> str:
     if program := _PROGRAM.search(symbol):
         length = int(program[1])
         name, arguments = program[2][:length], program[2][length:]
-        argument = re.match(r"I(?:L[bi])?(\w)E", arguments)
-        return f"{name} {argument[1]}" if argument else name
+        argument = re.match(r"I(?:(?:L[bi])?(\w)|NS_\d+(\w+?))E", arguments)
+        return f"{name} {argument[1] or argument[2]}" if argument else name
     return symbol
 
 

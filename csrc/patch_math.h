@@ -47,12 +47,22 @@ FLOWKIT_HD PatchProducts<T> patch_products(T gx, T gy, T rho_c, T u, T v) {
   return {{gx * gx, gx * gy, gy * gy, gx * rho_c, gy * rho_c, rho * rho}};
 }
 
-// How far a patch is trusted: 1 / sqrt(1 + mean square / scale^2). `inverse_scale` is inverse_square of the scale.
-FLOWKIT_HD float inverse_square(float scale) { return 1.0f / (scale * scale); }
+// What a patch's residual counts: at first as its square; beyond the scale as its length, or as the logarithm of that.
+enum class ResidualNorm { charbonnier, cauchy };
+
+struct ResidualLimit {
+  float inverse_square;  // of the scale
+  ResidualNorm norm;
+};
+
+FLOWKIT_HD ResidualLimit residual_limit(float scale, ResidualNorm norm) { return {1.0f / (scale * scale), norm}; }
+
+// How far a patch is trusted: 1 / sqrt(1 + mean square / scale^2), or without the root.
 
 template <class T>
-FLOWKIT_HD T patch_trust(T mean_square, float inverse_scale) {
-  return 1.0f / root(1.0f + mean_square * inverse_scale);
+FLOWKIT_HD T patch_trust(T mean_square, ResidualLimit limit) {
+  const T excess = 1.0f + mean_square * limit.inverse_square;
+  return 1.0f / (limit.norm == ResidualNorm::cauchy ? excess : root(excess));
 }
 
 // The minimiser of |v - u|^2 / 2 + weight (v J v + 2 b v) / 2 is A u + k with A = (I + weight J)^-1 and k = -weight A
@@ -67,8 +77,8 @@ FLOWKIT_HD PatchStep<T> patch_step(T j11, T j12, T j22, T b1, T b2, float weight
 
 // From the averages around a pixel; `weight` is lambda theta.
 template <class T>
-FLOWKIT_HD PatchStep<T> patch_step(const PatchProducts<T>& mean, float inverse_scale, float weight) {
-  const T trust = patch_trust(mean.at[5], inverse_scale);
+FLOWKIT_HD PatchStep<T> patch_step(const PatchProducts<T>& mean, ResidualLimit limit, float weight) {
+  const T trust = patch_trust(mean.at[5], limit);
   return patch_step(trust * mean.at[0], trust * mean.at[1], trust * mean.at[2], trust * mean.at[3], trust * mean.at[4],
                     weight);
 }

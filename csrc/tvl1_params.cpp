@@ -39,6 +39,10 @@ double reduction_sigma(const TVL1Params& p) { return p.pyramid_blur * std::sqrt(
 
 double raise_gain(const TVL1Params& p, double ratio) { return p.upsampling_exact ? 1.0 / ratio : 1.0 / p.scale; }
 
+int warps_of(const TVL1Params& p, std::size_t level) {
+  return level > 0 && p.coarse_warps > 0 ? p.coarse_warps : p.warps;
+}
+
 DataBounds data_bounds(Border border, Size size) {
   const float far = std::numeric_limits<float>::infinity();
   switch (border) {

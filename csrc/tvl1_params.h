@@ -4,6 +4,7 @@
 
 #include <vector>
 
+#include "patch_math.h"
 #include "resample.h"
 #include "tvl1_math.h"
 #include "warp_math.h"
@@ -21,21 +22,24 @@ struct TVL1Params {
   int levels;
   double scale;
   Depth depth;
-  int min_side, warps, outer_iterations, inner_iterations, median;
+  int min_side, warps, coarse_warps, outer_iterations, inner_iterations, median;
   double cubic;
   Border border;
   bool five_point_derivative;
   DataTerm data_term;
   double patch_sigma, residual_scale;
+  ResidualNorm residual_norm;
   Rounding rounding;
   bool affine_reference, carry_dual;
   double gradient_floor;
   bool stretch;
-  double smoothing, pyramid_blur;
+  double smoothing, pyramid_blur, high_pass;
   Interpolation pyramid_kernel;
   Alignment grid;
   Interpolation upsampling;
   bool upsampling_exact;
+  int refit_steps;
+  double refit_sigma, refit_smoothing, refit_from, refit_whole;
 };
 
 struct Size {
@@ -53,6 +57,9 @@ double reduction_sigma(const TVL1Params& params);
 
 // What the flow of a coarser level is multiplied by along an axis of which it has `ratio` as many pixels.
 double raise_gain(const TVL1Params& params, double ratio);
+
+// The linearisations of a level, full resolution being level 0.
+int warps_of(const TVL1Params& params, std::size_t level);
 
 DataBounds data_bounds(Border border, Size size);
 

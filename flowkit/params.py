@@ -16,6 +16,7 @@ Grid = Literal["centre", "corner"]
 Depth = Literal["side", "diagonal"]
 StopRule = Literal["every", "cadenced"]
 DataTerm = Literal["pixel", "patch"]
+ResidualNorm = Literal["charbonnier", "cauchy"]
 Rounding = Literal["opencv", "fast"]
 
 
@@ -45,6 +46,8 @@ class TVL1Params:
     min_side: int = 16
     warps: int = 5
     """Linearisations a level."""
+    coarse_warps: int = 0
+    """Linearisations of each level but the full resolution; 0 for as many as `warps`."""
     outer_iterations: int = 10
     """Medians a warp, each followed by at most `inner_iterations` iterations."""
     inner_iterations: int = 30
@@ -61,6 +64,8 @@ class TVL1Params:
     """Sigma of the patch, px."""
     residual_scale: float = 3.0
     """Grey-value differences of a patch count in full far below this, and ever less above."""
+    residual_norm: ResidualNorm = "charbonnier"
+    """How much less: a patch's residual counts as its length there, or as that length's logarithm."""
     rounding: Rounding = "opencv"
     """Round as OpenCV's CPU version, operation by operation, or with fewer operations."""
     affine_reference: bool = False
@@ -75,12 +80,24 @@ class TVL1Params:
     """Sigma of a Gaussian on the full-size images, px."""
     pyramid_blur: float = 0.0
     """Before each reduction, a Gaussian of sigma pyramid_blur * sqrt(1 / scale^2 - 1) px."""
+    high_pass: float = 0.0
+    """From the images of every level the mean under a Gaussian of this sigma is taken away, px; 0 leaves it there."""
     pyramid_kernel: Interpolation = "linear"
     grid: Grid = "centre"
     """Pixel centres (x + 1/2) or corner samples (x) of two levels coincide up to the scale."""
     upsampling: Interpolation = "linear"
     upsampling_exact: bool = False
     """Multiply upsampled flow by the true ratio of the sizes instead of 1 / scale."""
+    refit_steps: int = 0
+    """Steps after the last warp that add the motion which a wide patch still shows where it is significant."""
+    refit_sigma: float = 7.0
+    """Sigma of that patch, px."""
+    refit_smoothing: float = 3.0
+    """Sigma of a Gaussian on what a step adds, px."""
+    refit_from: float = 6.0
+    """Significance (chi-square, two degrees of freedom) up to which nothing is added."""
+    refit_whole: float = 12.0
+    """Significance from which on all of it is."""
 
     def __post_init__(self) -> None:
         def require(ok: bool, name: str, rule: str) -> None:
@@ -105,6 +122,7 @@ class TVL1Params:
         require(0.1 <= self.scale <= 0.95, "scale", "from 0.1 to 0.95")
         require(self.min_side >= 3, "min_side", "at least 3 px")
         require(1 <= self.warps <= 1000, "warps", "from 1 to 1000")
+        require(0 <= self.coarse_warps <= 1000, "coarse_warps", "from 0 (as warps) to 1000")
         require(1 <= self.outer_iterations <= 10000, "outer_iterations", "from 1 to 10000")
         require(1 <= self.inner_iterations <= 100000, "inner_iterations", "from 1 to 100000")
         require(self.median in (0, 3, 5), "median", "0 (none), 3 or 5")
@@ -114,6 +132,12 @@ class TVL1Params:
         require(0.01 <= self.residual_scale <= 1e4, "residual_scale", "from 0.01 to 10000 grey values")
         require(0 <= self.smoothing <= 20, "smoothing", "from 0 to 20 px")
         require(0 <= self.pyramid_blur <= 20, "pyramid_blur", "from 0 to 20 px")
+        require(self.high_pass == 0 or 0.3 <= self.high_pass <= 100, "high_pass", "0 (none), or from 0.3 to 100 px")
+        require(0 <= self.refit_steps <= 100, "refit_steps", "from 0 to 100")
+        require(0.3 <= self.refit_sigma <= 20, "refit_sigma", "from 0.3 to 20 px")
+        require(0 <= self.refit_smoothing <= 20, "refit_smoothing", "from 0 to 20 px")
+        require(0 <= self.refit_from < 1e6, "refit_from", "0 or above")
+        require(self.refit_from < self.refit_whole <= 1e6, "refit_whole", "above refit_from")
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, as written into every shard."""
@@ -140,13 +164,14 @@ _CHOICES: dict[str, Any] = {
     "derivative": Derivative,
     "stop_rule": StopRule,
     "data_term": DataTerm,
+    "residual_norm": ResidualNorm,
     "rounding": Rounding,
     "depth": Depth,
     "grid": Grid,
     "pyramid_kernel": Interpolation,
     "upsampling": Interpolation,
 }
-_MICRO = TVL1Params(
+_MICRO_0_1 = TVL1Params(
     theta=0.035,
     epsilon=0.0,
     levels=64,
@@ -168,6 +193,8 @@ _MICRO = TVL1Params(
     pyramid_blur=0.25,
     upsampling_exact=True,
 )
+_MICRO = _MICRO_0_1.replace(lambda_=0.24, patch_sigma=1.1, residual_norm="cauchy", high_pass=8.0, refit_steps=2)
+_FAST_0_1 = _MICRO_0_1.replace(theta=0.045, min_side=8, warps=2, inner_iterations=18)
 PRESETS: Mapping[str, TVL1Params] = {
     # cv2.optflow.DualTVL1OpticalFlow_create() of OpenCV 5.
     "opencv": TVL1Params(),
@@ -202,10 +229,23 @@ PRESETS: Mapping[str, TVL1Params] = {
         upsampling="cubic",
     ),
     # For facial motion of 0.1 to 3 px in noisy 8-bit frames, found with benchmarks/study_micro.py: a robust patch
-    # data term, total variation against an affine flow, a weak coupling and a fixed budget.
+    # data term on images without their local mean, total variation against an affine flow, and what that shrinks
+    # away put back where it is significant.
     "micro": _MICRO,
-    # The same with a budget below OpenCV's DIS (medium).
-    "fast": _MICRO.replace(theta=0.045, min_side=8, warps=2, inner_iterations=18),
+    # The same with about the budget of OpenCV's DIS (medium).
+    "fast": _FAST_0_1.replace(
+        lambda_=0.2,
+        residual_norm="cauchy",
+        high_pass=6.0,
+        warps=1,
+        coarse_warps=3,
+        inner_iterations=13,
+        refit_steps=1,
+        refit_sigma=6.0,
+    ),
+    # What flowkit 0.1 and 0.2 called micro and fast: small motions shrink, and a change of light looks like motion.
+    "micro-0.1": _MICRO_0_1,
+    "fast-0.1": _FAST_0_1,
 }
 
 

@@ -27,6 +27,7 @@ from flowkit.params import PRESETS, TVL1Params, params_label, resolve_params
         ("scale", "0.5", "a number"),
         ("min_side", 2, "at least 3 px"),
         ("warps", 0, "from 1 to 1000"),
+        ("coarse_warps", -1, "from 0 .as warps. to 1000"),
         ("outer_iterations", 0, "from 1 to"),
         ("inner_iterations", 0, "from 1 to"),
         ("median", 4, "0 .none., 3 or 5"),
@@ -34,6 +35,13 @@ from flowkit.params import PRESETS, TVL1Params, params_label, resolve_params
         ("gradient_floor", -1.0, "0 or above"),
         ("smoothing", 21.0, "from 0 to 20 px"),
         ("pyramid_blur", -0.1, "from 0 to 20 px"),
+        ("residual_norm", "huber", "one of charbonnier, cauchy"),
+        ("high_pass", 0.1, "0 .none., or from 0.3 to 100 px"),
+        ("refit_steps", -1, "from 0 to 100"),
+        ("refit_sigma", 0.0, "from 0.3 to 20 px"),
+        ("refit_smoothing", 21.0, "from 0 to 20 px"),
+        ("refit_from", -1.0, "0 or above"),
+        ("refit_whole", 6.0, "above refit_from"),
         ("stretch", 1, "true or false"),
         ("upsampling_exact", "yes", "true or false"),
         ("border", "reflect", "one of zero, clamp, off, off-taps"),
@@ -69,7 +77,7 @@ def test_the_presets_are_those_of_the_sources():
     assert PRESETS["ipol"].stretch
     assert PRESETS["opencv-cuda"].border == "clamp"
     assert PRESETS["micro"].epsilon == 0
-    assert set(PRESETS) == {"opencv", "opencv-cuda", "ipol", "micro", "fast"}
+    assert set(PRESETS) == {"opencv", "opencv-cuda", "ipol", "micro", "fast", "micro-0.1", "fast-0.1"}
 
 
 def test_resolve_params_takes_a_preset_overrides_or_a_full_set():
@@ -86,11 +94,11 @@ def test_resolve_params_takes_a_preset_overrides_or_a_full_set():
     ("preset", "params", "label"),
     [
         ("micro", None, "micro"),
-        ("micro", {"lambda_": 0.15}, "micro"),
+        ("micro", {"lambda_": 0.24}, "micro"),
         ("micro", {"lambda_": 0.2}, "micro + lambda_=0.2"),
         ("opencv", {"warps": 3, "stretch": True, "border": "off"}, "opencv + border=off, stretch=True, warps=3"),
         ("micro", PRESETS["micro"].replace(lambda_=0.2), "micro + lambda_=0.2"),
-        ("micro", PRESETS["fast"], "micro + inner_iterations=18, min_side=8, theta=0.045, warps=2"),
+        ("micro-0.1", PRESETS["fast-0.1"], "micro-0.1 + inner_iterations=18, min_side=8, theta=0.045, warps=2"),
         ("fast", PRESETS["fast"], "fast"),
     ],
 )

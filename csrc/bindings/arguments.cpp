@@ -20,6 +20,7 @@ TVL1Params params_from(const py::dict& d) {
   p.depth = choice<Depth>(d, "depth", {{"side", Depth::side}, {"diagonal", Depth::diagonal}});
   p.min_side = whole("min_side");
   p.warps = whole("warps");
+  p.coarse_warps = whole("coarse_warps");
   p.outer_iterations = whole("outer_iterations");
   p.inner_iterations = whole("inner_iterations");
   p.median = whole("median");
@@ -31,6 +32,8 @@ TVL1Params params_from(const py::dict& d) {
   p.data_term = choice<DataTerm>(d, "data_term", {{"pixel", DataTerm::pixel}, {"patch", DataTerm::patch}});
   p.patch_sigma = number("patch_sigma");
   p.residual_scale = number("residual_scale");
+  p.residual_norm = choice<ResidualNorm>(
+      d, "residual_norm", {{"charbonnier", ResidualNorm::charbonnier}, {"cauchy", ResidualNorm::cauchy}});
   p.rounding = choice<Rounding>(d, "rounding", {{"opencv", Rounding::opencv}, {"fast", Rounding::fast}});
   p.affine_reference = d["affine_reference"].cast<bool>();
   p.carry_dual = d["carry_dual"].cast<bool>();
@@ -38,10 +41,16 @@ TVL1Params params_from(const py::dict& d) {
   p.stretch = d["stretch"].cast<bool>();
   p.smoothing = number("smoothing");
   p.pyramid_blur = number("pyramid_blur");
+  p.high_pass = number("high_pass");
   p.pyramid_kernel = choice<Interpolation>(d, "pyramid_kernel", interpolations);
   p.grid = choice<Alignment>(d, "grid", {{"centre", Alignment::centre}, {"corner", Alignment::corner}});
   p.upsampling = choice<Interpolation>(d, "upsampling", interpolations);
   p.upsampling_exact = d["upsampling_exact"].cast<bool>();
+  p.refit_steps = whole("refit_steps");
+  p.refit_sigma = number("refit_sigma");
+  p.refit_smoothing = number("refit_smoothing");
+  p.refit_from = number("refit_from");
+  p.refit_whole = number("refit_whole");
   return p;
 }
 

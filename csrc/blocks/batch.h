@@ -23,6 +23,7 @@ struct PairStatus {
   StopProgress progress;
   AffineGradient affine;
   float darkest, brightest;  // of both frames
+  float significance_scale;  // of the refit step at hand
 };
 
 // The primal and dual variables, in the order of their planes.

@@ -133,6 +133,20 @@ struct Blur {
   }
 };
 
+// Takes from the frames what is left of them along y in the planes that Blur<true> has written; item = frame.
+struct HighPass {
+  LevelGrid grid;
+  Batch batch;
+  LevelFrames blurred, frames;
+  GaussianTaps taps;
+
+  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
+    const float* from = level_frame(batch, blurred, pair, item);
+    const auto at = [&](int k) { return from[clamp_index(y + k, grid.height) * grid.stride + x]; };
+    level_frame(batch, frames, pair, item)[y * grid.stride + x] -= symmetric_sum<float>(taps.weight, taps.radius, at);
+  }
+};
+
 // How an axis pair is resampled: the step in source pixels a pixel, and where pixel 0 lies.
 struct Resampling {
   LevelGrid from, to;

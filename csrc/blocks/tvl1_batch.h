@@ -9,6 +9,7 @@
 #include "iterate.h"
 #include "median.h"
 #include "move_state.h"
+#include "refit.h"
 #include "tiled_stop.h"
 #include "tvl1_plan.h"
 #include "warp.h"
@@ -29,9 +30,10 @@ class TVL1Batch {
     start_coarsest(arguments.initial_flow);
     for (std::size_t s = plan_.levels.size(); s-- > 0;) {
       if (s + 1 < plan_.levels.size()) raise_state(plan_.levels[s]);
-      solve_level(plan_.levels[s]);
+      solve_level(plan_.levels[s], warps_of(params_, s));
     }
     const LevelPlan& full = plan_.levels[0];
+    for (int step = 0; step < params_.refit_steps; ++step) refit(full);
     each_pixel(full.size, 2, StoreFlow{batch_, full.grid, arguments.flow, arguments.iterations});
   }
 
@@ -68,6 +70,11 @@ class TVL1Batch {
       const LevelFrames& from = blurred ? plan_.scratch[1] : fine.frames;
       each_pixel(coarse.size, 2, Reduce{batch_, fine.reduce, from, coarse.frames});
     }
+    for (const LevelPlan& level : plan_.levels) {
+      if (plan_.high_pass.radius < 0) break;
+      each_pixel(level.size, 2, Blur<true>{level.grid, batch_, level.frames, plan_.scratch[0], plan_.high_pass});
+      each_pixel(level.size, 2, HighPass{level.grid, batch_, plan_.scratch[0], level.frames, plan_.high_pass});
+    }
   }
 
   // Zero flow needs no way down: it starts at the coarsest level.
@@ -98,9 +105,9 @@ class TVL1Batch {
     swap_states();
   }
 
-  void solve_level(const LevelPlan& level) {
+  void solve_level(const LevelPlan& level, int warps) {
     each_pixel(level.size, 2, Differentiate{batch_, level.grid, level.frames, params_.five_point_derivative});
-    for (int warp = 0; warp < params_.warps; ++warp) {
+    for (int warp = 0; warp < warps; ++warp) {
       begin_warp(level);
       for (int outer = 0; outer < params_.outer_iterations; ++outer) {
         median(level);
@@ -111,24 +118,46 @@ class TVL1Batch {
     }
   }
 
-  void begin_warp(const LevelPlan& level) {
+  void linearise(const LevelPlan& level) {
     const DataBounds on = data_bounds(params_.border, level.size);
     const bool zero_border = params_.border == Border::zero;
     const float cubic = static_cast<float>(params_.cubic);
     const float floor = plan_.steps.gradient_floor;
     each_pixel(level.size, 1, Linearise{batch_, level.grid, level.frames, on, cubic, floor, zero_border});
+  }
+
+  void begin_warp(const LevelPlan& level) {
+    linearise(level);
     if (params_.data_term == DataTerm::patch) {
-      const BlurProducts program(batch_, level.grid, plan_.patch);
+      const BlurProducts<DataProducts> program(batch_, level.grid, plan_.patch);
       launcher_.launch(program, program.teams(pairs_));
-      const float residual_scale = static_cast<float>(params_.residual_scale);
-      each_pixel(level.size, 1,
-                 AveragePatches{batch_, level.grid, plan_.steps.data_limit, residual_scale, plan_.patch});
+      const ResidualLimit limit = residual_limit(static_cast<float>(params_.residual_scale), params_.residual_norm);
+      const float inverse_scale = limit.inverse_square, data_limit = plan_.steps.data_limit;
+      if (limit.norm == ResidualNorm::cauchy)
+        each_pixel(level.size, 1, AveragePatches<true>{batch_, level.grid, data_limit, inverse_scale, plan_.patch});
+      else
+        each_pixel(level.size, 1, AveragePatches<false>{batch_, level.grid, data_limit, inverse_scale, plan_.patch});
     }
     if (params_.affine_reference) {
       const SumRows program(batch_, level.grid);
       launcher_.launch(program, program.teams(pairs_));
     }
     launcher_.launch(BeginWarp(batch_, level.grid, params_.affine_reference), pairs_);
+  }
+
+  // After the last warp of the full resolution, whose derivatives are still there.
+  void refit(const LevelPlan& level) {
+    const RefitConstants constants = refit_constants(params_.refit_sigma, params_.refit_from, params_.refit_whole);
+    linearise(level);
+    const BlurProducts<RefitProducts> products(batch_, level.grid, plan_.refit);
+    launcher_.launch(products, products.teams(pairs_));
+    each_pixel(level.size, 1, RefitPatches{batch_, level.grid, constants, plan_.refit});
+    const SumSignificance sums(batch_, level.grid);
+    launcher_.launch(sums, sums.teams(pairs_));
+    launcher_.launch(ScaleSignificance(batch_, level.grid, pairs_), per_pair_teams());
+    each_pixel(level.size, 2, WeighSteps{batch_, level.grid, constants});
+    each_pixel(level.size, 2, SmoothSteps{batch_, level.grid, plan_.refit_smoothing});
+    each_pixel(level.size, 2, AddSteps{batch_, level.grid, plan_.refit_smoothing});
   }
 
   void median(const LevelPlan& level) {

@@ -31,7 +31,7 @@ class TVL1Plan {
   TVL1Params params;
   StepSizes steps;
   std::vector<LevelPlan> levels;  // full resolution first
-  GaussianTaps smoothing, reduction, patch;
+  GaussianTaps smoothing, reduction, high_pass, patch, refit, refit_smoothing;
   LevelFrames scratch[2];  // planes of the state, idle while the pyramid is built
 
  private:

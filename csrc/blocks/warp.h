@@ -120,8 +120,18 @@ FLOWKIT_DEVICE ProductArrays scratch_products(const Batch& batch, int pair) {
   return {reinterpret_cast<Float4*>(batch.next(pair, 0)), reinterpret_cast<Float2*>(batch.next(pair, 4))};
 }
 
-// The products of gradients and residuals, blurred along x, into the pair's scratch. A team has a piece of a row; its
+// What a patch's data term averages (patch_math.h).
+struct DataProducts {
+  FLOWKIT_DEVICE static Products at(const Batch& batch, const LevelGrid& grid, int pair, int x, int y) {
+    const int i = y * grid.stride + x;
+    return patch_products(batch.data(pair, 0)[i], batch.data(pair, 1)[i], batch.data(pair, 2)[i],
+                          batch.current(pair, kU)[i], batch.current(pair, kV)[i]);
+  }
+};
+
+// Products of gradients and residuals, blurred along x, into the pair's scratch. A team has a piece of a row; its
 // shared memory holds the products there and `radius` pixels on both sides.
+template <class Source>
 struct BlurProducts : Program {
   static constexpr int kMostThreads = 128;
   Batch batch;
@@ -136,9 +146,7 @@ struct BlurProducts : Program {
   std::int64_t teams(int pairs) const { return static_cast<std::int64_t>(pairs) * grid.height * pieces(); }
 
   FLOWKIT_DEVICE Products products_at(int pair, int x, int y) const {
-    const int i = y * grid.stride + clamp_index(x, grid.width);
-    return patch_products(batch.data(pair, 0)[i], batch.data(pair, 1)[i], batch.data(pair, 2)[i],
-                          batch.current(pair, kU)[i], batch.current(pair, kV)[i]);
+    return Source::at(batch, grid, pair, clamp_index(x, grid.width), y);
   }
 
   template <class Team>
@@ -167,17 +175,19 @@ struct BlurProducts : Program {
 };
 
 // The products blurred along y, and the linear step of the patch that they give, into data planes 0 to 4.
+// The norm is known to the compiler, or some architectures are short of registers.
+template <bool cauchy>
 struct AveragePatches {
   Batch batch;
   LevelGrid grid;
-  float data_limit, residual_scale;
+  float data_limit, inverse_scale;
   GaussianTaps taps;
 
   FLOWKIT_DEVICE void operator()(int pair, int, int x, int y) const {
+    const ResidualLimit limit = {inverse_scale, cauchy ? ResidualNorm::cauchy : ResidualNorm::charbonnier};
     const ProductArrays products = scratch_products(batch, pair);
     const auto at = [&](int j) { return products.load(clamp_index(y + j, grid.height) * grid.stride + x); };
-    const PatchStep<float> step =
-        patch_step(symmetric_sum<Products>(taps.weight, taps.radius, at), inverse_square(residual_scale), data_limit);
+    const PatchStep<float> step = patch_step(symmetric_sum<Products>(taps.weight, taps.radius, at), limit, data_limit);
     const float planes[5] = {step.a11, step.a12, step.a22, step.k1, step.k2};
     for (int k = 0; k < 5; ++k) batch.data(pair, k)[y * grid.stride + x] = planes[k];
   }

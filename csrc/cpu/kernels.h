@@ -3,6 +3,7 @@
 // never allocate.
 #pragma once
 
+#include "../refit_math.h"
 #include "../resample.h"
 #include "../tvl1_math.h"
 #include "../view.h"
@@ -73,7 +74,8 @@ struct WarpPlanes {
 // ceil(4 sigma) for the largest sigma that TVL1Params allows.
 constexpr int kMostPatchRadius = 80;
 
-// Scratch of average_patches: six products for each row under the patch, and one row of each with its border.
+// Scratch of average_patches and refit_patches: six products for each row under the patch, and one row of each with its
+// border.
 constexpr std::size_t patch_scratch(Grid g, int radius) {
   return 6 * (static_cast<std::size_t>(2 * radius + 1) * g.stride + g.stride + 2 * radius);
 }
@@ -90,10 +92,13 @@ struct KernelTable {
   void (*warp)(Grid, WarpSource, WarpPlanes, DataBounds, float cubic);
 
   // From the linearised image at the flow of the last warp, in data[0..3], to the patch steps, in data[0..4]. Patches
-  // are Gaussian, with weight[0..radius]; residuals above `residual_scale` count less. `ring`: scratch of
-  // patch_scratch() floats.
-  void (*average_patches)(Grid, const float* u, const float* v, float* const* data, StepSizes, float residual_scale,
+  // are Gaussian, with weight[0..radius]. `ring`: scratch of patch_scratch() floats.
+  void (*average_patches)(Grid, const float* u, const float* v, float* const* data, StepSizes, ResidualLimit,
                           const float* weight, int radius, float* ring);
+
+  // From the image linearised at (u, v), in data[0..2], to the members of RefitStep there. Patches and `ring` as above.
+  void (*refit_patches)(Grid, const float* u, const float* v, float* const* data, RefitConstants, const float* weight,
+                        int radius, float* ring);
 
   // The median over size x size pixels (3 or 5) with replicated borders, in place. `rows`: kMedianRows rows of scratch,
   // padded in front.

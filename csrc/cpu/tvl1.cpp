@@ -10,6 +10,7 @@
 #include "../taps.h"
 #include "affine.h"
 #include "memory.h"
+#include "refit.h"
 
 namespace flowkit {
 
@@ -103,8 +104,8 @@ struct TVL1Solver::Planes {
   float* median_rows[kMedianRows];
   // Of I1 on the level being solved: whole blocks, as the rows above the image depend on the level. Scratch elsewhere.
   float *derivative_x, *derivative_y;
-  std::vector<float> smoothing, reduction, patch_taps;
-  // Only for a patch data term: the fifth plane of its steps, and the ring of average_patches.
+  std::vector<float> smoothing, reduction, high_pass, patch_taps, refit_taps, refit_smoothing;
+  // Only where there are patches: the fifth plane of the data term's steps, and the ring that they are averaged in.
   float *patch = nullptr, *ring = nullptr;
 };
 
@@ -114,15 +115,20 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
   const Grid full = grid_of(size);
   const std::vector<float> smoothing = gaussian_taps(params.smoothing);
   const std::vector<float> reduction = gaussian_taps(reduction_sigma(params));
-  const int border = static_cast<int>(std::max(smoothing.size(), reduction.size()));
+  const std::vector<float> high_pass = gaussian_taps(params.high_pass);
+  const bool refit = params.refit_steps > 0;
+  const std::vector<float> refit_taps = gaussian_taps(refit ? params.refit_sigma : 0.0);
+  const std::vector<float> refit_smoothing = gaussian_taps(refit ? params.refit_smoothing : 0.0);
+  const int border =
+      static_cast<int>(std::max({smoothing.size(), reduction.size(), high_pass.size(), refit_smoothing.size()}));
   std::size_t floats = 10 * Planes::plane_floats(full) + 2 * Planes::framed_floats(full) +
                        (1 + kMedianRows) * Planes::row_floats(full) + Planes::row_floats(full, border);
   for (const Size& s : sizes) floats += Planes::plane_floats(grid_of(s)) + Planes::framed_floats(grid_of(s));
   const bool patch = params.data_term == DataTerm::patch;
   const std::vector<float> patch_taps = patch ? gaussian_taps(params.patch_sigma) : std::vector<float>();
-  const std::size_t ring_floats =
-      patch ? Planes::padded(patch_scratch(full, static_cast<int>(patch_taps.size()) - 1)) : 0;
-  if (patch) floats += Planes::plane_floats(full) + ring_floats;
+  const std::size_t widest = std::max(patch_taps.size(), refit_taps.size());
+  const std::size_t ring_floats = widest > 0 ? Planes::padded(patch_scratch(full, static_cast<int>(widest) - 1)) : 0;
+  floats += ring_floats + (patch ? Planes::plane_floats(full) : 0);
   planes_ = std::make_unique<Planes>(floats);
   Planes& p = *planes_;
   for (float** plane : {&p.u, &p.v, &p.pu_x, &p.pu_y, &p.pv_x, &p.pv_y, &p.gx, &p.gy, &p.rho_c, &p.square})
@@ -131,11 +137,12 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
   p.blur_row = p.take(Planes::row_floats(full, border)) + kRowPadding;
   for (float*& row : p.median_rows) row = p.take(Planes::row_floats(full)) + kRowPadding;
   for (float** plane : {&p.derivative_x, &p.derivative_y}) *plane = p.take(Planes::framed_floats(full));
-  if (patch) {
-    p.patch = p.take_plane(full);
-    p.ring = p.take(ring_floats);
-    p.patch_taps = patch_taps;
-  }
+  if (patch) p.patch = p.take_plane(full);
+  p.ring = p.take(ring_floats);
+  p.patch_taps = patch_taps;
+  p.refit_taps = refit_taps;
+  p.refit_smoothing = refit_smoothing;
+  p.high_pass = high_pass;
   p.smoothing = smoothing;
   p.reduction = reduction;
 
@@ -194,6 +201,13 @@ void TVL1Solver::build_pyramid() {
                         p.derivative_x);
     }
   }
+  if (p.high_pass.empty()) return;
+  const int radius = static_cast<int>(p.high_pass.size()) - 1;
+  for (const Level& level : levels_)
+    for (float* image : {level.frame0, level.frame1}) {
+      kernels_.blur(level.grid, image, p.gx, p.high_pass.data(), radius, p.derivative_x, p.blur_row);
+      subtract_plane(level.grid, image, p.gx);
+    }
 }
 
 void TVL1Solver::start_coarsest(const float* initial_flow) {
@@ -299,20 +313,48 @@ int TVL1Solver::solve_level(std::size_t s) {
   const std::ptrdiff_t start = Planes::framed_start(level.grid);
   const WarpTarget target = {level.frame1, p.derivative_x + start, p.derivative_y + start};
   kernels_.prepare_warp(level.grid, target, params_.five_point_derivative, params_.border == Border::zero);
-  const WarpSource source = {target.value, target.dx, target.dy};
-  const DataBounds bounds = data_bounds(params_.border, level.size);
   int iterations = 0;
-  for (int warp = 0; warp < params_.warps; ++warp) {
-    const WarpPlanes planes = {p.u, p.v, level.frame0, p.gx, p.gy, p.rho_c, p.square};
-    kernels_.warp(level.grid, source, planes, bounds, static_cast<float>(params_.cubic));
+  const int warps = warps_of(params_, s);
+  for (int i = 0; i < warps; ++i) {
+    warp(level);
     if (params_.data_term == DataTerm::patch) {
       float* data[] = {p.gx, p.gy, p.rho_c, p.square, p.patch};
-      kernels_.average_patches(level.grid, p.u, p.v, data, steps_, static_cast<float>(params_.residual_scale),
-                               p.patch_taps.data(), static_cast<int>(p.patch_taps.size()) - 1, p.ring);
+      const ResidualLimit limit = residual_limit(static_cast<float>(params_.residual_scale), params_.residual_norm);
+      kernels_.average_patches(level.grid, p.u, p.v, data, steps_, limit, p.patch_taps.data(),
+                               static_cast<int>(p.patch_taps.size()) - 1, p.ring);
     }
     iterations += iterate_warp(s);
   }
   return iterations;
+}
+
+void TVL1Solver::warp(const Level& level) {
+  const Planes& p = *planes_;
+  const std::ptrdiff_t start = Planes::framed_start(level.grid);
+  const WarpSource source = {level.frame1, p.derivative_x + start, p.derivative_y + start};
+  const WarpPlanes planes = {p.u, p.v, level.frame0, p.gx, p.gy, p.rho_c, p.square};
+  kernels_.warp(level.grid, source, planes, data_bounds(params_.border, level.size), static_cast<float>(params_.cubic));
+}
+
+// After the last warp of the full resolution, whose derivatives are still there.
+void TVL1Solver::refit() {
+  Planes& p = *planes_;
+  const Level& level = levels_.front();
+  const RefitConstants constants = refit_constants(params_.refit_sigma, params_.refit_from, params_.refit_whole);
+  for (int step = 0; step < params_.refit_steps; ++step) {
+    warp(level);
+    float* data[] = {p.gx, p.gy, p.rho_c};
+    kernels_.refit_patches(level.grid, p.u, p.v, data, constants, p.refit_taps.data(),
+                           static_cast<int>(p.refit_taps.size()) - 1, p.ring);
+    const float scale = significance_scale(mean_significance(level.grid, p.rho_c));
+    for (const auto& [change, flow] : {std::pair(p.gx, p.u), std::pair(p.gy, p.v)}) {
+      weigh_steps(level.grid, change, p.rho_c, scale, constants);
+      if (!p.refit_smoothing.empty())
+        kernels_.blur(level.grid, change, change, p.refit_smoothing.data(),
+                      static_cast<int>(p.refit_smoothing.size()) - 1, p.square, p.blur_row);
+      add_plane(level.grid, flow, change);
+    }
+  }
 }
 
 int TVL1Solver::solve(const FrameView& frame0, const FrameView& frame1, ValueRange range, const float* initial_flow,
@@ -325,6 +367,7 @@ int TVL1Solver::solve(const FrameView& frame0, const FrameView& frame1, ValueRan
     upsample_flow(s);
     iterations += solve_level(s);
   }
+  refit();
   const Grid g = levels_.front().grid;
   for (const float* plane : {planes_->u, planes_->v})
     for (int y = 0; y < g.height; ++y, flow += g.width)

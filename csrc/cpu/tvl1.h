@@ -34,7 +34,9 @@ class TVL1Solver {
   void upsample_flow(std::size_t to);
   void upsample_dual(std::size_t to);
   int solve_level(std::size_t level);
+  void warp(const Level& level);
   int iterate_warp(std::size_t level);
+  void refit();
 
   TVL1Params params_;
   const KernelTable& kernels_;

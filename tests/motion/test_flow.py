@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import subprocess
 import sys
@@ -48,11 +49,16 @@ OPTIONS = {
     "stretch": {"stretch": True},
     "diagonal": {"depth": "diagonal", "levels": 64, "scale": 0.5},
     "one level": {"levels": 1},
+    "coarse warps": {"coarse_warps": 7, "warps": 1},
     "weights": {"tau": 0.2, "lambda_": 0.07, "theta": 0.4},
     "gradient floor": {"gradient_floor": 30.0},
     "patch": {"data_term": "patch"},
     "carried dual": {"carry_dual": True},
     "carried dual, corner": {"carry_dual": True, "grid": "corner", "scale": 0.5},
+    "cauchy": {"data_term": "patch", "residual_norm": "cauchy"},
+    "high pass": {"high_pass": 4.0},
+    "refit": {"lambda_": 0.02, "refit_steps": 1, "refit_sigma": 4.0, "refit_from": 0.5, "refit_whole": 3.0},
+    "refit twice, not smoothed": {"lambda_": 0.02, "refit_steps": 2, "refit_sigma": 2.5, "refit_smoothing": 0.0},
     "small patch": {"data_term": "patch", "patch_sigma": 0.7, "residual_scale": 1.0, "border": "off"},
 }
 
@@ -89,6 +95,30 @@ def test_each_option_agrees_with_the_reference_and_matters(simd, option):
     flow = flowkit.tvl1_flow(image0, image1, params=params)
     assert np.abs(flow - expected).max() < 5e-4
     assert np.abs(expected - reference(*size, BASE)[0]).max() > 1.5e-3, "the option changes nothing here"
+
+
+OLD_BITS = {
+    "opencv": "8e613fd5de1d3111",
+    "opencv-cuda": "12f916685184c6f3",
+    "ipol": "9395cdf6e814198e",
+    "micro-0.1": "a9d9e75cf85f30a5",
+    "fast-0.1": "b3a1a7b1d5d07c70",
+}
+"""SHA-256 of what flowkit 0.2 made of `grain_pair`, at every SIMD level."""
+
+
+def grain_pair() -> tuple[np.ndarray, np.ndarray]:
+    """Two pairs of grain that moves by 1.25 px, made of whole numbers alone: (2, 64, 80) uint8, twice."""
+    sums = np.random.default_rng(12).integers(0, 256, (2, 71, 90)).cumsum(1).cumsum(2)
+    mean = (sums[:, 7:, 7:] - sums[:, :-7, 7:] - sums[:, 7:, :-7] + sums[:, :-7, :-7]) // 49
+    wide = np.clip((mean - 127) * 4 + 127, 0, 255)
+    return wide[:, :, 1:-2].astype(np.uint8), ((3 * wide[:, :, 2:-1] + wide[:, :, 3:]) // 4).astype(np.uint8)
+
+
+@pytest.mark.parametrize("preset", OLD_BITS)
+def test_older_presets_have_the_bits_they_had(simd, preset):
+    flow = flowkit.tvl1_flow(*grain_pair(), preset=preset)
+    assert hashlib.sha256(flow.astype("<f4").tobytes()).hexdigest()[:16] == OLD_BITS[preset]
 
 
 def turning(h: int, w: int, angle: float) -> np.ndarray:
@@ -324,6 +354,56 @@ def test_the_opencv_preset_has_opencvs_bits(size, changes):
     start = (truth + 0.3).astype(np.float32)
     flow = flowkit.tvl1_flow(image0, image1, params=params, initial_flow=start)
     assert np.array_equal(flow, cv2_flow(image0, image1, params, start))
+
+
+LIGHTS = {
+    "gain": lambda frame: 1.02 * frame,
+    "offset": lambda frame: frame + 9,
+    "gradient": lambda frame: frame + np.linspace(-3, 3, frame.shape[1]),
+    "gamma": lambda frame: 255 * (frame / 255) ** 1.04,
+}
+
+
+@functools.cache
+def still_face() -> np.ndarray:
+    return fields.facial_pair(160, 1.0)[0].astype(float)
+
+
+def as_recorded(frame: np.ndarray, seed: int) -> np.ndarray:
+    noise = np.random.default_rng(seed).normal(0, 1, frame.shape)
+    return np.clip(np.rint(frame + noise), 0, 255).astype(np.uint8)
+
+
+@pytest.mark.parametrize("light", LIGHTS)
+def test_a_change_of_light_is_no_motion(light):
+    face = still_face()
+    frames = as_recorded(face, 1), as_recorded(LIGHTS[light](face), 2)
+    flow = {preset: flowkit.tvl1_flow(*frames, preset=preset) for preset in ("micro", "micro-0.1")}
+    false = {preset: np.hypot(*found).mean() for preset, found in flow.items()}
+    assert false["micro"] < 0.03
+    assert false["micro-0.1"] > 3 * false["micro"], "the light changes enough to matter"
+
+
+@pytest.mark.parametrize(("amplitude_px", "least"), [(0.2, 0.42), (0.5, 0.55), (2.0, 0.8)])
+def test_a_local_motion_keeps_its_size(amplitude_px, least):
+    """Its gain, recovered over true amplitude; total variation alone leaves less of it, the smaller it is."""
+    truth = fields.bump(96, 96, 0.6 * amplitude_px, 0.8 * amplitude_px, 8)
+    frames = [as_recorded(frame, seed) for seed, frame in enumerate(fields.textured_pair(truth))]
+    support = np.hypot(*truth) > 0.3 * amplitude_px
+    flow = flowkit.tvl1_flow(*frames, preset="micro")
+    assert np.sum((flow * truth)[:, support]) / np.sum(truth[:, support] ** 2) > least
+    assert np.hypot(*flow)[np.hypot(*truth) < 1e-3].mean() < 0.03
+
+
+def test_noise_alone_is_seldom_significant():
+    """Where nothing moves the refit adds little: its significances are chi-square distributed there."""
+    frames = as_recorded(still_face(), 3), as_recorded(still_face(), 4)
+    params = PRESETS["micro"]
+    plain = flowkit.tvl1_flow(*frames, params=params.replace(refit_steps=0))
+    refitted = flowkit.tvl1_flow(*frames, params=params)
+    changed = np.hypot(*(refitted - plain)) > 0.01
+    assert changed.mean() < 0.1
+    assert np.hypot(*refitted).mean() < 0.02
 
 
 @pytest.mark.parametrize("amplitude_px", [0.2, 0.5, 1.0, 2.0])

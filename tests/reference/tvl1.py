@@ -26,7 +26,7 @@ def tvl1_flow(
 ) -> tuple[Flow, int]:
     """Flow (2, h, w), order (u, v), px, between two (h, w) images on 0..255, and how many iterations it took in all."""
     image0, image1 = prepare(np.asarray(frame0, float), np.asarray(frame1, float), params)
-    pyramid0, pyramid1 = build_pyramid(image0, params), build_pyramid(image1, params)
+    pyramid0, pyramid1 = ([high_passed(level, params) for level in build_pyramid(i, params)] for i in (image0, image1))
     flow = np.zeros((2, *image0.shape)) if initial_flow is None else np.array(initial_flow, float)
     for level in pyramid0[1:]:
         flow = params.scale * resize(flow, level.shape, 1 / params.scale, 1 / params.scale, "linear", params.grid)
@@ -36,8 +36,11 @@ def tvl1_flow(
         if flow.shape[1:] != pyramid0[s].shape:
             flow = upsample(flow, pyramid0[s].shape, params)
             dual = next_dual(dual, pyramid0[s].shape, params)
-        flow, iterations = solve_level(pyramid0[s], pyramid1[s], flow, dual, params)
+        warps = params.coarse_warps if s > 0 and params.coarse_warps else params.warps
+        flow, iterations = solve_level(pyramid0[s], pyramid1[s], flow, dual, params.replace(warps=warps))
         total += iterations
+    for _ in range(params.refit_steps):
+        flow = refit(pyramid0[0], pyramid1[0], flow, params)
     return flow, total
 
 
@@ -87,6 +90,11 @@ def build_pyramid(image: Image, params: TVL1Params) -> list[Image]:
         blurred = gaussian(pyramid[-1], params.pyramid_blur * math.sqrt(r**2 - 1))
         pyramid.append(resize(blurred, size, r, r, params.pyramid_kernel, params.grid))
     return pyramid
+
+
+def high_passed(image: Image, params: TVL1Params) -> Image:
+    """The image without its local mean, where asked for."""
+    return image - gaussian(image, params.high_pass) if params.high_pass else image
 
 
 def upsample(flow: Flow, size: tuple[int, int], params: TVL1Params) -> Flow:
@@ -197,17 +205,47 @@ def median(image: Image, side: int) -> Image:
 
 def solve_level(image0: Image, image1: Image, flow: Flow, dual: Image, params: TVL1Params) -> tuple[Flow, int]:
     """All warps of one level from a start flow; also the number of iterations. Changes `dual`."""
-    ix, iy = derivatives(image1, params.derivative)
     total = 0
     for _ in range(params.warps):
-        warped, on = warp(image1, flow, params.cubic, params.border)
-        gx = warp(ix, flow, params.cubic, params.border)[0] * on
-        gy = warp(iy, flow, params.cubic, params.border)[0] * on
-        rho_c = (warped - gx * flow[0] - gy * flow[1] - image0) * on
+        gx, gy, rho = linearise(image0, image1, flow, params)
+        rho_c = rho - gx * flow[0] - gy * flow[1]
         patch = patch_steps(flow, gx, gy, rho_c, params) if params.data_term == "patch" else None
         flow, iterations = iterate(flow, dual, gx, gy, rho_c, params, patch)
         total += iterations
     return flow, total
+
+
+def linearise(image0: Image, image1: Image, flow: Flow, params: TVL1Params) -> tuple[Image, Image, Image]:
+    """The warped gradient of I1 and the residual at the flow, all 0 where the data term is off."""
+    warped, on = warp(image1, flow, params.cubic, params.border)
+    gx, gy = (warp(d, flow, params.cubic, params.border)[0] * on for d in derivatives(image1, params.derivative))
+    return gx, gy, (warped - image0) * on
+
+
+def refit(image0: Image, image1: Image, flow: Flow, params: TVL1Params) -> Flow:
+    """One refit step: the least-squares motion of a wide patch, where it is significant, smoothed and added."""
+    h, w = flow.shape[1:]
+    gx, gy, rho = (np.pad(plane[1:-1, 1:-1], 1) for plane in linearise(image0, image1, flow, params))
+    mean = functools.partial(gaussian, sigma=params.refit_sigma)
+    m = np.array([[mean(gx * gx), mean(gx * gy)], [mean(gx * gy), mean(gy * gy)]]).transpose(2, 3, 0, 1)
+    b = np.array([mean(gx * rho), mean(gy * rho)]).transpose(1, 2, 0)
+    m = m + (1e-3 * np.trace(m, axis1=2, axis2=3) + 1e-6)[..., None, None] * np.eye(2)
+    explained = np.einsum("yxi,yxi->yx", b, np.linalg.solve(m, b[..., None])[..., 0])
+    noise = np.maximum(mean(rho * rho) - explained, 0.3**2)
+    count = 4 * math.pi * params.refit_sigma**2
+    y, x = (inside_share(n, params.refit_sigma) for n in (h, w))
+    significance = count * explained / noise * np.outer(y, x)
+    significance *= min(1, 1.8 / np.minimum(significance, 8).mean())
+    share = np.clip((significance - params.refit_from) / (params.refit_whole - params.refit_from), 0, 1)
+    ridged = m + (noise / (count * 0.3**2))[..., None, None] * np.eye(2)
+    step = -np.linalg.solve(ridged, b[..., None])[..., 0].transpose(2, 0, 1)
+    return flow + np.stack([gaussian(share * part, params.refit_smoothing) for part in step])
+
+
+def inside_share(n: int, sigma: float) -> NDArray[np.float64]:
+    """About which share of a patch is inside an axis of n pixels, at each of them."""
+    from_border = np.minimum(np.arange(n), np.arange(n)[::-1])
+    return np.minimum(1, 0.5 + from_border / (3 * sigma))
 
 
 def affine_gradient(flow: Flow) -> NDArray[np.float64]:
@@ -228,7 +266,8 @@ def patch_steps(flow: Flow, gx: Image, gy: Image, rho_c: Image, params: TVL1Para
     """Matrices (h, w, 2, 2) and shifts (h, w, 2) of the patch data step, solved as 2 x 2 systems."""
     mean = functools.partial(gaussian, sigma=params.patch_sigma)
     rho = rho_c + gx * flow[0] + gy * flow[1]
-    trust = 1 / np.sqrt(1 + mean(rho**2) / params.residual_scale**2)
+    excess = 1 + mean(rho**2) / params.residual_scale**2
+    trust = 1 / (excess if params.residual_norm == "cauchy" else np.sqrt(excess))
     moments = np.array([[mean(gx * gx), mean(gx * gy)], [mean(gx * gy), mean(gy * gy)]]).transpose(2, 3, 0, 1)
     shift = np.array([mean(gx * rho_c), mean(gy * rho_c)]).transpose(1, 2, 0)
     weight = params.lambda_ * params.theta * trust[..., None]

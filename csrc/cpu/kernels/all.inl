@@ -15,6 +15,7 @@
 namespace flowkit::FLOWKIT_SIMD {
 
 extern const KernelTable kernels;
-const KernelTable kernels = {FLOWKIT_SIMD_NAME, iterate, warp, average_patches, median, prepare_warp, resample, blur};
+const KernelTable kernels = {FLOWKIT_SIMD_NAME, iterate,  warp, average_patches, refit_patches, median,
+                             prepare_warp,      resample, blur};
 
 }  // namespace flowkit::FLOWKIT_SIMD

@@ -1,21 +1,22 @@
-// The data term of a patch (csrc/patch_math.h): averages of gradient products around each pixel, and the linear step
-// they give.
+// Patches: averages of gradient products around each pixel, and what follows from them: the linear step of the data
+// term (csrc/patch_math.h), or the refit (csrc/refit_math.h).
 //
 // One sweep over the rows: products of row y are blurred along x into a ring of rows, and row y - radius is blurred
-// along y out of it and written over the planes it came from.
+// along y out of it and may be written over the planes it came from.
 
 #include "../../patch_math.h"
+#include "../../refit_math.h"
 
 namespace flowkit::FLOWKIT_SIMD {
 
-// The products of row y, blurred along x, into six rows a stride apart; `rows`: the same with the border of the blur.
-inline void blur_products(Grid g, const float* u, const float* v, float* const* data, int y, const float* weight,
-                          int radius, float* out, float* rows) {
+// The products of row y, products_at(x, y) for pixels x .. , blurred along x, into six rows a stride apart; `rows`: the
+// same with the border of the blur.
+template <class ProductsAt>
+inline void blur_products(Grid g, const ProductsAt& products_at, int y, const float* weight, int radius, float* out,
+                          float* rows) {
   const std::ptrdiff_t pitch = g.stride + 2 * radius;
   for (int x = 0; x < g.width; x += kLanes) {
-    const std::ptrdiff_t i = y * g.stride + x;
-    const PatchProducts<Vec> products =
-        patch_products(load(data[0] + i), load(data[1] + i), load(data[2] + i), load(u + i), load(v + i));
+    const PatchProducts<Vec> products = products_at(x, y);
     for (int k = 0; k < kProducts; ++k) store(rows + k * pitch + radius + x, products.at[k]);
   }
   for (int k = 0; k < kProducts; ++k) {
@@ -28,15 +29,16 @@ inline void blur_products(Grid g, const float* u, const float* v, float* const* 
   }
 }
 
-static void average_patches(Grid g, const float* u, const float* v, float* const* data, StepSizes s,
-                            float residual_scale, const float* weight, int radius, float* ring) {
+// Calls finish(x, y, mean) with the averages around pixels x .. of each row.
+template <class ProductsAt, class Finish>
+inline void each_patch(Grid g, const ProductsAt& products_at, const float* weight, int radius, float* ring,
+                       const Finish& finish) {
   const int rows = 2 * radius + 1;
   const std::ptrdiff_t ring_row = kProducts * g.stride;
   float* row = ring + rows * ring_row;
-  const float inverse_scale = inverse_square(residual_scale);
   const auto blurred = [&](int y) { return ring + clamp_index(y, g.height) % rows * ring_row; };
   for (int next = 0; next < g.height + radius; ++next) {
-    if (next < g.height) blur_products(g, u, v, data, next, weight, radius, blurred(next), row);
+    if (next < g.height) blur_products(g, products_at, next, weight, radius, blurred(next), row);
     const int y = next - radius;
     if (y < 0) continue;
     const float* from[2 * kMostPatchRadius + 1];
@@ -47,16 +49,50 @@ static void average_patches(Grid g, const float* u, const float* v, float* const
         for (int k = 0; k < kProducts; ++k) products.at[k] = load(from[radius + j] + k * g.stride + x);
         return products;
       };
-      const PatchStep<Vec> step =
-          patch_step(symmetric_sum<PatchProducts<Vec>>(weight, radius, at), inverse_scale, s.data_limit);
-      const std::ptrdiff_t i = y * g.stride + x;
-      store(data[0] + i, step.a11);
-      store(data[1] + i, step.a12);
-      store(data[2] + i, step.a22);
-      store(data[3] + i, step.k1);
-      store(data[4] + i, step.k2);
+      finish(x, y, symmetric_sum<PatchProducts<Vec>>(weight, radius, at));
     }
   }
+}
+
+static void average_patches(Grid g, const float* u, const float* v, float* const* data, StepSizes s,
+                            ResidualLimit limit, const float* weight, int radius, float* ring) {
+  const auto products_at = [&](int x, int y) __attribute__((always_inline)) {
+    const std::ptrdiff_t i = y * g.stride + x;
+    return patch_products(load(data[0] + i), load(data[1] + i), load(data[2] + i), load(u + i), load(v + i));
+  };
+  const auto finish = [&](int x, int y, const PatchProducts<Vec>& mean) __attribute__((always_inline)) {
+    const PatchStep<Vec> step = patch_step(mean, limit, s.data_limit);
+    const std::ptrdiff_t i = y * g.stride + x;
+    store(data[0] + i, step.a11);
+    store(data[1] + i, step.a12);
+    store(data[2] + i, step.a22);
+    store(data[3] + i, step.k1);
+    store(data[4] + i, step.k2);
+  };
+  each_patch(g, products_at, weight, radius, ring, finish);
+}
+
+static void refit_patches(Grid g, const float* u, const float* v, float* const* data, RefitConstants c,
+                          const float* weight, int radius, float* ring) {
+  const float last_x = g.width - 1.0f, last_y = g.height - 1.0f;
+  const auto column = [](int x) { return iota() + static_cast<float>(x); };
+  const auto products_at = [&](int x, int y) __attribute__((always_inline)) {
+    const std::ptrdiff_t i = y * g.stride + x;
+    const Vec at = column(x), one = in_all_lanes<Vec>(y > 0 && y < g.height - 1 ? 1.0f : 0.0f);
+    const Vec inside = select((at > 0.0f) & (at < last_x), one, Vec{});
+    return refit_products(load(data[0] + i), load(data[1] + i), load(data[2] + i), load(u + i), load(v + i), inside);
+  };
+  const auto finish = [&](int x, int y, const PatchProducts<Vec>& mean) __attribute__((always_inline)) {
+    const Vec at = column(x);
+    const float row = static_cast<float>(y);
+    const Vec share = inside_share<Vec>(minimum(at, last_x - at), c) * inside_share(minimum(row, last_y - row), c);
+    const RefitStep<Vec> step = refit_step(mean, share, c);
+    const std::ptrdiff_t i = y * g.stride + x;
+    store(data[0] + i, step.u);
+    store(data[1] + i, step.v);
+    store(data[2] + i, step.significance);
+  };
+  each_patch(g, products_at, weight, radius, ring, finish);
 }
 
 }  // namespace flowkit::FLOWKIT_SIMD
