@@ -197,10 +197,16 @@ def require_sober(ended: Ended) -> Ended:
         raise Broken(f"shows a traceback: {ended}")
     if ended.code not in (0, 1, 2, 3):
         raise Broken(f"ends with an undocumented code: {ended}")
-    said = [line for line in ended.stderr.strip().split("\n") if not line.startswith(NOTE) and not REASON.match(line)]
+    said = sayings(ended)
     if ended.code > 1 and not (len(said) == 1 and said[0].startswith("flowkit: ")):
         raise Broken(f"does not say in one sentence why it ends: {ended}")
     return ended
+
+
+def sayings(ended: Ended) -> list[str]:
+    """What a command says of its end: its stderr, but for notes and reasons."""
+    lines = ended.stderr.strip().split("\n") if ended.stderr.strip() else []
+    return [line for line in lines if not line.startswith(NOTE) and not REASON.match(line)]
 
 
 def workers_of(pid: int) -> list[int]:
