@@ -98,6 +98,11 @@ def is_video(path: str | Path) -> bool:
     return Path(path).suffix.lower() in VIDEO_SUFFIXES
 
 
+def is_regular_video(path: str | Path) -> bool:
+    """Whether it is a video by its suffix, and a file that can be read without waiting for who writes into it."""
+    return is_video(path) and Path(path).is_file()
+
+
 def open_source(source: str | Path, *, frame_base: int = 0) -> FrameSource:
     """The frames of a folder of numbered images, or of a video whose first frame has the number `frame_base`.
 
