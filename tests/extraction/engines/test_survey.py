@@ -91,17 +91,16 @@ def require_only_b_failed(out: Path, reason: str) -> None:
     assert workers() == []
 
 
-@pytest.mark.parametrize("count", [1, 2])
-def test_a_decoder_that_hangs_while_a_video_is_opened_costs_its_clip_only(tmp_path, clips, count):
+def test_a_decoder_that_hangs_while_a_video_is_opened_costs_its_clip_only(tmp_path, clips):
     began = time.monotonic()
-    extract(clips, tmp_path / "out", workers=count, time_limit_s=LIMIT_S, **FAST)
+    extract(clips, tmp_path / "out", workers=1, time_limit_s=LIMIT_S, **FAST)
     assert LIMIT_S < time.monotonic() - began < 60
     require_only_b_failed(tmp_path / "out", "b.mp4: not done within the time limit of 5 s; mend the clip, or raise")
 
 
 def test_a_decoder_that_crashes_while_a_video_is_opened_costs_its_clip_only(tmp_path, clips):
     with when_it_hangs(tmp_path / "clips" / "pipe", crash):
-        extract(clips, tmp_path / "out", workers=1, **FAST)
+        extract(clips, tmp_path / "out", workers=2, **FAST)
     require_only_b_failed(tmp_path / "out", "b.mp4: its worker process died 4 times (signal 11)")
 
 
