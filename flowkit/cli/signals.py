@@ -22,7 +22,10 @@ _STOPPED = "stopped; run the same command again"
 
 def stop_at_once() -> None:
     """From now on a signal ends this process with one line; for the time in which there is nothing to tidy."""
-    _install(_end)
+    try:
+        _install(_end)
+    except KeyboardInterrupt:  # Python's own, of one that came while this was being set
+        _end()
 
 
 class _Stop(KeyboardInterrupt):

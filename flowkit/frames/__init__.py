@@ -23,7 +23,15 @@ from flowkit.frames.folder import FolderSource
 if TYPE_CHECKING:
     from flowkit.frames.video import VideoSource
 
-__all__ = ["VIDEO_SUFFIXES", "FolderSource", "FrameSource", "VideoSource", "is_video", "open_source"]
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "FolderSource",
+    "FrameSource",
+    "VideoSource",
+    "is_regular_video",
+    "is_video",
+    "open_source",
+]
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".wmv", ".asf", ".flv", ".ogv", ".mxf"),
