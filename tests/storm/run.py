@@ -124,8 +124,9 @@ def _mixed(counts: dict[str, int]) -> Iterator[tuple[str, int]]:
 
 
 def _work(folder: Path, seed: int, number: int, todo: list[tuple[str, int]], until: float) -> None:
-    runner = Storm(folder / f"work-{number}", seed)
-    shutil.rmtree(runner.folder / "scene", ignore_errors=True)
+    here = folder / f"work-{number}"
+    shutil.rmtree(here, ignore_errors=True)  # what a storm that was stopped has left would be in the way
+    runner = Storm(here, seed)
     try:
         path = folder / f"seed-{seed}-{number}.jsonl"
         if path.exists():
