@@ -175,10 +175,11 @@ def _run(
     retry_failed: bool,
     report: Report | None,
 ) -> Summary:
+    parameters_hash = job.request.parameters_hash  # which takes milliseconds, and there may be thousands of commits
     done = {
         number: commit
         for number, commit in commits.items()
-        if commit.parameters_hash == job.request.parameters_hash and not (retry_failed and commit.failed)
+        if commit.parameters_hash == parameters_hash and not (retry_failed and commit.failed)
     }
     todo = [part for part in parts if part.number not in done]
     tally = _Tally(job.out, sum(len(part.pairs) for part in parts), len(parts))
