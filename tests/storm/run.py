@@ -23,7 +23,7 @@ from tests.storm.manifests import Editor
 from tests.storm.power import Blackout
 from tests.storm.scene import Scene, make_scene
 
-LONG = {"kills": 1100, "damage": 1050, "images": 540, "manifests": 220, "power": 500, "disk": 60}
+LONG = {"kills": 1000, "damage": 1000, "images": 500, "manifests": 200, "power": 450, "disk": 50}
 SHORT = {"kills": 20, "damage": 60, "images": 30, "manifests": 20, "power": 40, "disk": 6}
 KINDS = tuple(LONG)
 Run = Callable[[np.random.Generator, Path], Outcome]
