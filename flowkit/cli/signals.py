@@ -22,29 +22,46 @@ _STOPPED = "stopped; run the same command again"
 
 def stop_at_once() -> None:
     """From now on a signal ends this process with one line; for the time in which there is nothing to tidy."""
-    _install(_end)
+    try:
+        _install(_end)
+    except KeyboardInterrupt:  # Python's own, of one that came while this was being set
+        _end()
+
+
+class _Stop(KeyboardInterrupt):
+    """What a signal raises in a run.
+
+    A class of its own, since Python ends itself by SIGINT, whatever exit code it was given, if the very
+    KeyboardInterrupt has ever left code that it compiled from text, as dataclasses are made, and was caught after that.
+    """
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
     """In here a signal ends the run in order, as a KeyboardInterrupt, which leaves this as `Interrupted`."""
     first: float | None = None
+    over = False
 
     def stop(*_: object) -> None:
         nonlocal first
+        if over:
+            # Once stopped, the process is about to say so and end: another signal has nothing to add.
+            return _end() if first is None else None
         now = time.monotonic()
         if first is None or now - first > _TIDYING_S:
             first = now
-            raise KeyboardInterrupt
+            raise _Stop
+        return None
 
     before = _install(stop)
     try:
-        yield
+        try:
+            yield
+        finally:
+            over = True  # from here on `stop` raises no more: nothing would catch it where handlers are exchanged
+            _install(signal.SIG_IGN if first is not None else before or _end)
     except KeyboardInterrupt:
         raise Interrupted("stopped before the first pair; run the same command again to continue") from None
-    finally:
-        # Once stopped, the process is about to say so and end: another signal has nothing to add.
-        _install(signal.SIG_IGN if first is not None else before or _end)
 
 
 def _end(*_: object) -> None:

@@ -14,14 +14,14 @@ from typing import Any
 from flowkit.datasets import clips_from
 from flowkit.errors import Interrupted
 from flowkit.extraction.disk import bytes_to_write, require_room
-from flowkit.extraction.engines import open_engine
+from flowkit.extraction.engines import crew_for, open_engine
 from flowkit.extraction.engines.engine import Engine
+from flowkit.extraction.engines.survey import survey_apart
 from flowkit.extraction.part import Job
 from flowkit.extraction.plan import Part, make_parts
 from flowkit.extraction.reasons import frequent_reasons
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.resume import settle_plan
-from flowkit.frames.survey import survey
 from flowkit.output.commit import Commit, finished
 from flowkit.output.writer import claimed, remove_superseded
 from flowkit.params import TVL1Params
@@ -96,7 +96,7 @@ def extract(
         workers: see `flowkit.extraction.engines.open_engine`.
         retry_failed: compute the parts that hold failed pairs again.
         accept_changes: continue OUT although frames or decoders are not those it was begun with, and record it.
-        time_limit_s: for a part on a worker process, see `flowkit.extraction.engines.open_engine`.
+        time_limit_s: for a part, or the survey of a video, on a worker process, see `open_engine`.
         report: is called with the state of the run, first before any part and then after each.
 
     Returns:
@@ -124,9 +124,9 @@ def extract(
         )
         options = {"workers": workers, "ray_address": ray_address, "device": device, "time_limit_s": time_limit_s}
         chosen = open_engine(engine, **options) if isinstance(engine, str) else engine  # type: ignore[arg-type]
-        with claimed(out) as alone:
+        with claimed(out) as alone, crew_for(chosen, time_limit_s) as crew:
             with _no_collection():
-                surveys = survey(clips)
+                surveys = survey_apart(clips, crew, workers)
                 parts = make_parts(clips, request, surveys)
                 metadata = request.metadata(clips)
                 settle_plan(out, parts, surveys, metadata, accept_changes=accept_changes, retry_failed=retry_failed)
@@ -175,10 +175,11 @@ def _run(
     retry_failed: bool,
     report: Report | None,
 ) -> Summary:
+    parameters_hash = job.request.parameters_hash  # which takes milliseconds, and there may be thousands of commits
     done = {
         number: commit
         for number, commit in commits.items()
-        if commit.parameters_hash == job.request.parameters_hash and not (retry_failed and commit.failed)
+        if commit.parameters_hash == parameters_hash and not (retry_failed and commit.failed)
     }
     todo = [part for part in parts if part.number not in done]
     tally = _Tally(job.out, sum(len(part.pairs) for part in parts), len(parts))

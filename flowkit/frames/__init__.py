@@ -23,7 +23,15 @@ from flowkit.frames.folder import FolderSource
 if TYPE_CHECKING:
     from flowkit.frames.video import VideoSource
 
-__all__ = ["VIDEO_SUFFIXES", "FolderSource", "FrameSource", "VideoSource", "is_video", "open_source"]
+__all__ = [
+    "VIDEO_SUFFIXES",
+    "FolderSource",
+    "FrameSource",
+    "VideoSource",
+    "is_regular_video",
+    "is_video",
+    "open_source",
+]
 
 VIDEO_SUFFIXES = (
     *(".mp4", ".m4v", ".mov", ".3gp", ".3g2", ".f4v", ".mkv", ".webm", ".avi", ".wmv", ".asf", ".flv", ".ogv", ".mxf"),
@@ -96,6 +104,11 @@ class FrameSource(Protocol):
 def is_video(path: str | Path) -> bool:
     """Whether a file's suffix is that of a video."""
     return Path(path).suffix.lower() in VIDEO_SUFFIXES
+
+
+def is_regular_video(path: str | Path) -> bool:
+    """Whether it is a video by its suffix, and a file that can be read without waiting for who writes into it."""
+    return is_video(path) and Path(path).is_file()
 
 
 def open_source(source: str | Path, *, frame_base: int = 0) -> FrameSource:

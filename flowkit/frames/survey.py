@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,15 +32,24 @@ class Survey:
         return self.source
 
 
-def survey(clips: Iterable[Clip]) -> dict[str, Survey]:
-    """The survey of each clip by clip_id; clips of one source share one. Trouble with a source is in its survey."""
-    known: dict[tuple[str, int, str | None], Survey] = {}
+SourceKey = tuple[str, int, str | None]
+"""What a survey is of: path, frame_base and frames_sha256 of a clip."""
+
+
+def source_of(clip: Clip) -> SourceKey:
+    """What the clip's survey is of; clips of one source share one."""
+    return clip.source, clip.frame_base, clip.frames_sha256
+
+
+def survey(clips: Iterable[Clip], known: Mapping[SourceKey, Survey] | None = None) -> dict[str, Survey]:
+    """The survey of each clip by clip_id, made here where it is not known. Trouble with a source is in its survey."""
+    surveys = dict(known or {})
     found: dict[str, Survey] = {}
     for clip in clips:
-        key = (clip.source, clip.frame_base, clip.frames_sha256)
-        if key not in known:
-            known[key] = survey_source(*key)
-        found[clip.clip_id] = known[key]
+        key = source_of(clip)
+        if key not in surveys:
+            surveys[key] = survey_source(*key)
+        found[clip.clip_id] = surveys[key]
     return found
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,15 +13,43 @@ import pyarrow.parquet as pq
 
 from flowkit.errors import InputError, OutputError
 
+METADATA_KEY = b"flowkit"
+"""Of a file of shards or failures: its run, its part and its worker, as JSON."""
 
-def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What a file of shards or failures must say of itself to be the one that its commit record names."""
+
+    part: int
+    rows: int
+    parameters_hash: str
+    cubes: bool
+    """Whether it is a shard."""
+
+    def require(self, path: Path, file: pq.ParquetFile) -> None:
+        """An OutputError where the file is another part's, another run's, or has other rows, though it is whole."""
+        metadata = json.loads((file.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}"))
+        part = metadata.get("part", metadata.get("unit"))  # schema version 1 calls it a unit
+        found = Expected(
+            part, file.metadata.num_rows, str(metadata.get("parameters_hash")), "cube" in file.schema_arrow.names
+        )
+        if found != self:
+            raise OutputError(f"{path} holds {found}, its commit record names {self}; flowkit verify says what to do")
+
+    def __str__(self) -> str:
+        what = "a shard" if self.cubes else "failures"
+        return f"{what} of part {self.part} (rows: {self.rows}, parameters {self.parameters_hash[:12]})"
+
+
+def read_table(path: Path, columns: Sequence[str] | None = None, expected: Expected | None = None) -> pa.Table:
     """A shard's table, its page checksums checked; each column is one chunk.
 
     Raises:
         InputError: for a column that the shard does not have.
-        OutputError: if the file is missing or damaged.
+        OutputError: if the file is missing or damaged, or not the expected one.
     """
-    with _opened(path) as file:
+    with _opened(path, expected) as file:
         unknown = set(columns or ()) - set(file.schema_arrow.names)
         if unknown:
             known = ", ".join(file.schema_arrow.names)
@@ -28,9 +58,9 @@ def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     return table if columns is None else table.select(columns)
 
 
-def read_row(path: Path, row: int) -> pa.Table:
+def read_row(path: Path, row: int, expected: Expected | None = None) -> pa.Table:
     """One row of a shard, of which its row group is read; raises as `read_table`."""
-    with _opened(path) as file:
+    with _opened(path, expected) as file:
         before = 0
         for group in range(file.num_row_groups):
             rows = file.metadata.row_group(group).num_rows
@@ -49,9 +79,11 @@ def read_schema(path: Path) -> pa.Schema:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[pq.ParquetFile]:
+def _opened(path: Path, expected: Expected | None = None) -> Iterator[pq.ParquetFile]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            if expected is not None:
+                expected.require(path, file)
             yield file
     except InputError:
         raise

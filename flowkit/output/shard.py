@@ -22,11 +22,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from flowkit.errors import InputError, OutputError
-from flowkit.output.commit import Commit, read_commits, unrecorded
-from flowkit.output.parquet import read_row, read_schema, read_table
+from flowkit.output.commit import Commit, FileRecord, read_commits, unrecorded
+from flowkit.output.parquet import METADATA_KEY, Expected, read_row, read_schema, read_table
 from flowkit.output.plan_file import planned_parts, read_run
 
-METADATA_KEY = b"flowkit"
 BOX = pa.struct([pa.field(name, pa.int32(), nullable=False) for name in ("left", "top", "width", "height")])
 _PAIR_FIELDS = [
     pa.field("pair_id", pa.string(), nullable=False),
@@ -103,6 +102,9 @@ class ShardSet:
 
     `len` is their number, `shards[i]` and iteration give rows: every column by name, `cube` as a read-only NumPy array
     (3, h, w), a view of what was read. Iteration reads a shard at a time; an index reads the row group it is in.
+
+    Whatever reads a file raises an OutputError where it is missing or damaged, or says that it holds another part,
+    other parameters or more or fewer rows than its commit record does.
     """
 
     folder: Path
@@ -149,7 +151,7 @@ class ShardSet:
             row -= commit.computed
         file = commit.file("shards")
         assert file is not None
-        return next(_rows(read_row(self.folder / file.name, row)))
+        return next(_rows(read_row(self.folder / file.name, row, _expected(commit, file))))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Every computed pair in turn, as `__getitem__` gives it."""
@@ -158,7 +160,8 @@ class ShardSet:
 
     def shard(self, i: int, columns: Sequence[str] | None = None) -> pa.Table:
         """The i-th shard's rows; its cube column is one chunk, for `as_numpy`. Raises as `read_table`."""
-        return read_table(self.paths[i], columns)
+        path, expected = self._files("shards")[i]
+        return read_table(path, columns, expected)
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
         """The rows of all shards in plan order; leave the column `cube` out where they would not fit in memory.
@@ -167,7 +170,7 @@ class ShardSet:
             InputError: for an unknown column, or for cubes of several shapes in one table.
             OutputError: if a shard is missing or damaged, or nothing was computed.
         """
-        tables = [read_table(path, columns) for path in self.paths]
+        tables = [read_table(path, columns, expected) for path, expected in self._files("shards")]
         if not tables:
             raise OutputError(f"{self.folder} has no computed pair; its failures say why")
         shapes = {str(table.schema.field("cube").type.shape) for table in tables if "cube" in table.column_names}
@@ -190,7 +193,8 @@ class ShardSet:
 
     def failures(self) -> pa.Table:
         """The planned pairs that could not be computed, with their errors, in plan order: columns `FAILURE_SCHEMA`."""
-        tables = [read_table(path).replace_schema_metadata(None) for path in self._paths("failures")]
+        files = self._files("failures")
+        tables = [read_table(path, expected=expected).replace_schema_metadata(None) for path, expected in files]
         return pa.concat_tables([FAILURE_SCHEMA.empty_table(), *tables])
 
     @property
@@ -212,7 +216,15 @@ class ShardSet:
         return f"cubes of {len(told)} shapes" if len(told) > 1 else f"cubes {told[0]}" if told else "no cubes"
 
     def _paths(self, folder: str) -> list[Path]:
-        return [self.folder / file.name for commit in self.commits if (file := commit.file(folder))]
+        return [path for path, _ in self._files(folder)]
+
+    def _files(self, folder: str) -> list[tuple[Path, Expected]]:
+        """The files of one of the folders, in plan order, with what its commit record says of each."""
+        return [
+            (self.folder / file.name, _expected(commit, file))
+            for commit in self.commits
+            if (file := commit.file(folder))
+        ]
 
 
 def read(out: str | Path) -> ShardSet:
@@ -238,6 +250,10 @@ def read(out: str | Path) -> ShardSet:
             "flowkit verify says where"
         )
     return shards
+
+
+def _expected(commit: Commit, file: FileRecord) -> Expected:
+    return Expected(commit.part, file.rows, commit.parameters_hash, cubes=file.name.startswith("shards/"))
 
 
 def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:

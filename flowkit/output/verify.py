@@ -23,9 +23,8 @@ from flowkit.output.commit import (
     unrecorded,
 )
 from flowkit.output.files import is_as_written
-from flowkit.output.parquet import read_table
+from flowkit.output.parquet import METADATA_KEY, read_table
 from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE, planned_parts, read_plan, read_run
-from flowkit.output.shard import METADATA_KEY
 from flowkit.types import fingerprint
 
 MOST_LISTED = 20

@@ -23,6 +23,43 @@ def test_a_signal_while_the_command_is_imported_is_one_line(tmp_path, package, n
     assert stderr == "flowkit: stopped; run the same command again\n"
 
 
+def test_a_signal_while_the_handlers_are_being_set_is_one_line(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, signal\n"
+        "asked = signal.getsignal\n"
+        "def getsignal(number):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return asked(number)\n"
+        "signal.getsignal = getsignal\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    process = start("extract", tmp_path, "-o", tmp_path / "out", env=environment)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (3, "flowkit: stopped; run the same command again\n")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_code_that_is_made_as_text_ends_the_run_like_any_other(tmp_path, number):
+    """Python ends itself by SIGINT if a KeyboardInterrupt has ever left code that it compiled from text, as dataclasses
+    are made, whoever caught it then. So a run that had said that it stopped now and then ended with -2.
+    """
+    frame_folder(tmp_path / "clip", range(3))
+    sends = f"import os, time; os.kill(os.getpid(), {int(number)}); time.sleep(30)"
+    # Python imports this by itself; it signals when the run, well under way, imports its engine.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Hook:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == 'flowkit.extraction.engines.local': exec({sends!r})\n"
+        "sys.meta_path.insert(0, Hook())\n"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    process = start("extract", tmp_path / "clip", "-o", tmp_path / "out", env=environment)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, len(stderr.splitlines())) == (3, 1), stderr
+    assert stderr.endswith("is not finished; run the same command again to continue\n")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_second_signal_does_not_disturb_the_first(tmp_path, number):
     frame_folder(tmp_path / "clip", range(501))

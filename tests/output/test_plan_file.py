@@ -12,9 +12,10 @@ import pytest
 
 from flowkit.errors import OutputError
 from flowkit.extraction.run import extract
+from flowkit.output.parquet import METADATA_KEY
 from flowkit.output.plan_file import PLAN_SCHEMA, SCHEMA_VERSION, SURVEY_SCHEMA, read_plan, read_run, read_survey
 from flowkit.output.record import read_record
-from flowkit.output.shard import METADATA_KEY, read
+from flowkit.output.shard import read
 from flowkit.output.verify import verify
 from flowkit.output.writer import write_table
 from tests.clips import dataset

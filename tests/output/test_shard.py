@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -238,6 +239,76 @@ def test_a_record_that_says_less_than_was_planned_is_noticed(copy):
     reseal(copy / "commits" / "part-00001.json", computed=1, files=[dataclasses.asdict(file)])
     with pytest.raises(OutputError, match="holds 129 of 132 planned pairs although no part is missing"):
         read(copy)
+
+
+@pytest.fixture(scope="module")
+def twins(tmp_path_factory):
+    """Two clips of one length and two shapes, so two parts with files of as many rows; a frame of each is missing."""
+    folder = tmp_path_factory.mktemp("twins")
+    for name, size in (("a", (16, 16)), ("b", (16, 24))):
+        frame_folder(folder / "clips" / name, range(6), size=size)
+        (folder / "clips" / name / "img5.png").write_bytes(b"no picture")
+    extract(folder / "clips", folder / "out", preset="fast", workers=1)
+    return folder / "out"
+
+
+def exchange(a, b):
+    data = a.read_bytes()
+    a.write_bytes(b.read_bytes())
+    b.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "reading",
+    [
+        lambda shards: shards.shard(0),
+        lambda shards: shards.shard(1, ["frame0"]),
+        lambda shards: shards.table(["frame0"]),
+        lambda shards: shards.cubes(0),
+        lambda shards: list(shards.cubes()),
+        lambda shards: shards[0],
+        lambda shards: shards[-1],
+        lambda shards: next(iter(shards)),
+    ],
+)
+def test_whole_files_that_were_exchanged_are_not_read(twins, tmp_path, reading):
+    out = shutil.copytree(twins, tmp_path / "out")
+    exchange(out / "shards" / "part-00000.parquet", out / "shards" / "part-00001.parquet")
+    told = (
+        r"part-0000[01]\.parquet holds a shard of part [01] .*, its commit record names a shard of part [01] \(rows: 4,"
+    )
+    with pytest.raises(OutputError, match=told):
+        reading(read(out))
+    assert read(out).failures().num_rows == 2
+
+
+def test_failures_that_were_exchanged_are_not_read(twins, tmp_path):
+    out = shutil.copytree(twins, tmp_path / "out")
+    exchange(out / "failures" / "part-00000.parquet", out / "failures" / "part-00001.parquet")
+    with pytest.raises(OutputError, match=r"holds failures of part 1 .*, its commit record names failures of part 0 "):
+        read(out).failures()
+    assert read(out).table(["frame0"]).num_rows == 8
+
+
+def test_a_whole_file_of_other_rows_parameters_or_columns_is_not_read(twins, tmp_path):
+    extract(twins.parent / "clips", tmp_path / "other", preset="fast", strain="meb", workers=1)
+    whole, part = read_table(twins / "shards" / "part-00000.parquet"), "shards/part-00000.parquet"
+    for name in ("rows", "parameters", "columns"):
+        out = shutil.copytree(twins, tmp_path / name)
+        if name == "rows":
+            write_table(whole.slice(1), out / part)
+        elif name == "parameters":
+            shutil.copy(tmp_path / "other" / part, out / part)
+        else:
+            write_table(whole.drop_columns("cube"), out / part)
+        with pytest.raises(OutputError, match=r"its commit record names a shard of part 0 \(rows: 4, "):
+            read(out)[0]
+
+
+def test_an_output_of_version_1_names_its_parts_otherwise():
+    out = Path(__file__).parents[1] / "golden" / "0.1"
+    assert len(list(read(out))) == 3
+    assert read(out).failures().num_rows == 1
 
 
 def test_hidden_files_and_lost_empty_folders_do_not_matter(half_output, tmp_path):

@@ -20,7 +20,7 @@ from tests.storm.launcher import Launcher
 from tests.storm.scene import require_accounted
 from tests.storm.wreck import wreck
 
-LIMIT_S = 20.0
+CPU_S = 20.0
 FRAMES = 5
 IMAGES: dict[str, tuple[str, int, tuple[int, ...]]] = {
     "JPEG": (".jpg", 8, ()),
@@ -90,7 +90,7 @@ class Spoiler:
         if hashed:
             what = folder / "manifest.csv"
             what.write_text(f"clip_id,source,{HASH_COLUMN}\nclip,{source.name},{hash_of(medium)}\n")
-        ended = self.launcher.run(*_command(what, folder / "out"), limit_s=LIMIT_S)
+        ended = self.launcher.run(*_command(what, folder / "out"), cpu_limit_s=CPU_S)
         ending = require_accounted(folder / "out", ended)
         if ended.code:
             return ending

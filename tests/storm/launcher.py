@@ -34,6 +34,8 @@ class Ended:
     stdout: str
     stderr: str
     seconds: float
+    cpu_s: float | None = None
+    """CPU time, of a forked child."""
 
     def __str__(self) -> str:
         return f"exit code {self.code} after {self.seconds:.2f} s, stderr {self.stderr[-600:]!r}"
@@ -68,7 +70,8 @@ class Running:
         stdout, stderr = (
             (self.folder / name).read_text(encoding="utf-8", errors="replace") for name in ("stdout", "stderr")
         )
-        self.ended = Ended(code, stdout, stderr, seconds)
+        cpu_s = self.process.cpu_s if isinstance(self.process, Nursery) else None
+        self.ended = Ended(code, stdout, stderr, seconds, cpu_s)
         left = _left_behind(self.pid)
         if left:
             self.kill(signal.SIGKILL, group=True)
@@ -102,6 +105,8 @@ class Nursery:
             start_new_session=True,
         )
         self._ended: int | None = None
+        self.cpu_s: float | None = None
+        """Of the last child that has ended."""
 
     def fork(self, order: dict[str, Any]) -> int:
         """Starts a child; its process id."""
@@ -109,13 +114,15 @@ class Nursery:
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         self._ended = None
         pid = self._answer(HANG_S)
-        assert pid is not None
+        assert isinstance(pid, int)
         return pid
 
     def code(self, limit_s: float) -> int | None:
         """The child's exit code, or None if it has not ended within the limit."""
         if self._ended is None:
-            self._ended = self._answer(limit_s)
+            answer = self._answer(limit_s)
+            if answer is not None:
+                self._ended, self.cpu_s = answer
         return self._ended
 
     def close(self) -> None:
@@ -126,7 +133,7 @@ class Nursery:
         self._process.wait(HANG_S)
         self._process.stdout.close()
 
-    def _answer(self, limit_s: float) -> int | None:
+    def _answer(self, limit_s: float) -> Any:
         out = self._process.stdout
         assert out
         if not select.select([out], [], [], limit_s)[0]:
@@ -134,7 +141,7 @@ class Nursery:
         line = out.readline()
         if not line:
             raise RuntimeError(f"the nursery has ended with {self._process.wait()}")
-        return int(line)
+        return json.loads(line)
 
 
 class Launcher:
@@ -162,6 +169,8 @@ class Launcher:
             without: a precaution of `tests.storm.without` to take out of a forked child.
         """
         words = [str(argument) for argument in arguments]
+        for name in ("stdout", "stderr"):
+            (self.folder / name).write_bytes(b"")  # what an earlier command said is not this one's
         if not forked:
             with (self.folder / "stdout").open("wb") as stdout, (self.folder / "stderr").open("wb") as stderr:
                 process = subprocess.Popen(
@@ -180,9 +189,16 @@ class Launcher:
         }
         return Running(self._nursery.fork(order), self.folder, self._nursery)
 
-    def run(self, *arguments: str | Path, limit_s: float = HANG_S, **options: Any) -> Ended:
-        """`start`, and `Running.wait`; Broken too if it shows a traceback, or fails without one sentence."""
-        return require_sober(self.start(*arguments, **options).wait(limit_s))
+    def run(self, *arguments: str | Path, cpu_limit_s: float = HANG_S, **options: Any) -> Ended:
+        """`start`, and `Running.wait`; Broken too if it shows a traceback, or fails without one sentence.
+
+        Args:
+            cpu_limit_s: CPU time that it may take, whatever else the machine does, where it is forked.
+        """
+        ended = self.start(*arguments, **options).wait()
+        if (ended.cpu_s or 0.0) > cpu_limit_s:
+            raise Broken(f"takes {ended.cpu_s:.1f} s of CPU time: {ended}")
+        return require_sober(ended)
 
     def close(self) -> None:
         """Ends the nursery."""
@@ -197,10 +213,16 @@ def require_sober(ended: Ended) -> Ended:
         raise Broken(f"shows a traceback: {ended}")
     if ended.code not in (0, 1, 2, 3):
         raise Broken(f"ends with an undocumented code: {ended}")
-    said = [line for line in ended.stderr.strip().split("\n") if not line.startswith(NOTE) and not REASON.match(line)]
+    said = sayings(ended)
     if ended.code > 1 and not (len(said) == 1 and said[0].startswith("flowkit: ")):
         raise Broken(f"does not say in one sentence why it ends: {ended}")
     return ended
+
+
+def sayings(ended: Ended) -> list[str]:
+    """What a command says of its end: its stderr, but for notes and reasons."""
+    lines = ended.stderr.strip().split("\n") if ended.stderr.strip() else []
+    return [line for line in lines if not line.startswith(NOTE) and not REASON.match(line)]
 
 
 def workers_of(pid: int) -> list[int]:

@@ -16,7 +16,7 @@ from tests.storm.launcher import Launcher
 from tests.storm.scene import require_accounted
 from tests.storm.wreck import wreck
 
-LIMIT_S = 10.0
+CPU_S = 10.0
 MEMORY_BYTES = 8 << 30
 HEADER = [
     "clip_id",
@@ -105,7 +105,7 @@ class Editor:
         words = ("extract", manifest, "-o", folder / "out", "--pairs", pairs, "--preset", "fast", "--workers", "1")
         told = f"{manifest.name}: {what}, {pairs}"
         try:
-            ended = self.launcher.run(*words, limit_s=LIMIT_S, limits={"RLIMIT_AS": MEMORY_BYTES})
+            ended = self.launcher.run(*words, cpu_limit_s=CPU_S, limits={"RLIMIT_AS": MEMORY_BYTES})
             ending = require_accounted(folder / "out", ended)
             if any(ord(sign) < 32 and sign != "\n" for sign in ended.stderr):
                 raise Broken(f"control characters reach the terminal: {ended}")

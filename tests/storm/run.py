@@ -23,7 +23,7 @@ from tests.storm.manifests import Editor
 from tests.storm.power import Blackout
 from tests.storm.scene import Scene, make_scene
 
-LONG = {"kills": 1500, "damage": 1200, "images": 600, "manifests": 300, "power": 700, "disk": 80}
+LONG = {"kills": 1000, "damage": 1000, "images": 500, "manifests": 200, "power": 450, "disk": 50}
 SHORT = {"kills": 20, "damage": 60, "images": 30, "manifests": 20, "power": 40, "disk": 6}
 KINDS = tuple(LONG)
 Run = Callable[[np.random.Generator, Path], Outcome]
@@ -124,8 +124,9 @@ def _mixed(counts: dict[str, int]) -> Iterator[tuple[str, int]]:
 
 
 def _work(folder: Path, seed: int, number: int, todo: list[tuple[str, int]], until: float) -> None:
-    runner = Storm(folder / f"work-{number}", seed)
-    shutil.rmtree(runner.folder / "scene", ignore_errors=True)
+    here = folder / f"work-{number}"
+    shutil.rmtree(here, ignore_errors=True)  # what a storm that was stopped has left would be in the way
+    runner = Storm(here, seed)
     try:
         path = folder / f"seed-{seed}-{number}.jsonl"
         if path.exists():

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
 from flowkit.errors import InputError
 from flowkit.extraction.engines.engine import TIME_LIMIT_S, Engine
 from flowkit.motion.devices import available_cpus
 
-__all__ = ["Engine", "open_engine"]
+if TYPE_CHECKING:
+    from flowkit.extraction.engines.crew import Crew
+
+__all__ = ["Engine", "crew_for", "open_engine"]
 
 
 def open_engine(
@@ -23,7 +30,8 @@ def open_engine(
         workers: processes (local) or actors (ray); None for one a CPU. With device "cuda", threads that decode (local),
             or actors with a GPU each (ray).
         ray_address: of a running cluster; None starts one on this machine.
-        time_limit_s: for one part on a worker process of the engine local on the CPU; None for half an hour.
+        time_limit_s: for one part on a worker process of the engine local on the CPU, and for the survey of one video;
+            None for half an hour.
 
     Raises:
         InputError: for another name, fewer than one worker, a limit of no time, an address without ray, where Ray is
@@ -34,6 +42,7 @@ def open_engine(
     if time_limit_s is not None and not time_limit_s > 0:
         raise InputError(f"time_limit_s={time_limit_s}: give a number above 0")
     if name == "local":
+        from flowkit.extraction.engines.crew import Crew
         from flowkit.extraction.engines.local import LocalEngine
 
         if ray_address is not None:
@@ -43,9 +52,26 @@ def open_engine(
             from flowkit.extraction.engines.device_pipeline import GpuEngine
 
             return GpuEngine(cuda_devices(), workers or available_cpus())
-        return LocalEngine(workers or available_cpus(), time_limit_s or TIME_LIMIT_S)
+        return LocalEngine(workers or available_cpus(), Crew(time_limit_s or TIME_LIMIT_S))
     if name == "ray":
         from flowkit.extraction.engines.ray import RayEngine
 
         return RayEngine(workers, ray_address, device)
     raise InputError(f"engine={name!r} is unknown; choose local or ray")
+
+
+@contextmanager
+def crew_for(engine: Engine, time_limit_s: float | None = None) -> Iterator[Crew]:
+    """The worker processes that survey videos, which the engine local goes on with; leaving this context ends them.
+
+    Args:
+        time_limit_s: for one video, where the engine has no crew of its own; None for half an hour.
+    """
+    from flowkit.extraction.engines.crew import Crew
+    from flowkit.extraction.engines.local import LocalEngine
+
+    crew = engine.crew if isinstance(engine, LocalEngine) else Crew(time_limit_s or TIME_LIMIT_S, computes=False)
+    try:
+        yield crew
+    finally:
+        crew.end()

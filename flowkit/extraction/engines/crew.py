@@ -18,8 +18,8 @@ from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
 from flowkit.errors import Interrupted
-from flowkit.extraction.engines.worker import READY, Begun, Task
-from flowkit.extraction.part import Job
+from flowkit.extraction.engines.engine import RETRIES, TIME_LIMIT_S
+from flowkit.extraction.engines.worker import READY, Begun, Brief, Examine, Task
 
 START_S = 300.0
 """A worker that is not ready after this long is taken for dead."""
@@ -35,17 +35,24 @@ class Worker:
     process: subprocess.Popen[bytes]
     pipe: Connection
     since: float
-    """When it was started, or began with its task or clip (time.monotonic)."""
+    """When it was started or briefed, or began with its task or clip (time.monotonic)."""
     ready: bool = False
-    task: Task | None = None
+    briefed: bool = False
+    task: Task | Examine | None = None
     clip_id: str | None = None
     """Which clip of its task it is at, where that is known."""
 
-    def give(self, task: Task) -> None:
+    def give(self, task: Task | Examine) -> None:
         """Hands it a task. Where it has died meanwhile, its pipe says so next."""
         self.task, self.clip_id, self.since = task, None, time.monotonic()
         with suppress(OSError):
             self.pipe.send(task)
+
+    def brief(self, pickled: bytes) -> None:
+        """Hands it what it needs for tasks; it is ready again once it says so."""
+        self.ready, self.briefed, self.since = False, True, time.monotonic()
+        with suppress(OSError):
+            self.pipe.send_bytes(pickled)
 
     def end(self) -> None:
         """Kills it; it is dead then, or will be once its system call returns."""
@@ -59,10 +66,8 @@ class Worker:
 class Death:
     """Of a worker, with what it was at."""
 
-    task: Task | None
+    task: Task | Examine | None
     clip_id: str | None
-    began: bool
-    """Whether it was ever ready."""
     late: bool
     """Killed for having passed the time limit."""
     cause: str
@@ -70,12 +75,35 @@ class Death:
 
 
 class Crew:
-    """Up to so many workers; `hear` is the only place that waits."""
+    """Workers; `hear` is the only place that waits. Once ended it can be used anew."""
 
-    def __init__(self, job: Job, time_limit_s: float) -> None:
-        self._job = job
-        self._limit_s = time_limit_s
+    def __init__(self, time_limit_s: float = TIME_LIMIT_S, *, computes: bool = True) -> None:
+        self.limit_s = time_limit_s
+        """For one task, or one clip of a task whose clips are computed apart."""
+        self.computes = computes
+        """Whether parts will follow a survey."""
         self.workers: list[Worker] = []
+        self._brief: bytes | None = None
+        self._lost_at_start = 0
+        """In a row."""
+
+    def employ(self, brief: Brief) -> None:
+        """From now on workers get this brief before tasks; without a job, those who are there begin to prepare."""
+        pickled = pickle.dumps(brief)
+        if brief.job is None:
+            for worker in self.workers:
+                with suppress(OSError):
+                    worker.pipe.send_bytes(pickled)
+            return
+        self._brief = pickled
+        for worker in self.workers:
+            if worker.ready:
+                worker.brief(pickled)
+
+    @property
+    def idle(self) -> list[Worker]:
+        """Those that can be given a task."""
+        return [worker for worker in self.workers if worker.ready and worker.task is None]
 
     def start(self) -> bool:
         """Starts one more worker; whether the system has given a process.
@@ -107,7 +135,11 @@ class Crew:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def hear(self) -> Iterator[tuple[Worker, Any]]:
-        """Waits until something is heard or a time limit passes; each worker with its message, or its `Death`."""
+        """Waits until something is heard or a time limit passes; each worker with its message, or its `Death`.
+
+        Raises:
+            Interrupted: if worker after worker dies before it can take a task.
+        """
         now = time.monotonic()
         deadlines = {worker: limit for worker in self.workers if (limit := self._deadline(worker)) is not None}
         left = min(deadlines.values(), default=now + START_S) - now
@@ -136,17 +168,19 @@ class Crew:
         for worker in self.workers:
             worker.end()
         self.workers.clear()
+        self._brief, self._lost_at_start = None, 0
 
     def _deadline(self, worker: Worker) -> float | None:
         if not worker.ready:
             return worker.since + START_S
-        return None if worker.task is None else worker.since + self._limit_s
+        return None if worker.task is None else worker.since + self.limit_s
 
     def _note(self, worker: Worker, message: Any) -> None:
         if message == READY:
-            worker.ready = True
-            with suppress(OSError):
-                worker.pipe.send_bytes(pickle.dumps(self._job))
+            if self._brief is not None and not worker.briefed:
+                worker.brief(self._brief)
+            else:
+                worker.ready, self._lost_at_start = True, 0
         elif isinstance(message, Begun):
             worker.clip_id, worker.since = message.clip_id, time.monotonic()
         else:
@@ -157,4 +191,10 @@ class Crew:
         self.workers.remove(worker)
         code = worker.process.returncode
         cause = f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-        return Death(worker.task, worker.clip_id, worker.ready, late, cause)
+        self._lost_at_start += not worker.ready
+        if self._lost_at_start > RETRIES:
+            raise Interrupted(
+                f"{self._lost_at_start} worker processes in a row died before they could begin ({cause}); "
+                "run the same command again with fewer --workers"
+            )
+        return Death(worker.task, worker.clip_id, late, cause)

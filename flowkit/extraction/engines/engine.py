@@ -7,11 +7,12 @@ differ in what they compute, only in where, in which order, and in what they sur
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from flowkit.extraction.part import Job
-from flowkit.extraction.plan import Part
-from flowkit.output.commit import Commit
+if TYPE_CHECKING:
+    from flowkit.extraction.part import Job
+    from flowkit.extraction.plan import Part
+    from flowkit.output.commit import Commit
 
 RETRIES = 3
 """How often a part or clip is tried again after a worker died on it."""

@@ -6,61 +6,64 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from flowkit.errors import Interrupted
-from flowkit.extraction.engines.crew import Crew, Death, Worker
-from flowkit.extraction.engines.engine import RETRIES, TIME_LIMIT_S, died, too_long
-from flowkit.extraction.engines.worker import READY, Begun, Task
+from flowkit.extraction.engines.crew import Crew, Death
+from flowkit.extraction.engines.engine import RETRIES, died, too_long
+from flowkit.extraction.engines.worker import READY, Begun, Brief, Task
 from flowkit.extraction.part import Job, PartRunner, commit_failed
 from flowkit.extraction.plan import Part
+from flowkit.frames import is_video
 from flowkit.output.commit import Commit
 
 
 @dataclass(frozen=True, slots=True)
 class LocalEngine:
-    """Worker processes; a run with one worker, or one part, stays in this process.
+    """Worker processes; a run with one worker, or one part, stays in this process, if no part is of a video.
 
     A part whose worker dies, or passes the time limit, is computed again clip by clip; a clip on which that happens
     again and again is given up, and its pairs are failures.
     """
 
     workers: int
-    time_limit_s: float = TIME_LIMIT_S
-    """For a part, or a clip of one that is computed again; kept by worker processes only."""
+    crew: Crew = field(default_factory=Crew, compare=False)
+    """Its workers, with their time limit; those that are there already, from a survey, are employed."""
 
     def run(self, parts: Sequence[Part], job: Job) -> Iterator[Commit]:
         """See `Engine`."""
         if not parts:
             return
         processes = min(self.workers, len(parts))
-        if processes == 1:
+        if processes == 1 and not any(_of_a_video(part) for part in parts):
             yield from map(PartRunner(job, threads=self.workers), parts)
             return
-        shift = _Shift(parts, job, processes, self.time_limit_s)
+        self.crew.employ(Brief(job, threads=self.workers if processes == 1 else 1))
         try:
-            yield from shift.commits()
+            yield from _Shift(parts, job, processes, self.crew).commits()
         finally:
-            shift.crew.end()
+            self.crew.end()
+
+
+def _of_a_video(part: Part) -> bool:
+    """Decoders of videos are large, and meet files of any origin: where one crashes or hangs it shall be elsewhere."""
+    return any(is_video(source) for source in {pair.clip.source for pair in part.pairs})
 
 
 class _Shift:
     """One run: which parts wait, and what has befallen them."""
 
-    def __init__(self, parts: Sequence[Part], job: Job, processes: int, time_limit_s: float) -> None:
-        self.crew = Crew(job, time_limit_s)
-        self._job, self._processes, self._limit_s = job, processes, time_limit_s
+    def __init__(self, parts: Sequence[Part], job: Job, processes: int, crew: Crew) -> None:
+        self._job, self._processes, self._crew = job, processes, crew
         self._waiting: deque[_Case] = deque(map(_Case, parts))
         self._cases: dict[int, _Case] = {}
         """In work, by part number."""
-        self._lost_at_start = 0
 
     def commits(self) -> Iterator[Commit]:
         """Each part's commit. It ends: each death brings a part, or the run, nearer to being given up."""
         while self._waiting or self._cases:
-            while len(self.crew.workers) < min(self._processes, len(self._waiting) + len(self._cases)):
-                if not self.crew.start():
+            while len(self._crew.workers) < min(self._processes, len(self._waiting) + len(self._cases)):
+                if not self._crew.start():
                     break
             self._hand_out()
-            for worker, heard in self.crew.hear():
+            for worker, heard in self._crew.hear():
                 if isinstance(heard, Commit):
                     del self._cases[heard.part]
                     yield heard
@@ -70,11 +73,9 @@ class _Shift:
                     raise heard
                 else:
                     assert heard == READY or isinstance(heard, Begun), (worker, heard)
-                    self._lost_at_start = 0
 
     def _hand_out(self) -> None:
-        idle: list[Worker] = [worker for worker in self.crew.workers if worker.ready and worker.task is None]
-        for worker in idle:
+        for worker in self._crew.idle:
             if not self._waiting:
                 return
             # A part that was in work when two workers died runs alone: then memory is its own, and so is the blame.
@@ -85,16 +86,10 @@ class _Shift:
             worker.give(case.task)
 
     def _after(self, death: Death) -> Iterator[Commit]:
-        if death.task is None:
-            self._lost_at_start += not death.began
-            if self._lost_at_start > RETRIES:
-                raise Interrupted(
-                    f"{self._lost_at_start} worker processes in a row died before they could begin ({death.cause}); "
-                    "run the same command again with fewer --workers"
-                )
+        if not isinstance(death.task, Task):
             return
         case = self._cases.pop(death.task.part.number)
-        case.blame(death, self._limit_s)
+        case.blame(death, self._crew.limit_s)
         if case.hopeless is None:
             self._waiting.appendleft(case)
         else:

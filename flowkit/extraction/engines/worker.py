@@ -1,8 +1,9 @@
-"""A worker process: it computes parts until the pipe to its owner closes.
+"""A worker process: it surveys videos and computes parts until the pipe to its owner closes.
 
 It is a process of its own, started with this module alone, so the owner's main script is not imported again. What goes
-through the pipe: to the worker the `Job` and then a `Task` at a time; back `READY`, and of a task each clip that it
-begins (where these are computed apart) and in the end a `Commit` or the exception that stops the run.
+through the pipe: to the worker `Examine` orders, to each of which it answers `Examined`; then a `Brief`, and a `Task`
+at a time. It says `READY` once it can take orders, and again once it has taken in the brief; of a task it says each
+clip that it begins (where these are computed apart), and in the end a `Commit` or the exception that stops the run.
 """
 
 from __future__ import annotations
@@ -13,13 +14,42 @@ import queue
 import threading
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flowkit.errors import FlowkitError
-from flowkit.extraction.part import Job, PartRunner
-from flowkit.extraction.plan import Part
+from flowkit.frames.survey import Survey, survey_source
+
+if TYPE_CHECKING:  # which take time to import, and a survey shall not wait for them
+    from flowkit.extraction.part import Job, PartRunner
+    from flowkit.extraction.plan import Part
 
 READY = "ready"
+
+
+@dataclass(frozen=True, slots=True)
+class Examine:
+    """A source to survey; see `flowkit.frames.survey.survey_source`."""
+
+    path: str
+    frame_base: int
+    sha256: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """What became of an `Examine`."""
+
+    order: Examine
+    survey: Survey
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What the worker needs to know for all its tasks; without a job, that it may get ready for one."""
+
+    job: Job | None = None
+    threads: int = 1
+    """Of the solver."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +77,31 @@ def work(descriptor: int) -> None:
     inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
     _tell(pipe, READY)
+    runner: PartRunner | None = None
+    while True:
+        try:
+            order = pickle.loads(inbox.get())
+        except Exception as error:
+            _tell(pipe, _unexpected(error))
+            continue
+        if isinstance(order, Examine):
+            _tell(pipe, Examined(order, survey_source(order.path, order.frame_base, order.sha256)))
+        elif isinstance(order, Brief):
+            runner = _briefed(order)
+            if runner is not None:
+                _tell(pipe, READY)
+        else:
+            assert runner is not None
+            _tell(pipe, _answer(runner, order, pipe))
+
+
+def _briefed(brief: Brief) -> PartRunner | None:
     import cv2
 
+    from flowkit.extraction.part import PartRunner
+
     cv2.setNumThreads(1)
-    runner = PartRunner(pickle.loads(inbox.get()))
-    while True:
-        _tell(pipe, _answer(runner, inbox.get(), pipe))
+    return None if brief.job is None else PartRunner(brief.job, brief.threads)
 
 
 def _receive(pipe: Connection, inbox: queue.SimpleQueue[bytes]) -> None:
@@ -64,16 +113,19 @@ def _receive(pipe: Connection, inbox: queue.SimpleQueue[bytes]) -> None:
         os._exit(1)
 
 
-def _answer(runner: PartRunner, data: bytes, pipe: Connection) -> Any:
+def _answer(runner: PartRunner, task: Task, pipe: Connection) -> Any:
     try:
-        task: Task = pickle.loads(data)
         if not task.apart:
             return runner(task.part)
         return runner.apart(task.part, task.given_up, lambda clip_id: _tell(pipe, Begun(clip_id)))
     except FlowkitError as error:
         return error
     except Exception as error:
-        return RuntimeError(f"{type(error).__name__}: {error}")
+        return _unexpected(error)
+
+
+def _unexpected(error: Exception) -> RuntimeError:
+    return RuntimeError(f"{type(error).__name__}: {error}")
 
 
 def _tell(pipe: Connection, message: Any) -> None:
@@ -81,6 +133,3 @@ def _tell(pipe: Connection, message: Any) -> None:
         pipe.send(message)
     except OSError:  # the owner is gone
         os._exit(1)
-
-
-__all__ = ["READY", "Begun", "Job", "Task", "work"]
