@@ -14,6 +14,7 @@ from flowkit.cli.extract import extract
 from flowkit.cli.hash import hash_frames
 from flowkit.cli.index import app as index
 from flowkit.cli.keyframes import app as keyframes
+from flowkit.cli.repair import repair
 from flowkit.cli.verify import verify
 from flowkit.cli.view import view
 
@@ -48,7 +49,7 @@ def _flowkit(
     """
 
 
-for command in (extract, verify, view, doctor, bench, demo):
+for command in (extract, verify, repair, view, doctor, bench, demo):
     app.command()(command)
 app.command("hash")(hash_frames)
 app.add_typer(index, name="index")

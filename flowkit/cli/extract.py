@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from flowkit.cli.config import apply_config
 from flowkit.cli.options import chosen_device, parse_set
 from flowkit.cli.signals import stoppable
 from flowkit.errors import OutputError
@@ -106,6 +107,27 @@ def extract(
         ),
     ] = None,
     gpu: Annotated[bool, typer.Option("--gpu", help="Short for --device cuda.")] = False,
+    shard: Annotated[
+        str,
+        typer.Option(metavar="I/N", help="Compute the I-th of N shares of the parts, and leave the others to others."),
+    ] = "1/1",
+    limit: Annotated[int | None, typer.Option(metavar="N", help="Compute the first N parts only.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would be computed, and about how long; write nothing.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")] = False,
+    log: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append what happens as JSON, an object a line.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            is_eager=True,
+            callback=apply_config,
+            help="A YAML file of options by their long names; the command line goes before it.",
+        ),
+    ] = None,
 ) -> None:
     """Compute the motion cubes of all planned pairs into shards; run it again to continue after a stop.
 
@@ -121,42 +143,54 @@ def extract(
 
       flowkit extract manifest.csv -o out --size 224 --face yunet:MODEL.onnx --face-fit align --stabilise translation
 
+      flowkit extract manifest.csv -o out --size 224 --shard $SLURM_ARRAY_TASK_ID/100
+
     Exit codes: 0 all done, 1 done with failed pairs (listed in OUT/failures), 2 bad input, or not one pair could be
     computed, 3 stopped and resumable.
     """
-    from flowkit.cli.progress import ProgressReport, last_line, reason_lines
+    from flowkit.cli.progress import ProgressReport, forecast_lines, last_line, reason_lines
+    from flowkit.cli.run_log import all_of, logged
+    from flowkit.extraction.forecast import forecast
     from flowkit.extraction.run import extract as run
 
-    _note_unused(source)
-    with stoppable(), ProgressReport(Console()) as report:
-        summary = run(
-            source,
-            out,
-            pairs=pairs,
-            preset=preset,
-            params=parse_set(set_ or []),
-            size=size,
-            face=face,
-            face_fit=face_fit,
-            face_margin=face_margin,
-            stabilise=stabilise,
-            landmarks=landmarks,
-            strain=strain,
-            dtype=dtype,
-            rgb=rgb,
-            engine=engine,
-            ray_address=ray_address,
-            workers=workers,
-            device=chosen_device(device, gpu, engine),
-            batch=batch,
-            frame_base=frame_base,
-            retry_failed=retry_failed,
-            accept_changes=accept_changes,
-            report=report,
-        )
-    for line in reason_lines(summary):
-        typer.echo(f"flowkit: {line}", err=True)
-    typer.echo(last_line(summary))
+    if not quiet:
+        _note_unused(source)
+    asked: dict[str, Any] = {
+        "pairs": pairs,
+        "preset": preset,
+        "params": parse_set(set_ or []),
+        "size": size,
+        "face": face,
+        "face_fit": face_fit,
+        "face_margin": face_margin,
+        "stabilise": stabilise,
+        "landmarks": landmarks,
+        "strain": strain,
+        "dtype": dtype,
+        "rgb": rgb,
+        "workers": workers,
+        "device": chosen_device(device, gpu, engine),
+        "batch": batch,
+        "frame_base": frame_base,
+        "retry_failed": retry_failed,
+        "accept_changes": accept_changes,
+        "shard": shard,
+        "limit": limit,
+    }
+    if dry_run:
+        with stoppable():
+            for line in forecast_lines(forecast(source, out, **asked), out):
+                typer.echo(line)
+        raise typer.Exit
+    about = {"source": str(source), "out": str(out), "shard": shard, "limit": limit, "engine": engine}
+    with stoppable(), ProgressReport(Console(quiet=quiet)) as report, logged(log, **about) as record:
+        summary = run(source, out, **asked, engine=engine, ray_address=ray_address, report=all_of(report, record))
+        if record:
+            record.summary = summary
+    if not quiet:
+        for line in reason_lines(summary):
+            typer.echo(f"flowkit: {line}", err=True)
+        typer.echo(last_line(summary))
     if summary.failed and not summary.computed:
         raise OutputError(
             f"not one of {summary.planned} pairs could be computed; mend the clips, and run it with --retry-failed"

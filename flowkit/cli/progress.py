@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import time
-from typing import Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from flowkit.errors import printable
 from flowkit.extraction.disk import size_text
-from flowkit.extraction.run import Summary
+from flowkit.extraction.tally import Summary
+
+if TYPE_CHECKING:
+    from flowkit.extraction.forecast import Forecast
 
 EVERY_SECONDS = 5.0
 
@@ -61,7 +66,29 @@ def last_line(state: Summary) -> str:
     rate = f"in {state.seconds:.1f} s ({state.pairs_per_second:.3g} pairs/s)" if now else "earlier, nothing left to do"
     where = f", see {state.out / 'failures'}" if state.failed else ""
     counts = f"{state.planned} pairs{earlier}: {state.computed} computed, {state.failed} failed"
-    return f"{counts} {rate}{where} -> {state.out}"
+    left = ""
+    if state.parts_left is not None:
+        left = f"; {state.parts_left} parts of it are still to do" if state.parts_left else "; no part of it is to do"
+    return f"{counts} {rate}{where} -> {state.out}{left}"
+
+
+def forecast_lines(found: Forecast, out: Path) -> list[str]:
+    """What is said of a run that is not done."""
+    earlier = f", {found.parts_done} of them done, {found.to_do} pairs to do" if found.parts_done else ""
+    lines = [f"{found.planned} pairs in {found.parts} parts, of {found.clips} clips{earlier}"]
+    if found.errors:
+        lines.append(f"{len(found.errors)} of them cannot be computed, as: {printable(found.errors[0])}")
+    lines += [f"{count} cubes of 3 x {h} x {w}" for (h, w), count in found.shapes.items()]
+    there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
+    lines.append(f"{size_text(found.bytes)} to write, {size_text(shutil.disk_usage(there).free)} free")
+    if found.seconds is not None:
+        workers = f"{found.workers} worker{'' if found.workers == 1 else 's'}"
+        lines.append(
+            f"about {_clock(found.seconds)} with {workers} of this machine's speed: an estimate from a few pairs, "
+            "without start and writing"
+        )
+    lines.append("a dry run: nothing was written")
+    return lines
 
 
 def reason_lines(state: Summary) -> list[str]:
@@ -77,7 +104,11 @@ def _pace(state: Summary) -> str:
     parts = [f"{state.failed} failed"] if state.failed else []
     if rate > 0:
         left_s = (state.planned - state.computed - state.failed) / rate
-        minutes, seconds = divmod(round(left_s), 60)
-        hours, minutes = divmod(minutes, 60)
-        parts += [f"{rate:.3g} pairs/s", f"{hours}:{minutes:02d}:{seconds:02d} left"]
+        parts += [f"{rate:.3g} pairs/s", f"{_clock(left_s)} left"]
     return ", ".join(parts)
+
+
+def _clock(time_s: float) -> str:
+    minutes, seconds = divmod(round(time_s), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,19 +13,14 @@ from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest
 
 
-def bytes_to_write(out: Path, parts: Iterable[Part], request: ExtractRequest) -> int:
-    """About how many bytes of cubes are still to be written: those of all planned pairs, less the shards there are.
-
-    Shards are not compressed, and all else in them is small.
-    """
-    planned = sum(
+def cube_bytes(parts: Iterable[Part], request: ExtractRequest) -> int:
+    """How many bytes the cubes of these parts have; shards are not compressed, and all else in them is small."""
+    values = sum(
         3 * part.shape[0] * part.shape[1] * sum(pair.error is None for pair in part.pairs)
         for part in parts
         if part.shape is not None
     )
-    with os.scandir(out / "shards") as shards:
-        there = sum(shard.stat().st_size for shard in shards)
-    return max(planned * np.dtype(request.dtype).itemsize - there, 0)
+    return values * np.dtype(request.dtype).itemsize
 
 
 def require_room(out: Path, needed_bytes: int) -> None:

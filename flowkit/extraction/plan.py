@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from flowkit.errors import FlowkitError, InputError
+from flowkit.errors import FlowkitError, InputError, OutputError
 from flowkit.extraction.framing import Framing, frame_clip
 from flowkit.extraction.pairs import plan_pairs
 from flowkit.extraction.plans import parse_plan
@@ -62,6 +62,54 @@ def make_parts(clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[
     if not clips:
         raise InputError("there is no clip to extract")
     return list(_divide(_framed_pairs(clips, request, surveys), surveys))
+
+
+PlannedPair = tuple[str, str, int | None, int | None]
+"""clip_id, role, frame0, frame1."""
+
+
+def parts_as_planned(
+    planned: Mapping[int, Sequence[PlannedPair]],
+    clips: Mapping[str, Clip],
+    request: ExtractRequest,
+    surveys: Mapping[str, Survey],
+    lost: Mapping[str, str],
+) -> list[Part]:
+    """Parts as an earlier plan divided them, by their numbers and pairs.
+
+    Args:
+        clips: at least those of these pairs.
+        lost: clips whose frames are no longer those of the plan, with the reason, which is their pairs' error.
+
+    Raises:
+        OutputError: if the clips would be planned otherwise now.
+    """
+    wanted = {pair[0] for pairs in planned.values() for pair in pairs}
+    found = [clip for clip_id, clip in clips.items() if clip_id in wanted and clip_id not in lost]
+    framed = {
+        (pair.clip.clip_id, pair.role, pair.frame0, pair.frame1): (pair, framing)
+        for pair, framing in _framed_pairs(found, request, surveys)
+    }
+    parts = []
+    for number, keys in planned.items():
+        pairs, framings = [], {}
+        for clip_id, role, frame0, frame1 in keys:
+            if clip_id in lost:
+                error = f"{clip_id}: {lost[clip_id]}"
+                pairs.append(Pair(clip=clips[clip_id], role=role, frame0=frame0, frame1=frame1, error=error))
+                continue
+            if (clip_id, role, frame0, frame1) not in framed:
+                raise OutputError(
+                    f"clip {clip_id!r} was planned with the pair {role} {frame0}, {frame1}, which it does not have "
+                    "now; bring its frames back as they were"
+                )
+            pair, framing = framed[clip_id, role, frame0, frame1]
+            pairs.append(pair)
+            if framing:
+                framings[clip_id] = framing
+        shape = next((framing.shape for framing in framings.values()), None)
+        parts.append(_part(number, pairs, shape, framings, surveys))
+    return parts
 
 
 def _framed_pairs(

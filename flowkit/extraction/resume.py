@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from flowkit.errors import OutputError
+from flowkit.errors import Interrupted, OutputError
 from flowkit.extraction.plan import Part
 from flowkit.frames.survey import Survey
 from flowkit.output.commit import finished
@@ -44,6 +44,7 @@ def settle_plan(
     parts: Sequence[Part],
     surveys: Mapping[str, Survey],
     metadata: dict[str, Any],
+    origin: dict[str, Any] | None = None,
     *,
     accept_changes: bool = False,
     retry_failed: bool = False,
@@ -52,6 +53,7 @@ def settle_plan(
     frames and with the same decoders.
 
     Args:
+        origin: where clips and boxes came from, which `run.json` of a new output records.
         accept_changes: go on with changed frames or decoders, and record that in `run.json`.
         retry_failed: changes of clips with failed pairs are accepted, since mending those is what a retry is for.
 
@@ -59,13 +61,13 @@ def settle_plan(
         OutputError: naming what differs, if OUT was made with other parameters, another manifest or other frames.
         Interrupted: if OUT cannot be written.
     """
-    pairs, surveyed = _plan_table(parts), _survey_table(surveys)
+    pairs, surveyed = _plan_table(parts), survey_table(surveys)
     tables = {SURVEY_FILE: surveyed}
     if (out / RUN_FILE).exists():
         run = read_run(out)
         _require_same_request(out, run, metadata)
         _require_same_pairs(out, pairs)
-        changes = [*_changed_versions(run, metadata), *_changed_clips(out, run, surveyed)]
+        changes = [*changed_versions(run, metadata), *_changed_clips(out, run, surveyed)]
         if not accept_changes:
             _refuse(out, changes, mended={*_clips_with_failures(out), SURVEY_FILE} if retry_failed else set())
         if not changes:
@@ -73,11 +75,30 @@ def settle_plan(
         accepted = {"accepted_changes": [*run.get("accepted_changes", []), *changes]}
         run |= {"versions": metadata["versions"]} | accepted
     else:
-        run = metadata | {"plan": {"pairs": pairs.num_rows, "parts": len(parts)}}
-        ids = pa.array([pair.pair_id for part in parts for pair in part.pairs], PLAN_SCHEMA.field("pair_id").type)
-        pairs = pairs.add_column(0, PLAN_SCHEMA.field("pair_id"), ids)
-        tables = {PAIRS_FILE: pairs} | tables
+        run = metadata | {"origin": origin or {}, "plan": {"pairs": pairs.num_rows, "parts": len(parts)}}
+        tables = {PAIRS_FILE: _with_ids(pairs, parts)} | tables
     write_plan(out, tables, run)
+
+
+def require_settled(out: Path) -> None:
+    """Raises Interrupted where another run has written its plan between this one's tables and `run.json`."""
+    plan = read_run(out)["plan"]
+    for name, checksum in ((PAIRS_FILE, plan["sha256"]), (SURVEY_FILE, plan["survey_sha256"])):
+        if not is_as_written(out / name, checksum):
+            raise Interrupted(
+                f"{name} of {str(out)!r} is not the one of its {RUN_FILE}, perhaps because another run has planned at "
+                f"the same moment; run flowkit repair {out}, and then the same command again"
+            )
+
+
+def plan_tables(parts: Sequence[Part], surveys: Mapping[str, Survey]) -> dict[str, pa.Table]:
+    """The tables of a plan, by their names relative to OUT."""
+    return {PAIRS_FILE: _with_ids(_plan_table(parts), parts), SURVEY_FILE: survey_table(surveys)}
+
+
+def _with_ids(pairs: pa.Table, parts: Sequence[Part]) -> pa.Table:
+    field = PLAN_SCHEMA.field("pair_id")
+    return pairs.add_column(0, field, pa.array([pair.pair_id for part in parts for pair in part.pairs], field.type))
 
 
 def _clips_with_failures(out: Path) -> set[str]:
@@ -141,7 +162,8 @@ def _flatten(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str,
             yield prefix + name, value
 
 
-def _changed_versions(run: dict[str, Any], metadata: dict[str, Any]) -> Iterator[Change]:
+def changed_versions(run: dict[str, Any], metadata: dict[str, Any]) -> Iterator[Change]:
+    """A change for each package that decodes and has another version than when the plan was made."""
     for name in DECIDING:
         then, now = run["versions"].get(name), metadata["versions"].get(name)
         if then != now:
@@ -200,7 +222,8 @@ def _plan_table(parts: Sequence[Part]) -> pa.Table:
     )
 
 
-def _survey_table(surveys: Mapping[str, Survey]) -> pa.Table:
+def survey_table(surveys: Mapping[str, Survey]) -> pa.Table:
+    """The survey of each clip, columns `SURVEY_SCHEMA`."""
     # Clips of one source share one survey.
     known = {id(found): _survey_row(found) for found in {id(found): found for found in surveys.values()}.values()}
     rows = [known[id(found)] for found in surveys.values()]

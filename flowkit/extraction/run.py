@@ -4,57 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flowkit.datasets import clips_from
-from flowkit.errors import Interrupted
-from flowkit.extraction.disk import bytes_to_write, require_room
+from flowkit.datasets import clips_from, read_manifest
+from flowkit.datasets.tables import TABLE_SUFFIXES
+from flowkit.errors import InputError, Interrupted
+from flowkit.extraction.disk import cube_bytes, require_room
 from flowkit.extraction.engines import crew_for, open_engine
 from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.engines.survey import survey_apart
 from flowkit.extraction.part import Job
 from flowkit.extraction.plan import Part, make_parts
-from flowkit.extraction.reasons import frequent_reasons
 from flowkit.extraction.request import ExtractRequest
-from flowkit.extraction.resume import settle_plan
+from flowkit.extraction.resume import require_settled, settle_plan
+from flowkit.extraction.tally import Report, Summary, compute
+from flowkit.output.claim import WHOLE, Share, claimed, parse_share, planning
 from flowkit.output.commit import Commit, finished
-from flowkit.output.writer import claimed, remove_superseded
+from flowkit.output.writer import remove_superseded
 from flowkit.params import TVL1Params
 from flowkit.types import Clip
 
-Report = Callable[["Summary"], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """How far a run is: counts of pairs, but for the parts."""
-
-    out: Path
-    planned: int
-    computed: int
-    """Of all runs into OUT."""
-    failed: int
-    computed_now: int
-    """Of this run."""
-    failed_now: int
-    seconds: float
-    """Since this run has begun to compute."""
-    parts: int
-    parts_done: int
-    bytes_to_write: int = 0
-    """While it runs: about how many there were to write when it began."""
-    reasons: tuple[tuple[str, int], ...] = ()
-    """At the end: why pairs have failed, without the clip's id, and how many pairs; the most frequent first."""
-
-    @property
-    def pairs_per_second(self) -> float:
-        """Of this run; 0 while it has done nothing."""
-        return (self.computed_now + self.failed_now) / self.seconds if self.seconds > 0 else 0.0
+__all__ = ["Summary", "default_pairs", "extract"]
 
 
 def extract(
@@ -81,6 +54,8 @@ def extract(
     workers: int | None = None,
     retry_failed: bool = False,
     accept_changes: bool = False,
+    shard: str | Share = WHOLE,
+    limit: int | None = None,
     time_limit_s: float | None = None,
     report: Report | None = None,
 ) -> Summary:
@@ -107,6 +82,8 @@ def extract(
         workers: see `flowkit.extraction.engines.open_engine`.
         retry_failed: compute the parts that hold failed pairs again.
         accept_changes: continue OUT although frames or decoders are not those it was begun with, and record it.
+        shard: "2/8" computes the second of eight shares of the parts; other processes compute the others.
+        limit: compute the first parts only, so many; of its share, where it has one.
         time_limit_s: for a part, or the survey of a video, on a worker process, see `open_engine`.
         report: is called with the state of the run, first before any part and then after each.
 
@@ -119,9 +96,10 @@ def extract(
         Interrupted: on Ctrl-C, a disk that is or would be full, or lost workers; the same call continues.
     """
     out = Path(out).absolute()
-    try:
-        with _no_collection():
-            clips = clips_from(Path(source), frame_base=frame_base) if isinstance(source, str | Path) else list(source)
+    share = parse_share(shard) if isinstance(shard, str) else shard
+    parts_of([], share, limit)
+    with in_order(out):
+        clips = clips_of(source, frame_base)
         request = ExtractRequest.parse(
             pairs=default_pairs(clips) if pairs is None else pairs,
             preset=preset,
@@ -140,27 +118,84 @@ def extract(
         )
         options = {"workers": workers, "ray_address": ray_address, "device": device, "time_limit_s": time_limit_s}
         chosen = open_engine(engine, **options) if isinstance(engine, str) else engine  # type: ignore[arg-type]
-        with claimed(out) as alone, crew_for(chosen, time_limit_s) as crew:
-            with _no_collection():
+        with claimed(out, share) as alone, crew_for(chosen, time_limit_s) as crew:
+            with no_collection():
                 surveys = survey_apart(clips, crew, workers)
                 parts = make_parts(clips, request, surveys)
-                metadata = request.metadata(clips)
-                settle_plan(out, parts, surveys, metadata, accept_changes=accept_changes, retry_failed=retry_failed)
+                metadata, origin = request.metadata(clips), origin_of(source, frame_base, request)
+                accepted = {"accept_changes": accept_changes, "retry_failed": retry_failed}
+                with planning(out, share):
+                    settle_plan(out, parts, surveys, metadata, origin, **accepted)
+            if not alone:
+                require_settled(out)
             commits = finished(out)
             remove_superseded(out, commits.values(), alone)
-            needed = bytes_to_write(out, parts, request)
+            mine = parts_of(parts, share, limit)
+            needed = cube_bytes((part for part in mine if part.number not in commits), request)
             require_room(out, needed)
-            if report:
-                report = _with_size(report, needed)
-            return _run(parts, commits, Job(out, request, metadata), chosen, retry_failed, report)
+            done = that_stay(commits, request, retry_failed)
+            summary = compute(mine, done, Job(out, request, metadata), chosen, _with_size(report, needed))
+            if len(mine) == len(parts):
+                return summary
+            return dataclasses.replace(summary, parts_left=len({part.number for part in parts} - set(finished(out))))
+
+
+@contextmanager
+def in_order(out: Path) -> Iterator[None]:
+    """What a signal stops in here is `Interrupted`; what `no_collection` has kept is collected again afterwards."""
+    try:
+        yield
     except KeyboardInterrupt:
         raise Interrupted(f"{out} is not finished; run the same command again to continue") from None
     finally:
         gc.unfreeze()
 
 
+def clips_of(
+    source: str | Path | Sequence[Clip], frame_base: int | None, *, require_sources: bool = True
+) -> list[Clip]:
+    """The clips that a SOURCE names, see `flowkit.datasets.clips_from`, or those given.
+
+    Args:
+        require_sources: as for `flowkit.datasets.read_manifest`.
+    """
+    if not isinstance(source, str | Path):
+        return list(source)
+    with no_collection():
+        if not require_sources and Path(source).suffix.lower() in TABLE_SUFFIXES:
+            return read_manifest(source, require_sources=False)
+        return clips_from(Path(source), frame_base=frame_base)
+
+
+def origin_of(source: str | Path | Sequence[Clip], frame_base: int | None, request: ExtractRequest) -> dict[str, Any]:
+    """Where the clips and boxes of a run came from, for `flowkit repair`; the source is null where clips were given."""
+    path = str(Path(source).absolute()) if isinstance(source, str | Path) else None
+    return {"source": path, "frame_base": frame_base, "face": request.face}
+
+
+def parts_of(parts: Sequence[Part], share: Share, limit: int | None) -> list[Part]:
+    """The parts that a run computes, if they are not done: those of its share, or the first of them.
+
+    Raises:
+        InputError: for a limit of no part.
+    """
+    if limit is not None and limit < 1:
+        raise InputError(f"limit={limit}: give at least 1 part")
+    return [part for part in parts if share.has(part.number)][:limit]
+
+
+def that_stay(commits: Mapping[int, Commit], request: ExtractRequest, retry_failed: bool) -> dict[int, Commit]:
+    """The committed parts that are not computed again."""
+    parameters_hash = request.parameters_hash  # which takes milliseconds, and there may be thousands of commits
+    return {
+        number: commit
+        for number, commit in commits.items()
+        if commit.parameters_hash == parameters_hash and not (retry_failed and commit.failed)
+    }
+
+
 @contextmanager
-def _no_collection() -> Iterator[None]:
+def no_collection() -> Iterator[None]:
     """Holds the garbage collector off while clips and pairs are made, and leaves them out of its later rounds: there
     may be millions, and all of them stay until the run ends, which unfreezes them.
     """
@@ -174,89 +209,10 @@ def _no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _with_size(report: Report, bytes_to_write: int) -> Report:
-    return lambda state: report(dataclasses.replace(state, bytes_to_write=bytes_to_write))
+def _with_size(report: Report | None, bytes_to_write: int) -> Report | None:
+    return report and (lambda state: report(dataclasses.replace(state, bytes_to_write=bytes_to_write)))
 
 
 def default_pairs(clips: Sequence[Clip]) -> str:
     """The pair plan where none is asked for."""
     return "onset-apex" if any(clip.apex is not None for clip in clips) else "lag:1"
-
-
-def _run(
-    parts: Sequence[Part],
-    commits: Mapping[int, Commit],
-    job: Job,
-    engine: Engine,
-    retry_failed: bool,
-    report: Report | None,
-) -> Summary:
-    parameters_hash = job.request.parameters_hash  # which takes milliseconds, and there may be thousands of commits
-    done = {
-        number: commit
-        for number, commit in commits.items()
-        if commit.parameters_hash == parameters_hash and not (retry_failed and commit.failed)
-    }
-    todo = [part for part in parts if part.number not in done]
-    tally = _Tally(job.out, sum(len(part.pairs) for part in parts), len(parts))
-    for commit in done.values():
-        tally.add(commit, now=False)
-    tally.begin()
-    if report:
-        report(tally.state())
-    running = engine.run(todo, job)
-    try:
-        for commit in running:
-            tally.add(commit, now=True)
-            if report:
-                report(tally.state())
-    finally:
-        # At once, not when the garbage collector comes: closing ends the workers.
-        if hasattr(running, "close"):
-            running.close()
-    return tally.final()
-
-
-class _Tally:
-    """Counts pairs as parts are done."""
-
-    def __init__(self, out: Path, planned: int, parts: int) -> None:
-        self._out, self._planned, self._parts = out, planned, parts
-        self._done = self._computed = self._failed = self._computed_now = self._failed_now = 0
-        self._failing: list[Commit] = []
-        """Parts with failures, in the order of their adding."""
-        self._start = time.perf_counter()
-
-    def begin(self) -> None:
-        """Starts the clock."""
-        self._start = time.perf_counter()
-
-    def add(self, commit: Commit, now: bool) -> None:
-        """Counts a part that was done now or by an earlier run."""
-        self._done += 1
-        self._computed += commit.computed
-        self._failed += commit.failed
-        if now:
-            self._computed_now += commit.computed
-            self._failed_now += commit.failed
-        if commit.failed:
-            self._failing.append(commit)
-
-    def state(self) -> Summary:
-        """The counts."""
-        return Summary(
-            out=self._out,
-            planned=self._planned,
-            computed=self._computed,
-            failed=self._failed,
-            computed_now=self._computed_now,
-            failed_now=self._failed_now,
-            seconds=time.perf_counter() - self._start,
-            parts=self._parts,
-            parts_done=self._done,
-        )
-
-    def final(self) -> Summary:
-        """The counts at the end, and the reasons."""
-        state = self.state()
-        return dataclasses.replace(state, reasons=frequent_reasons(self._out, reversed(self._failing)))

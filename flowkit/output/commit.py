@@ -21,8 +21,11 @@ from flowkit.output.files import TEMPORARY
 from flowkit.output.record import damaged, read_record
 
 FOLDERS = ("plan", "shards", "failures", "commits")
+SHARED = ".shared"
+"""Begins the names of files in `plan` by which runs that write to one output at a time know of each other."""
 _ATTEMPT = re.compile(r"\.[0-9a-f]+\.parquet$")
 _RECORD_NAME = re.compile(r"part-\d{5,}\.json")
+_PART_NAME = re.compile(r"(shards|failures)/part-[0-9]{5,}(\.[0-9a-f]+)?\.parquet|commits/part-[0-9]{5,}\.json")
 _REMEDY = "run the same extraction again to replace it"
 
 
@@ -95,18 +98,23 @@ def _require_sense(commit: Commit) -> None:
         raise ValueError("its files are not those of its part and counts")
 
 
+def is_part_name(name: str) -> bool:
+    """Whether a file, by its name relative to OUT, is called as the files and records of parts are."""
+    return _PART_NAME.fullmatch(name) is not None
+
+
 def without_attempt(name: str) -> str:
     """A part's file under its name as a rule: part-00012.parquet for part-00012.3f9a.parquet of a recomputation."""
     return _ATTEMPT.sub(".parquet", name)
 
 
-def read_commits(out: Path, parts: int) -> tuple[dict[int, Commit], list[str]]:
-    """The commits of an output of so many planned parts, by part, and a sentence for each record that is none.
+def read_commits(out: Path, parts: int) -> tuple[dict[int, Commit], dict[Path, str]]:
+    """The commits of an output of so many planned parts, by part, and for each record that is none a sentence.
 
     Unfinished outputs, and copies without their empty folders, have fewer records, and that is no fault.
     """
     commits: dict[int, Commit] = {}
-    problems = []
+    problems: dict[Path, str] = {}
     for path in entries(out, "commits"):
         if path.name.startswith("."):
             continue
@@ -114,19 +122,19 @@ def read_commits(out: Path, parts: int) -> tuple[dict[int, Commit], list[str]]:
             commit = read_commit(path)
         except OutputError as error:
             ours = _RECORD_NAME.fullmatch(path.name) or "under another name" in str(error)
-            problems.append(str(error) if ours else f"{path} is no commit record of this output; remove it")
+            problems[path] = str(error) if ours else f"{path} is no commit record of this output; remove it"
             continue
         if commit.part in range(parts):
             commits[commit.part] = commit
         else:
-            problems.append(f"{path} records part {commit.part}, and {parts} parts are planned; remove it")
+            problems[path] = f"{path} records part {commit.part}, and {parts} parts are planned; remove it"
     return dict(sorted(commits.items())), problems
 
 
 def unrecorded(
     out: Path, commits: Mapping[int, Commit], unfinished: Collection[int], *, superseded: bool = False
-) -> Iterator[str]:
-    """A sentence for each file of shards and failures that no commit record names.
+) -> Iterator[tuple[Path, str]]:
+    """Each file of shards and failures that no commit record names, with a sentence.
 
     Files of unfinished parts are none: a run that is killed leaves a part's files without its record. Those of a
     committed part beside the ones that its record names are only where `superseded` is asked for: a run that was killed
@@ -141,9 +149,10 @@ def unrecorded(
             if name in known or without_attempt(name) in unsettled or path.name.startswith("."):
                 continue
             if without_attempt(name) not in replaced:
-                yield f"{out / name} is in no commit record and not planned; remove it, or give it its name back"
+                yield path, f"{out / name} is in no commit record and not planned; remove it, or give it its name back"
             elif superseded:
-                yield f"{name} is left over from a run that was killed; run the same extraction again to remove it"
+                told = f"{name} is left over from a run that was killed; run the same extraction again to remove it"
+                yield path, told
 
 
 def entries(out: Path, folder: str) -> list[Path]:

@@ -19,7 +19,7 @@ READABLE_VERSIONS = (1, 2, SCHEMA_VERSION)
 
 RUN_FILE = "plan/run.json"
 PAIRS_FILE = "plan/pairs.parquet"
-_REMEDY = "bring back an undamaged copy of it, or extract again into another -o"
+_REMEDY = "bring back an undamaged copy of it, or extract again into another -o, or let flowkit repair make it anew"
 
 PLAN_SCHEMA = pa.schema(
     [

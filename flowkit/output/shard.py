@@ -251,8 +251,9 @@ def read(out: str | Path) -> ShardSet:
     folder = Path(out)
     metadata = read_run(folder)
     parts = planned_parts(metadata)
-    commits, problems = read_commits(folder, parts)
-    problems += unrecorded(folder, commits, unfinished=set(range(parts)) - set(commits))
+    commits, damaged = read_commits(folder, parts)
+    strays = unrecorded(folder, commits, unfinished=set(range(parts)) - set(commits))
+    problems = [*damaged.values(), *(told for _, told in strays)]
     if problems:
         more = f" ({len(problems) - 1} more problems: flowkit verify names them)" if len(problems) > 1 else ""
         raise OutputError(f"{problems[0]}{more}")

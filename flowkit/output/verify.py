@@ -15,6 +15,7 @@ import pyarrow as pa
 from flowkit.errors import OutputError
 from flowkit.output.commit import (
     FOLDERS,
+    SHARED,
     Commit,
     FileRecord,
     entries,
@@ -47,6 +48,12 @@ class Verification:
     """Of the computed pairs that were read."""
     problems: list[str] = field(default_factory=list)
     """One sentence each, with the remedy; empty for a sound output."""
+    damaged: set[int] = field(default_factory=set)
+    """Parts that are committed, and not as they were committed."""
+    to_do: set[int] = field(default_factory=set)
+    """Planned parts that are not committed, or whose record is damaged."""
+    strays: list[Path] = field(default_factory=list)
+    """What is in the folders of the parts and belongs to none."""
 
     @property
     def ok(self) -> bool:
@@ -85,15 +92,23 @@ def verify(out: str | Path) -> Verification:
         result.problems.append(str(error))
         return result
     commits, problems = read_commits(out, planned_parts(run))
-    result.problems += problems
+    result.problems += problems.values()
     for part, pairs in planned.items():
         if part in commits:
-            _check_part(out, commits[part], pairs, run, result)
+            if problems_of_part := _harm_of_part(out, commits[part], pairs, run, result):
+                result.problems += problems_of_part
+                result.damaged.add(part)
         else:
             result.unfinished += len(pairs)
-    unfinished = set(planned) - set(commits)
-    result.problems += unrecorded(out, commits, unfinished, superseded=True)
-    result.problems += _strangers(out, killed=bool(unfinished))
+            result.to_do.add(part)
+    own_names = {out / part_file("commits", part) for part in planned}
+    strays = [
+        *((path, "") for path in problems if path not in own_names),
+        *unrecorded(out, commits, result.to_do, superseded=True),
+        *_strangers(out, killed=bool(result.to_do)),
+    ]
+    result.problems += [told for _, told in strays if told]
+    result.strays += [path for path, _ in strays]
     return result
 
 
@@ -106,11 +121,9 @@ def _planned(out: Path, run: dict[str, Any], result: Verification) -> dict[int, 
     if fingerprint(run["parameters"]) != run["parameters_hash"]:
         result.problems.append(f"{RUN_FILE}: its parameters do not have its parameters_hash; extract into another -o")
     if harm := _harm(out, PAIRS_FILE, run["plan"]["sha256"]):
-        raise OutputError(f"{PAIRS_FILE} {harm}; bring back an undamaged copy of it, or extract into another -o")
+        raise OutputError(f"{PAIRS_FILE} {harm}; flowkit repair {out} makes it anew from the manifest")
     if "survey_sha256" in run["plan"] and (harm := _harm(out, SURVEY_FILE, run["plan"]["survey_sha256"])):
-        result.problems.append(
-            f"{SURVEY_FILE} {harm}; run the same extraction again with --accept-changes to write it anew"
-        )
+        result.problems.append(f"{SURVEY_FILE} {harm}; flowkit repair {out} makes it anew from the manifest")
     table = read_plan(out)
     parts: dict[int, list[_PairKey]] = {}
     for key, phases, part in zip(_keys(table), _phases(table), table["part"].to_pylist(), strict=True):
@@ -127,17 +140,20 @@ def _planned(out: Path, run: dict[str, Any], result: Verification) -> dict[int, 
     return parts
 
 
-def _check_part(out: Path, commit: Commit, planned: list[_PairKey], run: dict[str, Any], result: Verification) -> None:
-    remedy = f"remove {part_file('commits', commit.part)} and run the same extraction again"
+def _harm_of_part(
+    out: Path, commit: Commit, planned: list[_PairKey], run: dict[str, Any], result: Verification
+) -> list[str]:
+    """A sentence for each thing that is wrong with a committed part, whose rows are counted in the result."""
+    remedy = f"flowkit repair {out} computes the part again"
+    problems = []
     if commit.parameters_hash != run["parameters_hash"]:
-        result.problems.append(f"part {commit.part} was made with other parameters; {remedy}")
+        problems.append(f"part {commit.part} was made with other parameters; {remedy}")
     found: Counter[_PairKey] = Counter()
     for file in commit.files:
         try:
             table = _checked_table(out, file, run)
         except OutputError as error:
-            result.problems.append(f"{error}; {remedy}")
-            return
+            return [*problems, f"{error}; {remedy}"]
         found.update(_keys(table))
         if file.name.startswith("shards/"):
             result.shards += 1
@@ -148,9 +164,10 @@ def _check_part(out: Path, commit: Commit, planned: list[_PairKey], run: dict[st
             result.failed += table.num_rows
     expected = Counter(planned)
     for key in list((expected - found).keys())[:MOST_LISTED]:
-        result.problems.append(f"part {commit.part} lacks {_named(key)}; {remedy}")
+        problems.append(f"part {commit.part} lacks {_named(key)}; {remedy}")
     for key in list((found - expected).keys())[:MOST_LISTED]:
-        result.problems.append(f"part {commit.part} has {_named(key)} too often or unplanned; {remedy}")
+        problems.append(f"part {commit.part} has {_named(key)} too often or unplanned; {remedy}")
+    return problems
 
 
 def _checked_table(out: Path, file: FileRecord, run: dict[str, Any]) -> pa.Table:
@@ -180,19 +197,21 @@ def _harm(out: Path, name: str, sha256: str) -> str | None:
     return "is not as it was written (its SHA-256 differs)" if path.exists() else "is missing"
 
 
-def _strangers(out: Path, killed: bool) -> Iterator[str]:
-    """A sentence for each file that is neither plan, record nor part.
+def _strangers(out: Path, killed: bool) -> Iterator[tuple[Path, str]]:
+    """Each file that is neither plan, record nor part, with a sentence.
 
     Temporary files, which runs that were killed leave, are no fault while parts are missing: the run that computes
-    those removes them.
+    those removes them. Nor are the marks of runs that share the output.
     """
     plan = [path for path in entries(out, "plan") if f"plan/{path.name}" not in (PAIRS_FILE, RUN_FILE, SURVEY_FILE)]
     hidden = [path for folder in FOLDERS[1:] for path in entries(out, folder) if path.name.startswith(".")]
     for path in [*plan, *hidden]:
+        if path.name.startswith(SHARED):
+            continue
         if not is_temporary(path):
-            yield f"{path} is no file of this output; remove it"
+            yield path, f"{path} is no file of this output; remove it"
         elif not killed:
-            yield f"{path} is left over from a run that was killed; run the same extraction again to remove it"
+            yield path, f"{path} is left over from a run that was killed; run the same extraction again to remove it"
 
 
 def _phases(table: pa.Table) -> Iterator[tuple[Any, ...]]:

@@ -1,4 +1,4 @@
-"""Writing an output: its folders held by one run at a time, its tables, and its commit records.
+"""Writing an output: its tables, and its commit records.
 
 A part's files are written first and its record last. A part that is computed again gets files of other names, its
 record is replaced, and the earlier files go. So a run that dies at any moment leaves whole parts and, at most, files
@@ -8,11 +8,12 @@ that count for nothing and that the next run removes.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import os
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +22,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from flowkit.errors import Interrupted, OutputError
-from flowkit.output.commit import FOLDERS, Commit, FileRecord, part_file, read_commit
-from flowkit.output.files import TEMPORARY, is_abandoned, is_old, make_folder, put, sync_folder, unwritable
+from flowkit.output.commit import FOLDERS, SHARED, Commit, FileRecord, part_file, read_commit
+from flowkit.output.files import TEMPORARY, is_abandoned, is_old, put, put_text, sync_folder, unwritable
 from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE
 from flowkit.output.record import put_record
 
 ROW_GROUP = 32
+SEVERAL_FILE = f"plan/{SHARED}-by-several"
+"""Once it is there, several processes may be at one part: each attempt's files get names of their own."""
 _PART_FOLDERS = ("shards", "failures")
 _PART_FILE = re.compile(r"(shards|failures)/part-[0-9]+(\.[0-9a-f]+)?\.parquet")
 _CHECKSUM = {PAIRS_FILE: "sha256", SURVEY_FILE: "survey_sha256"}
@@ -82,7 +85,7 @@ def write_plan(out: Path, tables: Mapping[str, pa.Table], run: dict[str, Any]) -
     """Writes tables of the plan and then `run.json`, which has their checksums and makes OUT an output.
 
     Args:
-        tables: pairs and survey, or the survey alone, by their names relative to OUT.
+        tables: pairs and survey, one of them, or none, by their names relative to OUT.
         run: what `run.json` is to hold, but for the checksums of these tables.
 
     Raises:
@@ -95,6 +98,13 @@ def write_plan(out: Path, tables: Mapping[str, pa.Table], run: dict[str, Any]) -
     put_record(out / RUN_FILE, run | {"plan": run["plan"] | checksums})
 
 
+def plain_digest(table: pa.Table) -> str:
+    """The SHA-256 (hex) that the file of a plan's table would have."""
+    buffer = pa.BufferOutputStream()
+    pq.write_table(table, buffer, write_page_checksum=True)
+    return hashlib.sha256(buffer.getvalue()).hexdigest()
+
+
 def _write_plain(table: pa.Table, path: Path) -> None:
     pq.write_table(table, path, write_page_checksum=True)
 
@@ -102,27 +112,35 @@ def _write_plain(table: pa.Table, path: Path) -> None:
 def new_names(out: Path, part: int) -> dict[str, str]:
     """The names, by folder, under which a part's files can be written without touching those that count.
 
-    `part-00012.parquet` as a rule; `part-00012.3f9a.parquet` where a commit record counts, which names others. A record
-    that does not count goes first.
+    `part-00012.parquet` as a rule; `part-00012.3f9a.parquet` where a commit record counts, which names others, and
+    where another process may be at the same part (`mark_several`). A record that does not count goes first.
 
     Raises:
         Interrupted: if it cannot be removed.
     """
     names = {folder: part_file(folder, part) for folder in _PART_FOLDERS}
     record = out / part_file("commits", part)
-    if not record.exists():
+    several = (out / SEVERAL_FILE).exists()
+    if not several and not record.exists():
         return names
-    if not _counts(out, record):
+    if not several and not _counts(out, record):
         try:
             record.unlink(missing_ok=True)
             sync_folder(record.parent)
         except OSError as error:
             raise Interrupted(unwritable(record, error)) from error
         return names
-    attempt = uuid.uuid4().hex[:4]
+    digits = 16 if several else 4
+    attempt = uuid.uuid4().hex[:digits]
     while any((out / _of_attempt(name, attempt)).exists() for name in names.values()):
-        attempt = uuid.uuid4().hex[:4]
+        attempt = uuid.uuid4().hex[:digits]
     return {folder: _of_attempt(name, attempt) for folder, name in names.items()}
+
+
+def mark_several(out: Path) -> None:
+    """From now on no attempt at a part touches the files of another: only the last record counts. Raises as `put`."""
+    if not (out / SEVERAL_FILE).exists():
+        put_text(out / SEVERAL_FILE, "several processes may have computed one part\n")
 
 
 def _counts(out: Path, record: Path) -> bool:
@@ -184,62 +202,3 @@ def remove_superseded(out: Path, commits: Iterable[Commit], alone: bool) -> None
 
 def _is_part_file(name: str) -> bool:
     return _PART_FILE.fullmatch(name) is not None
-
-
-@contextmanager
-def claimed(out: Path) -> Iterator[bool]:
-    """Makes OUT's folders and holds OUT for this process; whether no other run can be writing to it.
-
-    That is False on file systems that cannot lock a folder: two runs at once then waste time, but do no harm.
-
-    Raises:
-        OutputError: if OUT holds something else, or another run is writing to it.
-        Interrupted: if the folders cannot be made.
-    """
-    _refuse_foreign(out)
-    try:
-        for folder in FOLDERS:
-            make_folder(out / folder)
-        # Also where an earlier run made them, and died before it could see to it that they stay.
-        sync_folder(out)
-        sync_folder(out.parent)
-    except OSError as error:
-        raise Interrupted(unwritable(out, error)) from error
-    handle = os.open(out, os.O_RDONLY)
-    try:
-        alone = _lock(out, handle)
-        remove_temporary(out, alone)
-        try:
-            yield alone
-        finally:
-            remove_temporary(out, alone)
-    finally:
-        os.close(handle)
-
-
-def _refuse_foreign(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise OutputError(f"{str(out)!r} is a file; give -o a folder")
-    if file := next((parent for parent in out.parents if parent.is_file()), None):
-        raise OutputError(f"{str(out)!r} cannot be a folder: {str(file)!r} is a file; give another -o")
-    if not out.exists() or (out / RUN_FILE).exists():
-        return
-    # A run that was killed while it planned has left these folders, and nothing in them but the plan.
-    for path in sorted(out.iterdir()):
-        ours = path.name in FOLDERS and path.is_dir() and (path.name == "plan" or not any(path.iterdir()))
-        if not ours:
-            raise OutputError(
-                f"{str(out)!r} holds {path.name!r} and is no output of flowkit; give -o a new or an empty folder"
-            )
-
-
-def _lock(out: Path, handle: int) -> bool:
-    import fcntl
-
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OutputError(f"another run is writing to {str(out)!r}; wait for it, or give another -o") from error
-    except OSError:  # as some network file systems do
-        return False
-    return True

@@ -16,10 +16,10 @@ import pytest
 from flowkit.errors import Interrupted, OutputError
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.run import extract
+from flowkit.output.claim import claimed
 from flowkit.output.files import write_whole
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
-from flowkit.output.writer import claimed
 from flowkit.types import Clip
 from tests.clips import FLOWKIT, dataset, frame_folder, start, video
 from tests.clips import flowkit as command

@@ -36,14 +36,14 @@ class Damager:
         what, meaningless = _damage(path, rng)
         told = f"{name} {what}"
         try:
-            code = self._verified(out, by_command=rng.random() < 0.02)
+            code = self.verified(out, by_command=rng.random() < 0.02)
             ending = self._judge(code, kind, path, meaningless)
             reading = self._read(out, gone=kind == "commits" and not path.exists())
         except Broken as broken:
             raise Broken(f"{told}: {broken}") from None
         return Outcome(kind, ending, f"{told}; read: {reading}")
 
-    def _verified(self, out: Path, by_command: bool) -> int:
+    def verified(self, out: Path, by_command: bool) -> int:
         """The exit code that `flowkit verify` has or would have."""
         if by_command:
             ended = self.launcher.start("verify", out).wait()

@@ -20,11 +20,12 @@ from tests.storm.images import Spoiler
 from tests.storm.kills import Killer
 from tests.storm.launcher import Launcher
 from tests.storm.manifests import Editor
+from tests.storm.mend import Mender
 from tests.storm.power import Blackout
 from tests.storm.scene import Scene, make_scene
 
-LONG = {"kills": 1000, "damage": 1000, "images": 500, "manifests": 200, "power": 450, "disk": 50}
-SHORT = {"kills": 20, "damage": 60, "images": 30, "manifests": 20, "power": 40, "disk": 6}
+LONG = {"kills": 1000, "damage": 1000, "repair": 1000, "images": 500, "manifests": 200, "power": 450, "disk": 50}
+SHORT = {"kills": 20, "damage": 60, "repair": 24, "images": 30, "manifests": 20, "power": 40, "disk": 6}
 KINDS = tuple(LONG)
 Run = Callable[[np.random.Generator, Path], Outcome]
 
@@ -79,6 +80,7 @@ class Storm:
         makers: dict[str, Callable[[], Any]] = {
             "kills": lambda: Killer(self.scene, launcher, folder),
             "damage": lambda: Damager(self.scene, launcher),
+            "repair": lambda: Mender(self.scene, Damager(self.scene, launcher)),
             "images": lambda: Spoiler(launcher, folder),
             "manifests": lambda: Editor(launcher, folder),
             "power": lambda: Blackout(self.scene, launcher, folder),

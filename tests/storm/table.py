@@ -16,6 +16,7 @@ BEGIN, END = "<!-- storm: from here on written by python -m tests.storm -->", "<
 TITLES = {
     "kills": "Kills",
     "damage": "Damaged outputs",
+    "repair": "Repaired outputs",
     "images": "Damaged images and videos",
     "manifests": "Manifests",
     "power": "Power losses",

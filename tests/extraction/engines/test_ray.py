@@ -1,15 +1,21 @@
 """The Ray engine gives the rows of the local one, and survives the death of its actors."""
 
 import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from flowkit.errors import Interrupted
+from flowkit.errors import InputError, Interrupted
 from flowkit.extraction.engines.ray import RayEngine
+from flowkit.extraction.engines.ray_keeper import members
 from flowkit.extraction.run import extract
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
-from tests.clips import dataset, deadly, flowkit, frame_folder, shards_of
+from tests.clips import dataset, deadly, flowkit, frame_folder, shards_of, start
 from tests.extraction.engines import faults
 
 
@@ -17,9 +23,10 @@ from tests.extraction.engines import faults
 def cluster():
     """A Ray cluster of two CPUs on this machine."""
     ray = pytest.importorskip("ray")
-    RayEngine(2, None).join()
-    yield
+    keeper = RayEngine(2, None).join()
+    yield ray
     ray.shutdown()
+    keeper.communicate()
 
 
 @pytest.mark.slow
@@ -74,6 +81,80 @@ def test_the_command_starts_and_ends_a_ray_cluster(tmp_path):
     assert (code, stderr) == (0, "")
     assert stdout.splitlines()[-1].startswith("4 pairs: 4 computed, 0 failed in ")
     assert verify(tmp_path / "out").ok
+
+
+@pytest.mark.slow
+def test_ray_address_names_the_cluster_that_is_joined_and_none_is_started(tmp_path, cluster):
+    """As in a job that `ray job submit` runs, which has this variable."""
+    frame_folder(tmp_path / "clip", range(5))
+    before = len(ray_state().jobs()), len(cluster.nodes())
+    environment = os.environ | {"RAY_ADDRESS": cluster.get_runtime_context().gcs_address}
+    command = ("extract", tmp_path / "clip", "-o", tmp_path / "out", "--engine", "ray")
+    code, _, stderr = flowkit(*command, env=environment)
+    assert (code, stderr) == (0, "")
+    assert (len(ray_state().jobs()), len(cluster.nodes())) == (before[0] + 1, before[1])
+    assert verify(tmp_path / "out").ok
+
+
+def ray_state():
+    import ray._private.state
+
+    return ray._private.state
+
+
+@pytest.mark.slow
+def test_actors_that_never_start_are_told_of(job, cluster, monkeypatch):
+    parts, job = job
+    monkeypatch.setattr("flowkit.extraction.engines.ray.ACTOR_START_S", 1.0)
+
+    @cluster.remote(num_cpus=2)
+    class Other:
+        def here(self) -> None: ...
+
+    other = Other.remote()
+    cluster.get(other.here.remote())
+    with pytest.raises(Interrupted, match=r"not one of 2 Ray actors has started in 1 s: the cluster has no CPU or GPU"):
+        list(RayEngine(2, None).run(parts, job))
+    cluster.kill(other)
+
+
+def test_an_address_that_nobody_answers_is_one_sentence(tmp_path, monkeypatch):
+    pytest.importorskip("ray")
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{listener.getsockname()[1]}"
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    began = time.monotonic()
+    with pytest.raises(InputError, match=rf"ray_address='{address}': nobody answers there \(Connection refused\)"):
+        RayEngine(None, address)
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    with pytest.raises(InputError, match=rf"RAY_ADDRESS='{address}': nobody answers there"):
+        RayEngine(None, None)
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.slow
+def test_a_driver_that_is_killed_or_stopped_leaves_no_process_of_ray(tmp_path):
+    pytest.importorskip("ray")
+    frame_folder(tmp_path / "clip", range(1200), size=(96, 96))
+    for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 3)):
+        process = start("extract", tmp_path / "clip", "-o", tmp_path / "out", "--engine", "ray", "--workers", "2")
+        done = len(list(tmp_path.glob("out/commits/*.json")))
+        wait_for(lambda done=done: len(list(tmp_path.glob("out/commits/*.json"))) > done)
+        (session,) = Path("/tmp/ray").glob(f"session_*_{process.pid}")
+        assert members(str(session), set())
+        process.send_signal(number)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == code
+        assert "Traceback" not in stderr
+        wait_for(lambda session=session: not members(str(session), set()))
+
+
+def wait_for(condition: Callable[[], bool], seconds: float = 90.0) -> None:
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.1)
 
 
 def test_without_ray_the_remedy_is_named(tmp_path):

@@ -1,0 +1,132 @@
+"""What an extraction would do: its plan, and from a few pairs computed for it, about how long that takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from flowkit.extraction.disk import cube_bytes
+from flowkit.extraction.engines.crew import Crew
+from flowkit.extraction.engines.engine import TIME_LIMIT_S
+from flowkit.extraction.engines.survey import survey_apart
+from flowkit.extraction.part import run_part
+from flowkit.extraction.plan import Part, make_parts
+from flowkit.extraction.request import ExtractRequest
+from flowkit.extraction.resume import settle_plan
+from flowkit.extraction.run import clips_of, default_pairs, in_order, parts_of, that_stay
+from flowkit.motion.devices import available_cpus
+from flowkit.output.claim import WHOLE, Share, parse_share
+from flowkit.output.commit import finished
+from flowkit.output.plan_file import RUN_FILE
+from flowkit.types import Clip
+
+SAMPLE_PAIRS = 3
+"""Pairs of a shape that are computed for the estimate."""
+_SAMPLE_SHAPES = 4
+"""The shapes with the most pixels to compute; the others are taken to need as long a pixel as the first."""
+
+Shape = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forecast:
+    """What a run would do; counts are of pairs, but for the parts."""
+
+    clips: int
+    planned: int
+    """In all of the run's parts."""
+    parts: int
+    parts_done: int
+    to_do: int
+    """In the parts that are not done; those that cannot be computed are among them."""
+    errors: tuple[str, ...]
+    """Of the pairs to do that cannot be computed."""
+    shapes: dict[Shape, int]
+    """How many of those that can be computed have cubes of each (h, w)."""
+    bytes: int
+    """Of the cubes to write."""
+    workers: int
+    seconds: float | None
+    """An estimate, from a few of the pairs, on one core of this machine; None on a GPU, and where nothing is to do."""
+
+
+def forecast(
+    source: str | Path | Sequence[Clip],
+    out: str | Path,
+    *,
+    pairs: str | None = None,
+    frame_base: int | None = None,
+    workers: int | None = None,
+    retry_failed: bool = False,
+    accept_changes: bool = False,
+    shard: str | Share = WHOLE,
+    limit: int | None = None,
+    **request: Any,
+) -> Forecast:
+    """What `extract` of the same arguments would do. Nothing is written, and OUT need not be there.
+
+    Args:
+        request: further arguments of `ExtractRequest.parse`.
+
+    Raises:
+        As `extract`: for arguments that cannot be used, and if OUT was made with others or from other frames.
+    """
+    out = Path(out).absolute()
+    share = parse_share(shard) if isinstance(shard, str) else shard
+    with in_order(out):
+        clips = clips_of(source, frame_base)
+        asked = ExtractRequest.parse(pairs=default_pairs(clips) if pairs is None else pairs, **request)
+        surveys = survey_apart(clips, Crew(TIME_LIMIT_S, computes=False), workers)
+        parts = make_parts(clips, asked, surveys)
+        done = {}
+        if (out / RUN_FILE).exists():
+            if not (accept_changes or retry_failed):
+                settle_plan(out, parts, surveys, asked.metadata(clips))  # which compares
+            done = that_stay(finished(out), asked, retry_failed)
+        mine = parts_of(parts, share, limit)
+        todo = [part for part in mine if part.number not in done]
+        workers = workers or available_cpus()
+        shapes = _shapes(todo)
+        timed = bool(shapes) and asked.device == "cpu"
+        return Forecast(
+            clips=len(clips),
+            planned=sum(len(part.pairs) for part in mine),
+            parts=len(mine),
+            parts_done=len(mine) - len(todo),
+            to_do=sum(len(part.pairs) for part in todo),
+            errors=tuple(pair.error for part in todo for pair in part.pairs if pair.error is not None),
+            shapes=dict(shapes.most_common()),
+            bytes=cube_bytes(todo, asked),
+            workers=workers,
+            seconds=_seconds(todo, shapes, asked) / min(workers, len(todo)) if timed else None,
+        )
+
+
+def _shapes(parts: Iterable[Part]) -> Counter[Shape]:
+    shapes: Counter[Shape] = Counter()
+    for part in parts:
+        if part.shape is not None:
+            shapes[part.shape] += sum(pair.error is None for pair in part.pairs)
+    return +shapes
+
+
+def _seconds(parts: Sequence[Part], shapes: Counter[Shape], request: ExtractRequest) -> float:
+    """On one core; decoding is in it, writing is not."""
+    largest = sorted(shapes, key=lambda shape: shape[0] * shape[1] * shapes[shape], reverse=True)
+    per_pair: dict[Shape, float] = {}
+    for shape in largest[:_SAMPLE_SHAPES]:
+        part = next(part for part in parts if part.shape == shape and any(pair.error is None for pair in part.pairs))
+        sample = tuple(pair for pair in part.pairs if pair.error is None)[:SAMPLE_PAIRS]
+        if not per_pair:
+            run_part(dataclasses.replace(part, pairs=sample[:1]), request)  # what is loaded at first use
+        began = time.perf_counter()
+        run_part(dataclasses.replace(part, pairs=sample), request)
+        per_pair[shape] = (time.perf_counter() - began) / len(sample)
+    first = largest[0]
+    per_pixel = per_pair[first] / (first[0] * first[1])
+    return sum(count * per_pair.get(shape, per_pixel * shape[0] * shape[1]) for shape, count in shapes.items())

@@ -1,0 +1,352 @@
+"""Repair: what `verify` finds damaged in an output is computed again, with the output's own parameters."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from flowkit.errors import InputError, OutputError
+from flowkit.extraction.disk import cube_bytes, require_room
+from flowkit.extraction.engines import crew_for, open_engine
+from flowkit.extraction.engines.engine import Engine
+from flowkit.extraction.engines.survey import survey_apart
+from flowkit.extraction.part import Job
+from flowkit.extraction.plan import Part, PlannedPair, make_parts, parts_as_planned
+from flowkit.extraction.request import ExtractRequest
+from flowkit.extraction.resume import changed_versions, first_difference, plan_tables, survey_table
+from flowkit.extraction.run import clips_of, in_order, no_collection, origin_of
+from flowkit.extraction.tally import Report, Summary, compute
+from flowkit.frames.survey import Survey
+from flowkit.output.claim import claimed
+from flowkit.output.commit import FileRecord, entries, finished, is_part_name, read_commits
+from flowkit.output.files import is_as_written
+from flowkit.output.parquet import METADATA_KEY, read_schema
+from flowkit.output.plan_file import (
+    PAIRS_FILE,
+    PLANNED,
+    RUN_FILE,
+    SCHEMA_VERSION,
+    SURVEY_FILE,
+    read_plan,
+    read_run,
+    read_survey,
+)
+from flowkit.output.verify import Verification, verify
+from flowkit.output.writer import plain_digest, remove_superseded, write_plan
+from flowkit.types import Clip
+
+_CHECKSUMS = {PAIRS_FILE: "sha256", SURVEY_FILE: "survey_sha256"}
+_UNKNOWN = ""
+"""In place of a table's checksum that was lost with run.json."""
+
+
+@dataclass(slots=True)
+class Repair:
+    """What was mended, and what `verify` says afterwards."""
+
+    verification: Verification
+    notes: list[str] = field(default_factory=list)
+    """One sentence each: what was made anew, and what that could not bring back."""
+    parts: list[int] = field(default_factory=list)
+    """That were computed again, or for the first time."""
+    removed: list[str] = field(default_factory=list)
+    """Files that belonged to no part, relative to OUT."""
+
+
+def repair(
+    out: str | Path,
+    source: str | Path | Sequence[Clip] | None = None,
+    *,
+    face: str | None = None,
+    frame_base: int | None = None,
+    lost_as_failures: bool = False,
+    accept_changes: bool = False,
+    engine: str | Engine = "local",
+    ray_address: str | None = None,
+    workers: int | None = None,
+    batch: int | None = None,
+    time_limit_s: float | None = None,
+    report: Report | None = None,
+) -> Repair:
+    """Computes again what is damaged in an output, and what is missing, and verifies it.
+
+    Only the clips of those parts are opened. Plan, survey and `run.json` are made anew from the manifest where they are
+    damaged, `run.json` with what the shards say of their parameters.
+
+    Args:
+        source: the manifest or whatever OUT was extracted from; None for where run.json says that it was.
+        face, frame_base: as for `extract`; None for what run.json says.
+        lost_as_failures: pairs of damaged parts whose frames are gone or are others now become failure rows.
+        accept_changes: go on although decoders have other versions, or the survey cannot be proved to be the old one;
+            `run.json` records it.
+        engine, ray_address, workers, batch, time_limit_s, report: as for `extract`.
+
+    Raises:
+        InputError, OutputError: if clips, boxes or parameters are not those of OUT, or frames are gone.
+        Interrupted: as `extract`.
+    """
+    out = Path(out).absolute()
+    if not (out / RUN_FILE).exists() and not entries(out, "commits"):
+        raise OutputError(f"{str(out)!r} is no output of flowkit extract: it has no {RUN_FILE} and no commits")
+    mending = _Mending(out, source, face, frame_base, lost_as_failures, accept_changes, batch)
+    with in_order(out), claimed(out, is_ours=True) as alone:
+        mending.read_run()
+        options = {"workers": workers, "ray_address": ray_address, "time_limit_s": time_limit_s}
+        device = mending.run["parameters"]["device"]
+        chosen = open_engine(engine, device=device, **options) if isinstance(engine, str) else engine  # type: ignore[arg-type]
+        with crew_for(chosen, time_limit_s) as crew:
+            mending.mend_plan(lambda clips: survey_apart(clips, crew, workers))
+            found = verify(out)
+            result = Repair(found, mending.notes)
+            again = sorted(found.damaged | found.to_do)
+            result.removed = _remove_strays(out, found)
+            if again:
+                parts = mending.parts(again, lambda clips: survey_apart(clips, crew, workers))
+                require_room(out, cube_bytes(parts, mending.request))
+                job = Job(out, mending.request, mending.request.metadata(mending.clips))
+                _settled(compute(parts, {}, job, chosen, report))
+                result.parts = again
+        remove_superseded(out, finished(out).values(), alone)
+    result.verification = verify(out) if result.parts or result.removed or found.problems else found
+    return result
+
+
+def _settled(summary: Summary) -> None:
+    assert summary.parts_done == summary.parts, summary
+
+
+def _remove_strays(out: Path, found: Verification) -> list[str]:
+    """Removes files that are called as a part's are and belong to none; what has another name is the user's."""
+    removed = []
+    for path in found.strays:
+        name = path.relative_to(out).as_posix()
+        if is_part_name(name) and path.is_file():
+            path.unlink()
+            removed.append(name)
+    return removed
+
+
+class _Mending:
+    """One repair: the clips and the request are read when something needs them."""
+
+    def __init__(
+        self,
+        out: Path,
+        source: str | Path | Sequence[Clip] | None,
+        face: str | None,
+        frame_base: int | None,
+        lost_as_failures: bool,
+        accept_changes: bool,
+        batch: int | None,
+    ) -> None:
+        self.out, self.notes = out, list[str]()
+        self._source, self._face, self._frame_base, self._batch = source, face, frame_base, batch
+        self._lost_as_failures, self._accept_changes = lost_as_failures, accept_changes
+        self.run: dict[str, Any] = {}
+        self._rebuilt = False
+        self._asked: tuple[list[Clip], ExtractRequest] | None = None
+
+    @property
+    def clips(self) -> list[Clip]:
+        """All clips of the output."""
+        return self._ask()[0]
+
+    @property
+    def request(self) -> ExtractRequest:
+        """The request that made the output."""
+        return self._ask()[1]
+
+    def read_run(self) -> None:
+        """`run.json`, or what the shards say of it, without the checksums of the plan's tables."""
+        try:
+            self.run = read_run(self.out)
+        except OutputError as error:
+            if self._source is None:
+                raise OutputError(
+                    f"{error}; for that give SOURCE too, as flowkit repair {self.out} SOURCE: where the clips were "
+                    "went with it"
+                ) from error
+            self.run, self._rebuilt = _run_of_shards(self.out), True
+        if self.run["schema_version"] != SCHEMA_VERSION:
+            raise OutputError(
+                f"{str(self.out)!r} was written by flowkit {self.run['versions']['flowkit']}, whose outputs this one "
+                "reads but does not mend; repair it with that version"
+            )
+
+    def mend_plan(self, survey: Any) -> None:
+        """Makes pairs, survey and `run.json` anew where they are not as they were written."""
+        checksums = self.run["plan"] if "plan" in self.run else dict.fromkeys(_CHECKSUMS.values(), _UNKNOWN)
+        harmed = [name for name, key in _CHECKSUMS.items() if not is_as_written(self.out / name, checksums[key])]
+        if not harmed:
+            return
+        clips, request = self._ask()
+        surveys = survey(clips)
+        parts = make_parts(clips, request, surveys)
+        tables = plan_tables(parts, surveys)
+        self._require_old_survey(tables[SURVEY_FILE], checksums[_CHECKSUMS[SURVEY_FILE]])
+        counts = {"pairs": tables[PAIRS_FILE].num_rows, "parts": len(parts)}
+        if "plan" in self.run and counts != {name: self.run["plan"][name] for name in counts}:
+            raise OutputError(
+                f"{PAIRS_FILE} cannot be made anew: {self.run['plan']['pairs']} pairs in {self.run['plan']['parts']} "
+                f"parts were planned, and {counts['pairs']} in {counts['parts']} would be now; bring the frames back "
+                "as they were"
+            )
+        write_plan(self.out, {name: tables[name] for name in harmed}, self.run | {"plan": counts | checksums})
+        self.run = read_run(self.out)
+        made = [RUN_FILE, *harmed] if self._rebuilt else harmed
+        self.notes.append(f"{', '.join(made)} made anew from the manifest")
+        if self._rebuilt:
+            self.notes.append(f"changes that an earlier {RUN_FILE} had recorded as accepted, if any, are gone with it")
+
+    def parts(self, numbers: Sequence[int], survey: Any) -> list[Part]:
+        """Those parts, as they were planned."""
+        rows = read_plan(self.out).select([*PLANNED[1:]]).to_pylist()
+        wanted = set(numbers)
+        planned: dict[int, list[PlannedPair]] = {number: [] for number in numbers}
+        for row in rows:
+            if row["part"] in wanted:
+                planned[row["part"]].append((row["clip_id"], row["role"], row["frame0"], row["frame1"]))
+        clips = {clip.clip_id: clip for clip in self.clips}
+        needed = {pair[0] for pairs in planned.values() for pair in pairs}
+        with no_collection():
+            surveys = survey([clip for clip_id, clip in clips.items() if clip_id in needed])
+            lost = self._lost(surveys)
+        if lost and not self._lost_as_failures:
+            (clip_id, reason), *others = lost.items()
+            more = f" (and {len(others)} more clips)" if others else ""
+            raise OutputError(
+                f"clip {clip_id!r} of a damaged part: {reason}{more}; bring the frames back, or have its pairs become "
+                "failure rows by --lost-as-failures"
+            )
+        self._note_versions()
+        return parts_as_planned(planned, clips, self.request, surveys, lost)
+
+    def _ask(self) -> tuple[list[Clip], ExtractRequest]:
+        if self._asked is None:
+            self._asked = self._read_clips(), self._read_request()
+            clips, request = self._asked
+            metadata = request.metadata(clips)
+            if difference := first_difference(self.run["parameters"], metadata["parameters"]):
+                name, there, here = difference
+                raise OutputError(
+                    f"{str(self.out)!r} was made with {name}={there!r}, and a repair would have {here!r}; use what it "
+                    "was made with"
+                )
+            if self.run["manifest_fingerprint"] != metadata["manifest_fingerprint"]:
+                raise OutputError(
+                    f"{str(self.out)!r} was made from another manifest (fingerprint "
+                    f"{self.run['manifest_fingerprint'][:12]}, this one has {metadata['manifest_fingerprint'][:12]}); "
+                    f"give that one as flowkit repair {self.out} SOURCE"
+                )
+            if self._rebuilt:  # in the order in which a run writes it
+                same = self.run["versions"] == metadata["versions"]
+                origin = origin_of(self._source or "", self._frame_base, request)
+                self.run = metadata | ({} if same else {"versions": self.run["versions"]}) | {"origin": origin}
+        return self._asked
+
+    def _read_clips(self) -> list[Clip]:
+        origin = self.run.get("origin", {})
+        source = self._source if self._source is not None else origin.get("source")
+        frame_base = self._frame_base if self._frame_base is not None else origin.get("frame_base")
+        if source is None:
+            raise InputError(
+                f"{str(self.out)!r} does not say from where it was extracted; give that as flowkit repair {self.out} "
+                "SOURCE"
+            )
+        if isinstance(source, str | Path) and not Path(source).exists():
+            raise InputError(
+                f"{str(source)!r}, from which {str(self.out)!r} was extracted, is not there; bring it back, or say "
+                f"where it is now as flowkit repair {self.out} SOURCE"
+            )
+        return clips_of(source, frame_base, require_sources=not self._lost_as_failures)
+
+    def _read_request(self) -> ExtractRequest:
+        parameters = self.run["parameters"]
+        face = self._face or self.run.get("origin", {}).get("face") or "none"
+        if parameters["face"] != face.partition(":")[0]:
+            raise InputError(
+                f"{str(self.out)!r} was made with --face {parameters['face']}:FILE, and does not say with which file; "
+                f"give --face {parameters['face']}:FILE"
+            )
+        return ExtractRequest.parse(
+            pairs=parameters["pairs"],
+            preset=parameters["preset"],
+            params=parameters["tvl1"],
+            size=tuple(parameters["size"]) if parameters["size"] else None,
+            face=face,
+            strain=parameters["strain"],
+            dtype=parameters["dtype"],
+            device=parameters["device"],
+            batch=self._batch,
+        )
+
+    def _require_old_survey(self, here: Any, checksum: str) -> None:
+        """That the frames are those of the plan: by the survey's checksum, or where that is lost, by the survey."""
+        if plain_digest(here) == checksum:
+            return
+        sound = checksum == _UNKNOWN or is_as_written(self.out / SURVEY_FILE, checksum)
+        with suppress(OutputError):
+            if sound and read_survey(self.out).equals(here):
+                return
+        told = f"{SURVEY_FILE} made anew is not provably the one that was lost"
+        if not self._accept_changes:
+            raise OutputError(
+                f"{told}: frames, decoders or the version of pyarrow may be others; bring them back, or go on with "
+                "--accept-changes, which is recorded"
+            )
+        self._record([{"what": SURVEY_FILE, "then": "as it was written", "now": "made anew"}])
+        self.notes.append(told)
+
+    def _lost(self, surveys: Mapping[str, Survey]) -> dict[str, str]:
+        """Clips whose frames are gone or others, with the reason; those that never could be read are not among them."""
+        then = {row["clip_id"]: row for row in read_survey(self.out).to_pylist()}
+        lost = {}
+        for row in survey_table(surveys).to_pylist():
+            clip_id = row["clip_id"]
+            if row["identity"] == then[clip_id]["identity"] and row["error"] == then[clip_id]["error"]:
+                continue
+            gone = surveys[clip_id].error
+            lost[clip_id] = (
+                f"its frames are gone ({gone})" if gone else "its frames are others than when it was planned"
+            )
+        return lost
+
+    def _note_versions(self) -> None:
+        changes = list(changed_versions(self.run, {"versions": self.request.metadata([])["versions"]}))
+        if not changes:
+            return
+        told = ", ".join(f"{change['what']} was {change['then']} and is {change['now']}" for change in changes)
+        if not self._accept_changes:
+            raise OutputError(
+                f"{told}: frames may be decoded to other values than those of the sound parts; install what was there, "
+                "or go on with --accept-changes, which is recorded"
+            )
+        self._record(changes)
+        self.run["versions"] = self.request.metadata([])["versions"]
+        write_plan(self.out, {}, self.run)
+
+    def _record(self, changes: Sequence[Mapping[str, Any]]) -> None:
+        self.run["accepted_changes"] = [*self.run.get("accepted_changes", []), *changes]
+
+
+def _run_of_shards(out: Path) -> dict[str, Any]:
+    """What the sound files of an output say of the run that made them: `run.json` but for the plan."""
+    commits, _ = read_commits(out, 10**9)
+    for commit in reversed(commits.values()):
+        for file in commit.files:
+            if (said := _said(out, file)) and said["parameters_hash"] == commit.parameters_hash:
+                return {name: value for name, value in said.items() if name not in ("part", "decoders", "worker")}
+    raise OutputError(
+        f"{out / RUN_FILE} is damaged and no part is sound that would say what was in it; extract into another -o"
+    )
+
+
+def _said(out: Path, file: FileRecord) -> dict[str, Any] | None:
+    if not is_as_written(out / file.name, file.sha256):
+        return None
+    said: dict[str, Any] = json.loads(read_schema(out / file.name).metadata[METADATA_KEY])
+    return said

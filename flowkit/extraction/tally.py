@@ -1,0 +1,118 @@
+"""How far a run is, and the loop that brings it to its end: what every engine has in common."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from flowkit.extraction.engines.engine import Engine
+from flowkit.extraction.part import Job
+from flowkit.extraction.plan import Part
+from flowkit.extraction.reasons import frequent_reasons
+from flowkit.output.commit import Commit
+
+Report = Callable[["Summary"], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How far a run is: counts of pairs, but for the parts."""
+
+    out: Path
+    planned: int
+    computed: int
+    """Of all runs into OUT."""
+    failed: int
+    computed_now: int
+    """Of this run."""
+    failed_now: int
+    seconds: float
+    """Since this run has begun to compute."""
+    parts: int
+    parts_done: int
+    bytes_to_write: int = 0
+    """While it runs: about how many there were to write when it began."""
+    done: Commit | None = None
+    """While it runs: the part that was done last; None before the first."""
+    parts_left: int | None = None
+    """At the end of a run that was not to compute all parts: how many of OUT are still to do."""
+    reasons: tuple[tuple[str, int], ...] = ()
+    """At the end: why pairs have failed, without the clip's id, and how many pairs; the most frequent first."""
+
+    @property
+    def pairs_per_second(self) -> float:
+        """Of this run; 0 while it has done nothing."""
+        return (self.computed_now + self.failed_now) / self.seconds if self.seconds > 0 else 0.0
+
+
+def compute(
+    parts: Sequence[Part], done: Mapping[int, Commit], job: Job, engine: Engine, report: Report | None
+) -> Summary:
+    """Has the engine compute those of the parts that are not done; the counts are of these parts, done or not."""
+    todo = [part for part in parts if part.number not in done]
+    tally = _Tally(job.out, sum(len(part.pairs) for part in parts), len(parts))
+    for part in parts:
+        if part.number in done:
+            tally.add(done[part.number], now=False)
+    tally.begin()
+    if report:
+        report(tally.state())
+    running = engine.run(todo, job)
+    try:
+        for commit in running:
+            tally.add(commit, now=True)
+            if report:
+                report(dataclasses.replace(tally.state(), done=commit))
+    finally:
+        # At once, not when the garbage collector comes: closing ends the workers.
+        if hasattr(running, "close"):
+            running.close()
+    return tally.final()
+
+
+class _Tally:
+    """Counts pairs as parts are done."""
+
+    def __init__(self, out: Path, planned: int, parts: int) -> None:
+        self._out, self._planned, self._parts = out, planned, parts
+        self._done = self._computed = self._failed = self._computed_now = self._failed_now = 0
+        self._failing: list[Commit] = []
+        """Parts with failures, in the order of their adding."""
+        self._start = time.perf_counter()
+
+    def begin(self) -> None:
+        """Starts the clock."""
+        self._start = time.perf_counter()
+
+    def add(self, commit: Commit, now: bool) -> None:
+        """Counts a part that was done now or by an earlier run."""
+        self._done += 1
+        self._computed += commit.computed
+        self._failed += commit.failed
+        if now:
+            self._computed_now += commit.computed
+            self._failed_now += commit.failed
+        if commit.failed:
+            self._failing.append(commit)
+
+    def state(self) -> Summary:
+        """The counts."""
+        return Summary(
+            out=self._out,
+            planned=self._planned,
+            computed=self._computed,
+            failed=self._failed,
+            computed_now=self._computed_now,
+            failed_now=self._failed_now,
+            seconds=time.perf_counter() - self._start,
+            parts=self._parts,
+            parts_done=self._done,
+        )
+
+    def final(self) -> Summary:
+        """The counts at the end, and the reasons."""
+        state = self.state()
+        return dataclasses.replace(state, reasons=frequent_reasons(self._out, reversed(self._failing)))

@@ -1,0 +1,138 @@
+"""Options of extract that change how it is run, and not what it computes."""
+
+import json
+import re
+
+import pytest
+
+from flowkit.output.shard import read
+from flowkit.output.verify import verify
+from tests.clips import dataset, frame_folder, rows
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    """A folder with a manifest of three clips, one of which lacks a frame."""
+    folder = tmp_path_factory.mktemp("data")
+    dataset(folder, clips=3, frames=100, size=(24, 24))
+    (folder / "sub02" / "img50.png").unlink()
+    return folder
+
+
+def plain(data, *more):
+    return ("extract", data / "manifest.csv", "--pairs", "lag:1", "--preset", "fast", "--workers", "1", *more)
+
+
+def test_a_dry_run_says_what_would_be_computed_and_writes_nothing(flowkit, data, tmp_path):
+    code, stdout, stderr = flowkit(*plain(data, "-o", tmp_path / "out", "--dry-run"))
+    assert (code, stderr) == (0, "")
+    lines = stdout.splitlines()
+    assert lines[0] == "297 pairs in 3 parts, of 3 clips"
+    assert lines[1] == "297 cubes of 3 x 24 x 24"
+    assert re.fullmatch(r"1\.96 MiB to write, .* free", lines[2])
+    assert re.fullmatch(r"about 0:\d\d:\d\d with 1 worker of this machine's speed: an estimate from a few .*", lines[3])
+    assert not (tmp_path / "out").exists()
+
+    assert flowkit(*plain(data, "-o", tmp_path / "out", "--limit", "1"))[0] == 0
+    before = sorted(path.name for path in (tmp_path / "out").rglob("*"))
+    code, stdout, _ = flowkit(*plain(data, "-o", tmp_path / "out", "--dry-run"))
+    assert code == 0
+    assert stdout.splitlines()[0] == "297 pairs in 3 parts, of 3 clips, 1 of them done, 169 pairs to do"
+    assert sorted(path.name for path in (tmp_path / "out").rglob("*")) == before
+    code, _, stderr = flowkit(*plain(data, "-o", tmp_path / "out", "--dry-run", "--size", "16"))
+    assert code == 2
+    assert "was made with size=None" in stderr
+
+
+def test_a_limit_is_of_parts_and_the_run_goes_on_without_it(flowkit, data, tmp_path):
+    code, stdout, _ = flowkit(*plain(data, "-o", tmp_path / "out", "--limit", "1"))
+    assert code == 0
+    assert stdout.startswith("128 pairs: 128 computed, 0 failed in ")
+    assert stdout.endswith(f"-> {tmp_path / 'out'}; 2 parts of it are still to do\n")
+    assert flowkit("verify", tmp_path / "out")[0] == 3
+    code, stdout, _ = flowkit(*plain(data, "-o", tmp_path / "out", "--limit", "1"))
+    assert "nothing left to do" in stdout
+    code, stdout, _ = flowkit(*plain(data, "-o", tmp_path / "out"))
+    assert code == 1
+    assert stdout.startswith("297 pairs (128 of them earlier): 295 computed, 2 failed in ")
+    assert verify(tmp_path / "out").ok
+    code, _, stderr = flowkit(*plain(data, "-o", tmp_path / "out", "--limit", "0"))
+    assert (code, stderr) == (2, "flowkit: limit=0: give at least 1 part\n")
+
+
+def test_quiet_says_nothing_and_the_log_tells_all(flowkit, data, tmp_path):
+    log = tmp_path / "run.jsonl"
+    command = plain(data, "-o", tmp_path / "out", "--quiet", "--log", log)
+    assert flowkit(*command) == (1, "", "")
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    assert [line["event"] for line in lines] == ["start", "part", "failure", "failure", "part", "part", "end"]
+    assert [line["seconds"] for line in lines] == sorted(line["seconds"] for line in lines)
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line["time"]) for line in lines)
+    start, end = lines[0], lines[-1]
+    assert start["parameters_hash"] == read(tmp_path / "out").metadata["parameters_hash"]
+    assert (start["pairs"], start["parts"], start["parts_done"]) == (297, 3, 0)
+    assert lines[2]["clip_id"] == "toy/sub02/ep01"
+    assert "frame" in lines[2]["error"]
+    assert (end["code"], end["message"], end["computed"], end["failed"]) == (1, None, 295, 2)
+    code, _, stderr = flowkit(*command, "--size", "16")
+    assert code == 2
+    assert "flowkit: " in stderr
+    last = json.loads(log.read_text().splitlines()[-1])
+    assert (last["event"], last["code"]) == ("end", 2)
+    assert "was made with size" in last["message"]
+    code, _, stderr = flowkit(*plain(data, "-o", tmp_path / "out", "--log", tmp_path / "no" / "log"))
+    assert code == 2
+    assert "cannot be used: No such file or directory" in stderr
+
+
+def test_a_config_has_options_and_the_command_line_goes_before(flowkit, data, tmp_path):
+    config = tmp_path / "run.yaml"
+    config.write_text(
+        f"source: {data / 'manifest.csv'}\nout: {tmp_path / 'out'}\nsize: 32\npairs: onset-apex\npreset: fast\n"
+        "set:\n  epsilon: 0.05\n  median: 3\nworkers: 1\nquiet: true\n"
+    )
+    assert flowkit("extract", "--config", config, "--size", "16") == (0, "", "")
+    asked = read(tmp_path / "out").parameters
+    assert (asked["size"], asked["pairs"], asked["preset"]) == ([16, 16], "onset-apex", "fast")
+    assert (asked["tvl1"]["epsilon"], asked["tvl1"]["median"]) == (0.05, 3)
+
+
+CONFIGS = {
+    "sizes: 32": "'sizes' is no option of extract; the nearest is 'size'",
+    "workers: many": "Invalid value for '--workers': Input should be a valid integer",
+    "retry-failed: perhaps": "retry-failed is 'perhaps'; write true or false",
+    "size: [1, 2]": "size is [1, 2]; write one value",
+    "size: 1\nsize: 2": "'size' stands twice; leave one out",
+    "- size": "holds a list; write it as 'size: 224'",
+    "size: '": "is no YAML in line 2",
+}
+
+
+@pytest.mark.parametrize("text", CONFIGS)
+def test_a_config_that_cannot_be_used_is_one_line(flowkit, data, tmp_path, text):
+    (tmp_path / "run.yaml").write_text(text + "\n")
+    command = ("extract", data / "manifest.csv", "-o", tmp_path / "out", "--config", tmp_path / "run.yaml")
+    code, stdout, stderr = flowkit(*command)
+    assert (code, stdout) == (2, "")
+    assert stderr.count("\n") == 1
+    assert CONFIGS[text] in stderr
+
+
+def test_shards_of_one_output_together_are_the_whole(flowkit, data, tmp_path):
+    for index in ("3", "1"):
+        code, stdout, _ = flowkit(*plain(data, "-o", tmp_path / "out", "--shard", f"{index}/3"))
+        assert code == 0
+    assert stdout.endswith(f"-> {tmp_path / 'out'}; 1 parts of it are still to do\n")
+    code, stdout, _ = flowkit(*plain(data, "-o", tmp_path / "out", "--shard", "2/3"))
+    assert code == 1
+    assert stdout.endswith(f"-> {tmp_path / 'out'}; no part of it is to do\n")
+    flowkit(*plain(data, "-o", tmp_path / "whole"))
+    assert verify(tmp_path / "out").ok
+    assert rows(tmp_path / "out") == rows(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("text", ["0/3", "4/3", "3", "a/b", "1/0", "-1/2", "1/2/3"])
+def test_a_shard_that_is_none_is_refused(flowkit, tmp_path, text):
+    frame_folder(tmp_path / "clip", range(2))
+    code, _, stderr = flowkit("extract", tmp_path / "clip", "-o", tmp_path / "out", f"--shard={text}")
+    assert (code, stderr) == (2, f"flowkit: shard {text!r}: write I/N with I from 1 to N, as 2/8\n")
