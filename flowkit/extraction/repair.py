@@ -265,21 +265,26 @@ class _Mending:
         return clips_of(source, frame_base, require_sources=not self._lost_as_failures)
 
     def _read_request(self) -> ExtractRequest:
-        parameters = self.run["parameters"]
-        face = self._face or self.run.get("origin", {}).get("face") or "none"
+        parameters, origin = self.run["parameters"], self.run.get("origin", {})
+        face = self._face or origin.get("face") or "none"
         if parameters["face"] != face.partition(":")[0]:
             raise InputError(
                 f"{str(self.out)!r} was made with --face {parameters['face']}:FILE, and does not say with which file; "
                 f"give --face {parameters['face']}:FILE"
             )
         return ExtractRequest.parse(
-            pairs=parameters["pairs"],
+            pairs=origin.get("pairs", parameters["pairs"]),
             preset=parameters["preset"],
             params=parameters["tvl1"],
             size=tuple(parameters["size"]) if parameters["size"] else None,
             face=face,
+            face_fit=parameters["face_fit"],
+            face_margin=parameters["face_margin"],
+            stabilise=parameters["stabilise"],
+            landmarks=origin.get("landmarks", "none"),
             strain=parameters["strain"],
             dtype=parameters["dtype"],
+            rgb=parameters["rgb"],
             device=parameters["device"],
             batch=self._batch,
         )

@@ -168,9 +168,11 @@ def clips_of(
 
 
 def origin_of(source: str | Path | Sequence[Clip], frame_base: int | None, request: ExtractRequest) -> dict[str, Any]:
-    """Where the clips and boxes of a run came from, for `flowkit repair`; the source is null where clips were given."""
+    """Where the clips of a run and the files of its options came from, for `flowkit repair`; the source is null where
+    clips were given."""
     path = str(Path(source).absolute()) if isinstance(source, str | Path) else None
-    return {"source": path, "frame_base": frame_base, "face": request.face}
+    files = {"pairs": request.pairs, "face": request.face, "landmarks": request.landmarks}
+    return {"source": path, "frame_base": frame_base, **files}
 
 
 def parts_of(parts: Sequence[Part], share: Share, limit: int | None) -> list[Part]:
