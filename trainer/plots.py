@@ -11,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 INK, ACCENT = "#22303c", "#2f6f8f"
 PALETTE = ("#2f6f8f", "#d98b3a", "#7a9e5f", "#8c6bb1", "#b5524d", "#6d7b86")
@@ -109,6 +110,7 @@ def draw_curves(curves: Sequence[dict[str, Any]]) -> str:
             colour = PALETTE[index % len(PALETTE)]
             axes.fill_between(epochs, values[:, 1], values[:, 2], color=colour, alpha=0.15, linewidth=0)
             axes.plot(epochs, values[:, 0], color=colour, label=label, marker="o" if len(epochs) == 1 else None)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.set_ylabel("loss")
         axes.set_ylim(bottom=0)

@@ -137,10 +137,10 @@ def _verdict(audit: Sequence[Mapping[str, Any]]) -> str:
     counts = {word: sum(finding["verdict"] == word for finding in audit) for word in ("leak", "slip", "warning")}
     unchecked = sum(finding["verdict"] == "not checked" for finding in audit)
     if counts["leak"] or counts["slip"]:
-        told = f"{counts['leak']} leaks and {counts['slip']} slips: these scores are not what they seem"
+        told = f"Leaks: {counts['leak']}, slips: {counts['slip']}: these scores are not what they seem"
     else:
         told = "No leak and no slip was found"
-    return f"{told}; {counts['warning']} warnings, {unchecked} of {len(audit)} checks could not be made."
+    return f"{told}. Warnings: {counts['warning']}. Checks that could not be made: {unchecked} of {len(audit)}."
 
 
 def _base64(content: str | bytes) -> str:

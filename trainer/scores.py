@@ -5,7 +5,6 @@ Each has an interval by bootstrap over people (trainer/statistics.py), since cli
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import Any
@@ -166,7 +165,7 @@ def _rules(true: Classes, dataset: Sequence[str | None], folds: Sequence[Fold]) 
 
 
 def _commonest(values: Classes) -> int:
-    return Counter(sorted(values.tolist())).most_common(1)[0][0]
+    return int(np.bincount(values).argmax())
 
 
 def headline(metrics: Mapping[str, Any]) -> str:
