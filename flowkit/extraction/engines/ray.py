@@ -162,7 +162,7 @@ def _signals_held() -> Iterator[Callable[[], None]]:
         yield hear
     finally:
         for number in held:
-            signal.signal(number, before[number])  # type: ignore[index]
+            signal.signal(number, before[number])
     hear()
 
 
