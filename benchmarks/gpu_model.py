@@ -42,14 +42,14 @@ class Costs:
 COSTS = {
     "opencv": Costs(144, 207, 13_600, {"": 106, "1920x1080": 68}),
     "opencv-cuda": Costs(118, 207, 7_200, {"": 80}),
-    "micro": Costs(91, 191, 9_400, {}),
-    "fast": Costs(91, 191, 6_300, {}),
+    "micro-0.1": Costs(91, 191, 9_400, {}),
+    "fast-0.1": Costs(91, 191, 6_300, {}),
 }
 ROWS = [
     *((preset, size, "") for preset in COSTS for size in ("128x128", "224x224", "340x280")),
-    ("micro", "224x224", "tiled"),
+    ("micro-0.1", "224x224", "tiled"),
     ("opencv", "224x224", "tiled"),
-    *((preset, size, "") for preset in ("opencv", "micro") for size in ("640x480", "1920x1080")),
+    *((preset, size, "") for preset in ("opencv", "micro-0.1") for size in ("640x480", "1920x1080")),
 ]
 
 
