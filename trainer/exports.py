@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from trainer.metrics import CLASSES
 from trainer.pictures import cube_picture
 from trainer.run import RunResult
 from trainer.samples import Samples
+from trainer.types import CLASSES
 
 MISCLASSIFIED = 12
 """So many of the surest mistakes are kept with their pictures."""

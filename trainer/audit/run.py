@@ -95,7 +95,7 @@ def unit_labels(samples: Samples, out: Path, config: RunConfig) -> Finding:
     wrong = np.flatnonzero((samples.units != named).any(axis=1))
     if len(wrong):
         told = f"{len(wrong)} of {len(samples)} rows have units that their annotation does not name"
-        return Finding(name, "slip", told, shortened([samples.clip_id[i] for i in wrong]))
+        return Finding(name, "slip", told, shortened([samples.clip_id[i] for i in wrong.tolist()]))
     return Finding(name, "passed", f"the units of {len(samples)} rows are those that their annotations name")
 
 

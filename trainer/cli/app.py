@@ -12,7 +12,7 @@ from trainer.cli.compare import compare, report
 from trainer.cli.demo import demo
 from trainer.cli.loso import EXAMPLE, loso
 from trainer.cli.models import models
-from trainer.studies.run_commands import app as study_app
+from trainer.studies import run_commands
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 
@@ -28,7 +28,7 @@ app.command()(models)
 app.command()(audit)
 app.command()(compare)
 app.command()(report)
-app.add_typer(study_app, name="study")
+app.add_typer(run_commands.app, name="study")
 
 
 def main() -> None:

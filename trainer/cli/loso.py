@@ -147,7 +147,12 @@ def loso(
             compile=compile_ or None,
             threads=threads,
         )
-        how = {"jobs": jobs, "save_weights": save_weights, "overwrite": overwrite, "tensorboard": tensorboard}
+        how: dict[str, Any] = {
+            "jobs": jobs,
+            "save_weights": save_weights,
+            "overwrite": overwrite,
+            "tensorboard": tensorboard,
+        }
         if seeds == 1:
             _loso(out, run, config, **how)
         else:

@@ -91,11 +91,10 @@ def last_layer(model: nn.Module, picture: bool) -> nn.Module:
     if picture and not getattr(model, "rgb", False):
         raise InputError("this model reads no apex frame; leave out --picture")
     names = ("ethnicity_backbone",) if picture else ("emotion_backbone", "backbone")
-    backbone = next((getattr(model, name) for name in names if hasattr(model, name)), None)
-    if hasattr(backbone, "layer4"):
-        return backbone.layer4  # type: ignore[union-attr, return-value]
-    if hasattr(backbone, "stages"):
-        return backbone.stages[-1]  # type: ignore[union-attr, index, return-value]
+    backbone: Any = next((getattr(model, name) for name in names if hasattr(model, name)), None)
+    stage = getattr(backbone, "layer4", None) or (backbone.stages[-1] if hasattr(backbone, "stages") else None)
+    if isinstance(stage, nn.Module):
+        return stage
     raise InputError(f"{type(model).__name__} has no layer4; Grad-CAM is for ResNets, and TinyViT with --picture")
 
 
@@ -132,7 +131,10 @@ def asymmetry(maps: Maps) -> NDArray[np.float64]:
     """(n,): (left - right) / (left + right) of the halves of maps (n, h, w), left as in the picture; 0 for empty."""
     half = maps.shape[2] // 2
     left, right = maps[:, :, :half].sum(axis=(1, 2)), maps[:, :, maps.shape[2] - half :].sum(axis=(1, 2))
-    return np.divide(left - right, left + right, out=np.zeros_like(left), where=left + right > 0)
+    leaning: NDArray[np.float64] = np.divide(
+        left - right, left + right, out=np.zeros_like(left), where=left + right > 0
+    )
+    return leaning
 
 
 def region_scores(maps: Maps) -> dict[str, NDArray[np.float64]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,8 @@ import typer
 
 from flowkit.output.files import put
 from trainer.run_folder import GRAD_CAM
-from trainer.studies.commands import Output, app, write_study
+from trainer.studies.commands import Output, write_study
+from trainer.studies.commands import app as app
 from trainer.studies.tables import as_text
 
 
@@ -56,8 +58,12 @@ def grad_cam(
     content = rows_table(found)
     from trainer.results import as_parquet
 
-    put(folder / "maps.parquet", lambda path: path.write_bytes(as_parquet(content)) and None)
-    png = panels(found)
-    put(folder / Path(GRAD_CAM).name, lambda path: path.write_bytes(png) and None)
+    files = {"maps.parquet": as_parquet(content), Path(GRAD_CAM).name: panels(found)}
+    for name, data in files.items():
+        put(folder / name, partial(_write, data))
     typer.echo(as_text(table.slice(0, min(table.num_rows, 18))))
     typer.echo(f"{len(found.maps)} maps in {folder}; flowkit-train report {run} shows them")
+
+
+def _write(data: bytes, path: Path) -> None:
+    path.write_bytes(data)
