@@ -18,6 +18,12 @@ def repair(
         Path | None,
         typer.Argument(metavar="SOURCE", help="From what OUT was extracted. Default: from where run.json says it was."),
     ] = None,
+    pairs: Annotated[
+        str | None, typer.Option(metavar="PLAN", help="With its file, where that is no longer where it was.")
+    ] = None,
+    landmarks: Annotated[
+        str | None, typer.Option(metavar="MODE", help="With its file, where that is no longer where it was.")
+    ] = None,
     face: Annotated[
         str | None, typer.Option(metavar="MODE", help="boxes:FILE, where the file is no longer where it was.")
     ] = None,
@@ -47,6 +53,8 @@ def repair(
         result = mend(
             out,
             source,
+            pairs=pairs,
+            landmarks=landmarks,
             face=face,
             frame_base=frame_base,
             lost_as_failures=lost_as_failures,

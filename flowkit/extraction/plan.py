@@ -64,8 +64,9 @@ def make_parts(clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[
     return list(_divide(_framed_pairs(clips, request, surveys), surveys))
 
 
-PlannedPair = tuple[str, str, int | None, int | None]
-"""clip_id, role, frame0, frame1."""
+Phase = tuple[int, ...] | None
+PlannedPair = tuple[str, str, int | None, int | None, Phase, Phase]
+"""clip_id, role, frame0, frame1, frames0, frames1."""
 
 
 def parts_as_planned(
@@ -87,23 +88,25 @@ def parts_as_planned(
     wanted = {pair[0] for pairs in planned.values() for pair in pairs}
     found = [clip for clip_id, clip in clips.items() if clip_id in wanted and clip_id not in lost]
     framed = {
-        (pair.clip.clip_id, pair.role, pair.frame0, pair.frame1): (pair, framing)
+        (pair.clip.clip_id, pair.role, pair.frame0, pair.frame1, pair.frames0, pair.frames1): (pair, framing)
         for pair, framing in _framed_pairs(found, request, surveys)
     }
     parts = []
     for number, keys in planned.items():
         pairs, framings = [], {}
-        for clip_id, role, frame0, frame1 in keys:
+        for key in keys:
+            clip_id, role, frame0, frame1, frames0, frames1 = key
             if clip_id in lost:
                 error = f"{clip_id}: {lost[clip_id]}"
-                pairs.append(Pair(clip=clips[clip_id], role=role, frame0=frame0, frame1=frame1, error=error))
+                sides = {"frame0": frame0, "frame1": frame1, "frames0": frames0, "frames1": frames1}
+                pairs.append(Pair(clip=clips[clip_id], role=role, error=error, **sides))  # type: ignore[arg-type]
                 continue
-            if (clip_id, role, frame0, frame1) not in framed:
+            if key not in framed:
                 raise OutputError(
                     f"clip {clip_id!r} was planned with the pair {role} {frame0}, {frame1}, which it does not have "
                     "now; bring its frames back as they were"
                 )
-            pair, framing = framed[clip_id, role, frame0, frame1]
+            pair, framing = framed[key]
             pairs.append(pair)
             if framing:
                 framings[clip_id] = framing

@@ -61,7 +61,9 @@ def repair(
     out: str | Path,
     source: str | Path | Sequence[Clip] | None = None,
     *,
+    pairs: str | None = None,
     face: str | None = None,
+    landmarks: str | None = None,
     frame_base: int | None = None,
     lost_as_failures: bool = False,
     accept_changes: bool = False,
@@ -79,7 +81,8 @@ def repair(
 
     Args:
         source: the manifest or whatever OUT was extracted from; None for where run.json says that it was.
-        face, frame_base: as for `extract`; None for what run.json says.
+        pairs, face, landmarks, frame_base: as for `extract`, where they name files that are elsewhere now; None for
+            what run.json says.
         lost_as_failures: pairs of damaged parts whose frames are gone or are others now become failure rows.
         accept_changes: go on although decoders have other versions, or the survey cannot be proved to be the old one;
             `run.json` records it.
@@ -92,7 +95,8 @@ def repair(
     out = Path(out).absolute()
     if not (out / RUN_FILE).exists() and not entries(out, "commits"):
         raise OutputError(f"{str(out)!r} is no output of flowkit extract: it has no {RUN_FILE} and no commits")
-    mending = _Mending(out, source, face, frame_base, lost_as_failures, accept_changes, batch)
+    files = {"pairs": pairs, "face": face, "landmarks": landmarks}
+    mending = _Mending(out, source, files, frame_base, lost_as_failures, accept_changes, batch)
     with in_order(out), claimed(out, is_ours=True) as alone:
         mending.read_run()
         options = {"workers": workers, "ray_address": ray_address, "time_limit_s": time_limit_s}
@@ -137,14 +141,14 @@ class _Mending:
         self,
         out: Path,
         source: str | Path | Sequence[Clip] | None,
-        face: str | None,
+        files: Mapping[str, str | None],
         frame_base: int | None,
         lost_as_failures: bool,
         accept_changes: bool,
         batch: int | None,
     ) -> None:
         self.out, self.notes = out, list[str]()
-        self._source, self._face, self._frame_base, self._batch = source, face, frame_base, batch
+        self._source, self._files, self._frame_base, self._batch = source, files, frame_base, batch
         self._lost_as_failures, self._accept_changes = lost_as_failures, accept_changes
         self.run: dict[str, Any] = {}
         self._rebuilt = False
@@ -209,7 +213,8 @@ class _Mending:
         planned: dict[int, list[PlannedPair]] = {number: [] for number in numbers}
         for row in rows:
             if row["part"] in wanted:
-                planned[row["part"]].append((row["clip_id"], row["role"], row["frame0"], row["frame1"]))
+                sides = (row["frame0"], row["frame1"], _phase(row["frames0"]), _phase(row["frames1"]))
+                planned[row["part"]].append((row["clip_id"], row["role"], *sides))
         clips = {clip.clip_id: clip for clip in self.clips}
         needed = {pair[0] for pairs in planned.values() for pair in pairs}
         with no_collection():
@@ -266,22 +271,23 @@ class _Mending:
 
     def _read_request(self) -> ExtractRequest:
         parameters, origin = self.run["parameters"], self.run.get("origin", {})
-        face = self._face or origin.get("face") or "none"
-        if parameters["face"] != face.partition(":")[0]:
-            raise InputError(
-                f"{str(self.out)!r} was made with --face {parameters['face']}:FILE, and does not say with which file; "
-                f"give --face {parameters['face']}:FILE"
-            )
+        texts = {
+            name: self._files[name] or origin.get(name) or parameters[name] for name in ("pairs", "face", "landmarks")
+        }
+        for name in ("face", "landmarks"):
+            if parameters[name] != texts[name].partition(":")[0]:
+                raise InputError(
+                    f"{str(self.out)!r} was made with --{name} {parameters[name]}, and this is {texts[name]!r}; give "
+                    "what it was made with"
+                )
         return ExtractRequest.parse(
-            pairs=origin.get("pairs", parameters["pairs"]),
+            **texts,
             preset=parameters["preset"],
             params=parameters["tvl1"],
             size=tuple(parameters["size"]) if parameters["size"] else None,
-            face=face,
             face_fit=parameters["face_fit"],
             face_margin=parameters["face_margin"],
             stabilise=parameters["stabilise"],
-            landmarks=origin.get("landmarks", "none"),
             strain=parameters["strain"],
             dtype=parameters["dtype"],
             rgb=parameters["rgb"],
@@ -336,6 +342,10 @@ class _Mending:
 
     def _record(self, changes: Sequence[Mapping[str, Any]]) -> None:
         self.run["accepted_changes"] = [*self.run.get("accepted_changes", []), *changes]
+
+
+def _phase(frames: list[int] | None) -> tuple[int, ...] | None:
+    return None if frames is None else tuple(frames)
 
 
 def _run_of_shards(out: Path) -> dict[str, Any]:

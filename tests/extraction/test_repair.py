@@ -120,6 +120,21 @@ def test_a_clip_that_is_gone_becomes_failures_only_if_that_is_asked_for(moved):
     assert rows(out) == rows(moved / "out")
 
 
+def test_phases_keep_their_identity_with_their_frames_and_without(tmp_path):
+    dataset(tmp_path / "data", clips=1, frames=12)
+    manifest, out = tmp_path / "data" / "manifest.csv", tmp_path / "out"
+    extract(manifest, out, pairs="onset-apex:2+2", size=16, preset="fast", workers=1)
+    before = rows(out)
+    assert next(iter(before.values()))[0]["frames1"] is not None
+    flip_a_bit(out / "shards/part-00000.parquet")
+    assert repair(out, workers=1).verification.ok
+    assert rows(out) == before
+    flip_a_bit(next((out / "shards").iterdir()))
+    (tmp_path / "data" / "sub01").rename(tmp_path / "elsewhere")
+    assert repair(out, workers=1, lost_as_failures=True).verification.ok
+    assert [row["pair_id"] for row in read(out).failures().to_pylist()] == list(before)
+
+
 def test_frames_that_are_others_now_are_no_repair(moved):
     out, manifest = moved / "out", moved / "data" / "manifest.csv"
     first = moved / "data" / "sub01" / "img1.png"
