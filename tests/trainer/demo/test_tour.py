@@ -31,7 +31,7 @@ def test_the_demo_is_trained_on_and_leaves_a_page_whose_links_lead_somewhere(tmp
     index = tour.run(folder, epochs=1, say=said.append)
     steps = [line.split()[0] for line in said if not line.startswith(" ")]
     assert steps == ["dataset", "extraction", "truth", "pictures", "look", "LOSO", "open"]
-    assert sum("tested on s0" in line for line in said) == 3
+    assert sum("tested on demo/s0" in line for line in said) == 3
     assert "9 pairs, 0 failed" in said[1]
     text = index.read_text()
     links = re.findall(r'(?:src|href)="([^"]+)"', text)
