@@ -118,7 +118,12 @@ class _Translator:
         assert match, text
         negated, predicate, name, rest = match.groups()
         opcode, *modifiers = name.split(".")
-        translated = self.instruction(opcode, modifiers, _operands(rest))
+        saturates = "sat" in modifiers  # to 0..1, and NaN to 0
+        operands = _operands(rest)
+        translated = self.instruction(opcode, [m for m in modifiers if m != "sat"], operands)
+        if saturates:
+            target = operands[0][1:]
+            translated += f" {target} = std::fmin(1.0f, std::fmax(0.0f, {target}));"
         return f"if ({negated}{predicate}) {{ {translated} }}" if predicate else translated
 
     def instruction(self, opcode: str, modifiers: list[str], operands: list[str]) -> str:
