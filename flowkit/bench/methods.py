@@ -17,6 +17,9 @@ from flowkit.errors import InputError
 from flowkit.motion.devices import gpus
 from flowkit.params import PRESETS
 
+MEASURED = tuple(name for name in PRESETS if not name.endswith("-0.1"))
+"""Presets of today: those of older versions are there for shards that are to be made again."""
+
 Solve = Callable[[Frame, Frame], Flow]
 """From two frames (h, w) uint8 to the flow (2, h, w), px."""
 Batch = Callable[[Sequence[tuple[Frame, Frame]]], Sequence[Flow]]
@@ -37,8 +40,8 @@ class Method:
 
 def presets() -> list[Method]:
     """flowkit's, every preset that it has; again on the first GPU where there is one, with the way there and back."""
-    on_cpu = [Method(f"flowkit {name}", _preset(name, "cpu")) for name in PRESETS]
-    on_gpu = [Method(f"flowkit {name} on GPU", _preset(name, "cuda")) for name in PRESETS] if gpus()[0] else []
+    on_cpu = [Method(f"flowkit {name}", _preset(name, "cpu")) for name in MEASURED]
+    on_gpu = [Method(f"flowkit {name} on GPU", _preset(name, "cuda")) for name in MEASURED] if gpus()[0] else []
     return on_cpu + on_gpu
 
 
