@@ -83,14 +83,25 @@ def test_a_store_keeps_what_was_asked_for_last_and_no_more_than_its_bytes():
     frames = [np.full(100, number, np.uint8) for number in range(5)]
     for number in range(3):
         store.put(("a", number), frames[number])
-    assert store.get(("a", 0)) is frames[0]
+    assert store.get(("a", 0))[0] is frames[0]
     store.put(("a", 3), frames[3])
     assert [store.get(("a", number)) is not None for number in range(4)] == [True, False, True, True]
     store.put(("b", 0), np.zeros(301, np.uint8))
     assert store.get(("b", 0)) is None
     for _ in range(10):
         store.put(("a", 3), frames[3])
-    assert store.get(("a", 0)) is frames[0]
+    assert store.get(("a", 0))[0] is frames[0]
+
+
+def test_a_frame_whose_landmarks_were_found_takes_the_place_of_the_same_without():
+    store = FrameStore(most_bytes=300)
+    frame, points = np.zeros(100, np.uint8), np.ones((2, 2))
+    store.put(("a", 1), frame)
+    store.put(("a", 1), frame, points)
+    store.put(("a", 1), frame)
+    assert store.get(("a", 1))[1] is points
+    store.put(("a", 2), np.ones(200, np.uint8))
+    assert store.get(("a", 1)) is not None
 
 
 def test_parts_have_the_same_rows_with_a_store(clips):
