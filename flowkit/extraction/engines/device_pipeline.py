@@ -245,8 +245,8 @@ class _Pipeline:
         worker = DeviceWorker(maker(self.job.request), self.job.request.batch, self._commit, self._clock)
         more = True
         while not self._ended.is_set() and (more or worker.busy):
-            # Waits for frames only when there is nothing else to do.
-            while more and (not worker.busy or not self._decoded.empty()):
+            # Waits for frames only when there is nothing else to do, and leaves to other devices what it has no use for.
+            while more and (not worker.busy or (worker.wants_more and not self._decoded.empty())):
                 decoded = self._decoded.get()
                 more = decoded is not None
                 if decoded is not None:
@@ -284,6 +284,11 @@ class DeviceWorker:
     def busy(self) -> bool:
         """Whether pairs wait or run."""
         return bool(self._running or self._waiting)
+
+    @property
+    def wants_more(self) -> bool:
+        """Whether the pairs that wait do not fill a batch."""
+        return all(len(waiting) < self._most_pairs(kind) for kind, waiting in self._waiting.items())
 
     def take(self, decoded: DecodedPart) -> None:
         """Lets a part's pairs wait; a part without any that can be computed is done already."""
