@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -158,3 +159,8 @@ def rows(out: Path) -> dict[str, Any]:
             label["pair_id"]: (label, cube.tobytes()) for label, cube in zip(labels, read(out).cubes(i), strict=True)
         }
     return found
+
+
+def without_progress(stdout: str) -> str:
+    """What a command printed, less the lines of progress that a slow machine sees."""
+    return "".join(line for line in stdout.splitlines(keepends=True) if not re.match(r"\d+ of \d+ pairs ", line))

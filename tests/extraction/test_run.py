@@ -21,7 +21,7 @@ from flowkit.output.files import write_whole
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
 from flowkit.types import Clip
-from tests.clips import FLOWKIT, dataset, frame_folder, start, video
+from tests.clips import FLOWKIT, dataset, frame_folder, start, video, without_progress
 from tests.clips import flowkit as command
 from tests.clips import parts_of as planned_parts
 
@@ -312,7 +312,7 @@ def test_a_full_disk_stops_a_run_that_can_be_continued(tmp_path):
         {run} verify {disk / "out"}; echo verified $?
     """
     done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, timeout=120)
-    lines = done.stdout.splitlines()
+    lines = without_progress(done.stdout).splitlines()
     assert "No space left on device" in done.stderr
     assert lines[:3] == ["full 3", "unfinished 3", "part-00000.parquet"]
     assert "(128 of them earlier)" in lines[3]
@@ -337,7 +337,7 @@ def test_a_disk_that_is_too_small_is_noticed_before_the_first_pair(tmp_path):
         {run} extract {tmp_path / "clip"} -o {disk / "out"} --workers 1; echo there $?
     """
     done = subprocess.run(["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, timeout=120)
-    lines = done.stdout.splitlines()
+    lines = without_progress(done.stdout).splitlines()
     assert re.fullmatch(
         r"flowkit: '\S+' needs 18.7 MiB more and its disk has 9\.\d+ MiB; make room and run the same command again, "
         r"or give an -o on another disk\n",
