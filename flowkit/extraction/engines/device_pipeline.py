@@ -245,7 +245,7 @@ class _Pipeline:
         worker = DeviceWorker(maker(self.job.request), self.job.request.batch, self._commit, self._clock)
         more = True
         while not self._ended.is_set() and (more or worker.busy):
-            # Waits for frames only when there is nothing else to do, and leaves to other devices what it has no use for.
+            # Waits for frames only when there is nothing else to do; other devices get what it has no use for.
             while more and (not worker.busy or (worker.wants_more and not self._decoded.empty())):
                 decoded = self._decoded.get()
                 more = decoded is not None
