@@ -12,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from flowkit.errors import InputError
@@ -197,6 +198,8 @@ def _stored(shards: ShardSet, rgb: bool) -> Iterator[tuple[int, str, NDArray[Any
 
 def _tensors(column: Any) -> list[Pictures | None]:
     """The values of a column of tensors that may be null."""
+    if pa.types.is_null(column.type):  # a shard that was extracted without --rgb
+        return [None] * len(column)
     shape = column.type.shape
     return [
         None if not value.is_valid else np.asarray(value.value.values, dtype=np.uint8).reshape(shape)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from flowkit.errors import FlowkitError, FrameError, InputError
 from flowkit.frames import open_source
 from flowkit.frames.prepare import prepare, warp
+from flowkit.output.parquet import read_schema
 from flowkit.output.plan_file import read_plan
 from flowkit.output.quality import quality_line
 from flowkit.output.shard import ShardSet, as_numpy, read
@@ -186,18 +187,26 @@ def _places(shards: ShardSet, clip_id: str | None) -> list[tuple[int, int]]:
     raise InputError(f"{shards.folder} has no clip {clip_id!r}; it has {len(known)}: {some or 'none'}")
 
 
+def _gains(shards: ShardSet, shard: int) -> list[float | None]:
+    """The gain of each pair's quality; None in outputs of versions that have none."""
+    if "quality" not in read_schema(shards.paths[shard]).names:
+        return [None] * shards.shard(shard, ["pair_id"]).num_rows
+    found = shards.shard(shard, ["quality"])["quality"].to_pylist()
+    return [None if quality is None else quality["gain"] for quality in found]
+
+
 def _liveliest(shards: ShardSet, places: list[tuple[int, int]]) -> Liveliest:
     if len(places) == 1:
         return Liveliest(0, ())
     motion: dict[int, float] = {}
     torn: set[int] = set()
     for shard in sorted({shard for shard, _ in places}):
-        cubes = shards.cubes(shard)
+        cubes, gains = shards.cubes(shard), _gains(shards, shard)
         for index, (where, row) in enumerate(places):
             if where == shard:
                 flow = cubes[row][:2].astype(np.float32)
                 motion[index] = float(np.percentile(np.hypot(flow[0], flow[1]), 99))
-                if is_cut(flow):
+                if is_cut(flow, gains[row]):
                     torn.add(index)
     order = sorted(motion, key=lambda index: (-motion[index], index))
     chosen = next((index for index in order if index not in torn), order[0])

@@ -1,4 +1,4 @@
-"""Cuts are told from motion by the flow alone."""
+"""Cuts are told from motion by what a shard holds: the flow, and the gain of its quality."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from flowkit import tvl1_flow
+from flowkit.motion.quality import quality
 from flowkit.pictures.cuts import is_cut
 from tests.clips import texture
 
@@ -27,8 +28,18 @@ def test_two_scenes_are_a_cut_and_a_moving_one_is_not(preset: str, size: int) ->
         "pan": (here, np.ascontiguousarray(frame[:, 4 : size + 4])),
         "head": (np.where(disc, here, behind), np.where(passed, np.roll(here, size // 12, axis=1), behind)),
     }
-    found = {name: is_cut(tvl1_flow(a[None], b[None], preset=preset)[0]) for name, (a, b) in pairs.items()}
+    found = {}
+    for name, (a, b) in pairs.items():
+        flow = tvl1_flow(a[None], b[None], preset=preset)
+        found[name] = is_cut(flow[0], float(quality(a[None], b[None], flow).gain[0]))
     assert found == {"cut": True, "still": False, "pan": False, "head": False}
+
+
+@pytest.mark.parametrize("preset", ["micro-0.1", "fast-0.1", "opencv"])
+def test_flow_that_is_torn_is_a_cut_where_nothing_else_is_known(preset: str) -> None:
+    frame, other = (texture(0, (96, 96), seed=seed) for seed in (1, 2))
+    assert is_cut(tvl1_flow(frame, other, preset=preset))
+    assert not is_cut(tvl1_flow(frame, frame, preset=preset))
 
 
 def test_a_single_pixel_is_no_cut() -> None:
