@@ -235,7 +235,8 @@ def refit(image0: Image, image1: Image, flow: Flow, params: TVL1Params) -> Flow:
     count = 4 * math.pi * params.refit_sigma**2
     y, x = (inside_share(n, params.refit_sigma) for n in (h, w))
     significance = count * explained / noise * np.outer(y, x)
-    significance *= min(1, 1.8 / np.minimum(significance, 8).mean())
+    if (usual := np.minimum(significance, 8).mean()) > 0:
+        significance *= min(1, 1.8 / usual)
     share = np.clip((significance - params.refit_from) / (params.refit_whole - params.refit_from), 0, 1)
     ridged = m + (noise / (count * 0.3**2))[..., None, None] * np.eye(2)
     step = -np.linalg.solve(ridged, b[..., None])[..., 0].transpose(2, 0, 1)
