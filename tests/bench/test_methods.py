@@ -18,8 +18,9 @@ def test_threads_share_pairs_out_in_order(pairs, name):
     assert all(map(np.array_equal, peer.make(3)(frames), peer.make(1)(frames)))
 
 
-def test_every_preset_takes_part():
-    assert [m.name for m in presets()] == [f"flowkit {name}" for name in PRESETS]
+def test_every_preset_of_today_takes_part():
+    today = [name for name in PRESETS if name not in ("micro-0.1", "fast-0.1")]
+    assert [m.name for m in presets()] == [f"flowkit {name}" for name in today]
 
 
 def test_an_absent_peer_has_a_reason():

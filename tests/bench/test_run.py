@@ -12,6 +12,7 @@ import pytest
 
 from flowkit import _core
 from flowkit.bench import Measurement
+from flowkit.bench.methods import MEASURED
 from flowkit.params import PRESETS
 from tests.clips import flowkit as in_its_own_process
 
@@ -42,7 +43,7 @@ def test_command_writes_table_json_and_plot(tmp_path):
     assert document["simd"] == _core.simd_level()
     assert document["presets"]["micro"] == PRESETS["micro"].to_dict()
     names = {m["method"] for m in document["measurements"]}
-    assert names == {"cv2 DIS fast", *(f"flowkit {name}" for name in PRESETS)}
+    assert names == {"cv2 DIS fast", *(f"flowkit {name}" for name in MEASURED)}
     for m in (Measurement(**m) for m in document["measurements"]):
         assert 0 < m.fastest <= m.seconds <= m.slowest
         assert m.error_px == pytest.approx(np.mean(list(m.errors_px.values())))
