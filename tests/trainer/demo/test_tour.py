@@ -76,8 +76,9 @@ def test_the_demo_can_be_learnt_from_its_motion(demo: tuple[Path, list[str]]) ->
 @pytest.mark.slow
 def test_the_demo_can_be_learnt_from_nothing_else(demo: tuple[Path, list[str]]) -> None:
     pytest.importorskip("timm")
-    from trainer.data import load, shuffle_labels
+    from trainer.data import load
     from trainer.run import run_here
+    from trainer.samples import shuffle_labels
     from trainer.types import resolve_config
 
     config = resolve_config("quick", epochs=10, size=48, normalise="minmax", device="cpu", threads=1)
