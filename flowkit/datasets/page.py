@@ -5,19 +5,18 @@ It shows a frame of the user's own data, so it is as confidential as they are, a
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
+from flowkit import pages
 from flowkit.datasets.defects import Defect
 from flowkit.datasets.summary import kinds, summarise
-from flowkit.errors import FlowkitError, OutputError
+from flowkit.errors import FlowkitError
 from flowkit.frames import open_source
-from flowkit.output.files import put_text
+from flowkit.pages import data_uri, fill
 from flowkit.types import Clip
 
 PICTURE_PX = 192
@@ -50,7 +49,8 @@ def write_page(
     datasets = [
         (one, picture([clip for clip in clips if str(clip.dataset) == one.dataset])) for one in summarise(clips)
     ]
-    html = _template().render(
+    html = fill(
+        "datasets.html.j2",
         title=title,
         datasets=datasets,
         notes=notes,
@@ -60,23 +60,7 @@ def write_page(
         total=len(defects),
         failed=sum(one.failed for one in defects),
     )
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        put_text(path, html)
-    except OSError as error:
-        raise OutputError(f"page {str(path)!r} cannot be written: {error}") from error
-
-
-def _template() -> Template:
-    """Everything from a sheet is escaped; a template that asks for what it was not given is an error."""
-    pages = Environment(
-        loader=PackageLoader("flowkit.datasets", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return pages.get_template("index.html.j2")
+    pages.write_page(path, html)
 
 
 def picture(clips: Sequence[Clip]) -> tuple[str, str] | None:
@@ -92,6 +76,5 @@ def picture(clips: Sequence[Clip]) -> tuple[str, str] | None:
             height = round(PICTURE_PX * frame.shape[0] / frame.shape[1])
             small = cv2.resize(frame, (PICTURE_PX, max(1, height)), interpolation=cv2.INTER_AREA)
             _, data = cv2.imencode(".jpg", np.ascontiguousarray(small[:, :, ::-1]))
-            uri = "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode()
-            return f"{clip.clip_id}, frame {number}", uri
+            return f"{clip.clip_id}, frame {number}", data_uri("image/jpeg", data.tobytes())
     return None
