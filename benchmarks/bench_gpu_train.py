@@ -22,9 +22,10 @@ def tasks() -> list[Task]:
 
 def _fold(number: int) -> Mapping[str, Any]:
     try:
-        from trainer.data import Samples
-        from trainer.folds import loso
-        from trainer.train import choose_device, run_fold
+        from trainer.inputs import choose_device
+        from trainer.protocols import split
+        from trainer.samples import Samples
+        from trainer.train import run_fold
         from trainer.types import RunConfig
     except ModuleNotFoundError as error:
         raise Absent(f"{error.name} is not installed") from error
@@ -43,7 +44,7 @@ def _fold(number: int) -> Mapping[str, Any]:
         group_column="group",
     )
     config = RunConfig(model=MODEL)
-    fold = loso(samples.dataset, samples.subject)[number]
+    fold = split(config.protocol, samples.people, samples.dataset)[number]
     device = choose_device("cuda")
     result = run_fold(samples, fold, config, device=device)
     right = result.probabilities.argmax(axis=1) == emotion[fold.held_out]
