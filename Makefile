@@ -6,11 +6,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc cmake build_support -type f) CMakeLists.txt pyproject.toml constraints.txt
 
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: venv demo test lint types kernels bench pytest format clean
 
 venv: $(VENV)/.installed
 
-# Bytecode is made of what is imported, when it is, and not of all 7 GB (--no-compile).
+# Bytecode is made of what is imported, when it is, and not of all 7 GB (--no-compile); so it has to be kept.
 # An editable install, so that `import flowkit` finds the compiled extension from the source folder too.
 $(VENV)/.installed: $(SOURCES)
 	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'flowkit needs Python 3.11 or newer: make PYTHON=python3.12 ...')"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.datasets import write_manifest
-from flowkit.extraction.plan import Part, make_parts
+from flowkit.extraction.plan import Part, make_parts, with_sources
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.resume import settle_plan
 from flowkit.frames.survey import survey
@@ -135,7 +135,8 @@ def _receive(marks: Path, times: int, *fields: Any) -> Part:
 
 def parts_of(clips: Sequence[Clip], request: ExtractRequest) -> list[Part]:
     """The parts of an extraction, from a survey made here."""
-    return make_parts(clips, request, survey(clips))
+    surveys = survey(clips)
+    return [with_sources(part, surveys) for part in make_parts(clips, request, surveys)]
 
 
 def settle(out: Path, clips: Sequence[Clip], request: ExtractRequest, **options: bool) -> None:

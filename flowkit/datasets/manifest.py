@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import math
+import operator
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -161,15 +162,13 @@ def manifest_fingerprint(clips: Sequence[Clip]) -> str:
     """
     if not clips:
         return fingerprint([])
-    sources = [os.path.abspath(clip.source) for clip in clips]  # noqa: PTH100 (resolve follows links)
-    root = Path(os.path.commonpath(sources)).parent
+    sources = {clip.source: os.path.abspath(clip.source) for clip in clips}  # noqa: PTH100 (resolve follows links)
+    root = Path(os.path.commonpath(sources.values())).parent
     start = len(str(root).rstrip("/")) + 1
-    return fingerprint(
-        [
-            {name: getattr(clip, name) for name in _FINGERPRINTED} | {"source": source[start:]}
-            for clip, source in zip(clips, sources, strict=True)
-        ]
-    )
+    below = {source: path[start:] for source, path in sources.items()}
+    values = operator.attrgetter(*_FINGERPRINTED)
+    rows = (dict(zip(_FINGERPRINTED, values(clip), strict=True)) for clip in clips)
+    return fingerprint([row | {"source": below[row["source"]]} for row in rows])
 
 
 _PROOFS = ("frames_sha256", "sheet_row", "annotation_row")
@@ -202,7 +201,8 @@ def _typed_columns(table: Columns, folder: Path) -> dict[str, list[Any]]:
                 f"{table.where(i)}: source={source!r} has a NUL character, which no path has; leave it out"
             )
     root = str(folder)
-    columns["source"] = [os.path.normpath(os.path.join(root, source)) for source in columns["source"]]  # noqa: PTH118
+    paths = {source: os.path.normpath(os.path.join(root, source)) for source in {*columns["source"]}}  # noqa: PTH118
+    columns["source"] = [paths[source] for source in columns["source"]]
     return columns
 
 

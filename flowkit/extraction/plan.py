@@ -36,8 +36,8 @@ class Part:
     """(h, w) of its cubes; None where none of its pairs can be computed."""
     framings: dict[str, Framing]
     """By clip_id; clips of which no frame can be read have none."""
-    sources: dict[str, FrameSource] = dataclasses.field(compare=False)
-    """By clip_id, as `framings`: what reading the part's frames takes."""
+    sources: dict[str, FrameSource] = dataclasses.field(compare=False, default_factory=dict)
+    """By clip_id, as `framings`: what reading the part's frames takes, once `with_sources` has given it."""
 
 
 def rows_per_part(shape: tuple[int, int] | None) -> int:
@@ -61,7 +61,7 @@ def make_parts(clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[
         seen.add(clip.clip_id)
     if not clips:
         raise InputError("there is no clip to extract")
-    return list(_divide(_framed_pairs(clips, request, surveys), surveys))
+    return list(_divide(_framed_pairs(clips, request, surveys)))
 
 
 Phase = tuple[int, ...] | None
@@ -111,8 +111,28 @@ def parts_as_planned(
             if framing:
                 framings[clip_id] = framing
         shape = next((framing.shape for framing in framings.values()), None)
-        parts.append(_part(number, pairs, shape, framings, surveys))
+        parts.append(Part(number, tuple(pairs), shape, framings))
     return parts
+
+
+def with_sources(part: Part, surveys: Mapping[str, Survey]) -> Part:
+    """The part with what reading its frames takes; a plan has many parts that are done, and need none."""
+    needed: dict[str, set[int]] = {clip_id: set() for clip_id in part.framings}
+    for pair in part.pairs:
+        if numbers := pair.needed:
+            needed[pair.clip.clip_id].update(numbers)
+    by_source: dict[int, list[str]] = {}
+    for clip_id in needed:
+        by_source.setdefault(id(surveys[clip_id].source), []).append(clip_id)
+    sources: dict[str, FrameSource] = {}
+    for clip_ids in by_source.values():
+        together = set().union(*(needed[clip_id] for clip_id in clip_ids))
+        # Clips of one source share one, unless they lie so far apart that what lies between would be carried along.
+        if together and max(together) - min(together) <= _SPREAD * len(together):
+            sources |= dict.fromkeys(clip_ids, surveys[clip_ids[0]].opened().only(together))
+        else:
+            sources |= {clip_id: surveys[clip_id].opened().only(needed[clip_id]) for clip_id in clip_ids}
+    return dataclasses.replace(part, sources=sources)
 
 
 def _framed_pairs(
@@ -133,7 +153,7 @@ def _framed_pairs(
             yield (pair if pair.error or not error else dataclasses.replace(pair, error=error)), framing
 
 
-def _divide(pairs: Iterable[tuple[Pair, Framing | None]], surveys: Mapping[str, Survey]) -> Iterator[Part]:
+def _divide(pairs: Iterable[tuple[Pair, Framing | None]]) -> Iterator[Part]:
     """A new part where one is full or the shape changes; pairs that cannot be computed stay with their neighbours.
 
     So a clip that is mended after a run, and has its neighbours' shape, leaves the division as it was.
@@ -145,39 +165,14 @@ def _divide(pairs: Iterable[tuple[Pair, Framing | None]], surveys: Mapping[str, 
     for pair, framing in pairs:
         new_shape = framing.shape if framing else shape
         if rows and ((shape and new_shape != shape) or len(rows) >= rows_per_part(new_shape)):
-            yield _part(number, rows, shape, framings, surveys)
+            yield Part(number, tuple(rows), shape, framings)
             number, rows, framings, shape = number + 1, [], {}, None
         rows.append(pair)
         if framing:
             framings[pair.clip.clip_id] = framing
             shape = framing.shape
     if rows:
-        yield _part(number, rows, shape, framings, surveys)
-
-
-def _part(
-    number: int,
-    pairs: list[Pair],
-    shape: tuple[int, int] | None,
-    framings: dict[str, Framing],
-    surveys: Mapping[str, Survey],
-) -> Part:
-    needed: dict[str, set[int]] = {clip_id: set() for clip_id in framings}
-    for pair in pairs:
-        if numbers := pair.needed:
-            needed[pair.clip.clip_id].update(numbers)
-    by_source: dict[int, list[str]] = {}
-    for clip_id in needed:
-        by_source.setdefault(id(surveys[clip_id].source), []).append(clip_id)
-    sources: dict[str, FrameSource] = {}
-    for clip_ids in by_source.values():
-        together = set().union(*(needed[clip_id] for clip_id in clip_ids))
-        # Clips of one source share one, unless they lie so far apart that what lies between would be carried along.
-        if together and max(together) - min(together) <= _SPREAD * len(together):
-            sources |= dict.fromkeys(clip_ids, surveys[clip_ids[0]].opened().only(together))
-        else:
-            sources |= {clip_id: surveys[clip_id].opened().only(needed[clip_id]) for clip_id in clip_ids}
-    return Part(number, tuple(pairs), shape, framings, sources)
+        yield Part(number, tuple(rows), shape, framings)
 
 
 def _of_clip(clip: Clip, error: FlowkitError) -> str:

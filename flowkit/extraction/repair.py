@@ -15,7 +15,7 @@ from flowkit.extraction.engines import crew_for, open_engine
 from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.engines.survey import survey_apart
 from flowkit.extraction.part import Job
-from flowkit.extraction.plan import Part, PlannedPair, make_parts, parts_as_planned
+from flowkit.extraction.plan import Part, PlannedPair, make_parts, parts_as_planned, with_sources
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.resume import changed_versions, first_difference, plan_tables, survey_table
 from flowkit.extraction.run import clips_of, in_order, no_collection, origin_of
@@ -228,7 +228,8 @@ class _Mending:
                 "failure rows by --lost-as-failures"
             )
         self._note_versions()
-        return parts_as_planned(planned, clips, self.request, surveys, lost)
+        parts = parts_as_planned(planned, clips, self.request, surveys, lost)
+        return [with_sources(part, surveys) for part in parts]
 
     def _ask(self) -> tuple[list[Clip], ExtractRequest]:
         if self._asked is None:

@@ -17,7 +17,7 @@ from flowkit.extraction.engines import crew_for, open_engine
 from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.engines.survey import survey_apart
 from flowkit.extraction.part import Job
-from flowkit.extraction.plan import Part, make_parts
+from flowkit.extraction.plan import Part, make_parts, with_sources
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.resume import require_settled, settle_plan
 from flowkit.extraction.tally import Report, Summary, compute
@@ -134,6 +134,7 @@ def extract(
             needed = cube_bytes((part for part in mine if part.number not in commits), request)
             require_room(out, needed)
             done = that_stay(commits, request, retry_failed)
+            mine = [part if part.number in done else with_sources(part, surveys) for part in mine]
             summary = compute(mine, done, Job(out, request, metadata), chosen, _with_size(report, needed))
             if len(mine) == len(parts):
                 return summary
