@@ -173,7 +173,7 @@ def test_models_are_listed_with_their_parameters_and_sources():
 
 
 def test_a_killed_run_goes_on_to_the_same_bits_with_any_number_of_jobs(out, tmp_path):
-    choices = ["--epochs", "60", "--batch", "4", "--device", "cpu", "--model", "sssnet", "--save-weights"]
+    choices = ["--epochs", "24", "--batch", "4", "--device", "cpu", "--model", "sssnet", "--save-weights"]
     command = [sys.executable, "-m", "trainer.cli", "loso", str(out), "-o", str(tmp_path / "killed"), *choices]
     killed = subprocess.Popen([*command, "--jobs", "2"], stdout=subprocess.DEVNULL)
     folds = tmp_path / "killed" / "folds"
