@@ -24,6 +24,8 @@ Batch = tuple[torch.Tensor, torch.Tensor | None]
 RESIDENT_BYTES = 64 << 20
 """Rows that take no more than this are normalised once and kept; of more, each batch is read when it is its turn."""
 
+CHANNELS_LAST_PX = 112
+
 
 class Inputs:
     """Some rows of the samples, normalised, as batches on a device. On a GPU all of them are there from the start."""
@@ -36,6 +38,11 @@ class Inputs:
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def side(self) -> int:
+        """Height of the cubes, px."""
+        return int(self._samples.cubes.shape[2])
 
     def batch(self, numbers: torch.Tensor) -> Batch:
         """The batch of those of its rows, counted from 0, in that order."""
@@ -72,9 +79,14 @@ def batches(n: int, size: int, generator: torch.Generator) -> list[torch.Tensor]
     return parts
 
 
-def arranged(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module on the device, its convolutions' weights with the channels last, which bfloat16 needs to be fast."""
-    return module.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+def arranged(module: nn.Module, device: torch.device, side: int) -> nn.Module:
+    """The module on the device, its convolutions' weights in the order that is the faster for cubes of that side, px.
+
+    With the channels last a step at 224 px takes 0.9 of the time, and bfloat16 is fast at all; at 48 px it takes 1.4 of
+    it, since small cubes spend their time on the weights.
+    """
+    order = torch.channels_last if device.type == "cuda" or side >= CHANNELS_LAST_PX else torch.contiguous_format
+    return module.to(device, memory_format=order)  # type: ignore[call-overload, no-any-return]
 
 
 def choose_device(name: str) -> torch.device:

@@ -45,7 +45,8 @@ def load_trained(run: Path, index: int) -> Trained:
     Raises OutputError where the folder is no run, or the fold's weights were not saved or are damaged.
     """
     folder = RunFolder(Path(run))
-    config = config_of(folder.record())
+    record = folder.record()
+    config, side = config_of(record), record["input"]["cube_shape"][1]
     path = folder.weights_path(index)
     if not path.exists():
         raise OutputError(f"{path}: was not saved; run the same command again with --save-weights")
@@ -66,9 +67,8 @@ def load_trained(run: Path, index: int) -> Trained:
     )
     model.load_state_dict(state | {name: state[owner] for name, owner in about["shared"].items()}, strict=True)
     normalise = Normaliser(about["normalise"], about["scale"] and tuple(about["scale"]))
-    return Trained(
-        arranged(model, torch.device("cpu")).eval(), normalise, tuple(about["ethnic_classes"]), [], about["epoch"]
-    )
+    model = arranged(model, torch.device("cpu"), side).eval()
+    return Trained(model, normalise, tuple(about["ethnic_classes"]), [], about["epoch"])
 
 
 def config_of(record: dict[str, Any]) -> RunConfig:

@@ -204,7 +204,7 @@ def fit(
     curves: list[dict[str, float]] = []
     best = _Best()
     with deterministic(), seeded(seed, device):
-        model = arranged(_new_model(config, ethnic_classes, weights), device).train()
+        model = arranged(_new_model(config, ethnic_classes, weights), device, data.inputs.side).train()
         forward = torch.compile(model) if config.compile else model
         order, settling = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed)
         optimiser = _optimiser(model, config)

@@ -77,12 +77,11 @@ def test_the_demo_can_be_learnt_from_its_motion(demo: tuple[Path, list[str]]) ->
 def test_the_demo_can_be_learnt_from_nothing_else(demo: tuple[Path, list[str]]) -> None:
     pytest.importorskip("timm")
     from trainer.data import load
+    from trainer.demo.tour import config_of
     from trainer.run import run_here
     from trainer.samples import shuffle_labels
-    from trainer.types import resolve_config
 
-    # A few epochs: there is nothing to learn that more of them would find.
-    config = resolve_config("quick", epochs=3, size=48, normalise="minmax", device="cpu", threads=1)
+    config = config_of()
     samples = shuffle_labels(load(demo[0] / "shards", config), seed=0)
     hits = (run_here(samples, config).predicted == samples.emotion).sum()
     fewest, most = hits_by_chance(len(samples))
