@@ -14,7 +14,8 @@ from flowkit.extraction.framing import Framing
 from flowkit.extraction.request import ExtractRequest
 from flowkit.faces.face import Face
 from flowkit.faces.finding import FaceCrop, parse_face
-from flowkit.faces.landmarks import Landmarks, View, parse_landmarks
+from flowkit.faces.landmarks import Landmarks, parse_landmarks
+from flowkit.faces.view import View
 from flowkit.motion.landmark_flow import landmark_flow, require_some_inside
 from flowkit.motion.stabilise import head_motion, mean_flow, parse_stabilise, without_motion
 

@@ -13,7 +13,7 @@ import numpy as np
 from flowkit.errors import FrameError, InputError
 from flowkit.faces.finding import grey8
 from flowkit.faces.fit import Positions
-from flowkit.faces.landmarks import View
+from flowkit.faces.view import View
 from flowkit.faces.yunet import read_model
 from flowkit.frames.prepare import prepare
 from flowkit.types import fingerprint

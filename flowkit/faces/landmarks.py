@@ -2,39 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flowkit.datasets.tables import column_names, read_columns, whole_number
 from flowkit.errors import FrameError, InputError
 from flowkit.faces.boxes import real_number
-from flowkit.faces.face import Face
 from flowkit.faces.finding import DetectedFaces
 from flowkit.faces.fit import Positions
+from flowkit.faces.view import View
 from flowkit.types import fingerprint
 
 KINDS = ("none", "csv:FILE", "yunet", "yunet:MODEL.onnx", "onnx:FILE", "mediapipe:FILE.task")
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A frame of a clip as landmarks are found in it."""
-
-    clip_id: str
-    number: int
-    frame: NDArray[Any]
-    """(h, w), as the source gives it."""
-    cut: NDArray[Any]
-    """(h, w), as the solver gets it: cropped or aligned, and resized."""
-    face: Face | None
-    """Where a detector sees the clip's face in this frame, source pixels; None where none was asked."""
-    to_cut: Callable[[Positions], Positions]
-    """From source pixels (k, 2) to those of `cut`."""
 
 
 class Landmarks(Protocol):

@@ -8,7 +8,8 @@ import pytest
 from flowkit.errors import FrameError, InputError
 from flowkit.faces.face import Face
 from flowkit.faces.fit import mapped
-from flowkit.faces.landmarks import View, parse_landmarks
+from flowkit.faces.landmarks import parse_landmarks
+from flowkit.faces.view import View
 from flowkit.types import Box
 from tests.faces.networks import light_centre, yunet
 from tests.onnx_files import model, node

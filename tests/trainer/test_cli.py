@@ -187,8 +187,9 @@ def test_a_killed_run_goes_on_to_the_same_bits_with_any_number_of_jobs(out, tmp_
     killed.wait()
     done = {path.name: path.read_bytes() for path in folds.glob("fold-*")}
     assert 0 < len(done) < 4
-    assert flowkit_train(out, "-o", tmp_path / "killed", *choices, "--jobs", "1").exit_code == 0
-    assert flowkit_train(out, "-o", tmp_path / "whole", *choices, "--jobs", "1").exit_code == 0
+    for name in ("killed", "whole"):
+        finished = flowkit_train(out, "-o", tmp_path / name, *choices, "--jobs", "1")
+        assert finished.exit_code == 0, finished.output
     assert {path.name: path.read_bytes() for path in folds.glob("fold-*") if path.name in done} == done
     one, other = (pq.read_table(tmp_path / name / "predictions.parquet") for name in ("killed", "whole"))
     assert one.equals(other)
