@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -116,12 +116,15 @@ class DecodedPart:
         self.results[i] = f"{self.part.pairs[i].clip.clip_id}: {reason}"
 
 
-def decode_part(part: Part, request: ExtractRequest, store: FrameStore | None = None) -> DecodedPart:
+def decode_part(
+    part: Part, request: ExtractRequest, store: FrameStore | None = None, check: Callable[[], None] = lambda: None
+) -> DecodedPart:
     """Decodes, crops and resizes a part's frames, each once, and averages its phases; pairs that lack one have their
     error already.
 
     Args:
         store: holds frames of earlier parts, which are not decoded again.
+        check: is called with every frame, and may raise to end the decoding.
     """
     store = store or FrameStore(0)
     wanted = {_key(pair, which): None for pair in part.pairs if pair.needed for which in (0, 1)}
@@ -137,6 +140,7 @@ def decode_part(part: Part, request: ExtractRequest, store: FrameStore | None = 
             if kept[1] is not None:
                 landmarks[single] = kept[1]
     for single, frame in _read(part, [key for key in singles if key not in read], request, marked, landmarks):
+        check()
         read[single] = frame
         if isinstance(frame, np.ndarray):
             store.put(single, frame, landmarks.get(single))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from flowkit.extraction.decode import (
     value_range,
 )
 from flowkit.extraction.framing import Framing
+from flowkit.extraction.line import Line, Place
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest, versions
 from flowkit.extraction.steadying import finish
@@ -61,18 +62,30 @@ class PartRows:
 
 
 class PartRunner:
-    """Computes and commits the parts of one job, one after the other; each worker has one."""
+    """Computes and commits the parts of one job; each worker has one.
+
+    Several threads may call it: while one part is solved, the next is decoded and the last one written.
+    """
 
     def __init__(self, job: Job, threads: int = 1) -> None:
         self._job = job
         self._threads = threads
         self._store = FrameStore()
+        self.line = Line()
 
     def __call__(self, part: Part) -> Commit:
         """Runs a part and commits its files; raises Interrupted where they cannot be written."""
+        with self.line.enter() as place:
+            return self.run(part, place)
+
+    def run(self, part: Part, place: Place) -> Commit:
+        """The same for a part that has entered the line; raises Stopped besides, where that is stopped."""
         try:
-            rows = run_part(part, self._job.request, self._job.metadata, threads=self._threads, store=self._store)
+            decoded = _compute(part, self._job.request, self._threads, self._store, place)
+            place.to("write")
+            rows = part_rows(decoded, self._job.request, self._job.metadata)
         except Exception:  # of which clip is seen when each is computed on its own
+            place.to("write")
             return self.apart(part)
         return self._commit(part, rows)
 
@@ -90,7 +103,7 @@ class PartRunner:
         for alone in clip_parts(without(part, given_up or {})):
             begin(alone.pairs[0].clip.clip_id)
             try:
-                results += _compute(alone, self._job.request, self._threads, self._store).results
+                results += _finished(_compute(alone, self._job.request, self._threads, self._store), self._job.request)
             except Exception as error:
                 results += _failed(alone, unexpected(error))
         begin(None)
@@ -145,25 +158,44 @@ def _failed(part: Part, reason: str) -> list[Computed | str | None]:
     return [pair.error or f"{pair.clip.clip_id}: {reason}" for pair in part.pairs]
 
 
-def _compute(part: Part, request: ExtractRequest, threads: int, store: FrameStore | None) -> DecodedPart:
-    """A part with the results of all its pairs."""
-    decoded = decode_part(part, request, store)
-    for chosen in _batches(decoded.todo(), lambda i: decoded.frame(i, 0).dtype, request.batch):
+def _compute(
+    part: Part, request: ExtractRequest, threads: int, store: FrameStore | None, place: Place | None = None
+) -> DecodedPart:
+    """A part with the cubes of all its pairs; `part_rows` has to follow.
+
+    Args:
+        place: on the line, where it has one.
+    """
+    decoded = decode_part(part, request, store, place.check if place else lambda: None)
+    if place:
+        place.to("solve")
+    todo = decoded.todo()
+    row = {i: at for at, i in enumerate(todo)}
+    shape = decoded.frame(todo[0], 0).shape if todo else (0, 0)
+    cubes = np.empty((len(todo), 3, *shape), request.dtype)  # in one piece, as the shard's column will want them
+    for chosen in _batches(todo, lambda i: decoded.frame(i, 0).dtype, request.batch):
+        if place:
+            place.check()
         frames0, frames1 = (np.stack([decoded.frame(i, which) for i in chosen]) for which in (0, 1))
-        for i, result in zip(chosen, _solve(frames0, frames1, request, threads), strict=True):
+        rows = [cubes[row[i]] for i in chosen]
+        for i, result in zip(chosen, _solve(frames0, frames1, rows, request, threads), strict=True):
             if isinstance(result, Computed):
                 decoded.results[i] = result
             else:
                 decoded.fail(i, result)
-    assess(decoded)
-    finish(decoded, request)
     return decoded
 
 
-def part_rows(decoded: DecodedPart, request: ExtractRequest, metadata: dict[str, Any] | None = None) -> PartRows:
-    """The two tables of a part whose every pair has its result."""
+def _finished(decoded: DecodedPart, request: ExtractRequest) -> list[Computed | str | None]:
+    """The results with all that is found out about cubes, once for each."""
     assess(decoded)
     finish(decoded, request)
+    return decoded.results
+
+
+def part_rows(decoded: DecodedPart, request: ExtractRequest, metadata: dict[str, Any] | None = None) -> PartRows:
+    """The two tables of a part whose every pair has its cube, or why it has none."""
+    _finished(decoded, request)
     part = decoded.part
     pictures = _apexes(decoded, request)
     decoders = sorted({source.decoder for source in part.sources.values()})
@@ -205,7 +237,11 @@ def commit_rows(out: Path, part: int, rows: PartRows, parameters_hash: str) -> C
     return commit
 
 
-def _solve(frames0: Frame, frames1: Frame, request: ExtractRequest, threads: int) -> list[Computed | str]:
+def _solve(
+    frames0: Frame, frames1: Frame, rows: list[Frame], request: ExtractRequest, threads: int
+) -> list[Computed | str]:
+    """Each pair's cube, written to its row, or why it has none."""
+    together = in_one_piece(rows)
     try:
         cubes, iterations = motion_cube(
             frames0,
@@ -217,14 +253,29 @@ def _solve(frames0: Frame, frames1: Frame, request: ExtractRequest, threads: int
             value_range=value_range(frames0.dtype),
             variant=request.strain,
             return_iterations=True,
+            out=np.empty((len(rows), *rows[0].shape), rows[0].dtype) if together is None else together,
         )
     except InputError as error:
         if len(frames0) == 1:
             return [str(error)]
         # One pair's failure is not its neighbours': each on its own.
-        return [_solve(frames0[i : i + 1], frames1[i : i + 1], request, threads)[0] for i in range(len(frames0))]
-    cubes = cubes.astype(request.dtype, copy=False)
-    return [Computed(cube, int(count)) for cube, count in zip(cubes, iterations, strict=True)]
+        alone = (slice(i, i + 1) for i in range(len(frames0)))
+        return [_solve(frames0[one], frames1[one], rows[one], request, threads)[0] for one in alone]
+    if together is None:
+        for cube, row in zip(cubes, rows, strict=True):
+            row[...] = cube
+    return [Computed(row, int(count)) for row, count in zip(rows, iterations, strict=True)]
+
+
+def in_one_piece(rows: Sequence[Frame]) -> Frame | None:
+    """The array (n, ...) that contiguous rows make up, where they follow each other in one; else None."""
+    base = rows[0].base
+    if not isinstance(base, np.ndarray) or base.dtype != rows[0].dtype or base.shape[1:] != rows[0].shape:
+        return None
+    first, bytes_ = base.ctypes.data, rows[0].nbytes
+    at = [(row.ctypes.data - first) // bytes_ for row in rows]
+    whole = all(row.base is base and row.shape == rows[0].shape for row in rows) and base.flags.c_contiguous
+    return base[at[0] : at[0] + len(at)] if whole and at == list(range(at[0], at[0] + len(at))) else None
 
 
 def _batches(todo: Iterable[int], kind: Callable[[int], Any], most: int) -> Iterator[list[int]]:
@@ -253,7 +304,9 @@ def _shard_table(
         for field in schema
         if field.name not in ("cube", "iterations", "quality", "apex_rgb")
     }
-    columns["cube"] = cube_column(np.stack([result.cube for _, result in rows]))
+    cubes = [result.cube for _, result in rows]
+    together = in_one_piece(cubes)
+    columns["cube"] = cube_column(np.stack(cubes) if together is None else together)
     columns["apex_rgb"] = cube_column(np.stack(pictures)) if pictures else pa.nulls(len(rows))
     columns["iterations"] = pa.array([result.iterations for _, result in rows], pa.int32())
     columns["quality"] = pa.array([result.quality for _, result in rows], QUALITY)
