@@ -98,6 +98,8 @@ class DecodedPart:
     """Frame 1 of pairs by index, without the head's motion, where that is taken out."""
     removed: dict[int, list[float]] = field(default_factory=dict)
     """What was taken out there, as in `Computed`."""
+    cubes: Frame | None = None
+    """Where the cubes of the pairs that could be computed stand in one piece, (n, 3, h, w), if they do."""
 
     def todo(self) -> list[int]:
         """The pairs that are still to be computed, as indices into the part's."""

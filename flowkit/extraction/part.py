@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,31 @@ class PartRows:
     failures: pa.Table
 
 
+class CubeMemory:
+    """Memory for the cubes of parts, used again: to have the system clear as much anew takes longer than to fill it."""
+
+    def __init__(self) -> None:
+        self._free: list[Frame] = []
+        self._lock = threading.Lock()
+
+    def take(self, shape: tuple[int, ...], dtype: str) -> Frame:
+        """An array of that shape and dtype, with whatever stands in it."""
+        bytes_ = math.prod(shape) * np.dtype(dtype).itemsize
+        with self._lock:
+            block = self._free.pop() if self._free else None
+        if block is None or block.nbytes < bytes_:
+            block = np.empty(bytes_, np.uint8)
+        return block[:bytes_].view(dtype).reshape(shape)
+
+    def give_back(self, cubes: Frame) -> None:
+        """Takes the memory of an array that nobody looks at any more."""
+        block = cubes
+        while isinstance(block.base, np.ndarray):
+            block = block.base
+        with self._lock:
+            self._free.append(block)
+
+
 class PartRunner:
     """Computes and commits the parts of one job; each worker has one.
 
@@ -71,6 +98,7 @@ class PartRunner:
         self._job = job
         self._threads = threads
         self._store = FrameStore()
+        self._memory = CubeMemory()
         self.line = Line()
 
     def __call__(self, part: Part) -> Commit:
@@ -81,13 +109,16 @@ class PartRunner:
     def run(self, part: Part, place: Place) -> Commit:
         """The same for a part that has entered the line; raises Stopped besides, where that is stopped."""
         try:
-            decoded = _compute(part, self._job.request, self._threads, self._store, place)
+            decoded = _compute(part, self._job.request, self._threads, self._store, place, self._memory)
             place.to("write")
             rows = part_rows(decoded, self._job.request, self._job.metadata)
         except Exception:  # of which clip is seen when each is computed on its own
             place.to("write")
             return self.apart(part)
-        return self._commit(part, rows)
+        commit = self._commit(part, rows)
+        if decoded.cubes is not None:
+            self._memory.give_back(decoded.cubes)
+        return commit
 
     def apart(
         self, part: Part, given_up: Mapping[str, str] | None = None, begin: Callable[[str | None], None] | None = None
@@ -159,25 +190,35 @@ def _failed(part: Part, reason: str) -> list[Computed | str | None]:
 
 
 def _compute(
-    part: Part, request: ExtractRequest, threads: int, store: FrameStore | None, place: Place | None = None
+    part: Part,
+    request: ExtractRequest,
+    threads: int,
+    store: FrameStore | None,
+    place: Place | None = None,
+    memory: CubeMemory | None = None,
 ) -> DecodedPart:
     """A part with the cubes of all its pairs; `part_rows` has to follow.
 
     Args:
         place: on the line, where it has one.
+        memory: what the cubes get theirs from, in one piece, as the shard's column will want it.
     """
     decoded = decode_part(part, request, store, place.check if place else lambda: None)
     if place:
         place.to("solve")
     todo = decoded.todo()
     row = {i: at for at, i in enumerate(todo)}
-    shape = decoded.frame(todo[0], 0).shape if todo else (0, 0)
-    cubes = np.empty((len(todo), 3, *shape), request.dtype)  # in one piece, as the shard's column will want them
+    if todo:
+        shape = (len(todo), 3, *decoded.frame(todo[0], 0).shape)
+        decoded.cubes = (memory or CubeMemory()).take(shape, request.dtype)
     for chosen in _batches(todo, lambda i: decoded.frame(i, 0).dtype, request.batch):
         if place:
             place.check()
         frames0, frames1 = (np.stack([decoded.frame(i, which) for i in chosen]) for which in (0, 1))
-        rows = [cubes[row[i]] for i in chosen]
+        assert decoded.cubes is not None
+        rows = decoded.cubes[row[chosen[0]] : row[chosen[-1]] + 1]
+        if len(rows) != len(chosen):  # others lie between: frames of another depth
+            rows = np.empty((len(chosen), *rows.shape[1:]), request.dtype)
         for i, result in zip(chosen, _solve(frames0, frames1, rows, request, threads), strict=True):
             if isinstance(result, Computed):
                 decoded.results[i] = result
@@ -205,7 +246,18 @@ def part_rows(decoded: DecodedPart, request: ExtractRequest, metadata: dict[str,
     assert not decoded.todo()
     computed = [(pair, result) for pair, result in pairs if isinstance(result, Computed)]
     failed = [(pair, result) for pair, result in pairs if isinstance(result, str)]
-    return PartRows(_shard_table(part, computed, pictures, request, labels), _failure_table(failed, labels))
+    cubes = _together([result.cube for _, result in computed], decoded.cubes)
+    return PartRows(_shard_table(part, computed, cubes, pictures, request, labels), _failure_table(failed, labels))
+
+
+def _together(cubes: list[Frame], memory: Frame | None) -> Frame | None:
+    """Cubes as one array (n, 3, h, w): the memory that they were computed in, where it holds these and no others."""
+    if not cubes:
+        return None
+    fits = memory is not None and len(cubes) == len(memory)
+    if fits and all(cube.ctypes.data == row.ctypes.data for cube, row in zip(cubes, memory, strict=True)):  # type: ignore[arg-type]
+        return memory
+    return np.stack(cubes)
 
 
 def _apexes(decoded: DecodedPart, request: ExtractRequest) -> list[Picture]:
@@ -237,11 +289,8 @@ def commit_rows(out: Path, part: int, rows: PartRows, parameters_hash: str) -> C
     return commit
 
 
-def _solve(
-    frames0: Frame, frames1: Frame, rows: list[Frame], request: ExtractRequest, threads: int
-) -> list[Computed | str]:
-    """Each pair's cube, written to its row, or why it has none."""
-    together = in_one_piece(rows)
+def _solve(frames0: Frame, frames1: Frame, rows: Frame, request: ExtractRequest, threads: int) -> list[Computed | str]:
+    """Each pair's cube, computed into its row, or why it has none."""
     try:
         cubes, iterations = motion_cube(
             frames0,
@@ -253,7 +302,7 @@ def _solve(
             value_range=value_range(frames0.dtype),
             variant=request.strain,
             return_iterations=True,
-            out=np.empty((len(rows), *rows[0].shape), rows[0].dtype) if together is None else together,
+            out=rows,
         )
     except InputError as error:
         if len(frames0) == 1:
@@ -261,21 +310,7 @@ def _solve(
         # One pair's failure is not its neighbours': each on its own.
         alone = (slice(i, i + 1) for i in range(len(frames0)))
         return [_solve(frames0[one], frames1[one], rows[one], request, threads)[0] for one in alone]
-    if together is None:
-        for cube, row in zip(cubes, rows, strict=True):
-            row[...] = cube
-    return [Computed(row, int(count)) for row, count in zip(rows, iterations, strict=True)]
-
-
-def in_one_piece(rows: Sequence[Frame]) -> Frame | None:
-    """The array (n, ...) that contiguous rows make up, where they follow each other in one; else None."""
-    base = rows[0].base
-    if not isinstance(base, np.ndarray) or base.dtype != rows[0].dtype or base.shape[1:] != rows[0].shape:
-        return None
-    first, bytes_ = base.ctypes.data, rows[0].nbytes
-    at = [(row.ctypes.data - first) // bytes_ for row in rows]
-    whole = all(row.base is base and row.shape == rows[0].shape for row in rows) and base.flags.c_contiguous
-    return base[at[0] : at[0] + len(at)] if whole and at == list(range(at[0], at[0] + len(at))) else None
+    return [Computed(cube, int(count)) for cube, count in zip(cubes, iterations, strict=True)]
 
 
 def _batches(todo: Iterable[int], kind: Callable[[int], Any], most: int) -> Iterator[list[int]]:
@@ -290,11 +325,12 @@ def _batches(todo: Iterable[int], kind: Callable[[int], Any], most: int) -> Iter
 def _shard_table(
     part: Part,
     rows: list[tuple[Pair, Computed]],
+    cubes: Frame | None,
     pictures: list[Picture],
     request: ExtractRequest,
     metadata: dict[str, Any],
 ) -> pa.Table | None:
-    if not rows:
+    if cubes is None:
         return None
     assert part.shape is not None
     schema = shard_schema(*part.shape, request.dtype, metadata, rgb=request.rgb)
@@ -304,9 +340,7 @@ def _shard_table(
         for field in schema
         if field.name not in ("cube", "iterations", "quality", "apex_rgb")
     }
-    cubes = [result.cube for _, result in rows]
-    together = in_one_piece(cubes)
-    columns["cube"] = cube_column(np.stack(cubes) if together is None else together)
+    columns["cube"] = cube_column(cubes)
     columns["apex_rgb"] = cube_column(np.stack(pictures)) if pictures else pa.nulls(len(rows))
     columns["iterations"] = pa.array([result.iterations for _, result in rows], pa.int32())
     columns["quality"] = pa.array([result.quality for _, result in rows], QUALITY)
