@@ -19,6 +19,7 @@ from flowkit.extraction.framing import Framing
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.steadying import face_in, landmarks_in, steady
+from flowkit.frames.opened import Opened
 from flowkit.frames.prepare import prepare, warp
 from flowkit.motion.phase import average_phase
 from flowkit.motion.quality import quality
@@ -60,6 +61,8 @@ class FrameStore:
         self._bytes = 0
         self._frames: dict[_Key, tuple[Frame, Points | None]] = {}
         self._lock = threading.Lock()
+        self.opened = Opened()
+        """The video that was decoded last: the next part goes on where this one has come to."""
 
     def get(self, key: _Key) -> tuple[Frame, Points | None] | None:
         """The frame and its landmarks, if they were looked for; None where it is not there, or not any more."""
@@ -141,7 +144,9 @@ def decode_part(
             read[single] = kept[0]
             if kept[1] is not None:
                 landmarks[single] = kept[1]
-    for single, frame in _read(part, [key for key in singles if key not in read], request, marked, landmarks):
+    for single, frame in _read(
+        part, [key for key in singles if key not in read], request, marked, landmarks, store.opened
+    ):
         check()
         read[single] = frame
         if isinstance(frame, np.ndarray):
@@ -185,6 +190,7 @@ def _read(
     request: ExtractRequest,
     marked: dict[_Key, None],
     landmarks: dict[_Key, Points],
+    opened: Opened,
 ) -> Iterator[tuple[tuple[str, int], Frame | FrameError]]:
     """The prepared frames, or what is wrong with them; every key is given. Landmarks of `marked` ones are put down."""
     needed: dict[str, set[int]] = {}
@@ -192,7 +198,7 @@ def _read(
         needed.setdefault(clip_id, set()).add(number)
     for clip_id, numbers in needed.items():
         try:
-            for number, frame in part.sources[clip_id].read(sorted(numbers)):
+            for number, frame in part.sources[clip_id].read(sorted(numbers), opened=opened):
                 key = (clip_id, number)
                 yield key, _prepared(key, frame, part.framings[clip_id], request, landmarks if key in marked else None)
                 numbers.discard(number)
