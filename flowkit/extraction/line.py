@@ -43,23 +43,23 @@ class Line:
         self._stopped = threading.Event()
 
     @contextmanager
-    def enter(self) -> Iterator[Place]:
-        """A place in the first stage once that is free; a part leaves the line with this context. Raises Stopped."""
+    def enter(self) -> Iterator[Turn]:
+        """A turn, once the first stage is free; a part leaves the line with this context. Raises Stopped."""
         self._free[0].acquire()
-        place = Place(self._free, self._stopped)
+        turn = Turn(self._free, self._stopped)
         try:
-            place.check()
-            yield place
+            turn.check()
+            yield turn
         finally:
-            place.leave()
+            turn.leave()
 
     def stop(self) -> None:
         """From now on every part on the line is `Stopped` where it next looks."""
         self._stopped.set()
 
 
-class Place:
-    """A part's place on the line."""
+class Turn:
+    """A part on the line."""
 
     def __init__(self, free: list[threading.Lock], stopped: threading.Event) -> None:
         self._free, self._stopped, self._at = free, stopped, 0

@@ -32,7 +32,7 @@ from flowkit.extraction.decode import (
     value_range,
 )
 from flowkit.extraction.framing import Framing
-from flowkit.extraction.line import Line, Place
+from flowkit.extraction.line import Line, Turn
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest, versions
 from flowkit.extraction.steadying import finish
@@ -103,17 +103,17 @@ class PartRunner:
 
     def __call__(self, part: Part) -> Commit:
         """Runs a part and commits its files; raises Interrupted where they cannot be written."""
-        with self.line.enter() as place:
-            return self.run(part, place)
+        with self.line.enter() as turn:
+            return self.run(part, turn)
 
-    def run(self, part: Part, place: Place) -> Commit:
+    def run(self, part: Part, turn: Turn) -> Commit:
         """The same for a part that has entered the line; raises Stopped besides, where that is stopped."""
         try:
-            decoded = _compute(part, self._job.request, self._threads, self._store, place, self._memory)
-            place.to("write")
+            decoded = _compute(part, self._job.request, self._threads, self._store, turn, self._memory)
+            turn.to("write")
             rows = part_rows(decoded, self._job.request, self._job.metadata)
         except Exception:  # of which clip is seen when each is computed on its own
-            place.to("write")
+            turn.to("write")
             return self.apart(part)
         commit = self._commit(part, rows)
         if decoded.cubes is not None:
@@ -194,26 +194,26 @@ def _compute(
     request: ExtractRequest,
     threads: int,
     store: FrameStore | None,
-    place: Place | None = None,
+    turn: Turn | None = None,
     memory: CubeMemory | None = None,
 ) -> DecodedPart:
     """A part with the cubes of all its pairs; `part_rows` has to follow.
 
     Args:
-        place: on the line, where it has one.
+        turn: on the line, where it has one.
         memory: what the cubes get theirs from, in one piece, as the shard's column will want it.
     """
-    decoded = decode_part(part, request, store, place.check if place else lambda: None)
-    if place:
-        place.to("solve")
+    decoded = decode_part(part, request, store, turn.check if turn else lambda: None)
+    if turn:
+        turn.to("solve")
     todo = decoded.todo()
     row = {i: at for at, i in enumerate(todo)}
     if todo:
         shape = (len(todo), 3, *decoded.frame(todo[0], 0).shape)
         decoded.cubes = (memory or CubeMemory()).take(shape, request.dtype)
     for chosen in _batches(todo, lambda i: decoded.frame(i, 0).dtype, request.batch):
-        if place:
-            place.check()
+        if turn:
+            turn.check()
         frames0, frames1 = (np.stack([decoded.frame(i, which) for i in chosen]) for which in (0, 1))
         assert decoded.cubes is not None
         rows = decoded.cubes[row[chosen[0]] : row[chosen[-1]] + 1]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from flowkit.extraction.engines.case import Case, Waiting
@@ -64,12 +64,12 @@ def _here(parts: Sequence[Part], runner: PartRunner) -> Generator[Done]:
     def serve() -> None:
         try:
             while True:
-                with runner.line.enter() as place:
+                with runner.line.enter() as turn:
                     part = next(todo, None)
                     if part is None:
                         break
-                    commit = runner.run(part, place)
-                heard.put(Done(commit, place.times))
+                    commit = runner.run(part, turn)
+                heard.put(Done(commit, turn.times))
         except Stopped:
             pass
         except BaseException as error:
@@ -101,7 +101,7 @@ class _Shift:
 
     def __init__(self, parts: Sequence[Part], job: Job, processes: int, crew: Crew) -> None:
         self._job, self._processes, self._crew = job, processes, crew
-        self._waiting = Waiting(map(Case, parts), processes)
+        self._waiting: Waiting[Case] = Waiting(map(Case, parts), processes)
         self._cases: dict[int, Case] = {}
         """In work, by part number."""
 
@@ -129,12 +129,12 @@ class _Shift:
         for most in range(len(STAGES)):
             for worker in self._crew.ready:
                 if len(worker.tasks) <= most and self._may_give(worker):
-                    case = self._waiting.take(worker, bool(worker.tasks))
+                    case = self._waiting.take(worker, _fits(worker))
                     self._cases[case.part.number] = case
                     worker.give(case.task)
 
     def _may_give(self, worker: Worker) -> bool:
-        case = self._waiting.next(worker, bool(worker.tasks))
+        case = self._waiting.next(worker, _fits(worker))
         if case is None or any(isinstance(task, Task) and task.apart for task in worker.tasks):
             return False
         # A part that was in work when two workers died runs alone: then memory is its own, and so is the blame.
@@ -152,3 +152,10 @@ class _Shift:
                 self._waiting.bring_back(case)
             else:
                 yield Done(commit_failed(case.part, self._job, case.hopeless), Times())
+
+
+def _fits(worker: Worker) -> Callable[[Case], bool]:
+    """What a worker may have: one that has something to do, nothing that is to be computed clip by clip, since what
+    happens then shall have one cause. What two workers have died on is not passed over.
+    """
+    return lambda case: not worker.tasks or not case.task.apart or case.suspect

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from flowkit.errors import FlowkitError
-from flowkit.extraction.line import STAGES, Place, Times
+from flowkit.extraction.line import STAGES, Times, Turn
 from flowkit.frames.survey import Survey, survey_source
 
 if TYPE_CHECKING:  # which take time to import, and a survey shall not wait for them
@@ -129,9 +129,9 @@ class _Owner:
 def _serve(runner: PartRunner, owner: _Owner) -> None:
     """One thread's part after part."""
     while True:
-        with runner.line.enter() as place:
-            answer = _answer(runner, owner, place)
-        owner.tell(answer if isinstance(answer, Exception) else Done(answer, place.times))
+        with runner.line.enter() as turn:
+            answer = _answer(runner, owner, turn)
+        owner.tell(answer if isinstance(answer, Exception) else Done(answer, turn.times))
 
 
 def _briefed(brief: Brief) -> PartRunner | None:
@@ -152,11 +152,11 @@ def _receive(pipe: Connection, inbox: queue.SimpleQueue[bytes]) -> None:
         os._exit(1)
 
 
-def _answer(runner: PartRunner, owner: _Owner, place: Place) -> Any:
+def _answer(runner: PartRunner, owner: _Owner, turn: Turn) -> Any:
     try:
         task = pickle.loads(owner.next())
         if not task.apart:
-            return runner.run(task.part, place)
+            return runner.run(task.part, turn)
         return runner.apart(task.part, task.given_up, lambda clip_id: owner.tell(Begun(clip_id)))
     except FlowkitError as error:
         return error
