@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +19,7 @@ from flowkit.extraction.framing import Framing
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.steadying import face_in, landmarks_in, steady
+from flowkit.frames.opened import Opened
 from flowkit.frames.prepare import prepare, warp
 from flowkit.motion.phase import average_phase
 from flowkit.motion.quality import quality
@@ -60,6 +61,8 @@ class FrameStore:
         self._bytes = 0
         self._frames: dict[_Key, tuple[Frame, Points | None]] = {}
         self._lock = threading.Lock()
+        self.opened = Opened()
+        """The video that was decoded last: the next part goes on where this one has come to."""
 
     def get(self, key: _Key) -> tuple[Frame, Points | None] | None:
         """The frame and its landmarks, if they were looked for; None where it is not there, or not any more."""
@@ -98,6 +101,8 @@ class DecodedPart:
     """Frame 1 of pairs by index, without the head's motion, where that is taken out."""
     removed: dict[int, list[float]] = field(default_factory=dict)
     """What was taken out there, as in `Computed`."""
+    cubes: Frame | None = None
+    """Where the cubes of the pairs that could be computed stand in one piece, (n, 3, h, w), if they do."""
 
     def todo(self) -> list[int]:
         """The pairs that are still to be computed, as indices into the part's."""
@@ -116,12 +121,15 @@ class DecodedPart:
         self.results[i] = f"{self.part.pairs[i].clip.clip_id}: {reason}"
 
 
-def decode_part(part: Part, request: ExtractRequest, store: FrameStore | None = None) -> DecodedPart:
+def decode_part(
+    part: Part, request: ExtractRequest, store: FrameStore | None = None, check: Callable[[], None] = lambda: None
+) -> DecodedPart:
     """Decodes, crops and resizes a part's frames, each once, and averages its phases; pairs that lack one have their
     error already.
 
     Args:
         store: holds frames of earlier parts, which are not decoded again.
+        check: is called with every frame, and may raise to end the decoding.
     """
     store = store or FrameStore(0)
     wanted = {_key(pair, which): None for pair in part.pairs if pair.needed for which in (0, 1)}
@@ -136,7 +144,10 @@ def decode_part(part: Part, request: ExtractRequest, store: FrameStore | None = 
             read[single] = kept[0]
             if kept[1] is not None:
                 landmarks[single] = kept[1]
-    for single, frame in _read(part, [key for key in singles if key not in read], request, marked, landmarks):
+    for single, frame in _read(
+        part, [key for key in singles if key not in read], request, marked, landmarks, store.opened
+    ):
+        check()
         read[single] = frame
         if isinstance(frame, np.ndarray):
             store.put(single, frame, landmarks.get(single))
@@ -179,6 +190,7 @@ def _read(
     request: ExtractRequest,
     marked: dict[_Key, None],
     landmarks: dict[_Key, Points],
+    opened: Opened,
 ) -> Iterator[tuple[tuple[str, int], Frame | FrameError]]:
     """The prepared frames, or what is wrong with them; every key is given. Landmarks of `marked` ones are put down."""
     needed: dict[str, set[int]] = {}
@@ -186,7 +198,7 @@ def _read(
         needed.setdefault(clip_id, set()).add(number)
     for clip_id, numbers in needed.items():
         try:
-            for number, frame in part.sources[clip_id].read(sorted(numbers)):
+            for number, frame in part.sources[clip_id].read(sorted(numbers), opened=opened):
                 key = (clip_id, number)
                 yield key, _prepared(key, frame, part.framings[clip_id], request, landmarks if key in marked else None)
                 numbers.discard(number)

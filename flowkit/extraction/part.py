@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import math
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +32,7 @@ from flowkit.extraction.decode import (
     value_range,
 )
 from flowkit.extraction.framing import Framing
+from flowkit.extraction.line import Line, Turn
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest, versions
 from flowkit.extraction.steadying import finish
@@ -60,21 +63,62 @@ class PartRows:
     failures: pa.Table
 
 
+class CubeMemory:
+    """Memory for the cubes of parts, used again: to have the system clear as much anew takes longer than to fill it."""
+
+    def __init__(self) -> None:
+        self._free: list[Frame] = []
+        self._lock = threading.Lock()
+
+    def take(self, shape: tuple[int, ...], dtype: str) -> Frame:
+        """An array of that shape and dtype, with whatever stands in it."""
+        bytes_ = math.prod(shape) * np.dtype(dtype).itemsize
+        with self._lock:
+            block = self._free.pop() if self._free else None
+        if block is None or block.nbytes < bytes_:
+            block = np.empty(bytes_, np.uint8)
+        return block[:bytes_].view(dtype).reshape(shape)
+
+    def give_back(self, cubes: Frame) -> None:
+        """Takes the memory of an array that nobody looks at any more."""
+        block = cubes
+        while isinstance(block.base, np.ndarray):
+            block = block.base
+        with self._lock:
+            self._free.append(block)
+
+
 class PartRunner:
-    """Computes and commits the parts of one job, one after the other; each worker has one."""
+    """Computes and commits the parts of one job; each worker has one.
+
+    Several threads may call it: while one part is solved, the next is decoded and the last one written.
+    """
 
     def __init__(self, job: Job, threads: int = 1) -> None:
         self._job = job
         self._threads = threads
         self._store = FrameStore()
+        self._memory = CubeMemory()
+        self.line = Line()
 
     def __call__(self, part: Part) -> Commit:
         """Runs a part and commits its files; raises Interrupted where they cannot be written."""
+        with self.line.enter() as turn:
+            return self.run(part, turn)
+
+    def run(self, part: Part, turn: Turn) -> Commit:
+        """The same for a part that has entered the line; raises Stopped besides, where that is stopped."""
         try:
-            rows = run_part(part, self._job.request, self._job.metadata, threads=self._threads, store=self._store)
+            decoded = _compute(part, self._job.request, self._threads, self._store, turn, self._memory)
+            turn.to("write")
+            rows = part_rows(decoded, self._job.request, self._job.metadata)
         except Exception:  # of which clip is seen when each is computed on its own
+            turn.to("write")
             return self.apart(part)
-        return self._commit(part, rows)
+        commit = self._commit(part, rows)
+        if decoded.cubes is not None:
+            self._memory.give_back(decoded.cubes)
+        return commit
 
     def apart(
         self, part: Part, given_up: Mapping[str, str] | None = None, begin: Callable[[str | None], None] | None = None
@@ -90,7 +134,7 @@ class PartRunner:
         for alone in clip_parts(without(part, given_up or {})):
             begin(alone.pairs[0].clip.clip_id)
             try:
-                results += _compute(alone, self._job.request, self._threads, self._store).results
+                results += _finished(_compute(alone, self._job.request, self._threads, self._store), self._job.request)
             except Exception as error:
                 results += _failed(alone, unexpected(error))
         begin(None)
@@ -145,25 +189,54 @@ def _failed(part: Part, reason: str) -> list[Computed | str | None]:
     return [pair.error or f"{pair.clip.clip_id}: {reason}" for pair in part.pairs]
 
 
-def _compute(part: Part, request: ExtractRequest, threads: int, store: FrameStore | None) -> DecodedPart:
-    """A part with the results of all its pairs."""
-    decoded = decode_part(part, request, store)
-    for chosen in _batches(decoded.todo(), lambda i: decoded.frame(i, 0).dtype, request.batch):
+def _compute(
+    part: Part,
+    request: ExtractRequest,
+    threads: int,
+    store: FrameStore | None,
+    turn: Turn | None = None,
+    memory: CubeMemory | None = None,
+) -> DecodedPart:
+    """A part with the cubes of all its pairs; `part_rows` has to follow.
+
+    Args:
+        turn: on the line, where it has one.
+        memory: what the cubes get theirs from, in one piece, as the shard's column will want it.
+    """
+    decoded = decode_part(part, request, store, turn.check if turn else lambda: None)
+    if turn:
+        turn.to("solve")
+    todo = decoded.todo()
+    row = {i: at for at, i in enumerate(todo)}
+    if todo:
+        shape = (len(todo), 3, *decoded.frame(todo[0], 0).shape)
+        decoded.cubes = (memory or CubeMemory()).take(shape, request.dtype)
+    for chosen in _batches(todo, lambda i: decoded.frame(i, 0).dtype, request.batch):
+        if turn:
+            turn.check()
         frames0, frames1 = (np.stack([decoded.frame(i, which) for i in chosen]) for which in (0, 1))
-        for i, result in zip(chosen, _solve(frames0, frames1, request, threads), strict=True):
+        assert decoded.cubes is not None
+        rows = decoded.cubes[row[chosen[0]] : row[chosen[-1]] + 1]
+        if len(rows) != len(chosen):  # others lie between: frames of another depth
+            rows = np.empty((len(chosen), *rows.shape[1:]), request.dtype)
+        for i, result in zip(chosen, _solve(frames0, frames1, rows, request, threads), strict=True):
             if isinstance(result, Computed):
                 decoded.results[i] = result
             else:
                 decoded.fail(i, result)
-    assess(decoded)
-    finish(decoded, request)
     return decoded
 
 
-def part_rows(decoded: DecodedPart, request: ExtractRequest, metadata: dict[str, Any] | None = None) -> PartRows:
-    """The two tables of a part whose every pair has its result."""
+def _finished(decoded: DecodedPart, request: ExtractRequest) -> list[Computed | str | None]:
+    """The results with all that is found out about cubes, once for each."""
     assess(decoded)
     finish(decoded, request)
+    return decoded.results
+
+
+def part_rows(decoded: DecodedPart, request: ExtractRequest, metadata: dict[str, Any] | None = None) -> PartRows:
+    """The two tables of a part whose every pair has its cube, or why it has none."""
+    _finished(decoded, request)
     part = decoded.part
     pictures = _apexes(decoded, request)
     decoders = sorted({source.decoder for source in part.sources.values()})
@@ -173,7 +246,18 @@ def part_rows(decoded: DecodedPart, request: ExtractRequest, metadata: dict[str,
     assert not decoded.todo()
     computed = [(pair, result) for pair, result in pairs if isinstance(result, Computed)]
     failed = [(pair, result) for pair, result in pairs if isinstance(result, str)]
-    return PartRows(_shard_table(part, computed, pictures, request, labels), _failure_table(failed, labels))
+    cubes = _together([result.cube for _, result in computed], decoded.cubes)
+    return PartRows(_shard_table(part, computed, cubes, pictures, request, labels), _failure_table(failed, labels))
+
+
+def _together(cubes: list[Frame], memory: Frame | None) -> Frame | None:
+    """Cubes as one array (n, 3, h, w): the memory that they were computed in, where it holds these and no others."""
+    if not cubes:
+        return None
+    fits = memory is not None and len(cubes) == len(memory)
+    if fits and all(cube.ctypes.data == row.ctypes.data for cube, row in zip(cubes, memory, strict=True)):  # type: ignore[arg-type]
+        return memory
+    return np.stack(cubes)
 
 
 def _apexes(decoded: DecodedPart, request: ExtractRequest) -> list[Picture]:
@@ -205,7 +289,8 @@ def commit_rows(out: Path, part: int, rows: PartRows, parameters_hash: str) -> C
     return commit
 
 
-def _solve(frames0: Frame, frames1: Frame, request: ExtractRequest, threads: int) -> list[Computed | str]:
+def _solve(frames0: Frame, frames1: Frame, rows: Frame, request: ExtractRequest, threads: int) -> list[Computed | str]:
+    """Each pair's cube, computed into its row, or why it has none."""
     try:
         cubes, iterations = motion_cube(
             frames0,
@@ -217,13 +302,14 @@ def _solve(frames0: Frame, frames1: Frame, request: ExtractRequest, threads: int
             value_range=value_range(frames0.dtype),
             variant=request.strain,
             return_iterations=True,
+            out=rows,
         )
     except InputError as error:
         if len(frames0) == 1:
             return [str(error)]
         # One pair's failure is not its neighbours': each on its own.
-        return [_solve(frames0[i : i + 1], frames1[i : i + 1], request, threads)[0] for i in range(len(frames0))]
-    cubes = cubes.astype(request.dtype, copy=False)
+        alone = (slice(i, i + 1) for i in range(len(frames0)))
+        return [_solve(frames0[one], frames1[one], rows[one], request, threads)[0] for one in alone]
     return [Computed(cube, int(count)) for cube, count in zip(cubes, iterations, strict=True)]
 
 
@@ -239,11 +325,12 @@ def _batches(todo: Iterable[int], kind: Callable[[int], Any], most: int) -> Iter
 def _shard_table(
     part: Part,
     rows: list[tuple[Pair, Computed]],
+    cubes: Frame | None,
     pictures: list[Picture],
     request: ExtractRequest,
     metadata: dict[str, Any],
 ) -> pa.Table | None:
-    if not rows:
+    if cubes is None:
         return None
     assert part.shape is not None
     schema = shard_schema(*part.shape, request.dtype, metadata, rgb=request.rgb)
@@ -253,7 +340,7 @@ def _shard_table(
         for field in schema
         if field.name not in ("cube", "iterations", "quality", "apex_rgb")
     }
-    columns["cube"] = cube_column(np.stack([result.cube for _, result in rows]))
+    columns["cube"] = cube_column(cubes)
     columns["apex_rgb"] = cube_column(np.stack(pictures)) if pictures else pa.nulls(len(rows))
     columns["iterations"] = pa.array([result.iterations for _, result in rows], pa.int32())
     columns["quality"] = pa.array([result.quality for _, result in rows], QUALITY)

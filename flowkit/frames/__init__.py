@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from flowkit.errors import FrameError, InputError
 from flowkit.frames.folder import FolderSource
+from flowkit.frames.opened import Opened
 
 if TYPE_CHECKING:
     from flowkit.frames.video import VideoSource
@@ -92,12 +93,13 @@ class FrameSource(Protocol):
         """When each of `numbers()` is shown, in seconds from the first; None where the source does not say."""
 
     def read(
-        self, numbers: Iterable[int], *, colour: bool = False
+        self, numbers: Iterable[int], *, colour: bool = False, opened: Opened | None = None
     ) -> Iterator[tuple[int, NDArray[np.uint8] | NDArray[np.uint16] | FrameError]]:
         """One item for each different number, ascending: (number, frame), or (number, FrameError).
 
         A frame is (h, w) grey, uint8 or uint16; with `colour` it is (h, w, 3) uint8, order RGB. A missing or damaged
-        frame does not end the iteration.
+        frame does not end the iteration. A video is left open in `opened`, and read on from there: the frames are the
+        same, sooner.
         """
 
 

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from flowkit.errors import FrameError, InputError
 from flowkit.frames.image import Image, decode_image, orientation
+from flowkit.frames.opened import Opened
 from flowkit.frames.prepare import first_size
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
@@ -92,8 +93,10 @@ class FolderSource:
     def seconds(self) -> None:
         """See `FrameSource.seconds`: a folder does not say."""
 
-    def read(self, numbers: Iterable[int], *, colour: bool = False) -> Iterator[tuple[int, Image | FrameError]]:
-        """Frames by number, ascending, as `FrameSource.read` says."""
+    def read(
+        self, numbers: Iterable[int], *, colour: bool = False, opened: Opened | None = None
+    ) -> Iterator[tuple[int, Image | FrameError]]:
+        """Frames by number, ascending, as `FrameSource.read` says; a folder leaves nothing open."""
         for number in sorted(set(numbers)):
             try:
                 yield number, self._decode(number, colour=colour)

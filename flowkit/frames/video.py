@@ -29,8 +29,9 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError
+from flowkit.frames.opened import Opened
 from flowkit.frames.prepare import first_size
-from flowkit.frames.video_index import Key, VideoIndex, decode, index_video, video_stream
+from flowkit.frames.video_index import Key, VideoIndex, decode, index_video, joined, video_stream
 
 _NEAR = 16
 """A keyframe at most so many frames ahead is reached by decoding on; a farther one by seeking."""
@@ -99,19 +100,34 @@ class VideoSource:
         return seconds
 
     def read(
-        self, numbers: Iterable[int], *, colour: bool = False
+        self, numbers: Iterable[int], *, colour: bool = False, opened: Opened | None = None
     ) -> Iterator[tuple[int, NDArray[np.uint8] | FrameError]]:
         """Frames by number, ascending, as `FrameSource.read` says; close the iterator to close the file early."""
         convert = _Converter(colour)
-        pictures = _Pictures(os.fspath(self.path), self._index)
+        pictures = self._pictures(opened)
+        left_open = False
         try:
             for number in sorted(set(numbers)):
                 try:
                     yield number, convert(self._picture(pictures, number))
                 except (FrameError, av.FFmpegError, OSError) as error:
                     yield number, FrameError(f"{self.path}: frame {number} cannot be read: {_reason(error)}")
+            if opened is not None:
+                opened.leave(pictures)
+                left_open = True
         finally:
-            pictures.close()
+            if not left_open:
+                pictures.close()
+
+    def _pictures(self, opened: Opened | None) -> _Pictures:
+        """Those that were left open, where they are of this file and it can be read on from there; else new ones."""
+        path = os.fspath(self.path)
+        kept = opened.take() if opened is not None else None
+        if isinstance(kept, _Pictures) and kept.go_on(path, self._index):
+            return kept
+        if kept is not None:
+            kept.close()
+        return _Pictures(path, self._index)
 
     def _picture(self, pictures: _Pictures, number: int) -> av.VideoFrame:
         if not self.first <= number <= self.last:
@@ -153,19 +169,50 @@ class _NotFromHere(Exception):
     """
 
 
+class _Stretch:
+    """What is known of the file's frames where pictures are decoded; it may grow while they are."""
+
+    def __init__(self, index: VideoIndex) -> None:
+        self.set(index)
+
+    def set(self, index: VideoIndex) -> None:
+        """Of this stretch from now on."""
+        self.index, self.position, self.beyond = index, index.position(), index.beyond()
+
+
 class _Pictures:
     """Pictures by frame index, asked for in ascending order: decodes on, or seeks where that is shorter."""
 
     def __init__(self, path: str, index: VideoIndex) -> None:
-        self._path, self._index = path, index
-        self._run: Generator[tuple[int, av.VideoFrame]] | None = None
+        self._path, self._stretch = path, _Stretch(index)
+        self._run: Generator[tuple[int, av.VideoFrame] | None] | None = None
         self._head: tuple[int, av.VideoFrame | None] = (-1, None)
+        self._asked = -1
+        """No frame from this one to the head is whole."""
+        self._goes_on = False
+        """The run has not ended yet, neither by an error nor with the file."""
+
+    def go_on(self, path: str, index: VideoIndex) -> bool:
+        """Whether frames of this index can be got from here too, which then is so."""
+        mine = self._stretch.index
+        if path != self._path or (index.frames, index.facts) != (mine.frames, mine.facts) or not self._goes_on:
+            return False
+        both = joined(mine, index, self._asked)
+        # Where stamps are out of order, what has been passed over as beyond the stretch may be of the next one.
+        if both is None or np.any(np.diff(both.stamps) <= 0):
+            return False
+        if self._head[1] is None:  # all of the stretch had been shown
+            self._head = (self._asked, None)
+        self._stretch.set(both)
+        return True
 
     def get(self, frame: int) -> av.VideoFrame | None:
         """The picture, or None where it cannot be decoded whole."""
-        key = self._index.key_at(frame)
-        if self._run is None or self._index.keys[key].frame - self._head[0] > _NEAR:
+        index = self._stretch.index
+        key = index.key_at(frame)
+        if self._run is None or frame < self._asked or index.keys[key].frame - self._head[0] > _NEAR:
             self._start(key)
+        self._asked = frame
         while self._head[0] < frame:
             self._advance()
         return self._head[1] if self._head[0] == frame else None
@@ -178,7 +225,7 @@ class _Pictures:
     def _start(self, key: int) -> None:
         self.close()
         while True:
-            self._run = _whole(self._path, self._index, self._index.keys[key])
+            self._run = _whole(self._path, self._stretch, self._stretch.index.keys[key])
             try:
                 self._advance()
                 return
@@ -187,51 +234,73 @@ class _Pictures:
 
     def _advance(self) -> None:
         assert self._run is not None
-        self._head = next(self._run, (self._index.end, None))
+        self._goes_on = False
+        for found in self._run:
+            self._goes_on = True
+            self._head = found or (self._stretch.index.end, None)
+            return
+        self._head = (self._stretch.index.end, None)
 
 
-def _whole(path: str, index: VideoIndex, key: Key) -> Generator[tuple[int, av.VideoFrame]]:
-    """The undamaged pictures from a keyframe on, each with its frame index, in presentation order.
+def _whole(path: str, stretch: _Stretch, key: Key) -> Generator[tuple[int, av.VideoFrame] | None]:
+    """The undamaged pictures from a keyframe on, each with its frame index, in presentation order; None, as often as
+    it is asked, where the stretch ends and the file goes on.
 
     A B-frame is shown before a frame that it builds on. So each picture is held back until all that were decoded
     before it have been shown too, and is dropped if one of them was damaged: one from the keyframe before it on, both
     in presentation and in decoding order, for what is outside that group has no effect inside it.
     """
-    end = index.end
     damaged: list[int] = []
     held: deque[tuple[int, av.VideoFrame]] = deque()
-    for frame, picture in itertools.chain(_decoded_from(path, index, key), [(end, None)]):
-        if frame < end and (picture is None or picture.is_corrupt):
+    for decoded in itertools.chain(_decoded_from(path, stretch, key), [_ENDED]):
+        frame, picture = decoded or (stretch.index.end, None)
+        if decoded is _ENDED:
+            frame = stretch.index.end
+        elif decoded is not None and (picture is None or picture.is_corrupt):
             damaged.append(frame)
             continue
         if picture is not None:
             held.append((frame, picture))
-        while held and index.horizon_of(held[0][0]) <= frame:
+        while held and stretch.index.horizon_of(held[0][0]) < frame + (picture is not None):
             shown, whole = held.popleft()
-            start = index.keys[index.key_at(shown)]
-            suspects = range(start.rank, index.rank_of(shown) + 1)
-            if not any(bad >= start.frame and index.rank_of(bad) in suspects for bad in damaged):
+            start = stretch.index.keys[stretch.index.key_at(shown)]
+            suspects = range(start.rank, stretch.index.rank_of(shown) + 1)
+            if not any(bad >= start.frame and stretch.index.rank_of(bad) in suspects for bad in damaged):
                 yield shown, whole
+        if decoded is None:
+            yield None
 
 
-def _decoded_from(path: str, index: VideoIndex, key: Key) -> Generator[tuple[int, av.VideoFrame | None]]:
-    """All pictures from a keyframe on with their frame index; None in place of a refused packet's."""
+_ENDED: tuple[int, None] = (-1, None)
+
+
+def _decoded_from(path: str, stretch: _Stretch, key: Key) -> Generator[tuple[int, av.VideoFrame | None] | None]:
+    """All pictures from a keyframe on with their frame index; None in place of a refused packet's. Where the stretch
+    ends, None alone."""
     with ExitStack() as opened:
-        key, stream, packets = _open_at(opened, path, index, key)
+        key, stream, packets = _open_at(opened, path, stretch.index, key)
         begun, counted = key.pts is None, 0
-        position, beyond = index.position(), index.beyond()
+        early: list[int] = []
+        """Refused packets of frames beyond the stretch: they are heard of before the pictures ahead of them."""
         for pts, picture in decode(stream, packets):
             if not begun and key.pts is not None and pts is not None and pts >= key.pts:
                 if picture is not None and (pts > key.pts or picture.pict_type in _BUILDING_ON_OTHERS):
                     raise _NotFromHere
                 begun = picture is not None or pts == key.pts
-            if picture is not None and pts is not None and pts > beyond:
-                return  # all of the stretch has been shown, or will never be
-            if position:
-                frame = -1 if pts is None else position.get(pts, -1)
+            if picture is None and pts is not None and pts > stretch.beyond:
+                early.append(pts)
+                continue
+            while pts is not None and pts > stretch.beyond:
+                yield None  # all of the stretch has been shown, or will never be
+            for refused in [refused for refused in early if refused <= stretch.beyond]:
+                early.remove(refused)
+                yield stretch.position.get(refused, -1), None
+            if stretch.position:
+                frame = -1 if pts is None else stretch.position.get(pts, -1)
             else:
                 frame, counted = counted, counted + (picture is not None)
-            if max(key.frame, index.start) <= frame < index.end:  # not leading pictures: they build on earlier frames
+            if max(key.frame, stretch.index.start) <= frame < stretch.index.end:
+                # Not leading pictures: they build on earlier frames.
                 yield frame, picture
 
 

@@ -109,11 +109,11 @@ class VideoIndex:
         if not wanted or not len(self.stamps):
             return self
         first, last = min(wanted), max(wanted)
-        keys = self.keys[self.key_at(first) : self.key_at(last) + 1]
-        start = keys[0].frame
+        start = self.keys[self.key_at(first)].frame
+        horizon = int(self.horizon[start - self.start : last + 1 - self.start].max())
+        keys = self.keys[self.key_at(first) : self.key_at(horizon) + 1]
         if keys[0] != self.keys[0]:
             keys = [self.keys[0], *keys]
-        horizon = int(self.horizon[start - self.start : last + 1 - self.start].max())
         chosen = slice(start - self.start, horizon + 1 - self.start)
         return dataclasses.replace(
             self,
@@ -123,6 +123,31 @@ class VideoIndex:
             horizon=self.horizon[chosen].copy(),
             keys=keys,
         )
+
+
+def joined(index: VideoIndex, later: VideoIndex, frame: int) -> VideoIndex | None:
+    """One stretch of two of one video, from the keyframe at or before `frame` on; None where something between them is
+    missing, or the later one is no later.
+    """
+    if not len(index.stamps):  # frames are counted, and each has them all
+        return index
+    start = max(index.keys[index.key_at(frame)].frame, index.start)
+    if not start <= later.start <= index.end:
+        return None
+    old, new = slice(start - index.start, None), slice(max(index.end - later.start, 0), None)
+    known = index.keys[-1].frame
+    return dataclasses.replace(
+        index,
+        start=start,
+        stamps=np.concatenate([index.stamps[old], later.stamps[new]]),
+        ranks=np.concatenate([index.ranks[old], later.ranks[new]]),
+        horizon=np.concatenate([index.horizon[old], later.horizon[new]]),
+        keys=[
+            index.keys[0],
+            *(key for key in index.keys[1:] if key.frame >= start),
+            *(key for key in later.keys[1:] if key.frame > known),
+        ],
+    )
 
 
 class _Packet(NamedTuple):

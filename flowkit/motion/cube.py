@@ -27,6 +27,7 @@ def motion_cube(
     value_range: tuple[float, float] | None = ...,
     variant: StrainVariant = ...,
     return_iterations: Literal[False] = ...,
+    out: NDArray[Any] | None = ...,
 ) -> NDArray[np.float32]: ...
 @overload
 def motion_cube(
@@ -40,6 +41,7 @@ def motion_cube(
     value_range: tuple[float, float] | None = ...,
     variant: StrainVariant = ...,
     return_iterations: Literal[True],
+    out: NDArray[Any] | None = ...,
 ) -> tuple[NDArray[np.float32], NDArray[np.int32]]: ...
 def motion_cube(
     frames0: ArrayLike,
@@ -52,10 +54,12 @@ def motion_cube(
     value_range: tuple[float, float] | None = None,
     variant: StrainVariant = "standard",
     return_iterations: bool = False,
+    out: NDArray[Any] | None = None,
 ) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.int32]]:
     """(u, v, strain magnitude) of frame pairs, unnormalised.
 
-    Args: as `flowkit.tvl1_flow`; `variant` as `flowkit.strain_magnitude`, of frames on a GPU only `standard`.
+    Args: as `flowkit.tvl1_flow`; `variant` as `flowkit.strain_magnitude`, of frames on a GPU only `standard`; `out` is
+        filled and returned, on the CPU, float32 or float16 of the result's shape.
 
     Returns:
         (n, 3, h, w) float32, or (3, h, w) for a single pair: u and v in px, strain without unit. With
@@ -80,5 +84,7 @@ def motion_cube(
         cube = feature_on_gpu("cube", gpu_array("flow", flow))
         return (cube, iterations) if return_iterations else cube
     strain = strain_magnitude(flow, variant, threads=threads)
-    cube = np.concatenate([flow, strain[..., None, :, :]], axis=-3)
+    if out is None:
+        out = np.empty((*flow.shape[:-3], 3, *flow.shape[-2:]), np.float32)
+    cube = np.concatenate([flow, strain[..., None, :, :]], axis=-3, out=out, casting="same_kind")
     return (cube, iterations) if return_iterations else cube

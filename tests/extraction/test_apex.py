@@ -51,7 +51,7 @@ def test_a_pair_without_its_apex_in_colour_has_failed(tmp_path):
     class Grey:
         decoder = source.decoder
 
-        def read(self, numbers, *, colour=False):
+        def read(self, numbers, *, colour=False, opened=None):
             return iter(()) if colour else source.read(numbers)
 
     part.sources[clips[0].clip_id] = Grey()

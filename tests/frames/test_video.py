@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import pickle
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -14,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError
-from flowkit.frames import FrameSource, VideoSource, open_source
+from flowkit.frames import FrameSource, VideoSource, open_source, video_index
+from flowkit.frames.opened import Opened
 from tests.videos import ENCODED, damage_packet, decode_all, index_shown, write_video
 
 
@@ -139,7 +141,51 @@ def test_damage_costs_what_builds_on_it_and_no_more(
             assert isinstance(frame, FrameError)
         else:
             np.testing.assert_array_equal(frame, expected[number])
+    for length in (2, 5, 7):  # and read on from part to part
+        opened = Opened()
+        for start in range(0, 60, length):
+            part = range(start, min(start + length, 60))
+            for number, frame in source.only(part).read(part, opened=opened):
+                assert isinstance(frame, FrameError) == (number in lost)
+                if number not in lost:
+                    np.testing.assert_array_equal(frame, expected[number])
+        opened.close()
     assert f"{name}: frame {lost[0]} cannot be read" in str(frames[lost[0]])
+
+
+def test_a_video_that_is_read_in_parts_is_decoded_once(
+    videos: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In parts of 3 frames, of groups of 12: without an open file each part begins with the group's keyframe."""
+    shown: list[int | None] = []
+
+    def counted(*args: Any) -> Iterator[tuple[int | None, av.VideoFrame | None]]:
+        for pts, picture in video_index.decode(*args):
+            shown.append(pts)
+            yield pts, picture
+
+    source, opened = VideoSource(videos["h264_b.mp4"]), Opened()
+    monkeypatch.setattr("flowkit.frames.video.decode", counted)
+    for start in range(0, 60, 3):
+        part = source.only(range(start, start + 3))
+        assert len(list(part.read(range(start, start + 3), opened=opened))) == 3
+    assert len(shown) == len(set(shown)) == 60
+    opened.close()
+    shown.clear()
+    for start in range(0, 60, 3):
+        list(source.only(range(start, start + 3)).read(range(start, start + 3)))
+    assert len(shown) > 120
+
+
+def test_a_video_that_was_left_open_is_closed_for_another(videos: dict[str, Path]) -> None:
+    before, opened = open_files(), Opened()
+    for name in ("h264_b.mp4", "mpeg4.avi", "h264_b.mp4"):
+        source = VideoSource(videos[name])
+        shown = [index_shown(frame) for _, frame in source.only(range(5)).read(range(5), opened=opened)]
+        assert shown == [0, 1, 2, 3, 4]
+        assert open_files() == before + 1
+    opened.close()
+    assert open_files() == before
 
 
 def test_intra_coded_damage_costs_one_frame(tmp_path: Path) -> None:

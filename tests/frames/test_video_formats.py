@@ -11,6 +11,7 @@ import pytest
 
 import flowkit
 from flowkit.frames import VIDEO_SUFFIXES, open_source
+from flowkit.frames.opened import Opened
 from flowkit.motion.cube import motion_cube
 from tests.videos import B_FRAMES, decode_all, write_video
 
@@ -121,6 +122,11 @@ def assert_random_access_is_exact(path: Path, step: int = 1) -> None:
         np.testing.assert_array_equal(alone, expected[number], err_msg=f"{number} alone")
         [(_, sent)] = source.only([number]).read([number])
         np.testing.assert_array_equal(sent, expected[number], err_msg=f"{number} of a stretch")
+    opened = Opened()
+    for part in (range(9), range(9, 13), [13], range(15, 21), [21, 40], range(41, 60), range(30, 33), range(33, 60)):
+        for number, frame in source.only(part).read(part, opened=opened):
+            np.testing.assert_array_equal(frame, expected[number], err_msg=f"{number} of a stretch that goes on")
+    opened.close()
 
 
 @pytest.mark.parametrize("name", SOME)

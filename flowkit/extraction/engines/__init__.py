@@ -30,8 +30,8 @@ def open_engine(
         workers: processes (local) or actors (ray); None for one a CPU. With device "cuda", threads that decode (local),
             or actors with a GPU each (ray).
         ray_address: of a running cluster; None starts one on this machine.
-        time_limit_s: for one part on a worker process of the engine local on the CPU, and for the survey of one video;
-            None for half an hour.
+        time_limit_s: for one part on a worker process of the engine local on the CPU, or on an actor of the engine ray,
+            and for the survey of one video; None for half an hour.
 
     Raises:
         InputError: for another name, fewer than one worker, a limit of no time, an address without ray, where Ray is
@@ -56,7 +56,7 @@ def open_engine(
     if name == "ray":
         from flowkit.extraction.engines.ray import RayEngine
 
-        return RayEngine(workers, ray_address, device)
+        return RayEngine(workers, ray_address, device, time_limit_s or TIME_LIMIT_S)
     raise InputError(f"engine={name!r} is unknown; choose local or ray")
 
 

@@ -11,15 +11,16 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
 from flowkit.errors import Interrupted
 from flowkit.extraction.engines.engine import RETRIES, TIME_LIMIT_S
-from flowkit.extraction.engines.worker import READY, Begun, Brief, Examine, Task
+from flowkit.extraction.engines.worker import READY, TAKEN, Begun, Brief, Examine, Task
 
 START_S = 300.0
 """A worker that is not ready after this long is taken for dead."""
@@ -35,16 +36,21 @@ class Worker:
     process: subprocess.Popen[bytes]
     pipe: Connection
     since: float
-    """When it was started or briefed, or began with its task or clip (time.monotonic)."""
+    """When it was started, briefed or given its first task, or got something done (time.monotonic)."""
     ready: bool = False
     briefed: bool = False
-    task: Task | Examine | None = None
+    tasks: deque[Task | Examine] = field(default_factory=deque)
+    """Its own, which it takes and ends in this order."""
+    taken: int = 0
+    """Of them, those that it is at; it has not looked at the others yet."""
     clip_id: str | None = None
-    """Which clip of its task it is at, where that is known."""
+    """Which clip of its only task it is at, where that is known."""
 
     def give(self, task: Task | Examine) -> None:
-        """Hands it a task. Where it has died meanwhile, its pipe says so next."""
-        self.task, self.clip_id, self.since = task, None, time.monotonic()
+        """Hands it one more task. Where it has died meanwhile, its pipe says so next."""
+        if not self.tasks:
+            self.clip_id, self.since = None, time.monotonic()
+        self.tasks.append(task)
         with suppress(OSError):
             self.pipe.send(task)
 
@@ -66,10 +72,15 @@ class Worker:
 class Death:
     """Of a worker, with what it was at."""
 
-    task: Task | Examine | None
+    tasks: tuple[Task | Examine, ...]
+    """Those that may have been the cause."""
+    untouched: tuple[Task | Examine, ...]
+    """Those that it had been given besides."""
     clip_id: str | None
     late: bool
-    """Killed for having passed the time limit."""
+    """Killed for having passed the time limit: the first task, that is, since the one before it was done."""
+    alone: bool
+    """No other task was looked at: what happened is this one's doing, or comes from outside."""
     cause: str
     """As "signal 9"."""
 
@@ -103,7 +114,17 @@ class Crew:
     @property
     def idle(self) -> list[Worker]:
         """Those that can be given a task."""
-        return [worker for worker in self.workers if worker.ready and worker.task is None]
+        return [worker for worker in self.workers if worker.ready and not worker.tasks]
+
+    @property
+    def ready(self) -> list[Worker]:
+        """Those that know what they need to know, whether or not they have tasks."""
+        return [worker for worker in self.workers if worker.ready]
+
+    @property
+    def busy(self) -> int:
+        """How many have a task."""
+        return sum(bool(worker.tasks) for worker in self.workers)
 
     def start(self) -> bool:
         """Starts one more worker; whether the system has given a process.
@@ -173,7 +194,7 @@ class Crew:
     def _deadline(self, worker: Worker) -> float | None:
         if not worker.ready:
             return worker.since + START_S
-        return None if worker.task is None else worker.since + self.limit_s
+        return worker.since + self.limit_s if worker.tasks else None
 
     def _note(self, worker: Worker, message: Any) -> None:
         if message == READY:
@@ -181,10 +202,15 @@ class Crew:
                 worker.brief(self._brief)
             else:
                 worker.ready, self._lost_at_start = True, 0
-        elif isinstance(message, Begun):
-            worker.clip_id, worker.since = message.clip_id, time.monotonic()
+        elif message == TAKEN:
+            worker.taken += 1
         else:
-            worker.task = None
+            worker.since = time.monotonic()
+            if isinstance(message, Begun):
+                worker.clip_id = message.clip_id
+            else:
+                worker.tasks.popleft()
+                worker.taken, worker.clip_id = max(worker.taken - 1, 0), None
 
     def _bury(self, worker: Worker, late: bool) -> Death:
         worker.end()
@@ -197,4 +223,8 @@ class Crew:
                 f"{self._lost_at_start} worker processes in a row died before they could begin ({cause}); "
                 "run the same command again with fewer --workers"
             )
-        return Death(worker.task, worker.clip_id, late, cause)
+        tasks = tuple(worker.tasks)
+        # Of a survey's orders it has one at a time, and says nothing before it is done.
+        taken = max(worker.taken, isinstance(tasks[0], Examine)) if tasks else 0
+        blamed = 1 if late else taken
+        return Death(tasks[:blamed], tasks[blamed:], worker.clip_id, late, taken <= 1, cause)

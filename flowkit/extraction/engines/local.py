@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+import queue
+import threading
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from flowkit.extraction.engines.crew import Crew, Death
-from flowkit.extraction.engines.engine import RETRIES, died, too_long
-from flowkit.extraction.engines.worker import READY, Begun, Brief, Task
+from flowkit.extraction.engines.case import Case, Waiting
+from flowkit.extraction.engines.crew import Crew, Death, Worker
+from flowkit.extraction.engines.worker import READY, TAKEN, Begun, Brief, Done, Task
+from flowkit.extraction.line import STAGES, Stopped, Times
 from flowkit.extraction.part import Job, PartRunner, commit_failed
 from flowkit.extraction.plan import Part
 from flowkit.frames import is_video
@@ -19,13 +21,16 @@ from flowkit.output.commit import Commit
 class LocalEngine:
     """Worker processes; a run with one worker, or one part, stays in this process, if no part is of a video.
 
-    A part whose worker dies, or passes the time limit, is computed again clip by clip; a clip on which that happens
-    again and again is given up, and its pairs are failures.
+    A worker has as many parts as its line has stages: while one is solved, the next is decoded and the last one
+    written. A part whose worker dies, or passes the time limit, is computed again clip by clip; a clip on which that
+    happens again and again is given up, and its pairs are failures.
     """
 
     workers: int
     crew: Crew = field(default_factory=Crew, compare=False)
     """Its workers, with their time limit; those that are there already, from a survey, are employed."""
+    times: Times = field(default_factory=Times, compare=False)
+    """Of the parts of all runs, summed over workers."""
 
     def run(self, parts: Sequence[Part], job: Job) -> Iterator[Commit]:
         """See `Engine`."""
@@ -33,12 +38,16 @@ class LocalEngine:
             return
         processes = min(self.workers, len(parts))
         if processes == 1 and not any(_of_a_video(part) for part in parts):
-            yield from map(PartRunner(job, threads=self.workers), parts)
-            return
-        self.crew.employ(Brief(job, threads=self.workers if processes == 1 else 1))
+            done = _here(parts, PartRunner(job, threads=self.workers))
+        else:
+            self.crew.employ(Brief(job, threads=self.workers if processes == 1 else 1))
+            done = _Shift(parts, job, processes, self.crew).done()
         try:
-            yield from _Shift(parts, job, processes, self.crew).commits()
+            for one in done:
+                self.times.add(one.times)
+                yield one.commit
         finally:
+            done.close()
             self.crew.end()
 
 
@@ -47,86 +56,106 @@ def _of_a_video(part: Part) -> bool:
     return any(is_video(source) for source in {pair.clip.source for pair in part.pairs})
 
 
+def _here(parts: Sequence[Part], runner: PartRunner) -> Generator[Done]:
+    """The parts, in order, on threads of this process."""
+    todo = iter(parts)
+    heard: queue.SimpleQueue[Done | BaseException | None] = queue.SimpleQueue()
+
+    def serve() -> None:
+        try:
+            while True:
+                with runner.line.enter() as turn:
+                    part = next(todo, None)
+                    if part is None:
+                        break
+                    commit = runner.run(part, turn)
+                heard.put(Done(commit, turn.times))
+        except Stopped:
+            pass
+        except BaseException as error:
+            heard.put(error)
+        heard.put(None)
+
+    threads = [threading.Thread(target=serve, name=f"part {i}") for i in range(min(len(STAGES), len(parts)))]
+    try:
+        for thread in threads:
+            thread.start()
+        left = len(threads)
+        while left:
+            found = heard.get()
+            if isinstance(found, BaseException):
+                raise found
+            if found is None:
+                left -= 1
+            else:
+                yield found
+    finally:
+        runner.line.stop()
+        for thread in threads:
+            if thread.ident is not None:
+                thread.join()
+
+
 class _Shift:
     """One run: which parts wait, and what has befallen them."""
 
     def __init__(self, parts: Sequence[Part], job: Job, processes: int, crew: Crew) -> None:
         self._job, self._processes, self._crew = job, processes, crew
-        self._waiting: deque[_Case] = deque(map(_Case, parts))
-        self._cases: dict[int, _Case] = {}
+        self._waiting: Waiting[Case] = Waiting(map(Case, parts), processes)
+        self._cases: dict[int, Case] = {}
         """In work, by part number."""
 
-    def commits(self) -> Iterator[Commit]:
+    def done(self) -> Generator[Done]:
         """Each part's commit. It ends: each death brings a part, or the run, nearer to being given up."""
-        while self._waiting or self._cases:
-            while len(self._crew.workers) < min(self._processes, len(self._waiting) + len(self._cases)):
+        while len(self._waiting) or self._cases:
+            while len(self._crew.workers) < min(self._processes, len(self._waiting) + self._crew.busy):
                 if not self._crew.start():
                     break
             self._hand_out()
             for worker, heard in self._crew.hear():
-                if isinstance(heard, Commit):
-                    del self._cases[heard.part]
+                if isinstance(heard, Done):
+                    del self._cases[heard.commit.part]
                     yield heard
                 elif isinstance(heard, Death):
+                    self._waiting.leave(worker)
                     yield from self._after(heard)
                 elif isinstance(heard, Exception):
                     raise heard
                 else:
-                    assert heard == READY or isinstance(heard, Begun), (worker, heard)
+                    assert heard in (READY, TAKEN) or isinstance(heard, Begun), (worker, heard)
 
     def _hand_out(self) -> None:
-        for worker in self._crew.idle:
-            if not self._waiting:
-                return
-            # A part that was in work when two workers died runs alone: then memory is its own, and so is the blame.
-            if self._cases and any(case.suspect for case in (self._waiting[0], *self._cases.values())):
-                return
-            case = self._waiting.popleft()
-            self._cases[case.task.part.number] = case
-            worker.give(case.task)
+        """Every worker gets its first part before one gets its second."""
+        for most in range(len(STAGES)):
+            for worker in self._crew.ready:
+                if len(worker.tasks) <= most and self._may_give(worker):
+                    case = self._waiting.take(worker, _fits(worker))
+                    self._cases[case.part.number] = case
+                    worker.give(case.task)
 
-    def _after(self, death: Death) -> Iterator[Commit]:
-        if not isinstance(death.task, Task):
-            return
-        case = self._cases.pop(death.task.part.number)
-        case.blame(death, self._crew.limit_s)
-        if case.hopeless is None:
-            self._waiting.appendleft(case)
-        else:
-            yield commit_failed(case.task.part, self._job, case.hopeless)
+    def _may_give(self, worker: Worker) -> bool:
+        case = self._waiting.next(worker, _fits(worker))
+        if case is None or any(isinstance(task, Task) and task.apart for task in worker.tasks):
+            return False
+        # A part that was in work when two workers died runs alone: then memory is its own, and so is the blame.
+        return not self._cases or not any(other.suspect for other in (case, *self._cases.values()))
+
+    def _after(self, death: Death) -> Iterator[Done]:
+        untouched = [self._cases.pop(task.part.number) for task in death.untouched if isinstance(task, Task)]
+        blamed = [self._cases.pop(task.part.number) for task in death.tasks if isinstance(task, Task)]
+        for case in reversed(untouched):
+            self._waiting.bring_back(case)
+        late_s = self._crew.limit_s if death.late else None
+        for case in reversed(blamed):
+            case.blame(death.cause, death.clip_id, late_s=late_s, alone=death.alone)
+            if case.hopeless is None:
+                self._waiting.bring_back(case)
+            else:
+                yield Done(commit_failed(case.part, self._job, case.hopeless), Times())
 
 
-@dataclass(slots=True)
-class _Case:
-    """A part, and the deaths on it."""
-
-    part: Part
-    deaths: Counter[str | None] = field(default_factory=Counter)
-    """By the clip that a worker was at; None where it was at no one clip."""
-    hopeless: str | None = None
-    """Why the part as a whole is given up."""
-    task: Task = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.task = Task(self.part)
-
-    @property
-    def suspect(self) -> bool:
-        return self.deaths.total() > 1
-
-    def blame(self, death: Death, limit_s: float) -> None:
-        """Takes a death into account: what has had its chances is given up, the rest goes on clip by clip."""
-        clip_id = death.clip_id
-        clips = {pair.clip.clip_id for pair in self.part.pairs}
-        self.deaths[clip_id] += 1
-        tries = self.deaths[None] + (self.deaths[clip_id] if clip_id is not None else 0)
-        # To wait for the time limit over and over would be worse than to lose what might have been slow by chance.
-        hung = death.late and (self.task.apart or len(clips) == 1)
-        self.task.apart = True
-        if tries <= RETRIES and not hung:
-            return
-        reason = too_long(limit_s) if death.late else died(tries, death.cause)
-        if clip_id is None:
-            self.hopeless = reason
-        else:
-            self.task.given_up[clip_id] = reason
+def _fits(worker: Worker) -> Callable[[Case], bool]:
+    """What a worker may have: one that has something to do, nothing that is to be computed clip by clip, since what
+    happens then shall have one cause. What two workers have died on is not passed over.
+    """
+    return lambda case: not worker.tasks or not case.task.apart or case.suspect

@@ -11,25 +11,21 @@ import signal
 import socket
 import subprocess
 import threading
-import time
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from flowkit.errors import InputError, Interrupted
+from flowkit.errors import InputError
 from flowkit.extraction.engines import ray_keeper
-from flowkit.extraction.engines.engine import RETRIES, died
-from flowkit.extraction.part import Job, PartRunner, clip_parts, commit_failed, run_part, without
+from flowkit.extraction.engines.engine import TIME_LIMIT_S
+from flowkit.extraction.engines.ray_shift import IN_FLIGHT, RayShift
+from flowkit.extraction.part import Job, PartRunner, run_part
 from flowkit.extraction.plan import Part
 from flowkit.motion.devices import available_cpus
 from flowkit.output.commit import Commit
 from flowkit.output.writer import mark_several
-
-IN_FLIGHT = 2
-"""Parts an actor has at once: one in work and one waiting; on a GPU, one more."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -37,21 +33,20 @@ STORE_BYTES = 100 * 2**20
 """Ray's object store on a local cluster, near its least: cubes never go through it."""
 
 
-ACTOR_START_S = 300.0
-"""How long the first actor may take to start."""
 ANSWER_S = 5.0
 """How long an address may take to answer."""
-_POLL_S = 0.2
-"""Ray waits for so long at a time; in between signals are heard."""
 
 
 class RayEngine:
     """Ray Core actors, one a CPU or, on GPUs, one a GPU."""
 
-    def __init__(self, workers: int | None, address: str | None, device: str = "cpu") -> None:
+    def __init__(
+        self, workers: int | None, address: str | None, device: str = "cpu", time_limit_s: float = TIME_LIMIT_S
+    ) -> None:
         self._ray = _import_ray()
         self._workers = workers
         self._device = device
+        self._limit_s = time_limit_s
         # Which `ray job submit` sets for what it runs: a job computes on its own cluster and starts none.
         self._address = address or os.environ.get("RAY_ADDRESS") or None
         self._named = f"ray_address={address!r}" if address else f"RAY_ADDRESS={self._address!r}"
@@ -66,26 +61,27 @@ class RayEngine:
         with _signals_held() as hear:
             joined = ray.is_initialized()
             keeper = None if joined else self.join()
-            actors: list[Any] = []
+            shift: RayShift | None = None
             try:
                 hear()
                 if len(ray.nodes()) > 1:
                     # A node that lost contact may go on with a part that another has got.
                     mark_several(job.out)
                 shares = self._shares()
-                options = {"num_cpus": 1, "max_restarts": -1, "max_task_retries": RETRIES}
+                # Threads: while one part is solved, the next is decoded and the last one written. What becomes of an
+                # actor that dies, and of its parts, is this driver's affair.
+                options = {"num_cpus": 1, "max_restarts": 0, "max_task_retries": 0, "max_concurrency": IN_FLIGHT}
                 if self._device == "cuda":
-                    # Threads: while one part is on the GPU, the next is decoded and the last one written.
-                    options |= {"num_gpus": 1, "max_concurrency": IN_FLIGHT + 1}
+                    options["num_gpus"] = 1
                 worker = ray.remote(**options)(_GpuWorker if self._device == "cuda" else _Worker)
-                actors = [worker.remote(job) for _ in range(min(self._workers or shares, shares, len(parts)))]
-                yield from _Shift(ray, actors, parts, job, hear).commits()
+                most = min(self._workers or shares, shares, len(parts))
+                shift = RayShift(ray, lambda: worker.remote(job), most, parts, job, self._limit_s, hear)
+                yield from shift.commits()
             finally:
-                if joined:
-                    for actor in actors:
-                        ray.kill(actor)
-                else:
+                if not joined:
                     ray.shutdown()
+                elif shift is not None:
+                    shift.end()
                 if keeper is not None:
                     keeper.communicate()
 
@@ -168,7 +164,7 @@ def _signals_held() -> Iterator[Callable[[], None]]:
 
 @dataclass
 class _Worker:
-    """The actor; its constructor runs again where Ray restarts it."""
+    """The actor."""
 
     job: Job
 
@@ -177,6 +173,9 @@ class _Worker:
 
         cv2.setNumThreads(1)
         self.runner = PartRunner(self.job)
+
+    def node(self) -> str:
+        return _node()
 
     def complete(self, part: Part) -> Commit:
         return self.runner(part)
@@ -200,6 +199,9 @@ class _GpuWorker:
         cv2.setNumThreads(1)
         self.runner = DeviceRunner(self.job, cuda_devices()[0])
 
+    def node(self) -> str:
+        return _node()
+
     def complete(self, part: Part) -> Commit:
         return self.runner(part)
 
@@ -207,97 +209,11 @@ class _GpuWorker:
         self.runner.rows(part)
 
 
-class _Shift:
-    """One run: which actors can work, and what each is at."""
+def _node() -> str:
+    import ray
 
-    def __init__(
-        self, ray: ModuleType, actors: Sequence[Any], parts: Sequence[Part], job: Job, hear: Callable[[], None]
-    ) -> None:
-        self._ray, self._actors, self._job, self._hear = ray, actors, job, hear
-        self._waiting = deque(parts)
-        self._starting = {actor.__ray_ready__.remote(): i for i, actor in enumerate(actors)}
-        self._load: dict[int, int] = {}
-        """Parts of each actor that has started."""
-        self._running: dict[Any, tuple[int, Part]] = {}
-
-    def commits(self) -> Iterator[Commit]:
-        """Keeps every actor that has started busy, with a bounded number of parts in flight."""
-        began = time.monotonic()
-        while self._waiting or self._running:
-            self._hand_out()
-            done, _ = self._ray.wait([*self._running, *self._starting], num_returns=1, timeout=_POLL_S)
-            self._hear()
-            if not self._load and time.monotonic() - began > ACTOR_START_S:
-                raise Interrupted(
-                    f"not one of {len(self._actors)} Ray actors has started in {ACTOR_START_S:g} s: the cluster has no "
-                    "CPU or GPU free for it; run the same command again when it has"
-                )
-            for reference in done:
-                if reference in self._starting:
-                    self._started(reference)
-                else:
-                    actor, part = self._running.pop(reference)
-                    self._load[actor] -= 1
-                    yield self._commit_of(reference, self._actors[actor], part)
-
-    def _hand_out(self) -> None:
-        while self._waiting and self._load and len(self._running) < IN_FLIGHT * len(self._load):
-            idlest = min(self._load, key=self._load.__getitem__)
-            part = self._waiting.popleft()
-            self._running[self._actors[idlest].complete.remote(part)] = (idlest, part)
-            self._load[idlest] += 1
-
-    def _started(self, reference: Any) -> None:
-        actor = self._starting.pop(reference)
-        try:
-            self._ray.get(reference)
-        except self._ray.exceptions.RayError as error:
-            if not self._starting and not self._load:
-                reason = str(getattr(error, "cause", None) or error).splitlines()[-1]
-                raise Interrupted(
-                    f"no Ray actor can start ({reason}); see to it that every node has this flowkit, and run the same "
-                    "command again"
-                ) from error
-            return
-        self._load[actor] = 0
-
-    def _commit_of(self, reference: Any, actor: Any, part: Part) -> Commit:
-        """The part's commit. Where actors keep dying on it: without the clips that they die on."""
-        dead = self._ray.exceptions.RayActorError
-        try:
-            commit: Commit = self._result(reference, part)
-            return commit
-        except dead:
-            given_up = {}
-            for alone in clip_parts(part):
-                try:
-                    self._result(actor.try_out.remote(alone), part)
-                except dead:
-                    given_up[alone.pairs[0].clip.clip_id] = _REASON
-        try:
-            commit = self._result(actor.complete.remote(without(part, given_up)), part)
-        except dead:
-            return commit_failed(part, self._job, _REASON)
-        return commit
-
-    def _result(self, reference: Any, part: Part) -> Any:
-        """What a task gives; a RayActorError where its actor has died on it again and again."""
-        ray = self._ray
-        while not ray.wait([reference], timeout=_POLL_S)[0]:
-            self._hear()
-        try:
-            return ray.get(reference)
-        except ray.exceptions.RayTaskError as error:
-            raise error.cause from None
-        except ray.exceptions.RayActorError:
-            raise
-        except ray.exceptions.RayError as error:
-            reason = str(error).splitlines()[0]
-            told = f"Ray lost part {part.number} ({reason}); run the same command again to continue"
-            raise Interrupted(told) from error
-
-
-_REASON = died(RETRIES + 1, "an actor's end")
+    found: str = ray.get_runtime_context().get_node_id()
+    return found
 
 
 def _import_ray() -> ModuleType:

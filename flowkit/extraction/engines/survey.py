@@ -55,11 +55,13 @@ def _examined(orders: Sequence[Examine], crew: Crew, processes: int) -> dict[Exa
                 found[heard.order] = heard.survey
             elif isinstance(heard, Exception):
                 raise heard
-            elif isinstance(heard, Death) and isinstance(order := heard.task, Examine):
-                deaths[order] += 1
-                if heard.late or deaths[order] > RETRIES:
-                    reason = too_long(crew.limit_s) if heard.late else died(deaths[order], heard.cause)
-                    found[order] = Survey(None, None, "", f"{order.path}: {reason}")
-                else:
-                    waiting.append(order)
+            elif isinstance(heard, Death):
+                for order in heard.tasks:
+                    assert isinstance(order, Examine)
+                    deaths[order] += 1
+                    if heard.late or deaths[order] > RETRIES:
+                        reason = too_long(crew.limit_s) if heard.late else died(deaths[order], heard.cause)
+                        found[order] = Survey(None, None, "", f"{order.path}: {reason}")
+                    else:
+                        waiting.append(order)
     return found

@@ -1,9 +1,10 @@
 """A worker process: it surveys videos and computes parts until the pipe to its owner closes.
 
 It is a process of its own, started with this module alone, so the owner's main script is not imported again. What goes
-through the pipe: to the worker `Examine` orders, to each of which it answers `Examined`; then a `Brief`, and a `Task`
-at a time. It says `READY` once it can take orders, and again once it has taken in the brief; of a task it says each
-clip that it begins (where these are computed apart), and in the end a `Commit` or the exception that stops the run.
+through the pipe: to the worker `Examine` orders, to each of which it answers `Examined`; then a `Brief`, and `Task`s,
+of which it has several on its line (`flowkit.extraction.line`). It says `READY` once it can take orders, and again once
+it has taken in the brief; `TAKEN` before it looks at the next task; of a task it says each clip that it begins (where
+these are computed apart), and in the end, task by task, `Done` or the exception that stops the run.
 """
 
 from __future__ import annotations
@@ -17,13 +18,16 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from flowkit.errors import FlowkitError
+from flowkit.extraction.line import STAGES, Times, Turn
 from flowkit.frames.survey import Survey, survey_source
 
 if TYPE_CHECKING:  # which take time to import, and a survey shall not wait for them
     from flowkit.extraction.part import Job, PartRunner
     from flowkit.extraction.plan import Part
+    from flowkit.output.commit import Commit
 
 READY = "ready"
+TAKEN = "taken"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,14 @@ class Begun:
     clip_id: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What became of a task."""
+
+    commit: Commit
+    times: Times
+
+
 @dataclass(slots=True)
 class Task:
     """A part, and how it is to be computed after workers died on it."""
@@ -78,7 +90,7 @@ def work(descriptor: int) -> None:
     threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
     _tell(pipe, READY)
     runner: PartRunner | None = None
-    while True:
+    while runner is None:
         try:
             order = pickle.loads(inbox.get())
         except Exception as error:
@@ -86,13 +98,40 @@ def work(descriptor: int) -> None:
             continue
         if isinstance(order, Examine):
             _tell(pipe, Examined(order, survey_source(order.path, order.frame_base, order.sha256)))
-        elif isinstance(order, Brief):
-            runner = _briefed(order)
-            if runner is not None:
-                _tell(pipe, READY)
         else:
-            assert runner is not None
-            _tell(pipe, _answer(runner, order, pipe))
+            runner = _briefed(order)
+    _tell(pipe, READY)
+    owner = _Owner(pipe, inbox)
+    others = [threading.Thread(target=_serve, args=(runner, owner), daemon=True) for _ in STAGES[1:]]
+    for other in others:
+        other.start()
+    _serve(runner, owner)
+
+
+class _Owner:
+    """The owner's end, for several threads."""
+
+    def __init__(self, pipe: Connection, inbox: queue.SimpleQueue[bytes]) -> None:
+        self._pipe, self._inbox = pipe, inbox
+        self._lock = threading.Lock()
+
+    def next(self) -> bytes:
+        """The next task, pickled; the owner knows then that it is this one that the worker looks at."""
+        order = self._inbox.get()
+        self.tell(TAKEN)
+        return order
+
+    def tell(self, message: Any) -> None:
+        with self._lock:
+            _tell(self._pipe, message)
+
+
+def _serve(runner: PartRunner, owner: _Owner) -> None:
+    """One thread's part after part."""
+    while True:
+        with runner.line.enter() as turn:
+            answer = _answer(runner, owner, turn)
+        owner.tell(answer if isinstance(answer, Exception) else Done(answer, turn.times))
 
 
 def _briefed(brief: Brief) -> PartRunner | None:
@@ -113,11 +152,12 @@ def _receive(pipe: Connection, inbox: queue.SimpleQueue[bytes]) -> None:
         os._exit(1)
 
 
-def _answer(runner: PartRunner, task: Task, pipe: Connection) -> Any:
+def _answer(runner: PartRunner, owner: _Owner, turn: Turn) -> Any:
     try:
+        task = pickle.loads(owner.next())
         if not task.apart:
-            return runner(task.part)
-        return runner.apart(task.part, task.given_up, lambda clip_id: _tell(pipe, Begun(clip_id)))
+            return runner.run(task.part, turn)
+        return runner.apart(task.part, task.given_up, lambda clip_id: owner.tell(Begun(clip_id)))
     except FlowkitError as error:
         return error
     except Exception as error:

@@ -25,9 +25,9 @@ class Faulty:
             raise AttributeError(name)
         return getattr(self.source, name)
 
-    def read(self, numbers: Any) -> Any:
+    def read(self, numbers: Any, **options: Any) -> Any:
         self.fault()
-        return self.source.read(numbers)
+        return self.source.read(numbers, **options)
 
 
 def die() -> None:

@@ -51,15 +51,36 @@ def test_a_killed_ray_actor_costs_nothing_but_time(job, tmp_path, cluster):
 
 
 @pytest.mark.slow
-def test_a_clip_that_kills_every_actor_costs_its_own_pairs_only(job, cluster):
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (faults.die, "its worker process died 2 times (an actor's end)"),
+        (faults.hang, "not done within the time limit of 6 s"),
+    ],
+)
+def test_a_clip_that_kills_or_holds_up_every_actor_is_tried_elsewhere_and_costs_its_own_pairs_only(
+    job, cluster, fault, reason
+):
     parts, job = job
     guilty = parts[1].pairs[-1].clip.clip_id
-    parts = [parts[0], faults.with_fault(parts[1], guilty, faults.die), *parts[2:]]
-    commits = list(RayEngine(2, None).run(parts, job))
+    assert parts[1].pairs[0].clip.clip_id != guilty
+    parts = [parts[0], faults.with_fault(parts[1], guilty, fault), *parts[2:]]
+    limit = {"time_limit_s": 6.0} if fault is faults.hang else {}
+    commits = list(RayEngine(2, None, **limit).run(parts, job))
     assert sorted(commit.part for commit in commits) == [0, 1, 2, 3]
     failures = read(job.out).failures().to_pylist()
     assert len(failures) == sum(pair.clip.clip_id == guilty for pair in parts[1].pairs)
-    assert all(row["error"].startswith(f"{guilty}: its worker process died 4 times") for row in failures)
+    assert all(row["error"].startswith(f"{guilty}: {reason}") for row in failures)
+    assert verify(job.out).ok
+
+
+@pytest.mark.slow
+def test_a_part_that_kills_whoever_receives_it_fails_as_a_whole_and_the_others_do_not(job, tmp_path, cluster):
+    parts, job = job
+    parts = [parts[0], deadly(parts[1], tmp_path / "marks", times=99), *parts[2:]]
+    commits = {commit.part: commit for commit in RayEngine(2, None).run(parts, job)}
+    assert len(list((tmp_path / "marks").iterdir())) > 1
+    assert {number: commit.failed for number, commit in commits.items()} == {0: 0, 1: 128, 2: 0, 3: 0}
     assert verify(job.out).ok
 
 
@@ -105,7 +126,7 @@ def ray_state():
 @pytest.mark.slow
 def test_actors_that_never_start_are_told_of(job, cluster, monkeypatch):
     parts, job = job
-    monkeypatch.setattr("flowkit.extraction.engines.ray.ACTOR_START_S", 1.0)
+    monkeypatch.setattr("flowkit.extraction.engines.ray_shift.ACTOR_START_S", 1.0)
 
     @cluster.remote(num_cpus=2)
     class Other:
