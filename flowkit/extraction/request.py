@@ -168,6 +168,10 @@ class ExtractRequest:
         return fingerprint(self.to_dict())
 
 
+DECIDING = ("av", "simplejpeg", "opencv")
+"""Packages whose version may decide a frame's grey values."""
+
+
 def software_version() -> str:
     return importlib.metadata.version("flowkit-mer")
 

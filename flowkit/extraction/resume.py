@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from flowkit.errors import Interrupted, OutputError
 from flowkit.extraction.plan import Part
+from flowkit.extraction.request import DECIDING
 from flowkit.frames.survey import Survey
 from flowkit.output.commit import finished
 from flowkit.output.files import is_as_written
@@ -27,9 +28,6 @@ from flowkit.output.plan_file import (
     read_survey,
 )
 from flowkit.output.writer import write_plan
-
-DECIDING = ("av", "simplejpeg", "opencv")
-"""Packages whose version may decide a frame's grey values."""
 
 _RATES = {True: "variable", False: "constant", None: None}
 _COMPARED = PLANNED[1:]

@@ -174,7 +174,12 @@ class Launcher:
         if not forked:
             with (self.folder / "stdout").open("wb") as stdout, (self.folder / "stderr").open("wb") as stderr:
                 process = subprocess.Popen(
-                    (*COMMAND, *words), cwd=ROOT, stdout=stdout, stderr=stderr, start_new_session=True
+                    (*COMMAND, *words),
+                    cwd=ROOT,
+                    env=os.environ | dict(environment or {}),
+                    stdout=stdout,
+                    stderr=stderr,
+                    start_new_session=True,
                 )
             return Running(process.pid, self.folder, process)
         if self._nursery is None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from tests.storm.case import Broken, Case, Outcome, rng_of
+from tests.storm.cluster import Besieger
 from tests.storm.damage import Damager
 from tests.storm.disk import Filler
 from tests.storm.images import Spoiler
@@ -26,7 +27,10 @@ from tests.storm.scene import Scene, make_scene
 
 LONG = {"kills": 1000, "damage": 1000, "repair": 1000, "images": 500, "manifests": 200, "power": 450, "disk": 50}
 SHORT = {"kills": 20, "damage": 60, "repair": 24, "images": 30, "manifests": 20, "power": 40, "disk": 6}
-KINDS = tuple(LONG)
+"""Without a cluster, whose every start takes seconds."""
+CLUSTER = {"cluster": 1000}
+"""Only where asked for: a case takes seconds."""
+KINDS = (*LONG, *CLUSTER)
 Run = Callable[[np.random.Generator, Path], Outcome]
 
 
@@ -40,6 +44,7 @@ class Storm:
         self._mounts = mounts
         self._scene: Scene | None = None
         self._kinds: dict[str, Run] = {}
+        self._closing: list[Callable[[], None]] = []
 
     def case(self, kind: str, index: int) -> Case:
         """Runs one case; a promise that is not kept is in its `broken`."""
@@ -61,6 +66,8 @@ class Storm:
 
     def close(self) -> None:
         """Ends the processes that it started."""
+        for close in self._closing:
+            close()
         self.launcher.close()
 
     @property
@@ -85,8 +92,12 @@ class Storm:
             "manifests": lambda: Editor(launcher, folder),
             "power": lambda: Blackout(self.scene, launcher, folder),
             "disk": lambda: Filler(self.scene, launcher, folder, mounts=self._mounts),
+            "cluster": lambda: Besieger(launcher, folder / "cluster"),
         }
-        run: Run = makers[kind]().case
+        made = makers[kind]()
+        if hasattr(made, "close"):
+            self._closing.append(made.close)
+        run: Run = made.case
         return run
 
 

@@ -13,6 +13,7 @@ from tests.storm.case import Case
 
 PAGE = Path(__file__).parents[2] / "docs" / "reliability.md"
 BEGIN, END = "<!-- storm: from here on written by python -m tests.storm -->", "<!-- until here -->"
+BEGIN_CLUSTER = "<!-- cluster: from here on written by python -m tests.storm --only cluster -->"
 TITLES = {
     "kills": "Kills",
     "damage": "Damaged outputs",
@@ -21,6 +22,7 @@ TITLES = {
     "manifests": "Manifests",
     "power": "Power losses",
     "disk": "Full disks",
+    "cluster": "A Ray cluster",
 }
 
 
@@ -38,19 +40,21 @@ def summary(cases: Sequence[Case], seed: int) -> str:
     ]
     for kind, title in TITLES.items():
         some = [case for case in cases if case.kind == kind]
+        if not some and kind == "cluster":
+            continue
         lines.append(f"| {title} | {len(some)} | {sum(bool(case.broken) for case in some)} |")
     for kind, title in TITLES.items():
         lines += _kind(title, [case for case in cases if case.kind == kind])
     return "\n".join(lines)
 
 
-def write_page(text: str, page: Path = PAGE) -> None:
+def write_page(text: str, page: Path = PAGE, begin: str = BEGIN) -> None:
     """Puts the table between the page's markers."""
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
+    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
     _, _, after = rest.partition(END)
     if not rest or END not in rest:
-        raise ValueError(f"{page} lacks the lines {BEGIN!r} and {END!r}; put them back")
-    page.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+        raise ValueError(f"{page} lacks the lines {begin!r} and {END!r}; put them back")
+    page.write_text(f"{before}{begin}\n\n{text}\n\n{END}{after}", encoding="utf-8")
 
 
 def _kind(title: str, cases: Sequence[Case]) -> list[str]:

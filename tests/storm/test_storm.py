@@ -12,7 +12,7 @@ import pytest
 from tests.storm.case import Broken, Case
 from tests.storm.crash import HARSH, Disk, lay_out
 from tests.storm.power import FRESH, Blackout
-from tests.storm.run import KINDS, SHORT, Storm, journal
+from tests.storm.run import SHORT, Storm, journal
 from tests.storm.run import storm as run
 from tests.storm.table import BEGIN, END, PAGE, summary, write_page
 from tests.storm.trace import Call
@@ -30,7 +30,7 @@ def storm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storm]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", SHORT)
 def test_every_promise_is_kept(storm, kind):
     cases = [storm.case(kind, index) for index in range(SHORT[kind])]
     assert [f"{case.kind} {case.index}: {case.broken}" for case in cases if case.broken] == []

@@ -23,6 +23,7 @@ from flowkit.extraction.engines.engine import TIME_LIMIT_S
 from flowkit.extraction.engines.ray_shift import IN_FLIGHT, RayShift
 from flowkit.extraction.part import Job, PartRunner, run_part
 from flowkit.extraction.plan import Part
+from flowkit.extraction.request import DECIDING, versions
 from flowkit.motion.devices import available_cpus
 from flowkit.output.commit import Commit
 from flowkit.output.writer import mark_several
@@ -175,7 +176,7 @@ class _Worker:
         self.runner = PartRunner(self.job)
 
     def node(self) -> str:
-        return _node()
+        return _node(self.job)
 
     def complete(self, part: Part) -> Commit:
         return self.runner(part)
@@ -200,7 +201,7 @@ class _GpuWorker:
         self.runner = DeviceRunner(self.job, cuda_devices()[0])
 
     def node(self) -> str:
-        return _node()
+        return _node(self.job)
 
     def complete(self, part: Part) -> Commit:
         return self.runner(part)
@@ -209,10 +210,18 @@ class _GpuWorker:
         self.runner.rows(part)
 
 
-def _node() -> str:
+def _node(job: Job) -> str:
+    """The id of the actor's node; an InputError where that would compute other rows than the machine that planned."""
     import ray
 
     found: str = ray.get_runtime_context().get_node_id()
+    here, there = versions(), job.metadata["versions"]
+    for name in ("flowkit", *DECIDING):
+        if here.get(name) != there.get(name):
+            raise InputError(
+                f"the Ray node {found[:8]} has {name} {here.get(name)}, and this command {there.get(name)}; give every "
+                "machine the same packages"
+            )
     return found
 
 
