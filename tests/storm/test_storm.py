@@ -14,7 +14,7 @@ from tests.storm.crash import HARSH, Disk, lay_out
 from tests.storm.power import FRESH, Blackout
 from tests.storm.run import SHORT, Storm, journal
 from tests.storm.run import storm as run
-from tests.storm.table import BEGIN, END, PAGE, summary, write_page
+from tests.storm.table import BEGIN, BEGIN_CLUSTER, END, PAGE, summary, write_page
 from tests.storm.trace import Call
 from tests.storm.without import PRECAUTIONS
 
@@ -106,4 +106,4 @@ def test_the_table_goes_between_the_markers_and_counts_what_is_broken(tmp_path):
 
 def test_the_page_has_the_markers():
     text = Path(PAGE).read_text()
-    assert text.count(BEGIN) == text.count(END) == 1
+    assert (text.count(BEGIN), text.count(BEGIN_CLUSTER), text.count(END)) == (1, 1, 2)
