@@ -18,8 +18,7 @@ import itertools
 import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from contextlib import ExitStack
-from pathlib import Path
+from contextlib import ExitStack, closing
 
 import av
 import numpy as np
@@ -29,8 +28,10 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError
+from flowkit.frames.fetch import fetched
 from flowkit.frames.prepare import first_size
 from flowkit.frames.video_index import Key, VideoIndex, decode, index_video, video_stream
+from flowkit.output.store import Place, place
 
 _NEAR = 16
 """A keyframe at most so many frames ahead is reached by decoding on; a farther one by seeking."""
@@ -52,10 +53,11 @@ class VideoSource:
     Opening raises FrameError where the file is no readable video.
     """
 
-    def __init__(self, path: str | Path, *, frame_base: int = 0) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Place, *, frame_base: int = 0) -> None:
+        self.path = place(path)
         try:
-            self._index = index_video(os.fspath(self.path))
+            with fetched(self.path) as file:
+                self._index = index_video(os.fspath(file))
         except (FrameError, av.FFmpegError, OSError) as error:
             raise FrameError(f"{self.path} cannot be read as a video: {_reason(error)}; re-encode it") from error
         self.first = frame_base
@@ -77,7 +79,7 @@ class VideoSource:
 
     def identity(self) -> str:
         """See `FrameSource.identity`."""
-        with self.path.open("rb") as file:
+        with fetched(self.path) as path, path.open("rb") as file:
             bytes_ = os.fstat(file.fileno()).st_size
             digest = hashlib.sha256(f"{bytes_}\0".encode())
             last = max(bytes_ - _SAMPLE_BYTES, 0)
@@ -103,15 +105,12 @@ class VideoSource:
     ) -> Iterator[tuple[int, NDArray[np.uint8] | FrameError]]:
         """Frames by number, ascending, as `FrameSource.read` says; close the iterator to close the file early."""
         convert = _Converter(colour)
-        pictures = _Pictures(os.fspath(self.path), self._index)
-        try:
+        with fetched(self.path) as file, closing(_Pictures(os.fspath(file), self._index)) as pictures:
             for number in sorted(set(numbers)):
                 try:
                     yield number, convert(self._picture(pictures, number))
                 except (FrameError, av.FFmpegError, OSError) as error:
                     yield number, FrameError(f"{self.path}: frame {number} cannot be read: {_reason(error)}")
-        finally:
-            pictures.close()
 
     def _picture(self, pictures: _Pictures, number: int) -> av.VideoFrame:
         if not self.first <= number <= self.last:

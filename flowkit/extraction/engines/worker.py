@@ -85,7 +85,7 @@ def work(descriptor: int) -> None:
             _tell(pipe, _unexpected(error))
             continue
         if isinstance(order, Examine):
-            _tell(pipe, Examined(order, survey_source(order.path, order.frame_base, order.sha256)))
+            _tell(pipe, _examined(order))
         elif isinstance(order, Brief):
             runner = _briefed(order)
             if runner is not None:
@@ -93,6 +93,13 @@ def work(descriptor: int) -> None:
         else:
             assert runner is not None
             _tell(pipe, _answer(runner, order, pipe))
+
+
+def _examined(order: Examine) -> Examined | FlowkitError:
+    try:
+        return Examined(order, survey_source(order.path, order.frame_base, order.sha256))
+    except FlowkitError as error:
+        return error
 
 
 def _briefed(brief: Brief) -> PartRunner | None:
