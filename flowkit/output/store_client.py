@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import functools
+import math
 import os
 import re
 import threading
@@ -35,6 +36,8 @@ class Overtaken(Exception):
 
 _answered: set[str] = set()
 """Buckets that have answered this process: these are waited for."""
+_silent: dict[str, tuple[float, Interrupted]] = {}
+"""Those that have not, when, and what is to be said of it."""
 _lock = threading.Lock()
 
 
@@ -79,7 +82,6 @@ def asked(root: str, key: str, ask: Callable[[Any, ObjectStore], _Answer]) -> _A
     with _lock:
         if root not in _answered:
             _knock(root, key, obs)
-            _answered.add(root)
         store = _bucket(root, os.getpid(), _TIMEOUT_S)
     began = time.monotonic()
     while True:
@@ -96,16 +98,24 @@ def forget() -> None:
     """Makes new clients from now on: the environment's settings have changed."""
     with _lock:
         _answered.clear()
+        _silent.clear()
         _bucket.cache_clear()
 
 
 def _knock(root: str, key: str, obs: Any) -> None:
     """Returns once the store answers, whatever; raises as `asked` within some ten seconds where it does not."""
+    since, trouble = _silent.get(root, (-math.inf, None))
+    if trouble is not None and time.monotonic() - since < _TRY_S:
+        raise Interrupted(str(trouble))  # what another thread has just heard
     try:
         obs.head(_bucket(root, os.getpid(), _TRY_S), key or "plan")
     except Exception as error:
-        if isinstance(trouble := _trouble(root, key, error, obs), FlowkitError):
-            raise trouble from error
+        told = _trouble(root, key, error, obs)
+        if isinstance(told, Interrupted):
+            _silent[root] = time.monotonic(), told
+        if isinstance(told, FlowkitError):
+            raise told from error
+    _answered.add(root)
 
 
 def _trouble(root: str, key: str, error: Exception, obs: Any) -> Exception:
@@ -152,4 +162,5 @@ def _unanswered(text: str) -> str:
 
 
 def _first_line(error: object) -> str:
-    return str(error).strip().partition("\n")[0].rpartition(" - ")[2]
+    line = str(error).strip().partition("\n")[0].rpartition(" - ")[2]
+    return re.sub(r"^Generic \w+ error: ", "", line)
