@@ -93,7 +93,7 @@ class PartRunner:
             begin(alone.pairs[0].clip.clip_id)
             try:
                 results += _compute(alone, self._job.request, self._threads, self._store).results
-            except Interrupted:  # frames in an object store that gives no answer
+            except Interrupted:
                 raise
             except Exception as error:
                 results += _failed(alone, unexpected(error))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore
 
 PATIENCE_S = 60.0
-"""How long a store that has answered may be away before a run stops."""
+"""How long a store that has answered may be away before a run stops; FLOWKIT_STORE_PATIENCE says otherwise."""
 _TRY_S = 6.0
 """How long obstore itself tries again, which no signal interrupts; and how long a first answer may take."""
 _TIMEOUT_S = 60.0
@@ -89,9 +89,20 @@ def asked(root: str, key: str, ask: Callable[[Any, ObjectStore], _Answer]) -> _A
             return ask(obs, store)
         except Exception as error:
             trouble = _trouble(root, key, error, obs)
-            if not isinstance(trouble, Interrupted) or time.monotonic() - began > PATIENCE_S:
+            if not isinstance(trouble, Interrupted):
+                raise trouble from error
+            if time.monotonic() - began > _patience_s():
+                _answered.discard(root)  # nobody is to wait for so long again
                 raise trouble from error
             time.sleep(0.5)
+
+
+def _patience_s() -> float:
+    text = os.environ.get("FLOWKIT_STORE_PATIENCE") or str(PATIENCE_S)
+    try:
+        return float(text)
+    except ValueError as error:
+        raise StoreError(f"FLOWKIT_STORE_PATIENCE={text!r} is no number of seconds; give one, as 60") from error
 
 
 def forget() -> None:

@@ -21,7 +21,6 @@ from flowkit.extraction.resume import require_settled, settle_plan
 from flowkit.extraction.run import extract
 from flowkit.frames.digest import frames_sha256
 from flowkit.frames.survey import survey
-from flowkit.output import store_client
 from flowkit.output.commit import Commit, finished
 from flowkit.output.plan_file import read_plan
 from flowkit.output.shard import read
@@ -32,8 +31,8 @@ from flowkit.output.writer import new_names, put_table, write_commit
 from flowkit.pictures.pair import render
 from flowkit.types import Clip
 from tests.bucket import NAME
-from tests.clips import frame_folder, rows, start, video
 from tests.clips import flowkit as command
+from tests.clips import frame_folder, rows, start, video
 from tests.damage import flip_a_bit
 
 ASKED = {"pairs": "lag:1", "preset": "fast", "workers": 1}
@@ -208,7 +207,7 @@ def test_a_store_that_comes_back_costs_nothing(data, local, bucket):
 
 def test_a_store_that_does_not_come_back_stops_the_run(data, local, bucket, monkeypatch):
     out = f"s3://{NAME}/gone"
-    monkeypatch.setattr(store_client, "PATIENCE_S", 0.5)
+    monkeypatch.setenv("FLOWKIT_STORE_PATIENCE", "0.5")
     with pytest.raises(Interrupted, match=r"s3://bucket gives no answer \(nobody answers at http://127"):
         extract(f"s3://{NAME}/data/manifest.csv", out, report=lambda _: bucket.kill(), **ASKED)
     forget()
@@ -226,7 +225,7 @@ def test_a_store_that_does_not_come_back_stops_the_run(data, local, bucket, monk
 def test_frames_of_a_store_that_is_away_are_no_failures(data, local, bucket, monkeypatch):
     """They end the run, which goes on when the store is back: rows say what is wrong with a clip, and nothing is."""
     out = bucket.root.parent / "on-disk"
-    monkeypatch.setattr(store_client, "PATIENCE_S", 0.5)
+    monkeypatch.setenv("FLOWKIT_STORE_PATIENCE", "0.5")
     with pytest.raises(Interrupted, match="gives no answer"):
         extract(f"s3://{NAME}/data/manifest.csv", out, report=lambda _: bucket.kill(), **ASKED)
     bucket.start()
