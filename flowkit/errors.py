@@ -35,6 +35,10 @@ class OutputError(FlowkitError):
     """An output folder that does not fit the request, is damaged, or cannot be written."""
 
 
+class StoreError(FlowkitError):
+    """An object store that refuses a request, or for which something is missing here."""
+
+
 class Interrupted(FlowkitError):
     """A run that stopped before its end; running the same command again continues it."""
 

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
+from flowkit.output.store_client import forget
+from tests.bucket import Bucket
 from tests.ptx import build
 from tests.ptx.standin import StandIn
 
@@ -42,6 +44,20 @@ def simd(request: pytest.FixtureRequest) -> Iterator[str]:
     _core.set_simd(request.param)
     yield request.param
     _core.set_simd("auto")
+
+
+@pytest.fixture(scope="module")
+def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bucket]:
+    """A local S3 server with an empty bucket, which this process and those that it starts will use."""
+    server = Bucket(tmp_path_factory.mktemp("s3"))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in server.environment.items():
+            patch.setenv(name, value)
+        patch.setenv("FLOWKIT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        forget()
+        yield server
+    server.kill()
+    forget()
 
 
 @pytest.fixture(scope="session")

@@ -202,6 +202,7 @@ def _note_unused(source: Path) -> None:
     """Says which columns of a manifest stand for nothing here."""
     from flowkit.datasets import unused_columns
     from flowkit.datasets.tables import TABLE_SUFFIXES
+    from flowkit.output.store import place
 
-    if source.suffix.lower() in TABLE_SUFFIXES and source.is_file() and (columns := unused_columns(source)):
+    if source.suffix.lower() in TABLE_SUFFIXES and place(source).is_file() and (columns := unused_columns(source)):
         typer.echo(f"flowkit: note: {source.name} has columns that are not used: {', '.join(columns)}", err=True)

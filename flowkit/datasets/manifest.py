@@ -27,6 +27,7 @@ from flowkit.datasets.tables import (
 )
 from flowkit.errors import InputError, OutputError
 from flowkit.output.files import write_whole
+from flowkit.output.store import Place, is_url, place
 from flowkit.types import Clip, fingerprint
 
 SCHEMA = pa.schema(
@@ -85,7 +86,7 @@ BESIDE = pa.schema(
 grounds. No extraction reads them."""
 
 
-def read_manifest(path: str | Path, *, require_sources: bool = True) -> list[Clip]:
+def read_manifest(path: str | Place, *, require_sources: bool = True) -> list[Clip]:
     """The clips of a .parquet or .csv manifest, in its order.
 
     Every cell is stripped and an empty one is null. Columns clip_id and source are required, those of `SCHEMA` are
@@ -103,8 +104,8 @@ def read_manifest(path: str | Path, *, require_sources: bool = True) -> list[Cli
         InputError: with the line, clip and value, for a cell that cannot be used, a column whose name is nearly that
             of one of `SCHEMA` that is not there, a clip_id that occurs twice, or sources none of which exists.
     """
-    path = Path(path)
-    folder = absolute_path(path.parent)
+    path = place(path)
+    folder = absolute_path(path.parent) if isinstance(path, Path) else path.parent
     table = read_columns(path, required=("clip_id", "source"), used=SCHEMA.names)
     count = len(table.rows)
     if not count:
@@ -116,7 +117,7 @@ def read_manifest(path: str | Path, *, require_sources: bool = True) -> list[Cli
             if clip_id in seen:
                 raise InputError(f"{table.where(i)}: clip_id {clip_id!r} occurs a second time; give each clip its own")
             seen.add(clip_id)
-    if require_sources and not any(map(os.path.exists, columns["source"])):
+    if require_sources and not any(map(_may_exist, columns["source"])):
         raise InputError(
             f"{path}: none of its {count} sources exists (the first would be {columns['source'][0]!r}); "
             f"relative ones are looked for in {str(folder)!r}, so move the manifest there or correct its column source"
@@ -124,10 +125,10 @@ def read_manifest(path: str | Path, *, require_sources: bool = True) -> list[Cli
     return [Clip(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
 
-def unused_columns(path: str | Path) -> list[str]:
+def unused_columns(path: str | Place) -> list[str]:
     """The columns of a manifest that `read_manifest` ignores, quoted, with the used one that each is most like."""
     beside = {field.name for field in BESIDE}
-    return unknown_columns((name for name in column_names(Path(path)) if name not in beside), SCHEMA.names)
+    return unknown_columns((name for name in column_names(path) if name not in beside), SCHEMA.names)
 
 
 def write_manifest(clips: Sequence[Clip], path: Path, own: Mapping[str, pa.Array] | None = None) -> None:
@@ -162,7 +163,7 @@ def manifest_fingerprint(clips: Sequence[Clip]) -> str:
     """
     if not clips:
         return fingerprint([])
-    sources = {clip.source: os.path.abspath(clip.source) for clip in clips}  # noqa: PTH100 (resolve follows links)
+    sources = {clip.source: _rooted(clip.source) for clip in clips}
     root = Path(os.path.commonpath(sources.values())).parent
     start = len(str(root).rstrip("/")) + 1
     below = {source: path[start:] for source, path in sources.items()}
@@ -171,12 +172,17 @@ def manifest_fingerprint(clips: Sequence[Clip]) -> str:
     return fingerprint([row | {"source": below[row["source"]]} for row in rows])
 
 
+def _rooted(source: str) -> str:
+    """A source as an absolute path; s3://bucket/clips as /s3:/bucket/clips."""
+    return os.path.abspath(f"/{source}" if "://" in source else source)  # noqa: PTH100 (resolve follows links)
+
+
 _PROOFS = ("frames_sha256", "sheet_row", "annotation_row")
 _FINGERPRINTED = [name for name in SCHEMA.names if name not in _PROOFS]
 """Fields that say what is asked for; the others prove the frames, whose identity is in the survey, and the labels."""
 
 
-def _typed_columns(table: Columns, folder: Path) -> dict[str, list[Any]]:
+def _typed_columns(table: Columns, folder: Place) -> dict[str, list[Any]]:
     """The values of the clips' fields, whole columns at a time, by name; fields that keep their default are absent."""
     columns: dict[str, list[Any]] = {}
     for field in SCHEMA:
@@ -201,9 +207,22 @@ def _typed_columns(table: Columns, folder: Path) -> dict[str, list[Any]]:
                 f"{table.where(i)}: source={source!r} has a NUL character, which no path has; leave it out"
             )
     root = str(folder)
-    paths = {source: os.path.normpath(os.path.join(root, source)) for source in {*columns["source"]}}  # noqa: PTH118
+    paths = {source: _absolute(root, source) for source in {*columns["source"]}}
     columns["source"] = [paths[source] for source in columns["source"]]
     return columns
+
+
+def _may_exist(source: str) -> bool:
+    return is_url(source) or os.path.exists(source)  # noqa: PTH110
+
+
+def _absolute(root: str, source: str) -> str:
+    """A source, which may be relative to a folder; in object stores a folder's last "/" is left out."""
+    if "://" in source and is_url(source):
+        return str(place(source))
+    if "://" in root and not source.startswith("/"):
+        return str(place(f"{root}/{source}"))
+    return os.path.normpath(os.path.join(root, source))  # noqa: PTH118
 
 
 def _several(cell: str | list[Any] | None) -> tuple[str, ...]:
@@ -284,5 +303,7 @@ def absolute_path(path: str | Path) -> Path:
 
 
 def _relative(source: str, folder: Path) -> str:
+    if is_url(source):
+        return source
     absolute = absolute_path(source)
     return absolute.relative_to(folder).as_posix() if absolute.is_relative_to(folder) else str(absolute)

@@ -12,10 +12,11 @@ from flowkit.datasets.tables import TABLE_SUFFIXES, require_clip_id
 from flowkit.errors import InputError
 from flowkit.frames import VIDEO_SUFFIXES, is_video
 from flowkit.frames.folder import IMAGE_SUFFIXES
+from flowkit.output.store import Place, StorePath, place
 from flowkit.types import Clip
 
 
-def clips_from(source: Path, *, frame_base: int | None = None) -> list[Clip]:
+def clips_from(source: str | Place, *, frame_base: int | None = None) -> list[Clip]:
     """The clips that a user's SOURCE stands for.
 
     - a manifest: its rows;
@@ -33,9 +34,13 @@ def clips_from(source: Path, *, frame_base: int | None = None) -> list[Clip]:
         InputError: where there is nothing of the kind or it cannot be read, a folder mixes numbered images and videos,
             a name cannot be a clip_id, or there is no video for `frame_base`.
     """
-    source = absolute_path(source)
+    source = place(source)
     try:
-        clips = _clips_from(source, frame_base)
+        if isinstance(source, StorePath):
+            clips = _clips_in_store(source, frame_base)
+        else:
+            source = absolute_path(source)
+            clips = _clips_from(source, frame_base)
     except OSError as error:
         raise InputError(f"{str(source)!r} cannot be read: {error.strerror or error}") from error
     for clip in clips:
@@ -76,6 +81,59 @@ def _clips_from(source: Path, frame_base: int | None) -> list[Clip]:
     ]
 
 
+def _clips_in_store(source: StorePath, frame_base: int | None) -> list[Clip]:
+    """The same of what is in an object store, where a folder is what blobs' names begin with."""
+    if source.suffix.lower() in TABLE_SUFFIXES:
+        if frame_base is not None:
+            raise InputError(f"frame_base={frame_base}: {source.name} has a column frame_base of its own; set it there")
+        return read_manifest(source)
+    if frame_base is not None and frame_base < 0:
+        raise InputError(f"frame_base={frame_base} must be 0 or above")
+    if is_video(source):
+        return [Clip(clip_id=source.name, source=str(source), frame_base=frame_base or 0)]
+    found = list(_stored_below(source))
+    if not found:
+        raise InputError(
+            f"{str(source)!r} does not exist, or holds neither videos nor numbered images ({', '.join(IMAGE_SUFFIXES)})"
+        )
+    if frame_base is not None and not any(map(is_video, found)):
+        raise InputError(
+            f"frame_base={frame_base}: {source.name} has no video, and frames carry their own numbers; leave it out"
+        )
+    return [
+        Clip(
+            clip_id=item.relative_to(source).as_posix() if item != source else source.name,
+            source=str(item),
+            frame_base=frame_base or 0 if is_video(item) else 0,
+        )
+        for item in found
+    ]
+
+
+def _stored_below(folder: StorePath) -> Iterator[StorePath]:
+    """As `_sources_below`."""
+    folders, blobs = folder.listing()
+    blobs = [blob for blob in blobs if not blob.name.startswith(".")]
+    _require_one_kind(folder, frame := next(filter(_is_frame, blobs), None), next(filter(is_video, blobs), None))
+    if frame:
+        yield folder
+        return
+    within = [path for path in folders if not path.name.startswith(".")]
+    for path in sorted([*within, *filter(is_video, blobs)], key=lambda path: _natural(path.name)):
+        if path in within:
+            yield from _stored_below(path)
+        else:
+            yield path
+
+
+def _require_one_kind(folder: Place, frame: Place | None, video: Place | None) -> None:
+    if frame and video:
+        raise InputError(
+            f"{str(folder)!r} holds numbered images ({frame.name}) and videos ({video.name}); "
+            "put them into folders of their own"
+        )
+
+
 def _sources_below(folder: Path, top: bool = True) -> Iterator[Path]:
     """The folder itself if it holds frames, else the videos and folders of frames below it, in natural order."""
     try:
@@ -90,11 +148,7 @@ def _sources_below(folder: Path, top: bool = True) -> Iterator[Path]:
     files = [Path(entry.path) for entry in entries if entry.is_file()]
     frame = next((file for file in files if _is_frame(file)), None)
     video = next((file for file in files if is_video(file)), None)
-    if frame and video:
-        raise InputError(
-            f"{str(folder)!r} holds numbered images ({frame.name}) and videos ({video.name}); "
-            "put them into folders of their own"
-        )
+    _require_one_kind(folder, frame, video)
     if frame:
         yield folder
         return
@@ -108,7 +162,7 @@ def _sources_below(folder: Path, top: bool = True) -> Iterator[Path]:
             yield Path(entry.path)
 
 
-def _is_frame(file: Path) -> bool:
+def _is_frame(file: Place) -> bool:
     return file.suffix.lower() in IMAGE_SUFFIXES and re.search("[0-9]", file.stem) is not None
 
 

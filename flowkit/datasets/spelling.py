@@ -5,12 +5,12 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Collection, Iterable
-from pathlib import Path
 
 from flowkit.errors import InputError
+from flowkit.output.store import Place
 
 
-def require_spelling(path: Path, columns: Collection[str], known: Iterable[str]) -> None:
+def require_spelling(path: Place, columns: Collection[str], known: Iterable[str]) -> None:
     """Raises InputError for a column that is a known one, missing there, but for its case or an edit or two."""
     known = list(known)
     missing = [name for name in known if name not in columns]

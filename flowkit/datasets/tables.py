@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -17,6 +16,8 @@ import pyarrow.parquet as pq
 
 from flowkit.datasets.spelling import require_spelling
 from flowkit.errors import InputError
+from flowkit.output.parquet import readable
+from flowkit.output.store import Place, place
 
 TABLE_SUFFIXES = (".parquet", ".csv")
 SEPARATORS = (",", ";", "\t")
@@ -32,7 +33,7 @@ _Value = TypeVar("_Value")
 class Columns:
     """The wanted columns of a table of clips. Cells are stripped texts, or None where empty; Parquet's lists stay."""
 
-    path: Path
+    path: Place
     cells: dict[str, list[Any]]
     row: str
     """What a row is called: a line (CSV) or a row (Parquet)."""
@@ -71,7 +72,7 @@ class Columns:
         return [known[cell] for cell in column]
 
 
-def read_columns(path: Path, required: Iterable[str], used: Iterable[str]) -> Columns:
+def read_columns(path: str | Place, required: Iterable[str], used: Iterable[str]) -> Columns:
     """Those columns of a .csv or .parquet table of clips that are among `used`.
 
     A CSV is UTF-8, or UTF-16 with its mark; its cells are separated by commas, semicolons or tabs. In the required
@@ -81,6 +82,7 @@ def read_columns(path: Path, required: Iterable[str], used: Iterable[str]) -> Co
         InputError: for an unreadable file, a required column or cell that is missing, a misspelt column, a clip_id
             that is no line of text, or a CSV row with too few or too many cells.
     """
+    path = place(path)
     suffix = path.suffix.lower()
     if suffix not in TABLE_SUFFIXES:
         raise InputError(f"{str(path)!r}: a table's name must end in {' or '.join(TABLE_SUFFIXES)}")
@@ -107,7 +109,7 @@ def read_columns(path: Path, required: Iterable[str], used: Iterable[str]) -> Co
     return table
 
 
-def read_rows(path: Path, required: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_rows(path: str | Place, required: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of a small table of clips in its required columns, each with its place; raises as `read_columns`."""
     required = tuple(required)
     table = read_columns(path, required, required)
@@ -115,8 +117,9 @@ def read_rows(path: Path, required: Iterable[str]) -> Iterator[tuple[str, dict[s
         yield table.where(i), dict(zip(required, row, strict=True))
 
 
-def column_names(path: Path) -> list[str]:
+def column_names(path: str | Place) -> list[str]:
     """The names of a table's columns; raises as `read_columns` for a file that cannot be read."""
+    path = place(path)
     try:
         if path.suffix.lower() == ".csv":
             text = csv_text(path)
@@ -158,7 +161,7 @@ _Read = tuple[list[str], dict[str, list[Any]], Sequence[int]]
 """All names, the cells of the columns that are used, and the rows' numbers."""
 
 
-def _read_csv(path: Path, required: tuple[str, ...], used: tuple[str, ...]) -> _Read:
+def _read_csv(path: Place, required: tuple[str, ...], used: tuple[str, ...]) -> _Read:
     text = csv_text(path)
     lines = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text, required), strict=True)
     rows: list[list[str]] = []
@@ -186,7 +189,7 @@ def _read_csv(path: Path, required: tuple[str, ...], used: tuple[str, ...]) -> _
     return names, {name: [cell.strip() or None for cell in column] for name, column in kept.items()}, numbers
 
 
-def csv_text(path: Path) -> str:
+def csv_text(path: Place) -> str:
     """A CSV's text: UTF-8 with or without a byte order mark, as spreadsheets write it, or UTF-16 with one."""
     data = path.read_bytes()
     utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -208,8 +211,8 @@ def _separator(text: str, required: tuple[str, ...]) -> str:
     return max(SEPARATORS, key=lambda mark: (len({*required} & {*found[mark]}), len(found[mark])))
 
 
-def _read_parquet(path: Path, required: tuple[str, ...], used: tuple[str, ...]) -> _Read:
-    with pq.ParquetFile(path) as file:
+def _read_parquet(path: Place, required: tuple[str, ...], used: tuple[str, ...]) -> _Read:
+    with pq.ParquetFile(readable(path)) as file:
         names = file.schema_arrow.names
         _require_names(path, names, required, used)
         table = file.read(columns=[name for name in names if name in used])
@@ -222,7 +225,7 @@ def _cells(column: pa.ChunkedArray) -> list[Any]:
     return [cell if isinstance(cell, list) else cell_text(cell) for cell in column.to_pylist()]
 
 
-def _require_names(path: Path, names: list[str], required: tuple[str, ...], used: tuple[str, ...]) -> None:
+def _require_names(path: Place, names: list[str], required: tuple[str, ...], used: tuple[str, ...]) -> None:
     for name in names:
         if name and names.count(name) > 1:
             raise ValueError(f"column {name!r} occurs twice")

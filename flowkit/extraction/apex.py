@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.errors import FlowkitError, FrameError
+from flowkit.errors import FlowkitError, FrameError, Interrupted
 from flowkit.extraction.framing import Framing
 from flowkit.extraction.plan import Part
 from flowkit.frames.prepare import prepare, warp
@@ -31,6 +31,8 @@ def apex_pictures(part: Part, pairs: Iterable[int], side: int) -> dict[int, Pict
             for number, frame in part.sources[clip_id].read(sorted(numbers), colour=True):
                 picture = _picture(number, frame, part.framings[clip_id], side)
                 found |= dict.fromkeys(numbers.pop(number), picture)
+        except Interrupted:
+            raise
         except FlowkitError as error:
             found |= dict.fromkeys((i for rest in numbers.values() for i in rest), FrameError(str(error)))
             continue

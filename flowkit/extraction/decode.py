@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.errors import FlowkitError, FrameError
+from flowkit.errors import FlowkitError, FrameError, Interrupted
 from flowkit.extraction.framing import Framing
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest
@@ -203,6 +203,8 @@ def _read(
                 yield key, _prepared(key, frame, part.framings[clip_id], request, landmarks if key in marked else None)
                 numbers.discard(number)
             reason = None
+        except Interrupted:  # a store that gives no answer says nothing of its clips
+            raise
         except Exception as error:
             reason = str(error) if isinstance(error, FlowkitError) else unexpected(error)
         for number in sorted(numbers):

@@ -7,7 +7,6 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from flowkit.extraction.disk import cube_bytes
@@ -23,6 +22,7 @@ from flowkit.motion.devices import available_cpus
 from flowkit.output.claim import WHOLE, Share, parse_share
 from flowkit.output.commit import finished
 from flowkit.output.plan_file import RUN_FILE
+from flowkit.output.store import Place, place
 from flowkit.types import Clip
 
 SAMPLE_PAIRS = 3
@@ -56,8 +56,8 @@ class Forecast:
 
 
 def forecast(
-    source: str | Path | Sequence[Clip],
-    out: str | Path,
+    source: str | Place | Sequence[Clip],
+    out: str | Place,
     *,
     pairs: str | None = None,
     frame_base: int | None = None,
@@ -76,7 +76,7 @@ def forecast(
     Raises:
         As `extract`: for arguments that cannot be used, and if OUT was made with others or from other frames.
     """
-    out = Path(out).absolute()
+    out = place(out).absolute()
     share = parse_share(shard) if isinstance(shard, str) else shard
     with in_order(out):
         clips = clips_of(source, frame_base)

@@ -12,14 +12,13 @@ import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 import flowkit._core as _core
-from flowkit.errors import FrameError, InputError
+from flowkit.errors import FrameError, InputError, Interrupted
 from flowkit.extraction.apex import Picture, apex_pictures
 from flowkit.extraction.decode import (
     Computed,
@@ -40,6 +39,7 @@ from flowkit.motion.cube import motion_cube
 from flowkit.output.commit import Commit
 from flowkit.output.quality import QUALITY
 from flowkit.output.shard import failure_schema, shard_schema
+from flowkit.output.store import Place
 from flowkit.output.writer import cube_column, new_names, put_table, write_commit
 from flowkit.types import Pair
 
@@ -48,7 +48,7 @@ from flowkit.types import Pair
 class Job:
     """What all parts of a run share; plain data, sent once to each worker."""
 
-    out: Path
+    out: Place
     request: ExtractRequest
     metadata: dict[str, Any]
     """What `flowkit.extraction.resume.run_metadata` gives."""
@@ -112,6 +112,8 @@ class PartRunner:
             decoded = _compute(part, self._job.request, self._threads, self._store, turn, self._memory)
             turn.to("write")
             rows = part_rows(decoded, self._job.request, self._job.metadata)
+        except Interrupted:
+            raise
         except Exception:  # of which clip is seen when each is computed on its own
             turn.to("write")
             return self.apart(part)
@@ -135,6 +137,8 @@ class PartRunner:
             begin(alone.pairs[0].clip.clip_id)
             try:
                 results += _finished(_compute(alone, self._job.request, self._threads, self._store), self._job.request)
+            except Interrupted:
+                raise
             except Exception as error:
                 results += _failed(alone, unexpected(error))
         begin(None)
@@ -272,7 +276,7 @@ def _apexes(decoded: DecodedPart, request: ExtractRequest) -> list[Picture]:
     return [picture for i in computed if not isinstance(picture := found[i], FrameError)]
 
 
-def commit_rows(out: Path, part: int, rows: PartRows, parameters_hash: str) -> Commit:
+def commit_rows(out: Place, part: int, rows: PartRows, parameters_hash: str) -> Commit:
     """Writes a part's files and then its commit record; an earlier attempt's count until then.
 
     Raises:

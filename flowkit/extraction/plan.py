@@ -10,7 +10,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from flowkit.errors import FlowkitError, InputError, OutputError
+from flowkit.errors import FlowkitError, InputError, Interrupted, OutputError
 from flowkit.extraction.framing import Framing, frame_clip
 from flowkit.extraction.pairs import plan_pairs
 from flowkit.extraction.plans import parse_plan
@@ -148,6 +148,8 @@ def _framed_pairs(
             if pair.error is None and framing is None and error is None:
                 try:
                     framing = frame_clip(clip, found, face, request.size, request.face_fit, request.face_margin)
+                except Interrupted:
+                    raise
                 except FlowkitError as problem:
                     error = _of_clip(clip, problem)
             yield (pair if pair.error or not error else dataclasses.replace(pair, error=error)), framing

@@ -6,11 +6,11 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 from itertools import islice
-from pathlib import Path
 
 from flowkit.errors import OutputError
 from flowkit.output.commit import Commit
 from flowkit.output.parquet import read_table
+from flowkit.output.store import Place
 
 MOST_REASONS = 5
 MOST_FILES = 200
@@ -18,7 +18,7 @@ MOST_FILES = 200
 _VARYING = re.compile(r"(?:/[^\s:;,()]+)+|[0-9]+")
 
 
-def frequent_reasons(out: Path, commits: Iterable[Commit]) -> tuple[tuple[str, int], ...]:
+def frequent_reasons(out: Place, commits: Iterable[Commit]) -> tuple[tuple[str, int], ...]:
     """The most frequent reasons in the failures of these parts, each with its number of pairs.
 
     A reason is an error without its clip's id. Errors that differ in paths and numbers alone are one reason, told as

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from flowkit.errors import InputError, OutputError
@@ -35,6 +34,7 @@ from flowkit.output.plan_file import (
     read_run,
     read_survey,
 )
+from flowkit.output.store import Place, place
 from flowkit.output.verify import Verification, verify
 from flowkit.output.writer import plain_digest, remove_superseded, write_plan
 from flowkit.types import Clip
@@ -58,8 +58,8 @@ class Repair:
 
 
 def repair(
-    out: str | Path,
-    source: str | Path | Sequence[Clip] | None = None,
+    out: str | Place,
+    source: str | Place | Sequence[Clip] | None = None,
     *,
     pairs: str | None = None,
     face: str | None = None,
@@ -92,7 +92,7 @@ def repair(
         InputError, OutputError: if clips, boxes or parameters are not those of OUT, or frames are gone.
         Interrupted: as `extract`.
     """
-    out = Path(out).absolute()
+    out = place(out).absolute()
     if not (out / RUN_FILE).exists() and not entries(out, "commits"):
         raise OutputError(f"{str(out)!r} is no output of flowkit extract: it has no {RUN_FILE} and no commits")
     files = {"pairs": pairs, "face": face, "landmarks": landmarks}
@@ -107,7 +107,7 @@ def repair(
             found = verify(out)
             result = Repair(found, mending.notes)
             again = sorted(found.damaged | found.to_do)
-            result.removed = _remove_strays(out, found)
+            result.removed = _remove_strays(found)
             if again:
                 parts = mending.parts(again, lambda clips: survey_apart(clips, crew, workers))
                 require_room(out, cube_bytes(parts, mending.request))
@@ -123,11 +123,11 @@ def _settled(summary: Summary) -> None:
     assert summary.parts_done == summary.parts, summary
 
 
-def _remove_strays(out: Path, found: Verification) -> list[str]:
+def _remove_strays(found: Verification) -> list[str]:
     """Removes files that are called as a part's are and belong to none; what has another name is the user's."""
     removed = []
     for path in found.strays:
-        name = path.relative_to(out).as_posix()
+        name = f"{path.parent.name}/{path.name}"
         if is_part_name(name) and path.is_file():
             path.unlink()
             removed.append(name)
@@ -139,8 +139,8 @@ class _Mending:
 
     def __init__(
         self,
-        out: Path,
-        source: str | Path | Sequence[Clip] | None,
+        out: Place,
+        source: str | Place | Sequence[Clip] | None,
         files: Mapping[str, str | None],
         frame_base: int | None,
         lost_as_failures: bool,
@@ -263,7 +263,7 @@ class _Mending:
                 f"{str(self.out)!r} does not say from where it was extracted; give that as flowkit repair {self.out} "
                 "SOURCE"
             )
-        if isinstance(source, str | Path) and not Path(source).exists():
+        if isinstance(source, str | Place) and not place(source).exists():
             raise InputError(
                 f"{str(source)!r}, from which {str(self.out)!r} was extracted, is not there; bring it back, or say "
                 f"where it is now as flowkit repair {self.out} SOURCE"
@@ -349,7 +349,7 @@ def _phase(frames: list[int] | None) -> tuple[int, ...] | None:
     return None if frames is None else tuple(frames)
 
 
-def _run_of_shards(out: Path) -> dict[str, Any]:
+def _run_of_shards(out: Place) -> dict[str, Any]:
     """What the sound files of an output say of the run that made them: `run.json` but for the plan."""
     commits, _ = read_commits(out, 10**9)
     for commit in reversed(commits.values()):
@@ -361,7 +361,7 @@ def _run_of_shards(out: Path) -> dict[str, Any]:
     )
 
 
-def _said(out: Path, file: FileRecord) -> dict[str, Any] | None:
+def _said(out: Place, file: FileRecord) -> dict[str, Any] | None:
     if not is_as_written(out / file.name, file.sha256):
         return None
     said: dict[str, Any] = json.loads(read_schema(out / file.name).metadata[METADATA_KEY])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -27,6 +26,7 @@ from flowkit.output.plan_file import (
     read_run,
     read_survey,
 )
+from flowkit.output.store import Place
 from flowkit.output.writer import write_plan
 
 _RATES = {True: "variable", False: "constant", None: None}
@@ -38,7 +38,7 @@ Change = dict[str, Any]
 
 
 def settle_plan(
-    out: Path,
+    out: Place,
     parts: Sequence[Part],
     surveys: Mapping[str, Survey],
     metadata: dict[str, Any],
@@ -61,7 +61,8 @@ def settle_plan(
     """
     pairs, surveyed = _plan_table(parts), survey_table(surveys)
     tables = {SURVEY_FILE: surveyed}
-    if (out / RUN_FILE).exists():
+    new = not (out / RUN_FILE).exists()
+    if not new:
         run = read_run(out)
         _require_same_request(out, run, metadata)
         _require_same_pairs(out, pairs)
@@ -75,10 +76,12 @@ def settle_plan(
     else:
         run = metadata | {"origin": origin or {}, "plan": {"pairs": pairs.num_rows, "parts": len(parts)}}
         tables = {PAIRS_FILE: _with_ids(pairs, parts)} | tables
-    write_plan(out, tables, run)
+    if not write_plan(out, tables, run, new=new):
+        # Another run has been faster; this one goes on with its plan if that is the same.
+        settle_plan(out, parts, surveys, metadata, origin, accept_changes=accept_changes, retry_failed=retry_failed)
 
 
-def require_settled(out: Path) -> None:
+def require_settled(out: Place) -> None:
     """Raises Interrupted where another run has written its plan between this one's tables and `run.json`."""
     plan = read_run(out)["plan"]
     for name, checksum in ((PAIRS_FILE, plan["sha256"]), (SURVEY_FILE, plan["survey_sha256"])):
@@ -99,13 +102,13 @@ def _with_ids(pairs: pa.Table, parts: Sequence[Part]) -> pa.Table:
     return pairs.add_column(0, field, pa.array([pair.pair_id for part in parts for pair in part.pairs], field.type))
 
 
-def _clips_with_failures(out: Path) -> set[str]:
+def _clips_with_failures(out: Place) -> set[str]:
     # Of sound parts: one with a damaged record is computed again in any case.
     files = [file for commit in finished(out).values() if (file := commit.file("failures"))]
     return {clip_id for file in files for clip_id in read_table(out / file.name, ["clip_id"])["clip_id"].to_pylist()}
 
 
-def _refuse(out: Path, changes: Sequence[Change], mended: set[str]) -> None:
+def _refuse(out: Place, changes: Sequence[Change], mended: set[str]) -> None:
     refused = [change for change in changes if change["what"] not in mended]
     if refused:
         others = f" (and {len(refused) - 1} more changes)" if len(refused) > 1 else ""
@@ -115,7 +118,7 @@ def _refuse(out: Path, changes: Sequence[Change], mended: set[str]) -> None:
         )
 
 
-def _require_same_request(out: Path, run: dict[str, Any], metadata: dict[str, Any]) -> None:
+def _require_same_request(out: Place, run: dict[str, Any], metadata: dict[str, Any]) -> None:
     if run["schema_version"] != SCHEMA_VERSION:
         raise OutputError(
             f"{str(out)!r} was written by flowkit {run['versions']['flowkit']}, whose outputs this one reads but does "
@@ -133,7 +136,7 @@ def _require_same_request(out: Path, run: dict[str, Any], metadata: dict[str, An
         )
 
 
-def _require_same_pairs(out: Path, pairs: pa.Table) -> None:
+def _require_same_pairs(out: Place, pairs: pa.Table) -> None:
     # Frames that were moved as a whole are still the same frames.
     there, here = read_plan(out).select(_COMPARED), pairs.select(_COMPARED)
     if not there.equals(here):
@@ -168,7 +171,7 @@ def changed_versions(run: dict[str, Any], metadata: dict[str, Any]) -> Iterator[
             yield {"what": name, "then": then, "now": now}
 
 
-def _changed_clips(out: Path, run: dict[str, Any], here: pa.Table) -> Iterator[Change]:
+def _changed_clips(out: Place, run: dict[str, Any], here: pa.Table) -> Iterator[Change]:
     """A change for each clip, in the plainest terms: its error, size, rate or decoder, else the frames themselves."""
     # A run that was killed while it recorded a change has left a survey that is not the one of run.json.
     there = read_survey(out) if is_as_written(out / SURVEY_FILE, run["plan"]["survey_sha256"]) else None

@@ -6,7 +6,6 @@ import dataclasses
 import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from flowkit.datasets import clips_from, read_manifest
@@ -23,6 +22,7 @@ from flowkit.extraction.resume import require_settled, settle_plan
 from flowkit.extraction.tally import Report, Summary, compute
 from flowkit.output.claim import WHOLE, Share, claimed, parse_share, planning
 from flowkit.output.commit import Commit, finished
+from flowkit.output.store import Place, place
 from flowkit.output.writer import remove_superseded
 from flowkit.params import TVL1Params
 from flowkit.types import Clip
@@ -31,8 +31,8 @@ __all__ = ["Summary", "default_pairs", "extract"]
 
 
 def extract(
-    source: str | Path | Sequence[Clip],
-    out: str | Path,
+    source: str | Place | Sequence[Clip],
+    out: str | Place,
     *,
     pairs: str | None = None,
     preset: str = "micro",
@@ -95,7 +95,7 @@ def extract(
         OutputError: if OUT is something else, or was made with other parameters, or from other clips or frames.
         Interrupted: on Ctrl-C, a disk that is or would be full, or lost workers; the same call continues.
     """
-    out = Path(out).absolute()
+    out = place(out).absolute()
     share = parse_share(shard) if isinstance(shard, str) else shard
     parts_of([], share, limit)
     with in_order(out):
@@ -142,7 +142,7 @@ def extract(
 
 
 @contextmanager
-def in_order(out: Path) -> Iterator[None]:
+def in_order(out: Place) -> Iterator[None]:
     """What a signal stops in here is `Interrupted`; what `no_collection` has kept is collected again afterwards."""
     try:
         yield
@@ -153,25 +153,25 @@ def in_order(out: Path) -> Iterator[None]:
 
 
 def clips_of(
-    source: str | Path | Sequence[Clip], frame_base: int | None, *, require_sources: bool = True
+    source: str | Place | Sequence[Clip], frame_base: int | None, *, require_sources: bool = True
 ) -> list[Clip]:
     """The clips that a SOURCE names, see `flowkit.datasets.clips_from`, or those given.
 
     Args:
         require_sources: as for `flowkit.datasets.read_manifest`.
     """
-    if not isinstance(source, str | Path):
+    if not isinstance(source, str | Place):
         return list(source)
     with no_collection():
-        if not require_sources and Path(source).suffix.lower() in TABLE_SUFFIXES:
+        if not require_sources and place(source).suffix.lower() in TABLE_SUFFIXES:
             return read_manifest(source, require_sources=False)
-        return clips_from(Path(source), frame_base=frame_base)
+        return clips_from(place(source), frame_base=frame_base)
 
 
-def origin_of(source: str | Path | Sequence[Clip], frame_base: int | None, request: ExtractRequest) -> dict[str, Any]:
+def origin_of(source: str | Place | Sequence[Clip], frame_base: int | None, request: ExtractRequest) -> dict[str, Any]:
     """Where the clips of a run and the files of its options came from, for `flowkit repair`; the source is null where
     clips were given."""
-    path = str(Path(source).absolute()) if isinstance(source, str | Path) else None
+    path = str(place(source).absolute()) if isinstance(source, str | Place) else None
     files = {"pairs": request.pairs, "face": request.face, "landmarks": request.landmarks}
     return {"source": path, "frame_base": frame_base, **files}
 

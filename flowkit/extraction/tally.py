@@ -6,13 +6,13 @@ import dataclasses
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.part import Job
 from flowkit.extraction.plan import Part
 from flowkit.extraction.reasons import frequent_reasons
 from flowkit.output.commit import Commit
+from flowkit.output.store import Place
 
 Report = Callable[["Summary"], None]
 
@@ -21,7 +21,7 @@ Report = Callable[["Summary"], None]
 class Summary:
     """How far a run is: counts of pairs, but for the parts."""
 
-    out: Path
+    out: Place
     planned: int
     computed: int
     """Of all runs into OUT."""
@@ -76,7 +76,7 @@ def compute(
 class _Tally:
     """Counts pairs as parts are done."""
 
-    def __init__(self, out: Path, planned: int, parts: int) -> None:
+    def __init__(self, out: Place, planned: int, parts: int) -> None:
         self._out, self._planned, self._parts = out, planned, parts
         self._done = self._computed = self._failed = self._computed_now = self._failed_now = 0
         self._failing: list[Commit] = []

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from flowkit.errors import FrameError, InputError
 from flowkit.frames.folder import FolderSource
 from flowkit.frames.opened import Opened
+from flowkit.output.store import Place, is_url, place
 
 if TYPE_CHECKING:
     from flowkit.frames.video import VideoSource
@@ -103,23 +104,25 @@ class FrameSource(Protocol):
         """
 
 
-def is_video(path: str | Path) -> bool:
+def is_video(path: str | Place) -> bool:
     """Whether a file's suffix is that of a video."""
-    return Path(path).suffix.lower() in VIDEO_SUFFIXES
+    return Path(str(path)).suffix.lower() in VIDEO_SUFFIXES
 
 
 def is_regular_video(path: str | Path) -> bool:
-    """Whether it is a video by its suffix, and a file that can be read without waiting for who writes into it."""
-    return is_video(path) and Path(path).is_file()
+    """Whether it is a video by its suffix, and a file that can be read without waiting for who writes into it, or the
+    name of a blob, which an object store is not asked for here.
+    """
+    return is_video(path) and (is_url(path) or Path(path).is_file())
 
 
-def open_source(source: str | Path, *, frame_base: int = 0) -> FrameSource:
+def open_source(source: str | Place, *, frame_base: int = 0) -> FrameSource:
     """The frames of a folder of numbered images, or of a video whose first frame has the number `frame_base`.
 
     Raises InputError where `source` is neither, or PyAV is missing; FrameError where a video cannot be read.
     """
-    path = Path(source)
-    if path.is_dir():
+    path = place(source)
+    if path.is_dir() if isinstance(path, Path) else not is_video(path):
         return FolderSource(path)
     if not path.exists():
         raise InputError(f"{path} does not exist; give a folder of numbered frames or a video file")

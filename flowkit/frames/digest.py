@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from pathlib import Path
 
 from flowkit.errors import FrameError, InputError
 from flowkit.frames import is_video
+from flowkit.frames.fetch import fetched
 from flowkit.frames.folder import FolderSource
+from flowkit.output.store import Place, StorePath, place
 
 
-def frames_sha256(source: str | Path) -> str:
+def frames_sha256(source: str | Place) -> str:
     """SHA-256 (hex) of a clip's frames: of a video's bytes, or of what `sha256sum` says of a folder's frames.
 
     Of a folder it is the SHA-256 of the lines "DIGEST  NAME", each with a line feed, of its frames in order of their
@@ -21,7 +22,7 @@ def frames_sha256(source: str | Path) -> str:
         InputError: if the source is neither a folder of numbered frames nor a video.
         OSError: if a file cannot be read.
     """
-    path = Path(source)
+    path = place(source)
     if not path.is_dir():
         if not path.is_file() or not is_video(path):  # a pipe would be waited for
             raise InputError(f"{path} is neither a folder of numbered frames nor a video; correct the source")
@@ -31,7 +32,7 @@ def frames_sha256(source: str | Path) -> str:
     return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
 
 
-def require_frames(source: str | Path, expected: str) -> None:
+def require_frames(source: str | Place, expected: str) -> None:
     """A FrameError if the frames are not those that had this `frames_sha256`; raises as that does, too."""
     found = frames_sha256(source)
     if found != expected:
@@ -41,6 +42,8 @@ def require_frames(source: str | Path, expected: str) -> None:
         )
 
 
-def _of_file(path: Path) -> str:
-    with path.open("rb") as file:
+def _of_file(path: Place) -> str:
+    if isinstance(path, StorePath) and not is_video(path):  # an image, which is not kept here
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    with fetched(path) as local, local.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

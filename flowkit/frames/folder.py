@@ -19,10 +19,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.errors import FrameError, InputError
+from flowkit.errors import FrameError, InputError, StoreError
 from flowkit.frames.image import Image, decode_image, orientation
 from flowkit.frames.opened import Opened
 from flowkit.frames.prepare import first_size
+from flowkit.output.store import Place, StorePath, each, place
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".bmp", ".tif", ".tiff")
@@ -54,8 +55,8 @@ class FolderSource:
     pixel_aspect: Fraction | None = None
     decoder = _decoders()
 
-    def __init__(self, folder: str | Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: str | Place) -> None:
+        self.folder = place(folder)
         self._names = numbered_images(self.folder)
         self._numbers = sorted(self._names)
         self.first, self.last = self._numbers[0], self._numbers[-1]
@@ -75,8 +76,7 @@ class FolderSource:
     def identity(self) -> str:
         """See `FrameSource.identity`."""
         names = [self._names[number] for number in self._numbers]
-        with os.scandir(self.folder) as entries:
-            sizes = {entry.name: entry.stat().st_size for entry in entries}
+        sizes = _sizes(self.folder)
         digest = hashlib.sha256("".join(f"{name}\0{sizes[name]}\0" for name in names).encode())
         for name in dict.fromkeys((names[0], names[len(names) // 2], names[-1])):
             digest.update((self.folder / name).read_bytes())
@@ -86,7 +86,7 @@ class FolderSource:
         """The numbers that have a file, ascending."""
         return self._numbers
 
-    def path(self, number: int) -> Path:
+    def path(self, number: int) -> Place:
         """The file of a frame that is there."""
         return self.folder / self._names[number]
 
@@ -97,11 +97,14 @@ class FolderSource:
         self, numbers: Iterable[int], *, colour: bool = False, opened: Opened | None = None
     ) -> Iterator[tuple[int, Image | FrameError]]:
         """Frames by number, ascending, as `FrameSource.read` says; a folder leaves nothing open."""
-        for number in sorted(set(numbers)):
-            try:
-                yield number, self._decode(number, colour=colour)
-            except FrameError as error:
-                yield number, error
+        wanted = sorted(set(numbers))
+        yield from zip(wanted, each(self.folder, lambda number: self._frame(number, colour), wanted), strict=True)
+
+    def _frame(self, number: int, colour: bool) -> Image | FrameError:
+        try:
+            return self._decode(number, colour=colour)
+        except FrameError as error:
+            return error
 
     def _first_orientation(self) -> int:
         """Of the first frame that can be opened; 1, upright, where there is none."""
@@ -119,7 +122,7 @@ class FolderSource:
             )
         path = self.folder / self._names[number]
         try:
-            if not stat.S_ISREG(path.stat().st_mode):
+            if isinstance(path, Path) and not stat.S_ISREG(path.stat().st_mode):
                 raise ValueError("it is no regular file")
             data = path.read_bytes()
             if not data:
@@ -133,9 +136,27 @@ class FolderSource:
         except (OSError, ValueError, cv2.error) as error:
             why = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise FrameError(f"{path}: frame {number} cannot be decoded ({why}); restore the file") from error
+        except StoreError as error:
+            raise FrameError(f"frame {number} cannot be read: {error}") from error
 
 
-def numbered_images(folder: Path) -> dict[int, str]:
+def _sizes(folder: Place) -> dict[str, int]:
+    """The size in bytes of each file in a folder, by name."""
+    if isinstance(folder, StorePath):
+        return {blob.name: blob.stat().st_size for blob in folder.listing()[1]}
+    with os.scandir(folder) as entries:
+        return {entry.name: entry.stat().st_size for entry in entries}
+
+
+def _names(folder: Place) -> list[str]:
+    """The files in a folder by name, sorted, but for hidden ones."""
+    if isinstance(folder, StorePath):
+        return sorted(blob.name for blob in folder.listing()[1] if not blob.name.startswith("."))
+    with os.scandir(folder) as entries:  # regular files only: to open a pipe would wait for who writes into it
+        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+
+
+def numbered_images(folder: Place) -> dict[int, str]:
     """The images of a folder: file name by frame number, which is the last integer in the name.
 
     Raises:
@@ -144,8 +165,7 @@ def numbered_images(folder: Path) -> dict[int, str]:
     """
     names: dict[int, str] = {}
     try:
-        with os.scandir(folder) as entries:  # regular files only: to open a pipe would wait for who writes into it
-            files = sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+        files = _names(folder)
     except OSError as error:
         raise FrameError(f"{folder} cannot be listed ({error.strerror}); make it readable") from error
     for name in files:
@@ -157,19 +177,20 @@ def numbered_images(folder: Path) -> dict[int, str]:
             raise InputError(f"{folder}: {names[number]} and {name} are both frame {number}; remove one of them")
         names[number] = name
     if not names:
+        gone = ", or does not exist" if isinstance(folder, StorePath) else ""
         raise InputError(
-            f"{folder} has no image named by number ({', '.join(IMAGE_SUFFIXES)}); give a folder of frames"
+            f"{folder} has no image named by number ({', '.join(IMAGE_SUFFIXES)}){gone}; give a folder of frames"
         )
     return names
 
 
-def _number(folder: Path, name: str, digits: str) -> int:
+def _number(folder: Place, name: str, digits: str) -> int:
     if len(digits.lstrip("0")) > 18:  # int64 holds every number of 18 digits
         raise InputError(f"{folder}: the number in {name} has more than 18 digits; rename the frames")
     return int(digits)
 
 
-def _is_jpeg(path: Path) -> bool:
+def _is_jpeg(path: Place) -> bool:
     return path.suffix.lower() in JPEG_SUFFIXES
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from flowkit.errors import FlowkitError, FrameError
+from flowkit.errors import FlowkitError, FrameError, Interrupted
 from flowkit.frames import FrameSource, open_source
 from flowkit.frames.digest import require_frames
+from flowkit.output.store import Place, each, is_url, place
 from flowkit.types import Clip
 
 
@@ -42,8 +42,15 @@ def source_of(clip: Clip) -> SourceKey:
 
 
 def survey(clips: Iterable[Clip], known: Mapping[SourceKey, Survey] | None = None) -> dict[str, Survey]:
-    """The survey of each clip by clip_id, made here where it is not known. Trouble with a source is in its survey."""
+    """The survey of each clip by clip_id, made here where it is not known. Trouble with a source is in its survey.
+
+    Raises as `survey_source`.
+    """
     surveys = dict(known or {})
+    clips = list(clips)
+    stored = [key for key in dict.fromkeys(map(source_of, clips)) if key not in surveys and is_url(key[0])]
+    if stored:
+        surveys |= zip(stored, each(place(stored[0][0]), lambda key: survey_source(*key), stored), strict=True)
     found: dict[str, Survey] = {}
     for clip in clips:
         key = source_of(clip)
@@ -53,13 +60,19 @@ def survey(clips: Iterable[Clip], known: Mapping[SourceKey, Survey] | None = Non
     return found
 
 
-def survey_source(path: str | Path, frame_base: int = 0, sha256: str | None = None) -> Survey:
-    """The survey of a folder of frames or of a video, whose `frames_sha256` is compared where one is given."""
+def survey_source(path: str | Place, frame_base: int = 0, sha256: str | None = None) -> Survey:
+    """The survey of a folder of frames or of a video, whose `frames_sha256` is compared where one is given.
+
+    Raises:
+        Interrupted: if it is in an object store that gives no answer.
+    """
     try:
         if sha256 is not None:
             require_frames(path, sha256)
         source = open_source(path, frame_base=frame_base)
         identity = source.identity()
+    except Interrupted:  # a store that gives no answer says nothing of its clips
+        raise
     except FlowkitError as error:
         return Survey(None, None, "", str(error))
     except OSError as error:
@@ -68,12 +81,14 @@ def survey_source(path: str | Path, frame_base: int = 0, sha256: str | None = No
         return Survey(None, None, "", _unforeseen(path, error))
     try:
         return Survey(source, source.size(), identity, None)
+    except Interrupted:
+        raise
     except FlowkitError as error:
         return Survey(source, None, identity, str(error))
     except Exception as error:
         return Survey(source, None, identity, _unforeseen(path, error))
 
 
-def _unforeseen(path: str | Path, error: Exception) -> str:
+def _unforeseen(path: str | Place, error: Exception) -> str:
     """One clip's trouble of any kind, a bug among them, is its own, and ends no run over the others."""
     return f"{path} cannot be read, unexpectedly ({type(error).__name__}: {error}); report it"

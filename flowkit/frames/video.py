@@ -19,7 +19,6 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import av
 import numpy as np
@@ -29,9 +28,11 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError
+from flowkit.frames.fetch import fetched
 from flowkit.frames.opened import Opened
 from flowkit.frames.prepare import first_size
 from flowkit.frames.video_index import Key, VideoIndex, decode, index_video, joined, video_stream
+from flowkit.output.store import Place, place
 
 _NEAR = 16
 """A keyframe at most so many frames ahead is reached by decoding on; a farther one by seeking."""
@@ -53,10 +54,11 @@ class VideoSource:
     Opening raises FrameError where the file is no readable video.
     """
 
-    def __init__(self, path: str | Path, *, frame_base: int = 0) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Place, *, frame_base: int = 0) -> None:
+        self.path = place(path)
         try:
-            self._index = index_video(os.fspath(self.path))
+            with fetched(self.path) as file:
+                self._index = index_video(os.fspath(file))
         except (FrameError, av.FFmpegError, OSError) as error:
             raise FrameError(f"{self.path} cannot be read as a video: {_reason(error)}; re-encode it") from error
         self.first = frame_base
@@ -78,7 +80,7 @@ class VideoSource:
 
     def identity(self) -> str:
         """See `FrameSource.identity`."""
-        with self.path.open("rb") as file:
+        with fetched(self.path) as path, path.open("rb") as file:
             bytes_ = os.fstat(file.fileno()).st_size
             digest = hashlib.sha256(f"{bytes_}\0".encode())
             last = max(bytes_ - _SAMPLE_BYTES, 0)
@@ -104,24 +106,24 @@ class VideoSource:
     ) -> Iterator[tuple[int, NDArray[np.uint8] | FrameError]]:
         """Frames by number, ascending, as `FrameSource.read` says; close the iterator to close the file early."""
         convert = _Converter(colour)
-        pictures = self._pictures(opened)
-        left_open = False
-        try:
-            for number in sorted(set(numbers)):
-                try:
-                    yield number, convert(self._picture(pictures, number))
-                except (FrameError, av.FFmpegError, OSError) as error:
-                    yield number, FrameError(f"{self.path}: frame {number} cannot be read: {_reason(error)}")
-            if opened is not None:
-                opened.leave(pictures)
-                left_open = True
-        finally:
-            if not left_open:
-                pictures.close()
+        with fetched(self.path) as file:
+            pictures = self._pictures(os.fspath(file), opened)
+            left_open = False
+            try:
+                for number in sorted(set(numbers)):
+                    try:
+                        yield number, convert(self._picture(pictures, number))
+                    except (FrameError, av.FFmpegError, OSError) as error:
+                        yield number, FrameError(f"{self.path}: frame {number} cannot be read: {_reason(error)}")
+                if opened is not None:
+                    opened.leave(pictures)
+                    left_open = True
+            finally:
+                if not left_open:
+                    pictures.close()
 
-    def _pictures(self, opened: Opened | None) -> _Pictures:
+    def _pictures(self, path: str, opened: Opened | None) -> _Pictures:
         """Those that were left open, where they are of this file and it can be read on from there; else new ones."""
-        path = os.fspath(self.path)
         kept = opened.take() if opened is not None else None
         if isinstance(kept, _Pictures) and kept.go_on(path, self._index):
             return kept

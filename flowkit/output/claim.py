@@ -14,6 +14,7 @@ from flowkit.errors import InputError, Interrupted, OutputError
 from flowkit.output.commit import FOLDERS, SHARED
 from flowkit.output.files import make_folder, sync_folder, unwritable
 from flowkit.output.plan_file import RUN_FILE
+from flowkit.output.store import Place, StorePath
 from flowkit.output.writer import mark_several, remove_temporary
 
 
@@ -48,10 +49,11 @@ def parse_share(text: str) -> Share:
 
 
 @contextmanager
-def claimed(out: Path, share: Share = WHOLE, *, is_ours: bool = False) -> Iterator[bool]:
+def claimed(out: Place, share: Share = WHOLE, *, is_ours: bool = False) -> Iterator[bool]:
     """Makes OUT's folders and holds OUT, or a share of it, for this process; whether no other run can be writing to it.
 
-    That is False for a share, and on file systems without locks: two runs at once then waste time, but do no harm.
+    That is False for a share, on file systems without locks, and in object stores, which have neither folders nor
+    locks: two runs at once then waste time, but do no harm.
 
     Args:
         is_ours: OUT is an output although it may have no run.json.
@@ -62,6 +64,9 @@ def claimed(out: Path, share: Share = WHOLE, *, is_ours: bool = False) -> Iterat
     """
     if not is_ours:
         _refuse_foreign(out)
+    if isinstance(out, StorePath):
+        yield False
+        return
     try:
         for folder in FOLDERS:
             make_folder(out / folder)
@@ -84,9 +89,9 @@ def claimed(out: Path, share: Share = WHOLE, *, is_ours: bool = False) -> Iterat
 
 
 @contextmanager
-def planning(out: Path, share: Share) -> Iterator[None]:
+def planning(out: Place, share: Share) -> Iterator[None]:
     """In here no other share of OUT writes the plan, where files can be locked; those wait."""
-    if share == WHOLE:
+    if share == WHOLE or isinstance(out, StorePath):
         yield
         return
     handle, _ = _hold(out / "plan" / f"{SHARED}-planning", wait=True)
@@ -170,7 +175,7 @@ def _lock(handle: int, kind: int, busy: str, wait: bool = False) -> bool:
     return True
 
 
-def _refuse_foreign(out: Path) -> None:
+def _refuse_foreign(out: Place) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{str(out)!r} is a file; give -o a folder")
     if file := next((parent for parent in out.parents if parent.is_file()), None):
@@ -178,7 +183,8 @@ def _refuse_foreign(out: Path) -> None:
     if not out.exists() or (out / RUN_FILE).exists():
         return
     # A run that was killed while it planned has left these folders, and nothing in them but the plan.
-    for path in sorted(out.iterdir()):
+    found: list[Place] = [*out.iterdir()]
+    for path in sorted(found, key=str):
         ours = path.name in FOLDERS and path.is_dir() and (path.name == "plan" or not any(path.iterdir()))
         if not ours:
             raise OutputError(

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from flowkit.errors import OutputError
 from flowkit.output.files import TEMPORARY
-from flowkit.output.record import damaged, read_record
+from flowkit.output.record import damaged, record_text, unsealed
+from flowkit.output.store import Place, StorePath, each
 
 FOLDERS = ("plan", "shards", "failures", "commits")
 SHARED = ".shared"
@@ -49,8 +50,14 @@ class Commit:
     parameters_hash: str
     files: tuple[FileRecord, ...]
 
-    def is_whole(self, out: Path) -> bool:
-        """Whether its files exist with the recorded sizes (their content is for `flowkit verify` to check)."""
+    def is_whole(self, out: Place, sizes: Mapping[str, int] | None = None) -> bool:
+        """Whether its files exist with the recorded sizes (their content is for `flowkit verify` to check).
+
+        Args:
+            sizes: of the files of all parts by their names, where they are known.
+        """
+        if sizes is not None:
+            return all(sizes.get(file.name) == file.bytes for file in self.files)
         try:
             return all((out / file.name).stat().st_size == file.bytes for file in self.files)
         except FileNotFoundError:
@@ -66,17 +73,26 @@ def part_file(folder: str, part: int) -> str:
     return f"{folder}/part-{part:05d}.{'json' if folder == 'commits' else 'parquet'}"
 
 
-def read_commit(path: Path) -> Commit:
+def read_commit(path: Place) -> Commit:
     """One commit record; an OutputError if it is damaged, contradicts itself, or stands under another part's name."""
     try:
-        values, has_checksum = read_record(path, _REMEDY)
+        text = record_text(path, _REMEDY)
+    except OSError as error:
+        raise damaged(path, f"{type(error).__name__}: {error}", _REMEDY) from error
+    return commit_of(path, text)
+
+
+def commit_of(path: Place, text: str) -> Commit:
+    """The same of a record whose text has been read."""
+    try:
+        values, has_checksum = unsealed(path, text, _REMEDY)
         if "unit" in values:  # schema version 1
             values["part"] = values.pop("unit")
         elif not has_checksum:
             raise ValueError("its SHA-256 is missing")
         commit = Commit(**values | {"files": tuple(FileRecord(**file) for file in values["files"])})
         _require_sense(commit)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise damaged(path, f"{type(error).__name__}: {error}", _REMEDY) from error
     if path.name != Path(part_file("commits", commit.part)).name:
         raise OutputError(
@@ -108,19 +124,17 @@ def without_attempt(name: str) -> str:
     return _ATTEMPT.sub(".parquet", name)
 
 
-def read_commits(out: Path, parts: int) -> tuple[dict[int, Commit], dict[Path, str]]:
+def read_commits(out: Place, parts: int) -> tuple[dict[int, Commit], dict[Place, str]]:
     """The commits of an output of so many planned parts, by part, and for each record that is none a sentence.
 
     Unfinished outputs, and copies without their empty folders, have fewer records, and that is no fault.
     """
     commits: dict[int, Commit] = {}
-    problems: dict[Path, str] = {}
-    for path in entries(out, "commits"):
-        if path.name.startswith("."):
-            continue
-        try:
-            commit = read_commit(path)
-        except OutputError as error:
+    problems: dict[Place, str] = {}
+    paths = [path for path in entries(out, "commits") if not path.name.startswith(".")]
+    for path, commit in zip(paths, each(out, _commit_or_error, paths), strict=True):
+        if isinstance(commit, OutputError):
+            error = commit
             ours = _RECORD_NAME.fullmatch(path.name) or "under another name" in str(error)
             problems[path] = str(error) if ours else f"{path} is no commit record of this output; remove it"
             continue
@@ -132,8 +146,8 @@ def read_commits(out: Path, parts: int) -> tuple[dict[int, Commit], dict[Path, s
 
 
 def unrecorded(
-    out: Path, commits: Mapping[int, Commit], unfinished: Collection[int], *, superseded: bool = False
-) -> Iterator[tuple[Path, str]]:
+    out: Place, commits: Mapping[int, Commit], unfinished: Collection[int], *, superseded: bool = False
+) -> Iterator[tuple[Place, str]]:
     """Each file of shards and failures that no commit record names, with a sentence.
 
     Files of unfinished parts are none: a run that is killed leaves a part's files without its record. Those of a
@@ -155,7 +169,7 @@ def unrecorded(
                 yield path, told
 
 
-def entries(out: Path, folder: str) -> list[Path]:
+def entries(out: Place, folder: str) -> list[Place]:
     """What one of the folders holds, sorted; nothing where a copy has lost the folder because it was empty."""
     return (
         sorted((out / folder).iterdir(), key=lambda path: (len(path.name), path.name))
@@ -164,19 +178,28 @@ def entries(out: Path, folder: str) -> list[Path]:
     )
 
 
-def is_temporary(path: Path) -> bool:
+def is_temporary(path: Place) -> bool:
     """Whether a file is half-written, by a run at work or by one that was killed."""
     return path.name.startswith(TEMPORARY)
 
 
-def finished(out: Path) -> dict[int, Commit]:
+def finished(out: Place) -> dict[int, Commit]:
     """The commits that can be relied on when a run is continued, by part; damaged records and parts are left out."""
-    commits = {}
-    for path in sorted((out / "commits").glob("part-*.json")):
-        try:
-            commit = read_commit(path)
-        except OutputError:
-            continue
-        if commit.is_whole(out):
-            commits[commit.part] = commit
-    return commits
+    paths = [path for path in entries(out, "commits") if path.name.startswith("part-") and path.suffix == ".json"]
+    found = [commit for commit in each(out, _commit_or_error, paths) if isinstance(commit, Commit)]
+    # One listing in place of a question for each file, where an answer takes its time.
+    sizes = _sizes(out) if isinstance(out, StorePath) else None
+    return {commit.part: commit for commit in found if commit.is_whole(out, sizes)}
+
+
+def _sizes(out: Place) -> dict[str, int]:
+    """The bytes of each file of shards and failures, by its name relative to OUT."""
+    folders = ("shards", "failures")
+    return {f"{folder}/{path.name}": path.stat().st_size for folder in folders for path in entries(out, folder)}
+
+
+def _commit_or_error(path: Place) -> Commit | OutputError:
+    try:
+        return read_commit(path)
+    except OutputError as error:
+        return error

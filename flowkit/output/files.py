@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Files that appear whole or not at all, and blobs of object stores, which do so by themselves."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import functools
 import hashlib
 import os
 import socket
+import tempfile
 import time
 import uuid
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowkit.errors import Interrupted
+from flowkit.output.store import Place, StorePath
 
 TEMPORARY = ".tmp-"
 _OLD_S = 24 * 3600.0
@@ -29,15 +31,19 @@ class Written:
     sha256: str
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> Written:
-    """Writes a file whole or not at all: under a temporary name, synced, renamed, and its folder synced.
+def write_whole(path: Place, write: Callable[[Path], None]) -> Written:
+    """Writes a file whole or not at all: under a temporary name, synced, renamed, and its folder synced; or into a file
+    of this machine's folder for temporary ones, and from there into an object store.
 
     Args:
         write: writes the file at the path it gets, and reads it back as far as it wants it checked.
 
     Raises:
         OSError: as the file system gives it; nothing is left behind then.
+        Interrupted, StoreError: as the store gives it.
     """
+    if isinstance(path, StorePath):
+        return _write_into_store(path, write)
     temporary = path.with_name(f"{TEMPORARY}{path.name}-{_here()}-{os.getpid()}-{uuid.uuid4().hex[:8]}")
     try:
         write(temporary)
@@ -49,6 +55,19 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> Written:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
     return written
+
+
+def _write_into_store(path: StorePath, write: Callable[[Path], None]) -> Written:
+    with tempfile.TemporaryDirectory(prefix="flowkit-") as folder:
+        temporary = Path(folder) / path.name
+        try:
+            write(temporary)
+            with temporary.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise Interrupted(unwritable(temporary, error)) from error
+        path.upload(temporary)
+        return Written(temporary.stat().st_size, digest)
 
 
 def is_abandoned(temporary: Path) -> bool:
@@ -65,7 +84,7 @@ def is_abandoned(temporary: Path) -> bool:
     return is_old(temporary)
 
 
-def is_old(path: Path) -> bool:
+def is_old(path: Place) -> bool:
     """Whether a file has not changed for a day; False where there is none."""
     try:
         return time.time() - path.stat().st_mtime > _OLD_S
@@ -93,7 +112,7 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def put(path: Path, write: Callable[[Path], None]) -> Written:
+def put(path: Place, write: Callable[[Path], None]) -> Written:
     """`write_whole` for a file of a run that can be continued.
 
     Raises:
@@ -105,12 +124,12 @@ def put(path: Path, write: Callable[[Path], None]) -> Written:
         raise Interrupted(unwritable(path, error)) from error
 
 
-def put_text(path: Path, text: str) -> None:
+def put_text(path: Place, text: str) -> None:
     """Writes a text file whole or not at all; raises as `put`."""
     put(path, lambda temporary: _write_text(temporary, text))
 
 
-def is_as_written(path: Path, sha256: str) -> bool:
+def is_as_written(path: Place, sha256: str) -> bool:
     """Whether a file is there with that SHA-256 (hex)."""
     try:
         with path.open("rb") as file:
@@ -139,7 +158,7 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
-def unwritable(path: Path, error: OSError) -> str:
+def unwritable(path: Place, error: OSError) -> str:
     """The sentence for a file of a run that cannot be written."""
     # Arrow's errors carry a paragraph as strerror, and the number.
     reason = os.strerror(error.errno) if error.errno else str(error)

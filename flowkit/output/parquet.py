@@ -6,12 +6,13 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from flowkit.errors import InputError, OutputError
+from flowkit.output.store import Place, StorePath
 
 METADATA_KEY = b"flowkit"
 """Of a file of shards or failures: its run, its part and its worker, as JSON."""
@@ -27,7 +28,7 @@ class Expected:
     cubes: bool
     """Whether it is a shard."""
 
-    def require(self, path: Path, file: pq.ParquetFile) -> None:
+    def require(self, path: Place, file: pq.ParquetFile) -> None:
         """An OutputError where the file is another part's, another run's, or has other rows, though it is whole."""
         metadata = json.loads((file.schema_arrow.metadata or {}).get(METADATA_KEY, b"{}"))
         part = metadata.get("part", metadata.get("unit"))  # schema version 1 calls it a unit
@@ -42,14 +43,14 @@ class Expected:
         return f"{what} of part {self.part} (rows: {self.rows}, parameters {self.parameters_hash[:12]})"
 
 
-def read_table(path: Path, columns: Sequence[str] | None = None, expected: Expected | None = None) -> pa.Table:
+def read_table(path: Place, columns: Sequence[str] | None = None, expected: Expected | None = None) -> pa.Table:
     """A shard's table, its page checksums checked; each column is one chunk.
 
     Raises:
         InputError: for a column that the shard does not have.
         OutputError: if the file is missing or damaged, or not the expected one.
     """
-    with _opened(path, expected) as file:
+    with _opened(path, expected, whole=True) as file:
         unknown = set(columns or ()) - set(file.schema_arrow.names)
         if unknown:
             known = ", ".join(file.schema_arrow.names)
@@ -58,7 +59,7 @@ def read_table(path: Path, columns: Sequence[str] | None = None, expected: Expec
     return table if columns is None else table.select(columns)
 
 
-def read_row(path: Path, row: int, expected: Expected | None = None) -> pa.Table:
+def read_row(path: Place, row: int, expected: Expected | None = None) -> pa.Table:
     """One row of a shard, of which its row group is read; raises as `read_table`."""
     with _opened(path, expected) as file:
         before = 0
@@ -72,16 +73,16 @@ def read_row(path: Path, row: int, expected: Expected | None = None) -> pa.Table
     )
 
 
-def read_schema(path: Path) -> pa.Schema:
+def read_schema(path: Place) -> pa.Schema:
     """A shard's columns and metadata, without its rows; an OutputError if the file is missing or damaged."""
     with _opened(path) as file:
         return file.schema_arrow
 
 
 @contextmanager
-def _opened(path: Path, expected: Expected | None = None) -> Iterator[pq.ParquetFile]:
+def _opened(path: Place, expected: Expected | None = None, *, whole: bool = False) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(readable(path, whole), page_checksum_verification=True) as file:
             if expected is not None:
                 expected.require(path, file)
             yield file
@@ -91,3 +92,10 @@ def _opened(path: Path, expected: Expected | None = None) -> Iterator[pq.Parquet
     except (OSError, pa.ArrowException, ValueError) as error:
         reason = " ".join(str(error).split())
         raise OutputError(f"{path} is damaged or missing ({reason}); flowkit verify says what to do") from error
+
+
+def readable(path: Place, whole: bool = True) -> Any:
+    """What pyarrow can read; of a blob of which not all is needed, a file that fetches what is read."""
+    if not isinstance(path, StorePath):
+        return path
+    return pa.BufferReader(path.read_bytes()) if whole else pa.PythonFile(path.ranges(), mode="r")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +9,7 @@ import pyarrow as pa
 from flowkit.errors import OutputError
 from flowkit.output.parquet import read_table
 from flowkit.output.record import damaged, read_record
+from flowkit.output.store import Place
 from flowkit.types import fingerprint
 
 SCHEMA_VERSION = 3
@@ -59,7 +59,7 @@ SURVEY_SCHEMA = pa.schema(
 """Columns of plan/survey.parquet: what was found where the frames of each clip are, when the plan was made."""
 
 
-def read_run(out: Path) -> dict[str, Any]:
+def read_run(out: Place) -> dict[str, Any]:
     """`run.json` of an output, without its checksum.
 
     Raises:
@@ -85,7 +85,7 @@ def read_run(out: Path) -> dict[str, Any]:
     return run
 
 
-def _require_version_1(path: Path, run: dict[str, Any]) -> None:
+def _require_version_1(path: Place, run: dict[str, Any]) -> None:
     """Version 1 has no checksum of its own: that all is there, and that the parameters have their hash, is checked."""
     expected = {
         "parameters": dict,
@@ -110,12 +110,12 @@ def planned_parts(run: dict[str, Any]) -> int:
     return parts
 
 
-def read_survey(out: Path) -> pa.Table:
+def read_survey(out: Place) -> pa.Table:
     """plan/survey.parquet of an output, columns `SURVEY_SCHEMA`; an OutputError if it is missing or damaged."""
     return read_table(out / SURVEY_FILE)
 
 
-def read_plan(out: Path) -> pa.Table:
+def read_plan(out: Place) -> pa.Table:
     """plan/pairs.parquet of an output, columns `PLAN_SCHEMA`; an OutputError if it is missing or damaged."""
     table = read_table(out / PAIRS_FILE)
     return table.rename_columns(["part" if name == "unit" else name for name in table.column_names])

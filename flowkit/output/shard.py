@@ -14,7 +14,6 @@ import json
 import operator
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
@@ -26,6 +25,7 @@ from flowkit.output.commit import Commit, FileRecord, read_commits, unrecorded
 from flowkit.output.parquet import METADATA_KEY, Expected, read_row, read_schema, read_table
 from flowkit.output.plan_file import planned_parts, read_run
 from flowkit.output.quality import QUALITY
+from flowkit.output.store import Place, place
 
 BOX = pa.struct([pa.field(name, pa.int32(), nullable=False) for name in ("left", "top", "width", "height")])
 POINTS = pa.list_(pa.list_(pa.float64(), 2))
@@ -121,7 +121,7 @@ class ShardSet:
     other parameters or more or fewer rows than its commit record does.
     """
 
-    folder: Path
+    folder: Place
     metadata: dict[str, Any]
     """`run.json`: parameters, their hash, preset, versions, the manifest's fingerprint, the plan's size."""
     commits: tuple[Commit, ...]
@@ -146,7 +146,7 @@ class ShardSet:
         return parameters
 
     @property
-    def paths(self) -> list[Path]:
+    def paths(self) -> list[Place]:
         """The shards, in plan order; parts of which every pair failed have none."""
         return self._paths("shards")
 
@@ -229,10 +229,10 @@ class ShardSet:
         told = sorted(f"{tuple(kind.shape)} {np.dtype(kind.value_type.to_pandas_dtype())}" for kind in types)
         return f"cubes of {len(told)} shapes" if len(told) > 1 else f"cubes {told[0]}" if told else "no cubes"
 
-    def _paths(self, folder: str) -> list[Path]:
+    def _paths(self, folder: str) -> list[Place]:
         return [path for path, _ in self._files(folder)]
 
-    def _files(self, folder: str) -> list[tuple[Path, Expected]]:
+    def _files(self, folder: str) -> list[tuple[Place, Expected]]:
         """The files of one of the folders, in plan order, with what its commit record says of each."""
         return [
             (self.folder / file.name, _expected(commit, file))
@@ -241,14 +241,14 @@ class ShardSet:
         ]
 
 
-def read(out: str | Path) -> ShardSet:
+def read(out: str | Place) -> ShardSet:
     """Opens an extraction's output, finished or not (`ShardSet.finished`); only committed parts are read.
 
     Raises:
         OutputError: if the folder is no output of flowkit, or of a later version, or run.json or a commit record is
             damaged, or there is a shard or a record that belongs to no part.
     """
-    folder = Path(out)
+    folder = place(out)
     metadata = read_run(folder)
     parts = planned_parts(metadata)
     commits, damaged = read_commits(folder, parts)

@@ -7,7 +7,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -28,6 +27,7 @@ from flowkit.output.files import is_as_written
 from flowkit.output.parquet import METADATA_KEY, read_table
 from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE, planned_parts, read_plan, read_run
 from flowkit.output.quality import QualitySummary
+from flowkit.output.store import Place, StorePath, place
 from flowkit.types import fingerprint
 
 MOST_LISTED = 20
@@ -52,7 +52,7 @@ class Verification:
     """Parts that are committed, and not as they were committed."""
     to_do: set[int] = field(default_factory=set)
     """Planned parts that are not committed, or whose record is damaged."""
-    strays: list[Path] = field(default_factory=list)
+    strays: list[Place] = field(default_factory=list)
     """What is in the folders of the parts and belongs to none."""
 
     @property
@@ -72,7 +72,7 @@ class Verification:
         return f"OK: {counts}, parameters {self.parameters_hash[:12]}"
 
 
-def verify(out: str | Path) -> Verification:
+def verify(out: str | Place) -> Verification:
     """Reads all of an output and checks it against its plan and its commit records.
 
     Checked are: the checksums of run.json, plan, survey and commit records, that each pair id is that of its clip, role
@@ -83,7 +83,7 @@ def verify(out: str | Path) -> Verification:
     Raises:
         OutputError: if OUT is no output of flowkit, or its run.json is damaged.
     """
-    out = Path(out)
+    out = place(out)
     run = read_run(out)
     result = Verification(run["plan"]["pairs"], run["parameters_hash"])
     try:
@@ -104,7 +104,8 @@ def verify(out: str | Path) -> Verification:
     own_names = {out / part_file("commits", part) for part in planned}
     strays = [
         *((path, "") for path in problems if path not in own_names),
-        *unrecorded(out, commits, result.to_do, superseded=True),
+        # In an object store it may be what a run that goes on now is about to record.
+        *unrecorded(out, commits, result.to_do, superseded=not isinstance(out, StorePath)),
         *_strangers(out, killed=bool(result.to_do)),
     ]
     result.problems += [told for _, told in strays if told]
@@ -116,7 +117,7 @@ _PairKey = tuple[str, str, str, int | None, int | None]
 _KEY = ["pair_id", "clip_id", "role", "frame0", "frame1"]
 
 
-def _planned(out: Path, run: dict[str, Any], result: Verification) -> dict[int, list[_PairKey]]:
+def _planned(out: Place, run: dict[str, Any], result: Verification) -> dict[int, list[_PairKey]]:
     """The planned pairs by part."""
     if fingerprint(run["parameters"]) != run["parameters_hash"]:
         result.problems.append(f"{RUN_FILE}: its parameters do not have its parameters_hash; extract into another -o")
@@ -141,7 +142,7 @@ def _planned(out: Path, run: dict[str, Any], result: Verification) -> dict[int, 
 
 
 def _harm_of_part(
-    out: Path, commit: Commit, planned: list[_PairKey], run: dict[str, Any], result: Verification
+    out: Place, commit: Commit, planned: list[_PairKey], run: dict[str, Any], result: Verification
 ) -> list[str]:
     """A sentence for each thing that is wrong with a committed part, whose rows are counted in the result."""
     remedy = f"flowkit repair {out} computes the part again"
@@ -170,7 +171,7 @@ def _harm_of_part(
     return problems
 
 
-def _checked_table(out: Path, file: FileRecord, run: dict[str, Any]) -> pa.Table:
+def _checked_table(out: Place, file: FileRecord, run: dict[str, Any]) -> pa.Table:
     path = out / file.name
     if path.is_file() and (size := path.stat().st_size) != file.bytes:
         raise OutputError(f"{file.name} has {size} bytes, {file.bytes} were written")
@@ -186,7 +187,7 @@ def _checked_table(out: Path, file: FileRecord, run: dict[str, Any]) -> pa.Table
     return table.select([*_KEY, *({"quality"} & {*table.column_names})])
 
 
-def _harm(out: Path, name: str, sha256: str) -> str | None:
+def _harm(out: Place, name: str, sha256: str) -> str | None:
     """What has become of a file, or None where it is as it was written."""
     path = out / name
     try:
@@ -197,7 +198,7 @@ def _harm(out: Path, name: str, sha256: str) -> str | None:
     return "is not as it was written (its SHA-256 differs)" if path.exists() else "is missing"
 
 
-def _strangers(out: Path, killed: bool) -> Iterator[tuple[Path, str]]:
+def _strangers(out: Place, killed: bool) -> Iterator[tuple[Place, str]]:
     """Each file that is neither plan, record nor part, with a sentence.
 
     Temporary files, which runs that were killed leave, are no fault while parts are missing: the run that computes

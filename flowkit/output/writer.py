@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import os
 import re
 import uuid
 from collections.abc import Iterable, Mapping
@@ -21,11 +20,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from flowkit.errors import Interrupted, OutputError
-from flowkit.output.commit import FOLDERS, SHARED, Commit, FileRecord, part_file, read_commit
-from flowkit.output.files import TEMPORARY, is_abandoned, is_old, put, put_text, sync_folder, unwritable
+from flowkit.errors import FlowkitError, Interrupted, OutputError
+from flowkit.output.commit import FOLDERS, SHARED, Commit, FileRecord, commit_of, entries, part_file, read_commit
+from flowkit.output.files import TEMPORARY, is_abandoned, is_as_written, is_old, put, put_text, sync_folder, unwritable
 from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE
-from flowkit.output.record import put_record
+from flowkit.output.record import put_record, sealed
+from flowkit.output.store import Place, StorePath
+from flowkit.output.store_client import Overtaken
 
 ROW_GROUP = 32
 SEVERAL_FILE = f"plan/{SHARED}-by-several"
@@ -71,7 +72,7 @@ def write_table(table: pa.Table, path: Path) -> None:
         raise OSError(f"{table.num_rows} rows were written and {rows} are read back")
 
 
-def put_table(out: Path, name: str, table: pa.Table) -> FileRecord:
+def put_table(out: Place, name: str, table: pa.Table) -> FileRecord:
     """Writes a shard or a file of failures, by its name relative to OUT, whole or not at all; its record.
 
     Raises:
@@ -81,44 +82,82 @@ def put_table(out: Path, name: str, table: pa.Table) -> FileRecord:
     return FileRecord(name=name, rows=table.num_rows, bytes=written.bytes, sha256=written.sha256)
 
 
-def write_plan(out: Path, tables: Mapping[str, pa.Table], run: dict[str, Any]) -> None:
+def write_plan(out: Place, tables: Mapping[str, pa.Table], run: dict[str, Any], *, new: bool = False) -> bool:
     """Writes tables of the plan and then `run.json`, which has their checksums and makes OUT an output.
 
     Args:
         tables: pairs and survey, one of them, or none, by their names relative to OUT.
         run: what `run.json` is to hold, but for the checksums of these tables.
+        new: OUT had no plan. In an object store, where nothing can be locked, nothing is overwritten then.
+
+    Returns:
+        Whether this plan is OUT's; False where another run's `run.json` has come first.
 
     Raises:
         Interrupted: if the disk is full or cannot be written.
+        OutputError: if another run is planning something else, or was stopped while it did.
     """
+    if new and isinstance(out, StorePath):
+        return _write_new_plan(out, tables, run)
     checksums = {
         _CHECKSUM[name]: put(out / name, lambda path, table=table: _write_plain(table, path)).sha256  # type: ignore[misc]
         for name, table in tables.items()
     }
     put_record(out / RUN_FILE, run | {"plan": run["plan"] | checksums})
+    return True
+
+
+def _write_new_plan(out: StorePath, tables: Mapping[str, pa.Table], run: dict[str, Any]) -> bool:
+    """See `write_plan`. Runs that plan the same at once write the same tables, whoever comes first."""
+    checksums = {}
+    for name, table in tables.items():
+        content = _plain_bytes(table)
+        checksums[_CHECKSUM[name]] = digest = hashlib.sha256(content).hexdigest()
+        try:
+            (out / name).put_if(content, None)
+        except Overtaken:
+            if not is_as_written(out / name, digest) and not (out / RUN_FILE).exists():
+                raise OutputError(
+                    f"{out / name} is there without {RUN_FILE}, and is not what this run plans: another run is "
+                    "planning there, or was stopped while it did; wait for it, or remove that file, or give another -o"
+                ) from None
+    try:
+        (out / RUN_FILE).put_if(sealed(run | {"plan": run["plan"] | checksums}).encode(), None)
+    except Overtaken:
+        return False
+    return True
 
 
 def plain_digest(table: pa.Table) -> str:
     """The SHA-256 (hex) that the file of a plan's table would have."""
+    return hashlib.sha256(_plain_bytes(table)).hexdigest()
+
+
+def _plain_bytes(table: pa.Table) -> bytes:
     buffer = pa.BufferOutputStream()
     pq.write_table(table, buffer, write_page_checksum=True)
-    return hashlib.sha256(buffer.getvalue()).hexdigest()
+    content: bytes = buffer.getvalue().to_pybytes()
+    return content
 
 
 def _write_plain(table: pa.Table, path: Path) -> None:
     pq.write_table(table, path, write_page_checksum=True)
 
 
-def new_names(out: Path, part: int) -> dict[str, str]:
+def new_names(out: Place, part: int) -> dict[str, str]:
     """The names, by folder, under which a part's files can be written without touching those that count.
 
     `part-00012.parquet` as a rule; `part-00012.3f9a.parquet` where a commit record counts, which names others, and
-    where another process may be at the same part (`mark_several`). A record that does not count goes first.
+    where another process may be at the same part (`mark_several`), as in an object store always. A record that does not
+    count goes first.
 
     Raises:
         Interrupted: if it cannot be removed.
     """
     names = {folder: part_file(folder, part) for folder in _PART_FOLDERS}
+    if isinstance(out, StorePath):
+        attempt = uuid.uuid4().hex[:16]
+        return {folder: _of_attempt(name, attempt) for folder, name in names.items()}
     record = out / part_file("commits", part)
     several = (out / SEVERAL_FILE).exists()
     if not several and not record.exists():
@@ -137,9 +176,12 @@ def new_names(out: Path, part: int) -> dict[str, str]:
     return {folder: _of_attempt(name, attempt) for folder, name in names.items()}
 
 
-def mark_several(out: Path) -> None:
-    """From now on no attempt at a part touches the files of another: only the last record counts. Raises as `put`."""
-    if not (out / SEVERAL_FILE).exists():
+def mark_several(out: Place) -> None:
+    """From now on no attempt at a part touches the files of another: only the last record counts. Raises as `put`.
+
+    In an object store it is always so.
+    """
+    if not isinstance(out, StorePath) and not (out / SEVERAL_FILE).exists():
         put_text(out / SEVERAL_FILE, "several processes may have computed one part\n")
 
 
@@ -154,21 +196,43 @@ def _of_attempt(name: str, attempt: str) -> str:
     return f"{name.removesuffix('.parquet')}.{attempt}.parquet"
 
 
-def write_commit(out: Path, commit: Commit) -> None:
+def write_commit(out: Place, commit: Commit) -> None:
     """Writes a part's commit record, which makes the part count, in place of an earlier one, whose files go then.
 
-    At every moment either the earlier record with its files is valid or the new one with its own. Raises as `put`.
+    At every moment either the earlier record with its files is valid or the new one with its own. Of runs that do this
+    at once in an object store, each removes the files of the record that its own has replaced. Raises as `put`.
     """
     record = out / part_file("commits", commit.part)
+    earlier = _replace_in_store(record, commit) if isinstance(record, StorePath) else _replace_on_disk(record, commit)
+    for name in {file.name for file in earlier if _is_part_file(file.name)} - {file.name for file in commit.files}:
+        # Should this fail, or the run die here: the next run removes the file.
+        with suppress(OSError, FlowkitError):
+            (out / name).unlink(missing_ok=True)
+
+
+def _replace_on_disk(record: Path, commit: Commit) -> tuple[FileRecord, ...]:
+    """Puts a part's commit record, and gives the files of the one that was there."""
     earlier: tuple[FileRecord, ...] = ()
     if record.exists():
         with suppress(OutputError):
             earlier = read_commit(record).files
     put_record(record, dataclasses.asdict(commit))
-    for name in {file.name for file in earlier if _is_part_file(file.name)} - {file.name for file in commit.files}:
-        # Should this fail, or the run die here: the next run removes the file.
-        with suppress(OSError):
-            (out / name).unlink(missing_ok=True)
+    return earlier
+
+
+def _replace_in_store(record: StorePath, commit: Commit) -> tuple[FileRecord, ...]:
+    """The same where another run may do it at the same moment: what is replaced is what was read."""
+    content = sealed(dataclasses.asdict(commit)).encode()
+    while True:  # it ends: each turn but the last is one in which another run has committed the part
+        earlier: tuple[FileRecord, ...] = ()
+        tag = None
+        with suppress(FileNotFoundError):
+            there, tag = record.read_tagged()
+            with suppress(OutputError):
+                earlier = commit_of(record, there.decode(errors="replace")).files
+        with suppress(Overtaken):
+            record.put_if(content, tag)
+            return earlier
 
 
 def remove_temporary(out: Path, alone: bool) -> None:
@@ -183,7 +247,7 @@ def remove_temporary(out: Path, alone: bool) -> None:
                 path.unlink(missing_ok=True)
 
 
-def remove_superseded(out: Path, commits: Iterable[Commit], alone: bool) -> None:
+def remove_superseded(out: Place, commits: Iterable[Commit], alone: bool) -> None:
     """Removes files of parts that none of these commit records, which are all that count, names.
 
     Runs that were killed leave them, before a record was written or after it was replaced.
@@ -193,11 +257,10 @@ def remove_superseded(out: Path, commits: Iterable[Commit], alone: bool) -> None
     """
     counting = {file.name for commit in commits for file in commit.files}
     for folder in _PART_FOLDERS:
-        with os.scandir(out / folder) as entries:
-            names = [f"{folder}/{entry.name}" for entry in entries]
-        for name in names:
-            if name not in counting and _is_part_file(name) and (alone or is_old(out / name)):
-                (out / name).unlink(missing_ok=True)
+        for path in entries(out, folder):
+            name = f"{folder}/{path.name}"
+            if name not in counting and _is_part_file(name) and (alone or is_old(path)):
+                path.unlink(missing_ok=True)
 
 
 def _is_part_file(name: str) -> bool:

@@ -20,6 +20,7 @@ from flowkit.output.parquet import read_schema
 from flowkit.output.plan_file import read_plan
 from flowkit.output.quality import quality_line
 from flowkit.output.shard import ShardSet, as_numpy, read
+from flowkit.output.store import Place
 from flowkit.pictures.canvas import (
     FAINT,
     INK,
@@ -114,7 +115,7 @@ def _draw_bar(canvas: Picture, x: int, y: int, width: int, peak: float) -> None:
 
 
 def render(
-    out: Path, clip_id: str | None, picture: Path, index: int | None = None, *, scale_px: float | None = None
+    out: str | Place, clip_id: str | None, picture: Path, index: int | None = None, *, scale_px: float | None = None
 ) -> Path:
     """Draw one computed pair of an extraction's output into a picture, and return its path.
 
@@ -132,7 +133,7 @@ def render(
         InputError: if there is no such clip, or no such pair of it, or for another suffix or scale.
         OutputError: if `out` is no sound output, or the picture cannot be written.
     """
-    out, picture = Path(out), Path(picture)
+    picture = Path(picture)
     require_format(picture)
     if scale_px is not None and not 0 < scale_px < np.inf:
         raise InputError(f"scale_px={scale_px}: give a number of pixels above 0")
@@ -158,13 +159,13 @@ class Liveliest:
     """Those that would come before it, but look like scene cuts."""
 
 
-def liveliest_pair(out: Path, clip_id: str | None) -> Liveliest:
+def liveliest_pair(out: str | Place, clip_id: str | None) -> Liveliest:
     """The pair of a clip (None: of all) that moves most, by the 99th percentile of its motion.
 
     Pairs whose frames show different scenes (`flowkit.pictures.cuts.is_cut`) are passed over, unless there is no other.
     Raises as `render`.
     """
-    shards = read(Path(out))
+    shards = read(out)
     return _liveliest(shards, _places(shards, clip_id))
 
 
@@ -244,7 +245,9 @@ def _side(row: dict[str, Any], which: int) -> str:
     return f"{row[f'frame{which}']}" + (f" (mean of {phase[0]}..{phase[-1]})" if phase else "")
 
 
-def _frames(out: Path, row: dict[str, Any], size: tuple[int, int]) -> tuple[tuple[tuple[str, Picture], ...], list[str]]:
+def _frames(
+    out: Place, row: dict[str, Any], size: tuple[int, int]
+) -> tuple[tuple[tuple[str, Picture], ...], list[str]]:
     """The pair's frames as the solver saw them, but in colour; or none, and a remark that says so."""
     planned = read_plan(out).filter(pc.field("pair_id") == row["pair_id"]).to_pylist()[0]
     box = Box(**row["box"]) if row["box"] else None

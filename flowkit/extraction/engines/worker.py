@@ -97,7 +97,7 @@ def work(descriptor: int) -> None:
             _tell(pipe, _unexpected(error))
             continue
         if isinstance(order, Examine):
-            _tell(pipe, Examined(order, survey_source(order.path, order.frame_base, order.sha256)))
+            _tell(pipe, _examined(order))
         else:
             runner = _briefed(order)
     _tell(pipe, READY)
@@ -132,6 +132,13 @@ def _serve(runner: PartRunner, owner: _Owner) -> None:
         with runner.line.enter() as turn:
             answer = _answer(runner, owner, turn)
         owner.tell(answer if isinstance(answer, Exception) else Done(answer, turn.times))
+
+
+def _examined(order: Examine) -> Examined | FlowkitError:
+    try:
+        return Examined(order, survey_source(order.path, order.frame_base, order.sha256))
+    except FlowkitError as error:
+        return error
 
 
 def _briefed(brief: Brief) -> PartRunner | None:

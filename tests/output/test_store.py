@@ -1,0 +1,153 @@
+"""Names in object stores: what outputs ask of a path, over HTTP."""
+
+import io
+import pickle
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from flowkit.errors import InputError, Interrupted, StoreError
+from flowkit.output.files import is_as_written, write_whole
+from flowkit.output.store import StorePath, each, is_url, place
+from flowkit.output.store_client import Overtaken, forget
+from tests.bucket import NAME
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    {
+        "s3://b/out": "s3://b/out",
+        "s3://b/out/": "s3://b/out",
+        "s3://b": "s3://b",
+        "gs://b/a//c/./d/../e": "gs://b/a/c/e",
+        "az://b/../../a": "az://b/a",
+        "s3://b/a b%20c#d?e": "s3://b/a b%20c#d?e",
+    }.items(),
+)
+def test_a_url_is_a_place_in_a_store(text, name):
+    assert isinstance(place(text), StorePath)
+    assert str(place(text)) == name
+    assert place(Path(text)) == place(text)
+    assert pickle.loads(pickle.dumps(place(text))) == place(text)
+
+
+@pytest.mark.parametrize("text", ["out", "/s3/out", "s3", "s3:out", "http://b/out", "./s3:/b", "/x/s3://b"])
+def test_anything_else_is_a_path(text):
+    assert not is_url(text)
+    assert place(text) == Path(text)
+
+
+def test_a_url_without_a_bucket_is_refused():
+    with pytest.raises(InputError, match=r"s3:/// names no bucket; write it as s3://BUCKET/NAME"):
+        place("s3:///")
+
+
+def test_names_are_those_of_pathlib(tmp_path):
+    for name in ("out", "out/plan/run.json", "clip.mp4", "a/.hidden", "a/b.tar.gz"):
+        here, there = tmp_path / name, place("s3://b") / name
+        for what in ("name", "stem", "suffix"):
+            assert getattr(there, what) == getattr(here, what)
+        assert str(there.parent) == str(here.parent).replace(str(tmp_path), "s3://b")
+        assert there.relative_to(place("s3://b")) == here.relative_to(tmp_path)
+
+
+def test_blobs_are_written_listed_read_and_removed_as_files_are(bucket, tmp_path):
+    content = {"a/one": b"1", "a/two": b"", "a/b/three.txt": b"drei", "a/b c#%20": b"odd"}
+    for root in (tmp_path, place(f"s3://{NAME}/files")):
+        for name, data in content.items():
+            if isinstance(root, Path):
+                (root / name).parent.mkdir(parents=True, exist_ok=True)
+            written = write_whole(root / name, lambda path, data=data: path.write_bytes(data))
+            assert written.bytes == len(data)
+            assert is_as_written(root / name, written.sha256)
+        assert sorted(path.name for path in (root / "a").iterdir()) == ["b", "b c#%20", "one", "two"]
+        assert [(root / "a" / name).is_dir() for name in ("b", "one", "none")] == [True, False, False]
+        assert [(root / "a" / name).is_file() for name in ("b", "one", "none")] == [False, True, False]
+        assert [(root / "a" / name).exists() for name in ("b", "one", "none", "on")] == [True, True, False, False]
+        assert (root / "a/b/three.txt").read_text(encoding="utf-8") == "drei"
+        assert (root / "a/b/three.txt").stat().st_size == 4
+        assert abs((root / "a/one").stat().st_mtime - time.time()) < 60
+        with pytest.raises(FileNotFoundError):
+            (root / "a/none").read_bytes()
+        (root / "a/one").unlink()
+        assert not (root / "a/one").exists()
+        (root / "a/one").unlink(missing_ok=True)
+
+
+def test_large_blobs_come_back_whole_and_in_pieces(bucket, tmp_path, rng):
+    content = rng.bytes(18 * 2**20)
+    blob = place(f"s3://{NAME}/large")
+    write_whole(blob, lambda path: path.write_bytes(content))
+    assert blob.read_bytes() == content
+    blob.download(tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == content
+    part = blob.ranges()
+    part.seek(-5, io.SEEK_END)
+    assert (part.read(), part.read(), part.tell()) == (content[-5:], b"", len(content))
+    part.seek(1000)
+    assert part.read(10) == content[1000:1010]
+
+
+def test_a_condition_that_does_not_hold_changes_nothing(bucket):
+    blob = place(f"s3://{NAME}/conditional")
+    blob.put_if(b"first", None)
+    with pytest.raises(Overtaken):
+        blob.put_if(b"second", None)
+    _, tag = blob.read_tagged()
+    blob.put_if(b"second", tag)
+    with pytest.raises(Overtaken):
+        blob.put_if(b"third", tag)
+    blob.put_if(b"second", tag)  # as when the answer to it was lost
+    assert blob.read_bytes() == b"second"
+
+
+def test_each_gives_answers_in_order_and_not_all_at_once(bucket):
+    begun = []
+    answers = each(place(f"s3://{NAME}"), lambda i: (begun.append(i), time.sleep(0.001 * (i % 3)), i)[2], range(500))
+    assert next(answers) == 0
+    assert len(begun) < 50
+    assert list(answers) == list(range(1, 500))
+    assert list(each(Path(), str, [1, 2])) == ["1", "2"]
+
+
+def test_a_store_that_never_answers_is_given_up_within_seconds(bucket, monkeypatch):
+    import socket
+
+    with socket.socket() as silent:  # takes connections, and says nothing
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(64)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        forget()
+        began = time.monotonic()
+        errors = []
+
+        def ask() -> None:
+            try:
+                place(f"s3://{NAME}/x").exists()
+            except Interrupted as error:
+                errors.append(str(error))
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert time.monotonic() - began < 15
+        assert len(errors) == 8
+        assert f"s3://{NAME} gives no answer (it takes too long at http://127.0.0.1:" in errors[0]
+    forget()
+
+
+def test_refusals_are_no_reason_to_wait(bucket, monkeypatch):
+    monkeypatch.setenv("FLOWKIT_STORE_PATIENCE", "soon")
+    monkeypatch.setattr("flowkit.output.store_client._answered", set())
+    with pytest.raises(StoreError, match="s3://nowhere does not exist"):
+        place("s3://nowhere/a").put_if(b"", None)
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    forget()
+    with pytest.raises(StoreError, match="no credentials are set; set AWS_ACCESS_KEY_ID"):
+        place(f"s3://{NAME}/a").read_bytes()
+    forget()
