@@ -8,13 +8,12 @@ from __future__ import annotations
 import dataclasses
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flowkit.errors import FlowkitError, FrameError, Interrupted
+from flowkit.extraction.decoded import Computed, Decoded, DecodedPart, Frame, FrameKey, Points, key_of
 from flowkit.extraction.framing import Framing
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest
@@ -26,28 +25,8 @@ from flowkit.motion.quality import quality
 from flowkit.output.quality import NAMES
 from flowkit.types import Pair
 
-Frame = NDArray[Any]
-Points = NDArray[np.float64]
-_Key = tuple[str, int | tuple[int, ...]]
-"""clip_id and number of a frame; of an average, those of its frames, the one that it is registered on first."""
-
 STORE_BYTES = 64 * 2**20
 """Of frames that a worker keeps: 1300 of 224 x 224, or 30 of 1920 x 1080."""
-
-
-@dataclass(frozen=True, slots=True)
-class Computed:
-    """A pair's result: cube (3, h, w) float32 or float16, the iterations, and what `assess` and `finish` add."""
-
-    cube: Frame
-    iterations: int
-    quality: dict[str, float] | None = None
-    removed: list[float] | None = None
-    """What stabilising took out: a (2, 3) matrix row by row."""
-    landmarks: Points | None = None
-    """(k, 2) at frame 0, in pixels of the cube."""
-    landmark_flow: Points | None = None
-    finished: bool = False
 
 
 class FrameStore:
@@ -59,12 +38,12 @@ class FrameStore:
     def __init__(self, most_bytes: int = STORE_BYTES) -> None:
         self._most_bytes = most_bytes
         self._bytes = 0
-        self._frames: dict[_Key, tuple[Frame, Points | None]] = {}
+        self._frames: dict[FrameKey, tuple[Frame, Points | None]] = {}
         self._lock = threading.Lock()
         self.opened = Opened()
         """The video that was decoded last: the next part goes on where this one has come to."""
 
-    def get(self, key: _Key) -> tuple[Frame, Points | None] | None:
+    def get(self, key: FrameKey) -> tuple[Frame, Points | None] | None:
         """The frame and its landmarks, if they were looked for; None where it is not there, or not any more."""
         with self._lock:
             kept = self._frames.pop(key, None)
@@ -72,7 +51,7 @@ class FrameStore:
                 self._frames[key] = kept
             return kept
 
-    def put(self, key: _Key, frame: Frame, landmarks: Points | None = None) -> None:
+    def put(self, key: FrameKey, frame: Frame, landmarks: Points | None = None) -> None:
         """Keeps a frame, which nobody may change from now on, in the place of one that was kept without landmarks."""
         with self._lock:
             if frame.nbytes > self._most_bytes or (key in self._frames and landmarks is None):
@@ -86,41 +65,6 @@ class FrameStore:
                 self._bytes -= self._frames.pop(oldest)[0].nbytes
 
 
-@dataclass(slots=True)
-class DecodedPart:
-    """A part between its frames and its rows. Once every pair has its result, `part_rows` makes the rows."""
-
-    part: Part
-    frames: dict[_Key, Frame | FrameError]
-    """Cropped and resized; each that a pair is computed between, averages of phases among them."""
-    results: list[Computed | str | None]
-    """Of each pair, in order: its cube, why it has none, or None while it is still to be computed."""
-    landmarks: dict[_Key, Points] = field(default_factory=dict)
-    """(k, 2) in pixels of the cube, where asked for, of frame 0 of each pair; as `frames`."""
-    steadied: dict[int, Frame] = field(default_factory=dict)
-    """Frame 1 of pairs by index, without the head's motion, where that is taken out."""
-    removed: dict[int, list[float]] = field(default_factory=dict)
-    """What was taken out there, as in `Computed`."""
-    cubes: Frame | None = None
-    """Where the cubes of the pairs that could be computed stand in one piece, (n, 3, h, w), if they do."""
-
-    def todo(self) -> list[int]:
-        """The pairs that are still to be computed, as indices into the part's."""
-        return [i for i, result in enumerate(self.results) if result is None]
-
-    def frame(self, i: int, which: int) -> Frame:
-        """Side 0 or 1 of the part's i-th pair; both are of one dtype, (h, w). Averages are float32 on 0..255."""
-        if which and i in self.steadied:
-            return self.steadied[i]
-        frame = self.frames[_key(self.part.pairs[i], which)]
-        assert not isinstance(frame, FrameError)
-        return frame
-
-    def fail(self, i: int, reason: str) -> None:
-        """Notes why the i-th pair has no cube."""
-        self.results[i] = f"{self.part.pairs[i].clip.clip_id}: {reason}"
-
-
 def decode_part(
     part: Part, request: ExtractRequest, store: FrameStore | None = None, check: Callable[[], None] = lambda: None
 ) -> DecodedPart:
@@ -132,11 +76,11 @@ def decode_part(
         check: is called with every frame, and may raise to end the decoding.
     """
     store = store or FrameStore(0)
-    wanted = {_key(pair, which): None for pair in part.pairs if pair.needed for which in (0, 1)}
-    frames: dict[_Key, Frame | FrameError] = {key: kept[0] for key in wanted if (kept := store.get(key)) is not None}
+    wanted = {key_of(pair, which): None for pair in part.pairs if pair.needed for which in (0, 1)}
+    frames: dict[FrameKey, Decoded] = {key: kept[0] for key in wanted if (kept := store.get(key)) is not None}
     marked = _marked(part, request)
-    landmarks: dict[_Key, Points] = {}
-    read: dict[_Key, Frame | FrameError] = {}
+    landmarks: dict[FrameKey, Points] = {}
+    read: dict[FrameKey, Decoded] = {}
     singles = _singles([*(key for key in wanted if key not in frames), *marked])
     for single in singles:
         kept = store.get(single)
@@ -156,26 +100,21 @@ def decode_part(
             frames[key] = read[key] if isinstance(key[1], int) else _average(key, read)
             if isinstance(key[1], tuple) and isinstance(average := frames[key], np.ndarray):
                 store.put(key, average)
-    lost: dict[_Key, Frame | FrameError] = {key: frame for key in marked if isinstance(frame := read[key], FrameError)}
+    lost: dict[FrameKey, Decoded] = {key: frame for key in marked if isinstance(frame := read[key], FrameError)}
     errors = [_pair_error(pair, frames, lost) for pair in part.pairs]
     decoded = DecodedPart(part, frames, list(errors), landmarks)
     steady(decoded, request)
     return decoded
 
 
-def _marked(part: Part, request: ExtractRequest) -> dict[_Key, None]:
+def _marked(part: Part, request: ExtractRequest) -> dict[FrameKey, None]:
     """The frames whose landmarks are wanted: frame 0 of every pair, where landmarks are asked for."""
     if request.landmarks == "none":
         return {}
     return {(pair.clip.clip_id, pair.side(0)[0]): None for pair in part.pairs if pair.needed}
 
 
-def _key(pair: Pair, which: int) -> _Key:
-    side = pair.side(which)
-    return pair.clip.clip_id, side if pair.has_phases else side[0]
-
-
-def _singles(keys: Iterable[_Key]) -> list[tuple[str, int]]:
+def _singles(keys: Iterable[FrameKey]) -> list[tuple[str, int]]:
     """The frames that these are, or are made of."""
     found: dict[tuple[str, int], None] = {}
     for clip_id, numbers in keys:
@@ -188,10 +127,10 @@ def _read(
     part: Part,
     keys: list[tuple[str, int]],
     request: ExtractRequest,
-    marked: dict[_Key, None],
-    landmarks: dict[_Key, Points],
+    marked: dict[FrameKey, None],
+    landmarks: dict[FrameKey, Points],
     opened: Opened,
-) -> Iterator[tuple[tuple[str, int], Frame | FrameError]]:
+) -> Iterator[tuple[tuple[str, int], Decoded]]:
     """The prepared frames, or what is wrong with them; every key is given. Landmarks of `marked` ones are put down."""
     needed: dict[str, set[int]] = {}
     for clip_id, number in keys:
@@ -213,11 +152,11 @@ def _read(
 
 def _prepared(
     key: tuple[str, int],
-    frame: Frame | FrameError,
+    frame: Decoded,
     framing: Framing,
     request: ExtractRequest,
-    landmarks: dict[_Key, Points] | None,
-) -> Frame | FrameError:
+    landmarks: dict[FrameKey, Points] | None,
+) -> Decoded:
     clip_id, number = key
     if isinstance(frame, FrameError):
         return frame
@@ -243,7 +182,7 @@ def _prepared(
     return cut
 
 
-def _average(key: _Key, read: dict[_Key, Frame | FrameError]) -> Frame | FrameError:
+def _average(key: FrameKey, read: dict[FrameKey, Decoded]) -> Decoded:
     """A phase's average, registered on the first of its frames."""
     clip_id, numbers = key
     assert isinstance(numbers, tuple)
@@ -263,14 +202,14 @@ def _average(key: _Key, read: dict[_Key, Frame | FrameError]) -> Frame | FrameEr
         return FrameError(str(error))
 
 
-def _pair_error(pair: Pair, frames: dict[_Key, Frame | FrameError], lost: dict[_Key, Frame | FrameError]) -> str | None:
+def _pair_error(pair: Pair, frames: dict[FrameKey, Decoded], lost: dict[FrameKey, Decoded]) -> str | None:
     """Why a pair cannot be computed, or None; `lost` are frames whose landmarks were wanted and not found."""
     clip_id = pair.clip.clip_id
     if pair.error is not None:
         return pair.error
     types: list[Any] = []
     for which in (0, 1):
-        frame = lost.get((clip_id, pair.side(0)[0]), frames[_key(pair, which)])
+        frame = lost.get((clip_id, pair.side(0)[0]), frames[key_of(pair, which)])
         if isinstance(frame, FrameError):
             return f"{clip_id}: {str(frame).removeprefix(f'{clip_id}: ')}"
         types.append(frame.dtype)

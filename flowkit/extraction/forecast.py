@@ -15,9 +15,10 @@ from flowkit.extraction.engines.engine import TIME_LIMIT_S
 from flowkit.extraction.engines.survey import survey_apart
 from flowkit.extraction.part import run_part
 from flowkit.extraction.plan import Part, make_parts
+from flowkit.extraction.remaining import parts_of, that_stay
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.resume import settle_plan
-from flowkit.extraction.run import clips_of, default_pairs, in_order, parts_of, that_stay
+from flowkit.extraction.run import clips_of, default_pairs, in_order
 from flowkit.motion.devices import available_cpus
 from flowkit.output.claim import WHOLE, Share, parse_share
 from flowkit.output.commit import finished

@@ -20,16 +20,8 @@ import pyarrow as pa
 import flowkit._core as _core
 from flowkit.errors import FrameError, InputError, Interrupted
 from flowkit.extraction.apex import Picture, apex_pictures
-from flowkit.extraction.decode import (
-    Computed,
-    DecodedPart,
-    Frame,
-    FrameStore,
-    assess,
-    decode_part,
-    unexpected,
-    value_range,
-)
+from flowkit.extraction.decode import FrameStore, assess, decode_part, unexpected, value_range
+from flowkit.extraction.decoded import Computed, DecodedPart, Frame
 from flowkit.extraction.framing import Framing
 from flowkit.extraction.line import Line, Turn
 from flowkit.extraction.plan import Part

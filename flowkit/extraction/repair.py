@@ -17,7 +17,7 @@ from flowkit.extraction.part import Job
 from flowkit.extraction.plan import Part, PlannedPair, make_parts, parts_as_planned, with_sources
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.resume import changed_versions, first_difference, plan_tables, survey_table
-from flowkit.extraction.run import clips_of, in_order, no_collection, origin_of
+from flowkit.extraction.run import clips_of, in_order, no_collection
 from flowkit.extraction.tally import Report, Summary, compute
 from flowkit.frames.survey import Survey
 from flowkit.output.claim import claimed
@@ -250,7 +250,7 @@ class _Mending:
                 )
             if self._rebuilt:  # in the order in which a run writes it
                 same = self.run["versions"] == metadata["versions"]
-                origin = origin_of(self._source or "", self._frame_base, request)
+                origin = request.origin(self._source or "", self._frame_base)
                 self.run = metadata | ({} if same else {"versions": self.run["versions"]}) | {"origin": origin}
         return self._asked
 

@@ -21,6 +21,7 @@ from flowkit.frames.prepare import parse_size
 from flowkit.motion.stabilise import parse_stabilise
 from flowkit.motion.strain import StrainVariant
 from flowkit.output.plan_file import SCHEMA_VERSION
+from flowkit.output.store import Place, place
 from flowkit.params import TVL1Params, params_label, resolve_params
 from flowkit.types import Clip, fingerprint
 
@@ -161,6 +162,13 @@ class ExtractRequest:
             "manifest_fingerprint": manifest_fingerprint(clips),
             "versions": versions(),
         }
+
+    def origin(self, source: str | Place | Sequence[Clip], frame_base: int | None) -> dict[str, Any]:
+        """Where the clips of a run and the files of its options came from, for `flowkit repair`; the source is null
+        where clips were given."""
+        path = str(place(source).absolute()) if isinstance(source, str | Place) else None
+        files = {"pairs": self.pairs, "face": self.face, "landmarks": self.landmarks}
+        return {"source": path, "frame_base": frame_base, **files}
 
     @property
     def parameters_hash(self) -> str:

@@ -10,18 +10,19 @@ from typing import Any
 
 from flowkit.datasets import clips_from, read_manifest
 from flowkit.datasets.tables import TABLE_SUFFIXES
-from flowkit.errors import InputError, Interrupted
+from flowkit.errors import Interrupted
 from flowkit.extraction.disk import cube_bytes, require_room
 from flowkit.extraction.engines import crew_for, open_engine
 from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.engines.survey import survey_apart
 from flowkit.extraction.part import Job
-from flowkit.extraction.plan import Part, make_parts, with_sources
+from flowkit.extraction.plan import make_parts, with_sources
+from flowkit.extraction.remaining import parts_of, that_stay
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.resume import require_settled, settle_plan
 from flowkit.extraction.tally import Report, Summary, compute
 from flowkit.output.claim import WHOLE, Share, claimed, parse_share, planning
-from flowkit.output.commit import Commit, finished
+from flowkit.output.commit import finished
 from flowkit.output.store import Place, place
 from flowkit.output.writer import remove_superseded
 from flowkit.params import TVL1Params
@@ -122,7 +123,7 @@ def extract(
             with no_collection():
                 surveys = survey_apart(clips, crew, workers)
                 parts = make_parts(clips, request, surveys)
-                metadata, origin = request.metadata(clips), origin_of(source, frame_base, request)
+                origin, metadata = request.origin(source, frame_base), request.metadata(clips)
                 accepted = {"accept_changes": accept_changes, "retry_failed": retry_failed}
                 with planning(out, share):
                     settle_plan(out, parts, surveys, metadata, origin, **accepted)
@@ -131,9 +132,9 @@ def extract(
             commits = finished(out)
             remove_superseded(out, commits.values(), alone)
             mine = parts_of(parts, share, limit)
+            done = that_stay(commits, request, retry_failed)
             needed = cube_bytes((part for part in mine if part.number not in commits), request)
             require_room(out, needed)
-            done = that_stay(commits, request, retry_failed)
             mine = [part if part.number in done else with_sources(part, surveys) for part in mine]
             summary = compute(mine, done, Job(out, request, metadata), chosen, _with_size(report, needed))
             if len(mine) == len(parts):
@@ -166,35 +167,6 @@ def clips_of(
         if not require_sources and place(source).suffix.lower() in TABLE_SUFFIXES:
             return read_manifest(source, require_sources=False)
         return clips_from(place(source), frame_base=frame_base)
-
-
-def origin_of(source: str | Place | Sequence[Clip], frame_base: int | None, request: ExtractRequest) -> dict[str, Any]:
-    """Where the clips of a run and the files of its options came from, for `flowkit repair`; the source is null where
-    clips were given."""
-    path = str(place(source).absolute()) if isinstance(source, str | Place) else None
-    files = {"pairs": request.pairs, "face": request.face, "landmarks": request.landmarks}
-    return {"source": path, "frame_base": frame_base, **files}
-
-
-def parts_of(parts: Sequence[Part], share: Share, limit: int | None) -> list[Part]:
-    """The parts that a run computes, if they are not done: those of its share, or the first of them.
-
-    Raises:
-        InputError: for a limit of no part.
-    """
-    if limit is not None and limit < 1:
-        raise InputError(f"limit={limit}: give at least 1 part")
-    return [part for part in parts if share.has(part.number)][:limit]
-
-
-def that_stay(commits: Mapping[int, Commit], request: ExtractRequest, retry_failed: bool) -> dict[int, Commit]:
-    """The committed parts that are not computed again."""
-    parameters_hash = request.parameters_hash  # which takes milliseconds, and there may be thousands of commits
-    return {
-        number: commit
-        for number, commit in commits.items()
-        if commit.parameters_hash == parameters_hash and not (retry_failed and commit.failed)
-    }
 
 
 @contextmanager

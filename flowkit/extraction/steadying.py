@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError
+from flowkit.extraction.decoded import DecodedPart, Frame
 from flowkit.extraction.framing import Framing
 from flowkit.extraction.request import ExtractRequest
 from flowkit.faces.face import Face
@@ -18,11 +18,6 @@ from flowkit.faces.landmarks import Landmarks, parse_landmarks
 from flowkit.faces.view import View
 from flowkit.motion.landmark_flow import landmark_flow, require_some_inside
 from flowkit.motion.stabilise import head_motion, mean_flow, parse_stabilise, without_motion
-
-if TYPE_CHECKING:
-    from flowkit.extraction.decode import DecodedPart
-
-Frame = NDArray[Any]
 
 
 def face_in(number: int, frame: Frame, framing: Framing, request: ExtractRequest) -> Face | None:

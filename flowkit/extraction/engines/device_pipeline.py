@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import FlowkitError
-from flowkit.extraction.decode import Computed, DecodedPart, FrameStore, decode_part
+from flowkit.extraction.decode import FrameStore, decode_part
+from flowkit.extraction.decoded import Computed, DecodedPart
 from flowkit.extraction.part import Job, PartRows, commit_rows, part_rows
 from flowkit.extraction.plan import PART_PIXELS, Part
 from flowkit.extraction.request import ExtractRequest
