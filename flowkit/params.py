@@ -82,6 +82,8 @@ class TVL1Params:
     """Before each reduction, a Gaussian of sigma pyramid_blur * sqrt(1 / scale^2 - 1) px."""
     high_pass: float = 0.0
     """From the images of every level the mean under a Gaussian of this sigma is taken away, px; 0 leaves it there."""
+    high_pass_residual: bool = False
+    """Take that mean from each warp's residual, and from I1 before its derivatives, instead of from the images."""
     pyramid_kernel: Interpolation = "linear"
     grid: Grid = "centre"
     """Pixel centres (x + 1/2) or corner samples (x) of two levels coincide up to the scale."""
@@ -193,7 +195,15 @@ _MICRO_0_1 = TVL1Params(
     pyramid_blur=0.25,
     upsampling_exact=True,
 )
-_MICRO = _MICRO_0_1.replace(lambda_=0.24, patch_sigma=1.1, residual_norm="cauchy", high_pass=8.0, refit_steps=2)
+_MICRO = _MICRO_0_1.replace(
+    lambda_=0.2,
+    theta=0.05,
+    patch_sigma=1.1,
+    residual_norm="cauchy",
+    high_pass=6.0,
+    high_pass_residual=True,
+    refit_steps=4,
+)
 _FAST_0_1 = _MICRO_0_1.replace(theta=0.045, min_side=8, warps=2, inner_iterations=18)
 PRESETS: Mapping[str, TVL1Params] = {
     # cv2.optflow.DualTVL1OpticalFlow_create() of OpenCV 5.
