@@ -14,7 +14,7 @@ from typing import Any
 
 from flowkit import _core, _test_hooks
 from flowkit.bench import Size, parse_sizes
-from flowkit.params import PRESETS
+from flowkit.params import PRESETS, TVL1Params
 
 MULTIPROCESSORS, CLOCK_HZ, BYTES_PER_S = 132, 1.755e9, 4.3e12
 """Of an H200; the bytes are what a copy is known to reach."""
@@ -40,16 +40,18 @@ class Costs:
 
 
 COSTS = {
-    "opencv": Costs(144, 207, 13_600, {"": 106, "1920x1080": 68}),
-    "opencv-cuda": Costs(118, 207, 7_200, {"": 80}),
-    "micro-0.1": Costs(91, 191, 9_400, {}),
-    "fast-0.1": Costs(91, 191, 6_300, {}),
+    "opencv": Costs(144, 207, 13_100, {"": 106, "1920x1080": 68}),
+    "opencv-cuda": Costs(118, 207, 6_900, {"": 80}),
+    "micro": Costs(91, 191, 53_300, {}),
+    "fast": Costs(91, 191, 13_000, {}),
+    "micro-0.1": Costs(91, 191, 9_200, {}),
+    "fast-0.1": Costs(91, 191, 6_000, {}),
 }
 ROWS = [
     *((preset, size, "") for preset in COSTS for size in ("128x128", "224x224", "340x280")),
-    ("micro-0.1", "224x224", "tiled"),
+    ("micro", "224x224", "tiled"),
     ("opencv", "224x224", "tiled"),
-    *((preset, size, "") for preset in ("opencv", "micro-0.1") for size in ("640x480", "1920x1080")),
+    *((preset, size, "") for preset in ("opencv", "micro") for size in ("640x480", "1920x1080")),
 ]
 
 
@@ -62,17 +64,24 @@ def main() -> None:
 
 def _row(preset: str, size: Size, variant: str) -> str:
     params, costs = PRESETS[preset], COSTS[preset]
-    each = costs.iterations.get(str(size), costs.iterations.get("", params.warps * params.inner_iterations))
     plans = _test_hooks.iteration_plans(size.height, size.width, params.to_dict(), {"variant": variant})
     levels = _core.pyramid_sizes(size.height, size.width, params.to_dict())
-    work = sum(each * height * width for height, width in levels)
-    clocks = sum(_iteration(plan, costs, each) for plan in plans)
+    fixed = [warps * params.inner_iterations for warps in _warps(params, len(levels))]
+    stopped = costs.iterations.get(str(size), costs.iterations.get(""))
+    each = fixed if stopped is None else [stopped] * len(levels)
+    work = sum(n * height * width for n, (height, width) in zip(each, levels, strict=True))
+    clocks = sum(_iteration(plan, costs, n) for plan, n in zip(plans, each, strict=True))
     clocks += costs.others * size.pixels / (SCHEDULERS * LANES)
     pairs = MULTIPROCESSORS * CLOCK_HZ / clocks
-    moved = sum(_bytes(plan, each) for plan in plans) / work
+    moved = sum(_bytes(plan, n) for plan, n in zip(plans, each, strict=True)) / work
     cells = [f"`{preset}`", f"{size.width} x {size.height}", _layout(plans[0]), f"{work / 1e6:.1f} M", f"{moved:.1f}"]
     cells += [f"{clocks / 1e6:.1f} M", f"{pairs:,.0f}".replace(",", " "), f"{pairs * work / 1e9:.0f}"]
     return f"| {' | '.join(cells)} |"
+
+
+def _warps(params: TVL1Params, levels: int) -> list[int]:
+    """Of each level, full resolution first."""
+    return [params.warps] + [params.coarse_warps or params.warps] * (levels - 1)
 
 
 def _iteration(plan: dict[str, Any], costs: Costs, iterations: float) -> float:

@@ -43,6 +43,10 @@ int warps_of(const TVL1Params& p, std::size_t level) {
   return level > 0 && p.coarse_warps > 0 ? p.coarse_warps : p.warps;
 }
 
+bool high_passes_frames(const TVL1Params& params) { return params.high_pass > 0.0 && !params.high_pass_residual; }
+
+bool high_passes_residuals(const TVL1Params& params) { return params.high_pass > 0.0 && params.high_pass_residual; }
+
 DataBounds data_bounds(Border border, Size size) {
   const float far = std::numeric_limits<float>::infinity();
   switch (border) {

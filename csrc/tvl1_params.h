@@ -34,6 +34,7 @@ struct TVL1Params {
   double gradient_floor;
   bool stretch;
   double smoothing, pyramid_blur, high_pass;
+  bool high_pass_residual;
   Interpolation pyramid_kernel;
   Alignment grid;
   Interpolation upsampling;
@@ -60,6 +61,10 @@ double raise_gain(const TVL1Params& params, double ratio);
 
 // The linearisations of a level, full resolution being level 0.
 int warps_of(const TVL1Params& params, std::size_t level);
+
+// Whether the mean is taken from the frames of every level; or from I1 before its derivatives, and every residual.
+bool high_passes_frames(const TVL1Params& params);
+bool high_passes_residuals(const TVL1Params& params);
 
 DataBounds data_bounds(Border border, Size size);
 

@@ -83,4 +83,12 @@ FLOWKIT_HD Linearised<T> linearised(const Sampled<T>& i1, T i0, T u, T v, Condit
   return {gx, gy, select(on, i1.value - gx * u - gy * v - i0, T{}), gx * gx + gy * gy};
 }
 
+// rho_c of a linearisation whose residual loses its mean around the pixel. `residual_mean` and `on_mean` are averages
+// of the residual, and of where the data term is on (1 or 0), under one Gaussian: their quotient is the mean over the
+// pixels where it is on.
+template <class T, class Condition>
+FLOWKIT_HD T without_mean(T rho_c, T residual_mean, T on_mean, Condition on) {
+  return select(on, rho_c - residual_mean / maximum(on_mean, in_all_lanes<T>(1e-6f)), T{});
+}
+
 }  // namespace flowkit

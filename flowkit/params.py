@@ -82,6 +82,8 @@ class TVL1Params:
     """Before each reduction, a Gaussian of sigma pyramid_blur * sqrt(1 / scale^2 - 1) px."""
     high_pass: float = 0.0
     """From the images of every level the mean under a Gaussian of this sigma is taken away, px; 0 leaves it there."""
+    high_pass_residual: bool = False
+    """Take that mean from each warp's residual, and from I1 before its derivatives, instead of from the images."""
     pyramid_kernel: Interpolation = "linear"
     grid: Grid = "centre"
     """Pixel centres (x + 1/2) or corner samples (x) of two levels coincide up to the scale."""
@@ -193,7 +195,16 @@ _MICRO_0_1 = TVL1Params(
     pyramid_blur=0.25,
     upsampling_exact=True,
 )
-_MICRO = _MICRO_0_1.replace(lambda_=0.24, patch_sigma=1.1, residual_norm="cauchy", high_pass=8.0, refit_steps=2)
+_MICRO = _MICRO_0_1.replace(
+    lambda_=0.2,
+    theta=0.05,
+    patch_sigma=1.1,
+    residual_norm="cauchy",
+    high_pass=6.0,
+    high_pass_residual=True,
+    refit_steps=4,
+    refit_sigma=6.0,
+)
 _FAST_0_1 = _MICRO_0_1.replace(theta=0.045, min_side=8, warps=2, inner_iterations=18)
 PRESETS: Mapping[str, TVL1Params] = {
     # cv2.optflow.DualTVL1OpticalFlow_create() of OpenCV 5.
@@ -229,7 +240,7 @@ PRESETS: Mapping[str, TVL1Params] = {
         upsampling="cubic",
     ),
     # For facial motion of 0.1 to 3 px in noisy 8-bit frames, found with benchmarks/study_micro.py: a robust patch
-    # data term on images without their local mean, total variation against an affine flow, and what that shrinks
+    # data term on residuals without their local mean, total variation against an affine flow, and what that shrinks
     # away put back where it is significant.
     "micro": _MICRO,
     # The same with about the budget of OpenCV's DIS (medium).
@@ -241,7 +252,10 @@ PRESETS: Mapping[str, TVL1Params] = {
         coarse_warps=3,
         inner_iterations=13,
         refit_steps=1,
-        refit_sigma=6.0,
+        refit_sigma=5.0,
+        refit_smoothing=3.5,
+        refit_from=2.0,
+        refit_whole=6.0,
     ),
     # What flowkit 0.1 and 0.2 called micro and fast: small motions shrink, and a change of light looks like motion.
     "micro-0.1": _MICRO_0_1,
@@ -259,7 +273,7 @@ def resolve_params(preset: str = "micro", params: TVL1Params | Mapping[str, Any]
 
 
 def params_label(preset: str, params: TVL1Params) -> str:
-    """A preset's name, and all in which the parameters differ from it, sorted: "micro + lambda_=0.2, warps=3"."""
+    """A preset's name, and all in which the parameters differ from it, sorted: "micro + lambda_=0.3, warps=3"."""
     base = PRESETS[preset].to_dict()
     changed = [f"{name}={value}" for name, value in sorted(params.to_dict().items()) if value != base[name]]
     return f"{preset} + {', '.join(changed)}" if changed else preset

@@ -94,10 +94,10 @@ def test_resolve_params_takes_a_preset_overrides_or_a_full_set():
     ("preset", "params", "label"),
     [
         ("micro", None, "micro"),
-        ("micro", {"lambda_": 0.24}, "micro"),
-        ("micro", {"lambda_": 0.2}, "micro + lambda_=0.2"),
+        ("micro", {"lambda_": 0.2}, "micro"),
+        ("micro", {"lambda_": 0.3}, "micro + lambda_=0.3"),
         ("opencv", {"warps": 3, "stretch": True, "border": "off"}, "opencv + border=off, stretch=True, warps=3"),
-        ("micro", PRESETS["micro"].replace(lambda_=0.2), "micro + lambda_=0.2"),
+        ("micro", PRESETS["micro"].replace(lambda_=0.3), "micro + lambda_=0.3"),
         ("micro-0.1", PRESETS["fast-0.1"], "micro-0.1 + inner_iterations=18, min_side=8, theta=0.045, warps=2"),
         ("fast", PRESETS["fast"], "fast"),
     ],

@@ -42,6 +42,7 @@ TVL1Params params_from(const py::dict& d) {
   p.smoothing = number("smoothing");
   p.pyramid_blur = number("pyramid_blur");
   p.high_pass = number("high_pass");
+  p.high_pass_residual = d["high_pass_residual"].cast<bool>();
   p.pyramid_kernel = choice<Interpolation>(d, "pyramid_kernel", interpolations);
   p.grid = choice<Alignment>(d, "grid", {{"centre", Alignment::centre}, {"corner", Alignment::corner}});
   p.upsampling = choice<Interpolation>(d, "upsampling", interpolations);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "begin_warp.h"
+#include "high_pass.h"
 #include "iterate.h"
 #include "median.h"
 #include "move_state.h"
@@ -71,7 +72,7 @@ class TVL1Batch {
       each_pixel(coarse.size, 2, Reduce{batch_, fine.reduce, from, coarse.frames});
     }
     for (const LevelPlan& level : plan_.levels) {
-      if (plan_.high_pass.radius < 0) break;
+      if (!high_passes_frames(params_)) break;
       each_pixel(level.size, 2, Blur<true>{level.grid, batch_, level.frames, plan_.scratch[0], plan_.high_pass});
       each_pixel(level.size, 2, HighPass{level.grid, batch_, plan_.scratch[0], level.frames, plan_.high_pass});
     }
@@ -106,7 +107,7 @@ class TVL1Batch {
   }
 
   void solve_level(const LevelPlan& level, int warps) {
-    each_pixel(level.size, 2, Differentiate{batch_, level.grid, level.frames, params_.five_point_derivative});
+    differentiate(level);
     for (int warp = 0; warp < warps; ++warp) {
       begin_warp(level);
       for (int outer = 0; outer < params_.outer_iterations; ++outer) {
@@ -118,12 +119,29 @@ class TVL1Batch {
     }
   }
 
+  void differentiate(const LevelPlan& level) {
+    int mean = -1;
+    if (high_passes_residuals(params_)) {
+      const LevelFrames second = {{level.frames.first[1], 0}};
+      const auto plane = [&](int k) { return LevelFrames{{(Batch::kData + k) * batch_.plane_floats, 0}}; };
+      mean = 1;
+      each_pixel(level.size, 1, Blur<true>{level.grid, batch_, second, plane(0), plan_.high_pass});
+      each_pixel(level.size, 1, Blur<false>{level.grid, batch_, plane(0), plane(mean), plan_.high_pass});
+    }
+    const bool five_point = params_.five_point_derivative;
+    each_pixel(level.size, 2, Differentiate{batch_, level.grid, level.frames, five_point, mean});
+  }
+
   void linearise(const LevelPlan& level) {
     const DataBounds on = data_bounds(params_.border, level.size);
     const bool zero_border = params_.border == Border::zero;
     const float cubic = static_cast<float>(params_.cubic);
     const float floor = plan_.steps.gradient_floor;
     each_pixel(level.size, 1, Linearise{batch_, level.grid, level.frames, on, cubic, floor, zero_border});
+    if (!high_passes_residuals(params_)) return;
+    each_pixel(level.size, 1, SplitResidual{batch_, level.grid, on});
+    each_pixel(level.size, 2, MeanAlongX{batch_, level.grid, plan_.high_pass});
+    each_pixel(level.size, 1, TakeMean{batch_, level.grid, on, plan_.high_pass});
   }
 
   void begin_warp(const LevelPlan& level) {

@@ -8,18 +8,22 @@
 
 namespace flowkit {
 
-// d/dx (item 0) or d/dy (item 1) of I1, with the nearest pixel outside the image.
+// d/dx (item 0) or d/dy (item 1) of I1, or of what it is without the mean in a data plane, with the nearest pixel
+// outside the image.
 struct Differentiate {
   Batch batch;
   LevelGrid grid;
   LevelFrames frames;
   bool five_point;
+  int mean;  // the data plane; -1 for none
 
   FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
     const float* image = level_frame(batch, frames, pair, 1);
+    const float* less = mean < 0 ? nullptr : batch.data(pair, mean);
     const auto at = [&](int k) {
-      return item == 0 ? image[y * grid.stride + clamp_index(x + k, grid.width)]
-                       : image[clamp_index(y + k, grid.height) * grid.stride + x];
+      const int i = item == 0 ? y * grid.stride + clamp_index(x + k, grid.width)
+                              : clamp_index(y + k, grid.height) * grid.stride + x;
+      return less ? image[i] - less[i] : image[i];
     };
     batch.derivative(pair, item)[y * grid.stride + x] = derivative<float>(at, five_point);
   }

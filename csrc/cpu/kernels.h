@@ -91,6 +91,12 @@ struct KernelTable {
   // Samples I1 at (x + u, y + v) and linearises it there.
   void (*warp)(Grid, WarpSource, WarpPlanes, DataBounds, float cubic);
 
+  // Of the linearised image the residual at (u, v), and 1 or 0 where the data term is on or off.
+  void (*split_residual)(Grid, WarpPlanes, DataBounds, float* rho, float* on);
+
+  // Takes from the residual its mean, given the Gaussian averages of the two.
+  void (*take_mean)(Grid, WarpPlanes, DataBounds, const float* rho_mean, const float* on_mean);
+
   // From the linearised image at the flow of the last warp, in data[0..3], to the patch steps, in data[0..4]. Patches
   // are Gaussian, with weight[0..radius]. `ring`: scratch of patch_scratch() floats.
   void (*average_patches)(Grid, const float* u, const float* v, float* const* data, StepSizes, ResidualLimit,

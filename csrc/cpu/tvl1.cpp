@@ -107,6 +107,8 @@ struct TVL1Solver::Planes {
   std::vector<float> smoothing, reduction, high_pass, patch_taps, refit_taps, refit_smoothing;
   // Only where there are patches: the fifth plane of the data term's steps, and the ring that they are averaged in.
   float *patch = nullptr, *ring = nullptr;
+  // Only where residuals lose their mean: I1 without its own, scratch elsewhere; what the mean is made of.
+  float *picture = nullptr, *rho = nullptr, *on = nullptr;
 };
 
 TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& kernels, int threads)
@@ -129,6 +131,8 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
   const std::size_t widest = std::max(patch_taps.size(), refit_taps.size());
   const std::size_t ring_floats = widest > 0 ? Planes::padded(patch_scratch(full, static_cast<int>(widest) - 1)) : 0;
   floats += ring_floats + (patch ? Planes::plane_floats(full) : 0);
+  const bool means = high_passes_residuals(params);
+  if (means) floats += 2 * Planes::plane_floats(full) + Planes::framed_floats(full);
   planes_ = std::make_unique<Planes>(floats);
   Planes& p = *planes_;
   for (float** plane : {&p.u, &p.v, &p.pu_x, &p.pu_y, &p.pv_x, &p.pv_y, &p.gx, &p.gy, &p.rho_c, &p.square})
@@ -139,6 +143,10 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
   for (float** plane : {&p.derivative_x, &p.derivative_y}) *plane = p.take(Planes::framed_floats(full));
   if (patch) p.patch = p.take_plane(full);
   p.ring = p.take(ring_floats);
+  if (means) {
+    p.picture = p.take(Planes::framed_floats(full));
+    for (float** plane : {&p.rho, &p.on}) *plane = p.take_plane(full);
+  }
   p.patch_taps = patch_taps;
   p.refit_taps = refit_taps;
   p.refit_smoothing = refit_smoothing;
@@ -201,7 +209,7 @@ void TVL1Solver::build_pyramid() {
                         p.derivative_x);
     }
   }
-  if (p.high_pass.empty()) return;
+  if (!high_passes_frames(params_)) return;
   const int radius = static_cast<int>(p.high_pass.size()) - 1;
   for (const Level& level : levels_)
     for (float* image : {level.frame0, level.frame1}) {
@@ -310,9 +318,7 @@ int TVL1Solver::solve_level(std::size_t s) {
     const std::size_t plane_bytes = Planes::plane_floats(level.grid) * sizeof(float);
     for (float* dual : {p.pu_x, p.pu_y, p.pv_x, p.pv_y}) std::memset(dual - kRowPadding, 0, plane_bytes);
   }
-  const std::ptrdiff_t start = Planes::framed_start(level.grid);
-  const WarpTarget target = {level.frame1, p.derivative_x + start, p.derivative_y + start};
-  kernels_.prepare_warp(level.grid, target, params_.five_point_derivative, params_.border == Border::zero);
+  differentiate(level);
   int iterations = 0;
   const int warps = warps_of(params_, s);
   for (int i = 0; i < warps; ++i) {
@@ -328,12 +334,37 @@ int TVL1Solver::solve_level(std::size_t s) {
   return iterations;
 }
 
+// I1's derivatives on the level's grid, and the borders of all three.
+void TVL1Solver::differentiate(const Level& level) {
+  const Planes& p = *planes_;
+  const std::ptrdiff_t start = Planes::framed_start(level.grid);
+  const bool zero_border = params_.border == Border::zero;
+  WarpTarget target = {level.frame1, p.derivative_x + start, p.derivative_y + start};
+  kernels_.prepare_warp(level.grid, target, params_.five_point_derivative, zero_border);
+  if (!high_passes_residuals(params_)) return;
+  target.value = p.picture + start;
+  kernels_.blur(level.grid, level.frame1, p.rho, p.high_pass.data(), static_cast<int>(p.high_pass.size()) - 1, p.on,
+                p.blur_row);
+  for (int y = 0; y < level.grid.height; ++y)
+    std::memcpy(target.value + y * level.grid.stride, level.frame1 + y * level.grid.stride,
+                level.grid.width * sizeof(float));
+  subtract_plane(level.grid, target.value, p.rho);
+  kernels_.prepare_warp(level.grid, target, params_.five_point_derivative, zero_border);
+}
+
 void TVL1Solver::warp(const Level& level) {
   const Planes& p = *planes_;
   const std::ptrdiff_t start = Planes::framed_start(level.grid);
   const WarpSource source = {level.frame1, p.derivative_x + start, p.derivative_y + start};
   const WarpPlanes planes = {p.u, p.v, level.frame0, p.gx, p.gy, p.rho_c, p.square};
-  kernels_.warp(level.grid, source, planes, data_bounds(params_.border, level.size), static_cast<float>(params_.cubic));
+  const DataBounds on = data_bounds(params_.border, level.size);
+  kernels_.warp(level.grid, source, planes, on, static_cast<float>(params_.cubic));
+  if (!high_passes_residuals(params_)) return;
+  kernels_.split_residual(level.grid, planes, on, p.rho, p.on);
+  for (float* plane : {p.rho, p.on})
+    kernels_.blur(level.grid, plane, plane, p.high_pass.data(), static_cast<int>(p.high_pass.size()) - 1,
+                  p.picture + start, p.blur_row);
+  kernels_.take_mean(level.grid, planes, on, p.rho, p.on);
 }
 
 // After the last warp of the full resolution, whose derivatives are still there.

@@ -34,6 +34,7 @@ class TVL1Solver {
   void upsample_flow(std::size_t to);
   void upsample_dual(std::size_t to);
   int solve_level(std::size_t level);
+  void differentiate(const Level& level);
   void warp(const Level& level);
   int iterate_warp(std::size_t level);
   void refit();

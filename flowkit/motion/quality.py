@@ -31,8 +31,8 @@ _MARGIN_PX = 8
 """At the frame's border, that the noise leaves out."""
 _WORST = 0.05
 """The share of the residuals, the largest, that counts no more than the next."""
-_SCATTER = 0.13
-"""Calibrated with `micro`, see `_scatter`."""
+_SCATTER, _TRUSTED_NOISE = 0.147, 1.6
+"""Calibrated with `micro`, see `_scatter`; the latter in grey levels."""
 _FLAT = 1e-3
 """Grey levels a px: pictures with less have no gradients."""
 
@@ -207,19 +207,21 @@ def _line(before: Values, after: Values) -> tuple[float, float]:
 
 
 def _scatter(noise: float, blurred: Values, flow: Values) -> float:
-    """noise (TV / gradient)^(1/3) up to a factor, in px.
+    """noise trust^(1/4) (TV / gradient)^(1/3) up to a factor, in px.
 
     With TV the mean length of the gradient of the flow, without its mean, and the root mean square gradient of the
     picture. The Cramer-Rao bound of a patch is noise over gradient; how many patches total variation averages depends
     on what the flow has to follow, by the law of its risk (Mammen, van de Geer, Annals of Statistics 25, 1997), from
     which the exponent 1/3 is. The factor is that of `micro`, and so is what it does with contrast: of the gradient,
-    -1/3 in place of -1.
+    -1/3 in place of -1. Where noise is beyond the scale of its residuals, `micro` trusts patches less, by the norm of
+    Cauchy, and so scatters less (and shrinks more): the power of the trust is fitted.
     """
     slopes = np.stack([slope for component in flow for slope in _slopes(component)])
     slopes -= slopes.mean(axis=(1, 2), keepdims=True, dtype=np.float64).astype(np.float32)
     variation = float(np.sqrt(np.square(slopes).sum(axis=0)).mean(dtype=np.float64))
     gradient = float(np.sqrt(2 * np.square(np.stack(_slopes(blurred))).mean(dtype=np.float64)))
-    return _SCATTER * noise * float(np.cbrt(variation / max(gradient, _FLAT)))
+    trust = 1 / (1 + (noise / _TRUSTED_NOISE) ** 2)
+    return _SCATTER * noise * float(trust**0.25 * np.cbrt(variation / max(gradient, _FLAT)))
 
 
 def _slopes(field: Values) -> tuple[Values, Values]:

@@ -247,6 +247,8 @@ def test_a_batch_is_each_pair_alone(preset, limits):
         {"data_term": "patch", "epsilon": 0.01, "rounding": "fast"},
         {"data_term": "patch", "residual_norm": "cauchy"},
         {"high_pass": 4.0, "border": "off"},
+        {"high_pass": 4.0, "high_pass_residual": True, "border": "off", "rounding": "fast"},
+        {"high_pass": 3.0, "high_pass_residual": True, "border": "off", "data_term": "patch", "refit_steps": 1},
         {"lambda_": 0.02, "refit_steps": 2, "refit_sigma": 4.0, "refit_from": 0.5, "refit_whole": 3.0},
         {"lambda_": 0.02, "refit_steps": 1, "refit_sigma": 20.0, "refit_smoothing": 0.0, "refit_from": 0.0},
         {"carry_dual": True, "grid": "corner", "scale": 0.5},

@@ -57,6 +57,8 @@ OPTIONS = {
     "carried dual, corner": {"carry_dual": True, "grid": "corner", "scale": 0.5},
     "cauchy": {"data_term": "patch", "residual_norm": "cauchy"},
     "high pass": {"high_pass": 4.0},
+    "high pass of residuals": {"high_pass": 4.0, "high_pass_residual": True, "border": "off"},
+    "high pass of patches' residuals": {"high_pass": 3.0, "high_pass_residual": True, "data_term": "patch"},
     "refit": {"lambda_": 0.02, "refit_steps": 1, "refit_sigma": 4.0, "refit_from": 0.5, "refit_whole": 3.0},
     "refit twice, not smoothed": {"lambda_": 0.02, "refit_steps": 2, "refit_sigma": 2.5, "refit_smoothing": 0.0},
     "small patch": {"data_term": "patch", "patch_sigma": 0.7, "residual_scale": 1.0, "border": "off"},
@@ -382,6 +384,40 @@ def test_a_change_of_light_is_no_motion(light):
     false = {preset: np.hypot(*found).mean() for preset, found in flow.items()}
     assert false["micro"] < 0.03
     assert false["micro-0.1"] > 3 * false["micro"], "the light changes enough to matter"
+
+
+def beside_a_moving_disc(step_px: float) -> tuple[list[np.ndarray], np.ndarray]:
+    """Frames in which a bright disc moves before a background at rest, and where the background is near it."""
+    x, y = fields.grid(112, 112)
+    distance = np.hypot(x - 56, y - 56)
+    frames = []
+    for seed, at in enumerate((0.0, step_px)):
+        cover = np.clip(30.5 - np.hypot(x - 56 - at, y - 56), 0, 1)
+        disc = 60 + fields.texture(x - at, y, seed=1)
+        frames.append(as_recorded(0.6 * (fields.texture(x, y, seed=2) * (1 - cover) + disc * cover), seed))
+    return frames, (distance > 33) & (distance < 44)
+
+
+def test_an_outline_does_not_take_the_background_along():
+    """Images without their mean have a rim beside a bright disc, which goes with it; residuals have none."""
+    frames, band = beside_a_moving_disc(1.0)
+    params = PRESETS["micro"]
+    residuals, images = (
+        np.hypot(*flowkit.tvl1_flow(*frames, params=params.replace(high_pass_residual=how)))[band].mean()
+        for how in (True, False)
+    )
+    assert residuals < 0.8 * images
+    assert residuals < 0.2
+
+
+def test_light_is_no_motion_where_a_frame_moves_out():
+    """A residual's mean is over what is seen in both frames, or a lamp would count as motion along the border."""
+    frames = [10 + 0.8 * frame for frame in fields.textured_pair(fields.translation(96, 96, 2.5, -1.5))]
+    flow, lit = (
+        flowkit.tvl1_flow(as_recorded(frames[0], 1), as_recorded(frames[1] + light, 2), preset="micro")
+        for light in (0, 12)
+    )
+    assert np.abs(lit - flow).max() < 0.05
 
 
 @pytest.mark.parametrize(("amplitude_px", "least"), [(0.2, 0.42), (0.5, 0.55), (2.0, 0.8)])

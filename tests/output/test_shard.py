@@ -75,15 +75,15 @@ def test_the_file_says_how_it_was_made(output):
 def test_changed_parameters_are_told_with_the_preset(tmp_path):
     frame_folder(tmp_path / "clip", range(2), size=(24, 24))
     for name, params in (
-        ("some", {"lambda_": 0.2, "warps": 3}),
-        ("all", PRESETS["micro"].replace(lambda_=0.2, warps=3)),
+        ("some", {"lambda_": 0.3, "warps": 3}),
+        ("all", PRESETS["micro"].replace(lambda_=0.3, warps=3)),
     ):
         extract(tmp_path / "clip", tmp_path / name, params=params, workers=1)
         shards = read(tmp_path / name)
         metadata = json.loads(pq.read_schema(shards.paths[0]).metadata[b"flowkit"])
-        assert shards.metadata["preset"] == metadata["preset"] == "micro + lambda_=0.2, warps=3"
+        assert shards.metadata["preset"] == metadata["preset"] == "micro + lambda_=0.3, warps=3"
         assert shards.parameters["preset"] == "micro"
-        assert "preset micro + lambda_=0.2, warps=3" in repr(shards)
+        assert "preset micro + lambda_=0.3, warps=3" in repr(shards)
         extract(tmp_path / "clip", tmp_path / name, params=params, workers=1)
 
 

@@ -99,10 +99,10 @@ def test_the_pair_that_moves_most_is_drawn_by_default(extraction: Path, tmp_path
 
 def test_a_picture_tells_the_changed_parameters(tmp_path: Path) -> None:
     clips = read_manifest(make_dataset(tmp_path, subjects=1, clips=1, size=64, seed=3, difficulty="easy"))[:1]
-    extract(clips, tmp_path / "out", params={"lambda_": 0.2}, workers=1)
+    extract(clips, tmp_path / "out", params={"lambda_": 0.3}, workers=1)
     shards = read(tmp_path / "out")
     row = shards[0]
-    assert "preset micro + lambda_=0.2   " in _pair_view(shards, row, row["cube"]).caption
+    assert "preset micro + lambda_=0.3   " in _pair_view(shards, row, row["cube"]).caption
 
 
 def test_a_picture_tells_the_quality_and_what_was_averaged(extraction: Path, tmp_path: Path) -> None:

@@ -26,7 +26,9 @@ def tvl1_flow(
 ) -> tuple[Flow, int]:
     """Flow (2, h, w), order (u, v), px, between two (h, w) images on 0..255, and how many iterations it took in all."""
     image0, image1 = prepare(np.asarray(frame0, float), np.asarray(frame1, float), params)
-    pyramid0, pyramid1 = ([high_passed(level, params) for level in build_pyramid(i, params)] for i in (image0, image1))
+    pyramid0, pyramid1 = build_pyramid(image0, params), build_pyramid(image1, params)
+    if not params.high_pass_residual:
+        pyramid0, pyramid1 = ([high_passed(level, params) for level in pyramid] for pyramid in (pyramid0, pyramid1))
     flow = np.zeros((2, *image0.shape)) if initial_flow is None else np.array(initial_flow, float)
     for level in pyramid0[1:]:
         flow = params.scale * resize(flow, level.shape, 1 / params.scale, 1 / params.scale, "linear", params.grid)
@@ -218,8 +220,13 @@ def solve_level(image0: Image, image1: Image, flow: Flow, dual: Image, params: T
 def linearise(image0: Image, image1: Image, flow: Flow, params: TVL1Params) -> tuple[Image, Image, Image]:
     """The warped gradient of I1 and the residual at the flow, all 0 where the data term is off."""
     warped, on = warp(image1, flow, params.cubic, params.border)
+    rho = (warped - image0) * on
+    if params.high_pass and params.high_pass_residual:
+        image1 = high_passed(image1, params)
+        mean_on = np.maximum(gaussian(on.astype(float), params.high_pass), 1e-6)
+        rho = (rho - gaussian(rho, params.high_pass) / mean_on) * on
     gx, gy = (warp(d, flow, params.cubic, params.border)[0] * on for d in derivatives(image1, params.derivative))
-    return gx, gy, (warped - image0) * on
+    return gx, gy, rho
 
 
 def refit(image0: Image, image1: Image, flow: Flow, params: TVL1Params) -> Flow:

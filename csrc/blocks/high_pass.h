@@ -1,0 +1,63 @@
+// Programs that take the local mean from a warp's residual, and from I1 before its derivatives. docs/algorithm.md,
+// "Pyramid" and "One level"; the arithmetic is that of warp_math.h.
+//
+// One warp: SplitResidual, MeanAlongX, TakeMean. The pair's other state is scratch.
+#pragma once
+
+#include "warp.h"
+
+namespace flowkit {
+
+FLOWKIT_DEVICE bool on_at(const Batch& batch, const LevelGrid& grid, const DataBounds& on, int pair, int x, int y) {
+  const int i = y * grid.stride + x;
+  const float u = batch.current(pair, kU)[i], v = batch.current(pair, kV)[i];
+  return is_on(on, static_cast<float>(x) + u, v + static_cast<float>(y));
+}
+
+// The residual at the flow, and where the data term is on (1 or 0), into scratch planes 0 and 1.
+struct SplitResidual {
+  Batch batch;
+  LevelGrid grid;
+  DataBounds on;
+
+  FLOWKIT_DEVICE void operator()(int pair, int, int x, int y) const {
+    const int i = y * grid.stride + x;
+    const Linearised<float> image = {batch.data(pair, 0)[i], batch.data(pair, 1)[i], batch.data(pair, 2)[i], 0.0f};
+    batch.next(pair, 0)[i] = residual(image, batch.current(pair, kU)[i], batch.current(pair, kV)[i]);
+    batch.next(pair, 1)[i] = on_at(batch, grid, on, pair, x, y) ? 1.0f : 0.0f;
+  }
+};
+
+// Both along x, into planes 2 and 3; item = plane.
+struct MeanAlongX {
+  Batch batch;
+  LevelGrid grid;
+  GaussianTaps taps;
+
+  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
+    const float* row = batch.next(pair, item) + y * grid.stride;
+    const auto at = [&](int k) { return row[clamp_index(x + k, grid.width)]; };
+    batch.next(pair, 2 + item)[y * grid.stride + x] = symmetric_sum<float>(taps.weight, taps.radius, at);
+  }
+};
+
+// And along y, and off the residual.
+struct TakeMean {
+  Batch batch;
+  LevelGrid grid;
+  DataBounds on;
+  GaussianTaps taps;
+
+  FLOWKIT_DEVICE float mean(const float* plane, int x, int y) const {
+    const auto at = [&](int k) { return plane[clamp_index(y + k, grid.height) * grid.stride + x]; };
+    return symmetric_sum<float>(taps.weight, taps.radius, at);
+  }
+
+  FLOWKIT_DEVICE void operator()(int pair, int, int x, int y) const {
+    float& rho_c = batch.data(pair, 2)[y * grid.stride + x];
+    const float rho_mean = mean(batch.next(pair, 2), x, y), on_mean = mean(batch.next(pair, 3), x, y);
+    rho_c = without_mean(rho_c, rho_mean, on_mean, on_at(batch, grid, on, pair, x, y));
+  }
+};
+
+}  // namespace flowkit
