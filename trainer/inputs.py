@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import nn
 
 from flowkit.errors import InputError
@@ -61,6 +60,8 @@ class Inputs:
 
 def colours(pictures: torch.Tensor) -> torch.Tensor:
     """Pictures (n, 3, h, w) uint8 as float32, scaled as networks trained on ImageNet expect it."""
+    from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD  # see trainer/models/weights.py
+
     mean, std = (
         torch.tensor(values, device=pictures.device).view(3, 1, 1)
         for values in (IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)

@@ -1,4 +1,7 @@
-"""Pretrained weights of a backbone: from a file or, where that is asked for, from the hub; never silently random."""
+"""Pretrained weights of a backbone: from a file or, where that is asked for, from the hub; never silently random.
+
+timm is imported where it is used: it takes six seconds, which models that have none of its networks need not wait for.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import timm
 import torch
-from timm.models import load_state_dict
 from torch import nn
 
 from flowkit.errors import InputError
@@ -36,6 +37,8 @@ def pretrained_weights(source: str | None, architecture: str = "resnet18") -> We
     """
     if source is None:
         return None
+    import timm
+
     empty = backbone(architecture)
     where, state = _from_hub(architecture) if source == HUB else (source, _from_file(Path(source), architecture))
     known = timm.get_pretrained_cfg(architecture)
@@ -50,6 +53,8 @@ def backbone(architecture: str, weights: Weights | None = None) -> nn.Module:
 
     Raises InputError for a name that timm lacks, and for weights of something else.
     """
+    import timm
+
     if not timm.is_model(architecture):
         raise InputError(f"model={architecture!r} is unknown; flowkit-train models lists names, and timm has more")
     model: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=0, in_chans=3)
@@ -87,6 +92,8 @@ def _from_file(path: Path, architecture: str) -> dict[str, torch.Tensor]:
             f"pretrained={str(path)!r}: there is no such file; download weights of timm's {architecture}, for example "
             f"model.safetensors of {_hub_name(architecture)} on the Hugging Face hub, or use {HUB}"
         )
+    from timm.models import load_state_dict
+
     try:
         state: dict[str, torch.Tensor] = load_state_dict(str(path), device="cpu", weights_only=True)
     except Exception as error:  # whatever a broken file makes the unpickler or safetensors raise
@@ -95,6 +102,8 @@ def _from_file(path: Path, architecture: str) -> dict[str, torch.Tensor]:
 
 
 def _from_hub(architecture: str) -> tuple[str, dict[str, torch.Tensor]]:
+    import timm
+
     try:
         model: nn.Module = timm.create_model(architecture, pretrained=True)
     except Exception as error:  # the network, the proxy, the cache and the hub all have their own
@@ -106,5 +115,7 @@ def _from_hub(architecture: str) -> tuple[str, dict[str, torch.Tensor]]:
 
 
 def _hub_name(architecture: str) -> str:
+    import timm
+
     config = timm.get_pretrained_cfg(architecture)
     return str(config.hf_hub_id if config and config.hf_hub_id else f"timm/{architecture}")
