@@ -74,10 +74,8 @@ def stages(options: argparse.Namespace) -> int:
             shares = f"{busy['solve'] / summary.seconds / workers:.0%}", f"{cpu['solve'] / sum(cpu.values()):.0%}"
             each = ", ".join(f"{stage} {1e3 * of / summary.computed:.2f} ms" for stage, of in cpu.items())
             done = f"{summary.computed} pairs in {summary.seconds:.1f} s"
-            print(
-                f"{workers} workers, load {os.getloadavg()[0]:.1f}: {done}; solver {shares[0]} of the wall time, {shares[1]} of the CPU time; CPU a pair: {each}",
-                flush=True,
-            )
+            print(f"{workers} workers, load {os.getloadavg()[0]:.1f}: {done}; solver", end=" ")
+            print(f"{shares[0]} of the wall time, {shares[1]} of the CPU time; CPU a pair: {each}", flush=True)
     first = options.workers[0]
     for workers in options.workers[1:]:
         ratios = [one / more for one, more in zip(seconds[first], seconds[workers], strict=True)]
