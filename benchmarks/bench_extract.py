@@ -27,6 +27,8 @@ from flowkit.extraction.run import extract
 from flowkit.output.verify import verify
 from flowkit.types import Clip
 
+CLIP_PAIRS = 1000
+"""Of each clip whose extraction's memory is measured."""
 SIDE = 64
 """Of the frames whose extraction's memory is measured, px."""
 CHEAP = {"warps": 1, "inner_iterations": 3}
@@ -47,7 +49,7 @@ def main() -> int:
     parser.add_argument("--peak", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.peak:
-        return peak(options.peak, options.workers[0])
+        return peak(options.peak, options.copies, options.workers[0])
     if options.memory:
         return memory(options.pairs, options.workers[-1])
     if options.clip is None:
@@ -86,29 +88,21 @@ def stages(options: argparse.Namespace) -> int:
 def memory(counts: list[int], workers: int) -> int:
     """Prints the peaks of the command and of its largest worker, each count in a fresh process."""
     with tempfile.TemporaryDirectory() as folder:
+        write_noise(video := Path(folder) / "clip.mp4", CLIP_PAIRS + 1)
         for count in counts:
-            write_noise(video := Path(folder) / f"{count}.mp4", count + 1)
-            command = [
-                sys.executable,
-                "-m",
-                "benchmarks.bench_extract",
-                "--peak",
-                str(video),
-                "--workers",
-                str(workers),
-            ]
-            done = subprocess.run(command, check=False)
-            video.unlink()
+            options = ["--peak", str(video), "--copies", str(count // CLIP_PAIRS), "--workers", str(workers)]
+            done = subprocess.run([sys.executable, "-m", "benchmarks.bench_extract", *options], check=False)
             if done.returncode:
                 return done.returncode
     return 0
 
 
-def peak(video: Path, workers: int) -> int:
-    """One run's peaks; pairs of one long video."""
+def peak(video: Path, copies: int, workers: int) -> int:
+    """One run's peaks."""
+    clips = [Clip(clip_id=f"clip{i}", source=str(video)) for i in range(copies)]
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "out"
-        summary = extract(video, out, pairs="lag:1", preset="fast", params=CHEAP, dtype="float16", workers=workers)
+        summary = extract(clips, out, pairs="lag:1", preset="fast", params=CHEAP, dtype="float16", workers=workers)
         peaks = [resource.getrusage(who).ru_maxrss / 1024 for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         sound = verify(out).ok and not summary.failed
     print(
