@@ -110,6 +110,8 @@ class Deadly(Part):
     times: int
 
     def __reduce__(self) -> Any:
+        if not hasattr(self, "marks"):  # made of one, with some of its pairs
+            return Part, _fields(self)
         return _receive, (self.marks, self.times, *_fields(self))
 
 

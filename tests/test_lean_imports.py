@@ -65,3 +65,17 @@ except ValueError as error:
         "JPEG frames need simplejpeg, which is not installed: pip install simplejpeg",
         f"{tmp_path / 'clip.mp4'} is a video, which needs PyAV: pip install av",
     ]
+
+
+def test_a_worker_loads_no_pandas_and_can():
+    pytest.importorskip("pandas")
+    code = """
+import sys
+import pyarrow as pa
+from flowkit.extraction.engines.worker import Brief, _briefed
+_briefed(Brief())
+import flowkit.extraction.part
+table = pa.table({"a": pa.array([1])})
+print("pandas" in sys.modules, type(table.to_pandas()).__name__)
+"""
+    assert run([], code) == "False DataFrame"

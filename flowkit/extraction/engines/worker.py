@@ -12,8 +12,10 @@ from __future__ import annotations
 import os
 import pickle
 import queue
+import sys
 import threading
 from dataclasses import dataclass, field
+from importlib.abc import MetaPathFinder
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
@@ -147,7 +149,31 @@ def _briefed(brief: Brief) -> PartRunner | None:
     from flowkit.extraction.part import PartRunner
 
     cv2.setNumThreads(1)
+    _without_pandas()
     return None if brief.job is None else PartRunner(brief.job, brief.threads)
+
+
+class _NoPandas(MetaPathFinder):
+    """Finds no pandas, whether or not it is installed."""
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> None:
+        """See `MetaPathFinder`."""
+        if fullname == "pandas":
+            raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
+
+
+def _without_pandas() -> None:
+    """Has Arrow make its first array, at which it looks for pandas, while there seems to be none: to load it takes a
+    third of a second and 40 MB, for nothing. Who asks Arrow for a pandas table later gets one.
+    """
+    import pyarrow as pa
+
+    finder = _NoPandas()
+    sys.meta_path.insert(0, finder)
+    try:
+        pa.array([0])
+    finally:
+        sys.meta_path.remove(finder)
 
 
 def _receive(pipe: Connection, inbox: queue.SimpleQueue[bytes]) -> None:
