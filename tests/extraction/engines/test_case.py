@@ -9,6 +9,7 @@ import pytest
 
 from flowkit.extraction.engines.case import Case, Waiting
 from flowkit.extraction.engines.local import LocalEngine
+from flowkit.extraction.engines.ray_shift import _RayCase
 from flowkit.extraction.plan import Part
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
@@ -85,3 +86,21 @@ def test_parts_beside_a_deadly_one_in_its_worker_lose_nothing(job):
     assert {row["clip_id"] for row in failures} == {guilty}
     assert len(failures) == sum(pair.clip.clip_id == guilty for one in parts for pair in one.pairs)
     assert verify(job.out).ok
+
+
+def test_on_ray_clips_are_tried_out_and_the_part_goes_without_the_guilty(job):
+    parts, _ = job
+    case = _RayCase(parts[1])
+    assert case.step() == ("complete", parts[1])
+    case.after("an actor's end", None)
+    first, second = (alone.pairs[0].clip.clip_id for alone in case.to_try)
+    assert case.step()[0] == "try_out"
+    del case.to_try[0]  # that one went well
+    case.after("an actor's end", 6.0)
+    assert list(case.task.given_up) == [second]
+    method, rest = case.step()
+    assert method == "complete"
+    assert {pair.clip.clip_id for pair in rest.pairs if pair.error is None} == {first}
+    assert case.hopeless is None
+    case.after("an actor's end", None)
+    assert "its worker process died 2 times (an actor's end)" in case.hopeless
