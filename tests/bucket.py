@@ -69,7 +69,8 @@ class Bucket:
     def start(self) -> None:
         """Starts it, and waits until it answers."""
         command = [sys.executable, "-m", "tests.bucket", str(self.root), str(self.port)]
-        self.process = subprocess.Popen(command, cwd=Path(__file__).parents[1])
+        # It ends when this process does, whose end closes the pipe.
+        self.process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdin=subprocess.PIPE)
         until = time.monotonic() + 30
         while True:
             try:
@@ -83,7 +84,7 @@ class Bucket:
         """Ends it as kill -9 does."""
         if self.process is not None:
             self.process.send_signal(signal.SIGKILL)
-            self.process.wait()
+            self.process.communicate()
             self.process = None
 
     def folder(self, name: str) -> Path:
@@ -97,10 +98,11 @@ class _Server(ThreadingHTTPServer):
 
 
 def main() -> None:
-    """Serves until it is killed."""
+    """Serves until it is killed, or stdin ends."""
     root, port = sys.argv[1:]
     Handler.data_root = Path(root)
     os.nice(5)
+    threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
     _Server(("127.0.0.1", int(port)), Handler).serve_forever()
 
 

@@ -17,9 +17,14 @@ from flowkit.errors import OutputError
 def extract(
     source: Annotated[
         Path,
-        typer.Argument(metavar="SOURCE", help="A manifest (.parquet, .csv), a video, a folder of frames or of videos."),
+        typer.Argument(
+            metavar="SOURCE",
+            help="A manifest (.parquet, .csv), a video, a folder of frames or of videos, or the URL of one.",
+        ),
     ],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="Where the shards go.")],
+    out: Annotated[
+        Path, typer.Option("-o", "--out", metavar="OUT", help="Where the shards go: a folder, or s3://, gs://, az://.")
+    ],
     pairs: Annotated[
         str | None,
         typer.Option(
@@ -145,6 +150,8 @@ def extract(
 
       flowkit extract manifest.csv -o out --size 224 --shard $SLURM_ARRAY_TASK_ID/100
 
+      flowkit extract s3://bucket/manifest.csv -o s3://bucket/out --size 224
+
     Exit codes: 0 all done, 1 done with failed pairs (listed in OUT/failures), 2 bad input, or not one pair could be
     computed, 3 stopped and resumable.
     """
@@ -152,6 +159,7 @@ def extract(
     from flowkit.cli.run_log import all_of, logged
     from flowkit.extraction.forecast import forecast
     from flowkit.extraction.run import extract as run
+    from flowkit.output.store import place
 
     if not quiet:
         _note_unused(source)
@@ -182,7 +190,7 @@ def extract(
             for line in forecast_lines(forecast(source, out, **asked), out):
                 typer.echo(line)
         raise typer.Exit
-    about = {"source": str(source), "out": str(out), "shard": shard, "limit": limit, "engine": engine}
+    about = {"source": str(place(source)), "out": str(place(out)), "shard": shard, "limit": limit, "engine": engine}
     with stoppable(), ProgressReport(Console(quiet=quiet)) as report, logged(log, **about) as record:
         summary = run(source, out, **asked, engine=engine, ray_address=ray_address, report=all_of(report, record))
         if record:

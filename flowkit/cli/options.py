@@ -11,7 +11,9 @@ import typer
 from flowkit.errors import InputError
 from flowkit.params import TVL1Params
 
-Out = Annotated[Path, typer.Argument(metavar="OUT", help="The output folder of [bold]flowkit extract[/bold].")]
+Out = Annotated[
+    Path, typer.Argument(metavar="OUT", help="The output of [bold]flowkit extract[/bold], a folder or a URL.")
+]
 
 
 def chosen_device(device: str | None, gpu: bool, engine: str) -> str:

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from flowkit.errors import printable
 from flowkit.extraction.disk import size_text
 from flowkit.extraction.tally import Summary
+from flowkit.output.store import Place, place
 
 if TYPE_CHECKING:
     from flowkit.extraction.forecast import Forecast
@@ -72,15 +73,14 @@ def last_line(state: Summary) -> str:
     return f"{counts} {rate}{where} -> {state.out}{left}"
 
 
-def forecast_lines(found: Forecast, out: Path) -> list[str]:
+def forecast_lines(found: Forecast, out: str | Place) -> list[str]:
     """What is said of a run that is not done."""
     earlier = f", {found.parts_done} of them done, {found.to_do} pairs to do" if found.parts_done else ""
     lines = [f"{found.planned} pairs in {found.parts} parts, of {found.clips} clips{earlier}"]
     if found.errors:
         lines.append(f"{len(found.errors)} of them cannot be computed, as: {printable(found.errors[0])}")
     lines += [f"{count} cubes of 3 x {h} x {w}" for (h, w), count in found.shapes.items()]
-    there = next(folder for folder in (out.absolute(), *out.absolute().parents) if folder.is_dir())
-    lines.append(f"{size_text(found.bytes)} to write, {size_text(shutil.disk_usage(there).free)} free")
+    lines.append(f"{size_text(found.bytes)} to write{_room(out)}")
     if found.seconds is not None:
         workers = f"{found.workers} worker{'' if found.workers == 1 else 's'}"
         lines.append(
@@ -89,6 +89,14 @@ def forecast_lines(found: Forecast, out: Path) -> list[str]:
         )
     lines.append("a dry run: nothing was written")
     return lines
+
+
+def _room(out: str | Place) -> str:
+    where = place(out)
+    if not isinstance(where, Path):  # stores say nothing of it
+        return ""
+    there = next(folder for folder in (where.absolute(), *where.absolute().parents) if folder.is_dir())
+    return f", {size_text(shutil.disk_usage(there).free)} free"
 
 
 def reason_lines(state: Summary) -> list[str]:

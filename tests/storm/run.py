@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.storm.buckets import Flooder
 from tests.storm.case import Broken, Case, Outcome, rng_of
 from tests.storm.cluster import Besieger
 from tests.storm.damage import Damager
@@ -25,8 +26,17 @@ from tests.storm.mend import Mender
 from tests.storm.power import Blackout
 from tests.storm.scene import Scene, make_scene
 
-LONG = {"kills": 1000, "damage": 1000, "repair": 1000, "images": 500, "manifests": 200, "power": 450, "disk": 50}
-SHORT = {"kills": 20, "damage": 60, "repair": 24, "images": 30, "manifests": 20, "power": 40, "disk": 6}
+LONG = {
+    "kills": 1000,
+    "damage": 1000,
+    "repair": 1000,
+    "images": 500,
+    "manifests": 200,
+    "power": 450,
+    "disk": 50,
+    "store": 100,
+}
+SHORT = {"kills": 20, "damage": 60, "repair": 24, "images": 30, "manifests": 20, "power": 40, "disk": 6, "store": 6}
 """Without a cluster, whose every start takes seconds."""
 CLUSTER = {"cluster": 1000}
 """Only where asked for: a case takes seconds."""
@@ -91,6 +101,7 @@ class Storm:
             "images": lambda: Spoiler(launcher, folder),
             "manifests": lambda: Editor(launcher, folder),
             "power": lambda: Blackout(self.scene, launcher, folder),
+            "store": lambda: Flooder(self.scene, folder),
             "disk": lambda: Filler(self.scene, launcher, folder, mounts=self._mounts),
             "cluster": lambda: Besieger(launcher, folder / "cluster"),
         }

@@ -23,6 +23,7 @@ TITLES = {
     "power": "Power losses",
     "disk": "Full disks",
     "cluster": "A Ray cluster",
+    "store": "Object stores",
 }
 
 
