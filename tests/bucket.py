@@ -96,6 +96,9 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
 
+    def handle_error(self, *_: Any) -> None:
+        """Clients are killed here: that a connection breaks is no news."""
+
 
 def main() -> None:
     """Serves until it is killed, or stdin ends."""
