@@ -14,6 +14,7 @@ import flowkit._core as _core
 from flowkit.motion.devices import available_cpus, gpus
 
 OPTIONAL = {
+    "obstore": "object stores: pip install 'flowkit-mer[store]'",
     "ray": "engine `ray`: pip install 'flowkit-mer[ray]'",
     "torch": "the trainer: pip install 'flowkit-mer[train]'",
     "timm": "the trainer: pip install 'flowkit-mer[train]'",

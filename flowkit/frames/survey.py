@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from flowkit.errors import FlowkitError, FrameError, Interrupted
 from flowkit.frames import FrameSource, open_source
 from flowkit.frames.digest import require_frames
-from flowkit.output.store import Place, each, is_url, place
+from flowkit.output.store import Place, each, place
 from flowkit.types import Clip
 
 
@@ -48,7 +48,7 @@ def survey(clips: Iterable[Clip], known: Mapping[SourceKey, Survey] | None = Non
     """
     surveys = dict(known or {})
     clips = list(clips)
-    stored = [key for key in dict.fromkeys(map(source_of, clips)) if key not in surveys and is_url(key[0])]
+    stored = [key for key in dict.fromkeys(map(source_of, clips)) if "://" in key[0] and key not in surveys]
     if stored:
         surveys |= zip(stored, each(place(stored[0][0]), lambda key: survey_source(*key), stored), strict=True)
     found: dict[str, Survey] = {}

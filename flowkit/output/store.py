@@ -63,6 +63,8 @@ class StorePath:
     key: str
     _listed: BlobStat | None = field(default=None, compare=False)
     """What a listing said of it, for those that one has given."""
+    _content: bytes | None = field(default=None, compare=False, repr=False)
+    """Of those that are `held`."""
 
     def __str__(self) -> str:
         return f"{self.root}/{self.key}" if self.key else self.root
@@ -140,18 +142,24 @@ class StorePath:
         folders = [StorePath(self.root, key) for key in found["common_prefixes"]]
         return folders, [StorePath(self.root, blob["path"], _stat(blob)) for blob in found["objects"]]
 
+    def held(self) -> StorePath:
+        """The same name, which knows the blob as it is now, and asks for it no more."""
+
+        def get(obs: Any, store: ObjectStore) -> StorePath:
+            found = obs.get(store, self.key)
+            return StorePath(self.root, self.key, _stat(found.meta), bytes(found.bytes()))
+
+        return self._ask(get)
+
     def read_bytes(self) -> bytes:
         """The blob's content."""
         return self.read_tagged()[0]
 
     def read_tagged(self) -> tuple[bytes, Tag]:
         """The blob's content, and its tag, for `put_if`."""
-
-        def read(obs: Any, store: ObjectStore) -> tuple[bytes, Tag]:
-            found = obs.get(store, self.key)
-            return bytes(found.bytes()), _tag(found.meta)
-
-        return self._ask(read)
+        blob = self if self._content is not None else self.held()
+        assert blob._content is not None
+        return blob._content, blob.stat().tag
 
     def read_text(self, encoding: str = "utf-8") -> str:
         """The blob's text."""

@@ -6,6 +6,7 @@ import itertools
 import json
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -121,9 +122,9 @@ def _planned(out: Place, run: dict[str, Any], result: Verification) -> dict[int,
     """The planned pairs by part."""
     if fingerprint(run["parameters"]) != run["parameters_hash"]:
         result.problems.append(f"{RUN_FILE}: its parameters do not have its parameters_hash; extract into another -o")
-    if harm := _harm(out, PAIRS_FILE, run["plan"]["sha256"]):
+    if harm := _harm(out / PAIRS_FILE, run["plan"]["sha256"]):
         raise OutputError(f"{PAIRS_FILE} {harm}; flowkit repair {out} makes it anew from the manifest")
-    if "survey_sha256" in run["plan"] and (harm := _harm(out, SURVEY_FILE, run["plan"]["survey_sha256"])):
+    if "survey_sha256" in run["plan"] and (harm := _harm(out / SURVEY_FILE, run["plan"]["survey_sha256"])):
         result.problems.append(f"{SURVEY_FILE} {harm}; flowkit repair {out} makes it anew from the manifest")
     table = read_plan(out)
     parts: dict[int, list[_PairKey]] = {}
@@ -173,9 +174,12 @@ def _harm_of_part(
 
 def _checked_table(out: Place, file: FileRecord, run: dict[str, Any]) -> pa.Table:
     path = out / file.name
+    if isinstance(path, StorePath):
+        with suppress(FileNotFoundError):  # which is told below
+            path = path.held()
     if path.is_file() and (size := path.stat().st_size) != file.bytes:
         raise OutputError(f"{file.name} has {size} bytes, {file.bytes} were written")
-    if harm := _harm(out, file.name, file.sha256):
+    if harm := _harm(path, file.sha256):
         raise OutputError(f"{file.name} {harm}")
     table = read_table(path)
     if table.num_rows != file.rows:
@@ -187,9 +191,8 @@ def _checked_table(out: Place, file: FileRecord, run: dict[str, Any]) -> pa.Tabl
     return table.select([*_KEY, *({"quality"} & {*table.column_names})])
 
 
-def _harm(out: Place, name: str, sha256: str) -> str | None:
+def _harm(path: Place, sha256: str) -> str | None:
     """What has become of a file, or None where it is as it was written."""
-    path = out / name
     try:
         if is_as_written(path, sha256):
             return None

@@ -43,7 +43,7 @@ def test_doctor_prints_a_row_for_each_thing_that_was_looked_at(flowkit, monkeypa
     found = doctor.report()
     widest = max(len(name) for name, _ in found)
     lines = stdout.splitlines()
-    assert len(lines) == len(found) == 17
+    assert len(lines) == len(found) == 18
     for line, (name, value) in zip(lines, found, strict=True):
         assert line[: widest + 1].rstrip() == name
         assert line[widest + 1 :].strip() == value
