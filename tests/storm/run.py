@@ -36,7 +36,7 @@ LONG = {
     "disk": 50,
     "store": 100,
 }
-SHORT = {"kills": 20, "damage": 60, "repair": 24, "images": 30, "manifests": 20, "power": 40, "disk": 6, "store": 6}
+SHORT = {"kills": 20, "damage": 60, "repair": 24, "images": 30, "manifests": 20, "power": 40, "disk": 6, "store": 4}
 """Without a cluster, whose every start takes seconds."""
 CLUSTER = {"cluster": 1000}
 """Only where asked for: a case takes seconds."""
