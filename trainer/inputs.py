@@ -99,6 +99,11 @@ def choose_device(name: str) -> torch.device:
     return torch.device(name)
 
 
+def autocast(device: torch.device, precision: str) -> torch.autocast:
+    """Convolutions and matrix products in bfloat16 within the block, where that is asked for."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
+
+
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
     """Torch's random numbers begin at `seed` within the block; the caller's stay as they are."""

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from flowkit.errors import InputError, Interrupted
+from trainer.batch_norm import batch_statistics, settle_batch_norm
 from trainer.catalogue import find
 from trainer.folds import Fold
-from trainer.inputs import Inputs, arranged, batches, choose_device, deterministic, seeded
+from trainer.inputs import Inputs, arranged, autocast, batches, choose_device, deterministic, seeded
 from trainer.losses import head_losses, total_loss
 from trainer.models import Outputs, Weights, build_model, pretrained_weights
 from trainer.models.svc import SupportVectors
@@ -285,47 +286,6 @@ def _optimiser(model: nn.Module, config: RunConfig) -> torch.optim.Optimizer:
     return torch.optim.Adam(model.parameters(), lr=config.lr, weight_decay=config.weight_decay, fused=True)
 
 
-def settle_batch_norm(model: nn.Module, inputs: Inputs, parts: list[torch.Tensor], precision: str = "fp32") -> None:
-    """Replace the running statistics of batch norm by their means over the given batches of training rows.
-
-    Running averages follow the weights with a delay of some 10 steps. A fold of a small dataset makes few steps, so the
-    averages describe a network that is gone, and predictions collapse (Wu and Johnson, Rethinking "Batch" in BatchNorm,
-    2021, section 3, who call this PreciseBN).
-    """
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.reset_running_stats()
-        layer.momentum = None  # a plain mean over batches
-    with torch.no_grad(), autocast(inputs.device, precision):
-        for numbers in parts if layers else ():
-            model(*inputs.batch(numbers))
-    for layer, momentum in zip(layers, momenta, strict=True):
-        layer.momentum = momentum
-
-
-@contextmanager
-def batch_statistics(model: nn.Module) -> Iterator[None]:
-    """Within the block batch norm uses the batch's own statistics, as in code that forgets model.eval().
-
-    A slip to be shown, not a way to predict. The running statistics stay as they are. Raises InputError for a batch of
-    one value a channel, which has no spread.
-    """
-    layers = [layer for layer in model.modules() if isinstance(layer, nn.modules.batchnorm._BatchNorm)]
-    momenta = [layer.momentum for layer in layers]
-    for layer in layers:
-        layer.train()
-        layer.momentum = 0.0
-    try:
-        yield
-    except ValueError as error:
-        raise InputError(f"slips=test-batch-norm: {error}; give cubes of a larger --size") from error
-    finally:
-        for layer, momentum in zip(layers, momenta, strict=True):
-            layer.eval()
-            layer.momentum = momentum
-
-
 def inner_loss(model: nn.Module, inner: FoldData, config: RunConfig) -> float:
     """The mean loss of the head that decides over rows that are not trained on; nothing in the model changes."""
     model.eval()
@@ -374,11 +334,6 @@ def load_weights(config: RunConfig) -> BackboneWeights:
 def fold_seed(seed: int, fold: int) -> int:
     """A seed of the fold's own, so that a fold gives the same alone as among others."""
     return int(np.random.SeedSequence([seed, fold]).generate_state(1, np.uint64)[0] >> 1)
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Convolutions and matrix products in bfloat16 within the block, where that is asked for."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 @contextmanager

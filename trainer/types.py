@@ -111,7 +111,7 @@ class RunConfig:
     slips: tuple[str, ...] = ()
     """Mistakes to repeat on purpose (`SLIPS`): such a run is no result."""
     precise_batch_norm: bool = True
-    """After the last epoch, measure the batch norm statistics over all training rows; see `settle_batch_norm`."""
+    """After the last epoch, measure the batch norm statistics over all training rows; see `trainer.batch_norm`."""
     loss_weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     """Of L_emo, L_ethnic and L_fusion."""
     role: str = "onset-apex"

@@ -9,6 +9,7 @@ import torch
 from flowkit.errors import InputError, Interrupted
 from tests.chance import hits_by_chance
 from tests.motions import motion_samples
+from trainer.batch_norm import settle_batch_norm
 from trainer.inputs import Inputs, batches, deterministic
 from trainer.metrics import score, uf1
 from trainer.models import build_model
@@ -21,7 +22,6 @@ from trainer.train import (
     inner_split,
     predict,
     run_fold,
-    settle_batch_norm,
     told,
     train_fold,
 )
