@@ -1,6 +1,6 @@
 """The Ray engine: actors on a local or a running cluster, each writing its own parts' files to OUT.
 
-On several machines OUT and the sources must be on a file system that all of them share.
+On several machines OUT and the sources must be where all see them: on a shared file system, or in an object store.
 """
 
 from __future__ import annotations
