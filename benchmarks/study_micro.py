@@ -6,7 +6,7 @@ python -m benchmarks.study_micro pages
 
 quick: the rows of all goals on the tuning set; what peers find, and the frames, are kept in build/study.
 report: every method on the report set, ten minutes; writes benchmarks/results/study_micro.json, then the pages.
-pages: fills the tables of docs/study-micro.md and docs/accuracy.md, and docs/figures/frontier.png, from that file.
+pages: fills the tables of docs/study-micro.md and docs/accuracy.md, and docs/figures/frontier.svg, from that file.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from benchmarks.study.timing import milliseconds
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "study_micro.json"
 PAGES = (ROOT / "docs" / "study-micro.md", ROOT / "docs" / "accuracy.md")
-FIGURE = ROOT / "docs" / "figures" / "frontier.png"
+FIGURE = ROOT / "docs" / "figures" / "frontier.svg"
 
 
 def main() -> int:

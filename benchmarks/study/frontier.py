@@ -73,5 +73,6 @@ def plot(found: Mapping[str, Sequence[Mapping[str, Any]]], path: Path) -> None:
     panels[0].set_ylabel("gain")
     panels[-1].legend(loc="lower right", fontsize=8)
     path.parent.mkdir(exist_ok=True)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
+    with matplotlib.rc_context({"svg.hashsalt": path.name}):  # the same file from the same figures
+        figure.savefig(path, metadata={"Date": None})
     plt.close(figure)

@@ -101,8 +101,13 @@ def test_the_frontier_weighs_the_data_and_is_drawn(tmp_path):
     assert weighed(micro, 2.0).theta == micro.theta
     point = {"still 1": 0.01, "gain 0.2": 0.3, "gain 0.5": 0.4, "gain 2": 0.8}
     curve = [point | {"factor": f, "still 1": 0.01 * f} for f in (0.5, 1.0, 2.0)]
-    plot({"micro": curve, "cv2": [point | {"factor": 1.0}]}, tmp_path / "figures" / "frontier.png")
-    assert (tmp_path / "figures" / "frontier.png").stat().st_size > 10_000
+    figure = tmp_path / "figures" / "frontier.svg"
+    drawn = []
+    for _ in range(2):
+        plot({"micro": curve, "cv2": [point | {"factor": 1.0}]}, figure)
+        drawn.append(figure.read_text())
+    assert drawn[0] == drawn[1]
+    assert "<path" in drawn[0]
 
 
 def test_methods_are_presets_or_peers():
