@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import math
-import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ from flowkit.extraction.apex import Picture, apex_pictures
 from flowkit.extraction.decode import FrameStore, assess, decode_part, unexpected, value_range
 from flowkit.extraction.decoded import Computed, DecodedPart, Frame
 from flowkit.extraction.framing import Framing
-from flowkit.extraction.line import Line, Turn
+from flowkit.extraction.line import CubeMemory, Line, Turn
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest, versions
 from flowkit.extraction.steadying import finish
@@ -55,31 +55,6 @@ class PartRows:
     failures: pa.Table
 
 
-class CubeMemory:
-    """Memory for the cubes of parts, used again: to have the system clear as much anew takes longer than to fill it."""
-
-    def __init__(self) -> None:
-        self._free: list[Frame] = []
-        self._lock = threading.Lock()
-
-    def take(self, shape: tuple[int, ...], dtype: str) -> Frame:
-        """An array of that shape and dtype, with whatever stands in it."""
-        bytes_ = math.prod(shape) * np.dtype(dtype).itemsize
-        with self._lock:
-            block = self._free.pop() if self._free else None
-        if block is None or block.nbytes < bytes_:
-            block = np.empty(bytes_, np.uint8)
-        return block[:bytes_].view(dtype).reshape(shape)
-
-    def give_back(self, cubes: Frame) -> None:
-        """Takes the memory of an array that nobody looks at any more."""
-        block = cubes
-        while isinstance(block.base, np.ndarray):
-            block = block.base
-        with self._lock:
-            self._free.append(block)
-
-
 class PartRunner:
     """Computes and commits the parts of one job; each worker has one.
 
@@ -91,7 +66,21 @@ class PartRunner:
         self._threads = threads
         self._store = FrameStore()
         self._memory = CubeMemory()
+        self._writer = ThreadPoolExecutor(1, "writer")
+        """One thread makes all tables: Arrow keeps, for each thread that has written a part, what that took."""
         self.line = Line()
+
+    def _writing(self, turn: Turn, work: Callable[[], Any]) -> Any:
+        """What this gives on the writing thread, whose CPU time is the turn's."""
+
+        def timed() -> Any:
+            began = time.thread_time()
+            try:
+                return work()
+            finally:
+                turn.times.cpu_s["write"] += time.thread_time() - began
+
+        return self._writer.submit(timed).result()
 
     def __call__(self, part: Part) -> Commit:
         """Runs a part and commits its files; raises Interrupted where they cannot be written."""
@@ -103,13 +92,13 @@ class PartRunner:
         try:
             decoded = _compute(part, self._job.request, self._threads, self._store, turn, self._memory)
             turn.to("write")
-            rows = part_rows(decoded, self._job.request, self._job.metadata)
+            rows = self._writing(turn, lambda: part_rows(decoded, self._job.request, self._job.metadata))
         except Interrupted:
             raise
         except Exception:  # of which clip is seen when each is computed on its own
             turn.to("write")
             return self.apart(part)
-        commit = self._commit(part, rows)
+        commit: Commit = self._writing(turn, lambda: self._commit(part, rows))
         if decoded.cubes is not None:
             self._memory.give_back(decoded.cubes)
         return commit
