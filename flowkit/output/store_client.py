@@ -79,9 +79,10 @@ def asked(root: str, key: str, ask: Callable[[Any, ObjectStore], _Answer]) -> _A
         import obstore as obs
     except ImportError as error:
         raise StoreError(f"{root} needs obstore, which is not installed; pip install 'flowkit-mer[store]'") from error
+    began = time.monotonic()
     with _lock:
         if root not in _answered:
-            _knock(root, key, obs)
+            _knock(root, key, obs, began)
         store = _bucket(root, os.getpid(), _TIMEOUT_S)
     began = time.monotonic()
     while True:
@@ -113,11 +114,11 @@ def forget() -> None:
         _bucket.cache_clear()
 
 
-def _knock(root: str, key: str, obs: Any) -> None:
+def _knock(root: str, key: str, obs: Any, waiting_since: float) -> None:
     """Returns once the store answers, whatever; raises as `asked` within some ten seconds where it does not."""
     since, trouble = _silent.get(root, (-math.inf, None))
-    if trouble is not None and time.monotonic() - since < _TRY_S:
-        raise Interrupted(str(trouble))  # what another thread has just heard
+    if trouble is not None and since > waiting_since:
+        raise Interrupted(str(trouble))  # what another thread has heard while this one waited for its turn
     try:
         obs.head(_bucket(root, os.getpid(), _TRY_S), key or "plan")
     except Exception as error:
