@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
+import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -148,6 +149,8 @@ def _mixed(counts: dict[str, int]) -> Iterator[tuple[str, int]]:
 
 
 def _work(folder: Path, seed: int, number: int, todo: list[tuple[str, int]], until: float) -> None:
+    # A storm in the background ignores SIGINT, and the commands that it strikes would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     here = folder / f"work-{number}"
     shutil.rmtree(here, ignore_errors=True)  # what a storm that was stopped has left would be in the way
     runner = Storm(here, seed)

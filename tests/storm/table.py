@@ -41,9 +41,8 @@ def summary(cases: Sequence[Case], seed: int) -> str:
     ]
     for kind, title in TITLES.items():
         some = [case for case in cases if case.kind == kind]
-        if not some and kind == "cluster":
-            continue
-        lines.append(f"| {title} | {len(some)} | {sum(bool(case.broken) for case in some)} |")
+        if some:
+            lines.append(f"| {title} | {len(some)} | {sum(bool(case.broken) for case in some)} |")
     for kind, title in TITLES.items():
         lines += _kind(title, [case for case in cases if case.kind == kind])
     return "\n".join(lines)
