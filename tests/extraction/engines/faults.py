@@ -8,9 +8,12 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from flowkit.extraction.plan import Part
+from flowkit.output.verify import verify
+from flowkit.output.writer import remove_temporary
 
 
 @dataclass
@@ -54,3 +57,9 @@ def with_fault(part: Part, clip_id: str, fault: Callable[[], None]) -> Part:
     """The part, whose clip of this id has the fault."""
     sources = part.sources | {clip_id: Faulty(part.sources[clip_id], fault)}
     return dataclasses.replace(part, sources=sources)
+
+
+def is_sound(out: Path) -> bool:
+    """Whether an output is whole once what killed workers were writing is removed, as `extract` does at its end."""
+    remove_temporary(out, alone=True)
+    return verify(out).ok

@@ -12,7 +12,6 @@ from flowkit.extraction.engines.local import LocalEngine
 from flowkit.extraction.engines.ray_shift import _RayCase
 from flowkit.extraction.plan import Part
 from flowkit.output.shard import read
-from flowkit.output.verify import verify
 from tests.extraction.engines import faults
 
 
@@ -85,7 +84,7 @@ def test_parts_beside_a_deadly_one_in_its_worker_lose_nothing(job):
     failures = read(job.out).failures().to_pylist()
     assert {row["clip_id"] for row in failures} == {guilty}
     assert len(failures) == sum(pair.clip.clip_id == guilty for one in parts for pair in one.pairs)
-    assert verify(job.out).ok
+    assert faults.is_sound(job.out)
 
 
 def test_on_ray_clips_are_tried_out_and_the_part_goes_without_the_guilty(job):
