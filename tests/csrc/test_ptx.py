@@ -19,6 +19,8 @@ from tests.ptx.standin import StandIn
 SIZES = [(3, 3), (17, 29), (48, 37), (100, 90), (224, 224), (280, 340)]
 """On the last three ranks share the level, the last one is tiled."""
 VARIANTS = ["resident", "tiled", "tiled:3"]
+TODAY = [preset for preset in PRESETS if not preset.endswith("-0.1")]
+"""Older ones take a part of the same paths."""
 
 
 def assert_the_cpus(ptx: StandIn, params: TVL1Params, *frames: NDArray[Any], **options: Any) -> NDArray[np.int32]:
@@ -34,13 +36,16 @@ def assert_the_cpus(ptx: StandIn, params: TVL1Params, *frames: NDArray[Any], **o
     return iterations
 
 
-@pytest.mark.parametrize("size", SIZES, ids=str)
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    ("preset", "size"),
+    [(preset, size) for preset in PRESETS for size in (SIZES if preset in TODAY else SIZES[:1])],
+    ids=str,
+)
 def test_each_preset_has_the_bits_of_the_cpu_solver(ptx, preset, size):
     assert_the_cpus(ptx, PRESETS[preset], *fields.facial_batch(1, *size))
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", TODAY)
 def test_approximations_that_are_off_by_four_ulps_hardly_matter(ptx, monkeypatch, preset):
     """Roots and quotients start from approximations, and a GPU's are not the host's. Bounds: docs/cuda.md, "Tests"."""
     frames, params = fields.facial_batch(1, 224, 224), PRESETS[preset].to_dict()

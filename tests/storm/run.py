@@ -37,7 +37,7 @@ LONG = {
     "disk": 50,
     "store": 100,
 }
-SHORT = {"kills": 20, "damage": 60, "repair": 24, "images": 30, "manifests": 20, "power": 40, "disk": 6, "store": 4}
+SHORT = {"kills": 14, "damage": 60, "repair": 24, "images": 24, "manifests": 20, "power": 32, "disk": 6, "store": 2}
 """Without a cluster, whose every start takes seconds."""
 CLUSTER = {"cluster": 1000}
 """Only where asked for: a case takes seconds."""

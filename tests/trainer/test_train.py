@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from flowkit.errors import InputError, Interrupted
-from tests.chance import hits_by_chance
 from tests.motions import motion_samples
 from trainer.batch_norm import settle_batch_norm
 from trainer.inputs import Inputs, batches, deterministic
@@ -16,7 +15,6 @@ from trainer.models import build_model
 from trainer.models.weights import Weights
 from trainer.normalisation import fit_normaliser
 from trainer.run import folds_of, run_here
-from trainer.samples import shuffle_labels
 from trainer.train import (
     fold_seed,
     inner_split,
@@ -38,11 +36,6 @@ def one_thread():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def samples():
-    return motion_samples(side=24)
 
 
 @pytest.fixture(scope="module")
@@ -75,21 +68,12 @@ def with_another_person(samples, rows, rng):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", ["resnet18", "dual-resnet18"])
-def test_motion_of_unseen_people_is_recognised(samples, model):
-    result = run_here(samples, dataclasses.replace(QUICK, model=model))
+def test_motion_of_unseen_people_is_recognised():
+    samples = motion_samples(side=24)
+    result = run_here(samples, dataclasses.replace(QUICK, model="dual-resnet18"))
     counts = score(samples.emotion, result.predicted).counts
     assert uf1(counts) > 0.7, counts
     np.testing.assert_allclose(result.probabilities.sum(axis=1), 1, rtol=1e-5)
-
-
-@pytest.mark.slow
-def test_shuffled_labels_leave_chance():
-    shuffled = shuffle_labels(motion_samples(subjects=3, clips=16, side=16), seed=0)
-    hits = (run_here(shuffled, QUICK).predicted == shuffled.emotion).sum()
-    fewest, most = hits_by_chance(len(shuffled))
-    assert (fewest, most) == (6, 27)
-    assert fewest <= hits <= most
 
 
 def test_every_row_is_predicted_by_the_fold_that_held_it_out(few):
