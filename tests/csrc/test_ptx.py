@@ -38,7 +38,7 @@ def assert_the_cpus(ptx: StandIn, params: TVL1Params, *frames: NDArray[Any], **o
 
 @pytest.mark.parametrize(
     ("preset", "size"),
-    [(preset, size) for preset in PRESETS for size in (SIZES if preset in TODAY else SIZES[:1])],
+    [(preset, size) for preset in PRESETS for size in (SIZES if preset in TODAY else SIZES[3:4])],
     ids=str,
 )
 def test_each_preset_has_the_bits_of_the_cpu_solver(ptx, preset, size):
