@@ -11,6 +11,7 @@ Every file appears whole or not at all. A run that was stopped goes on with the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -41,6 +42,7 @@ GRAD_CAM = "grad-cam/panels.png"
 RESULTS = (PREDICTIONS, REPORT, METRICS)
 """In the order of writing: a folder with a metrics.json is a whole run."""
 KEY = b"flowkit"
+DIGEST_KEY = b"sha256"
 _ANEW = "choose another folder or add --overwrite"
 _DECIDING = ("config", "samples_sha256", "weights", "versions", "device", "folds")
 """What must be the same for a run to go on: all that decides a fold's numbers."""
@@ -81,15 +83,20 @@ class RunFolder:
         """Writes one fold's file; raises as `flowkit.output.files.put`."""
         columns: dict[str, Any] = {"row": pa.array(fold.held_out)}
         columns |= {name: pa.array(list(values), pa.list_(pa.float32())) for name, values in heads.items()}
-        told = json.dumps({"fold": fold.index, "name": fold.name, **about}, sort_keys=True)
-        table = pa.table(columns).replace_schema_metadata({KEY: told.encode()})
+        told = json.dumps({"fold": fold.index, "name": fold.name, **about}, sort_keys=True).encode()
+        table = pa.table(columns)
+        table = table.replace_schema_metadata({KEY: told, DIGEST_KEY: _digest(table, told)})
         put(self.fold_path(fold.index), lambda path: pq.write_table(table, path, write_page_checksum=True))
 
     def read_fold(self, fold: Fold) -> FoldFile | None:
         """A finished fold; None where it is not done, or its file is damaged or of another fold."""
         try:
             table = read_table(self.fold_path(fold.index))
-            about = json.loads(table.schema.metadata[KEY])
+            told = table.schema.metadata[KEY]
+            # Parquet's own checksums are of its pages alone.
+            if table.schema.metadata[DIGEST_KEY] != _digest(table, told):
+                return None
+            about = json.loads(told)
         except (OutputError, KeyError, TypeError, ValueError):
             return None
         if about.get("name") != fold.name or table["row"].to_pylist() != fold.held_out.tolist():
@@ -102,6 +109,14 @@ class RunFolder:
     def done(self, fold: Fold, *, weights: bool) -> bool:
         """Whether a fold is on disk, with its weights where they are asked for."""
         return (not weights or self.weights_path(fold.index).exists()) and self.read_fold(fold) is not None
+
+
+def _digest(table: pa.Table, told: bytes) -> bytes:
+    """SHA-256 (hex) of a fold's values and of what is said of them."""
+    digest = hashlib.sha256(told)
+    for name in table.column_names:
+        digest.update(f"{name} {table[name].to_pylist()!r}".encode())
+    return digest.hexdigest().encode()
 
 
 @contextmanager

@@ -152,11 +152,11 @@ assert not {"torch", "timm", "matplotlib", "jinja2", "cv2"} & set(sys.modules)
 
 
 @pytest.mark.parametrize("package", ["torch", "timm", "matplotlib", "jinja2"])
-def test_a_missing_package_is_named_with_its_remedy(package, tmp_path):
+def test_a_missing_package_is_named_with_its_remedy(package, out, tmp_path):
     code = f"""
 import sys
 sys.modules[{package!r}] = None
-sys.argv = ["flowkit-train", "loso", "out", "-o", {str(tmp_path / "run")!r}]
+sys.argv = ["flowkit-train", "loso", {str(out)!r}, "-o", {str(tmp_path / "run")!r}, *{FAST!r}]
 from trainer.cli import main
 main()
 """

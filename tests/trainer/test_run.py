@@ -49,15 +49,28 @@ def test_what_is_done_stays_and_what_is_damaged_is_computed_again(out, tmp_path)
     assert computed == [0, 1, 2, 3]
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["config.json", "folds"]
     fold = tmp_path / "run" / "folds" / "fold-0002.parquet"
-    content = bytearray(fold.read_bytes())
-    content[len(content) // 3] ^= 1
-    fold.write_bytes(content)
+    whole = fold.read_bytes()
+    fold.write_bytes(whole[: len(whole) // 2])
     (tmp_path / "run" / "folds" / "fold-0000.parquet").unlink()
     again, computed = folds_computed(out, tmp_path / "run", SMALL)
     assert computed == [0, 2]
     np.testing.assert_array_equal(again, first)
     _, computed = folds_computed(out, tmp_path / "run", SMALL, save_weights=True)
     assert computed == [0, 1, 2, 3]
+
+
+def test_a_flipped_bit_is_noticed_or_changes_nothing(out, samples, tmp_path):
+    run(out, tmp_path / "run", SVC, jobs=1)
+    folder, fold = RunFolder(tmp_path / "run"), folds_of(samples, SVC)[2]
+    path, whole = folder.fold_path(2), folder.fold_path(2).read_bytes()
+    expected = folder.read_fold(fold)
+    noticed = 0
+    for position in range(0, len(whole), 7):
+        path.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+        found = folder.read_fold(fold)
+        noticed += found is None
+        assert found is None or (repr(found) == repr(expected))
+    assert noticed > len(whole) // 7 // 2
 
 
 @pytest.mark.parametrize(
