@@ -27,6 +27,8 @@ from flowkit.types import Pair
 
 STORE_BYTES = 64 * 2**20
 """Of frames that a worker keeps: 1300 of 224 x 224, or 30 of 1920 x 1080."""
+STORE_FRAMES = 2048
+"""And no more of small ones, so that what a run takes does not grow with it for long."""
 
 
 class FrameStore:
@@ -60,7 +62,7 @@ class FrameStore:
                 self._bytes -= replaced[0].nbytes
             self._frames[key] = frame, landmarks
             self._bytes += frame.nbytes
-            while self._bytes > self._most_bytes:
+            while self._bytes > self._most_bytes or len(self._frames) > STORE_FRAMES:
                 oldest = next(iter(self._frames))
                 self._bytes -= self._frames.pop(oldest)[0].nbytes
 
