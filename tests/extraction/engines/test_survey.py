@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -45,10 +45,17 @@ def clips(tmp_path):
 
 def workers() -> list[int]:
     """The child processes of this one that are at work."""
-    children = [
-        int(child) for task in Path("/proc/self/task").iterdir() for child in (task / "children").read_text().split()
-    ]
-    return [child for child in children if Path(f"/proc/{child}/cmdline").read_bytes().count(b"engines.worker")]
+    children: list[str] = []
+    for task in Path("/proc/self/task").iterdir():
+        with suppress(OSError):  # a thread that has ended meanwhile
+            children += (task / "children").read_text().split()
+    return [int(child) for child in children if _is_a_worker(child)]
+
+
+def _is_a_worker(child: str) -> bool:
+    with suppress(OSError):  # it has ended meanwhile
+        return b"engines.worker" in Path(f"/proc/{child}/cmdline").read_bytes()
+    return False
 
 
 @contextmanager
@@ -76,7 +83,8 @@ def when_it_hangs(pipe: Path, act: Callable[[], None]) -> Iterator[None]:
 
 def crash() -> None:
     for worker in workers():
-        os.kill(worker, signal.SIGSEGV)
+        with suppress(ProcessLookupError):
+            os.kill(worker, signal.SIGSEGV)
         while worker in workers():
             time.sleep(0.01)
 
