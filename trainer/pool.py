@@ -142,12 +142,12 @@ def _died(fold: Fold, process: Any) -> Interrupted:
 @contextlib.contextmanager
 def _crew(task: Task, count: int) -> Iterator[dict[Connection, Any]]:
     """Processes that wait for the numbers of folds, by the connection to each; none is left afterwards."""
-    context = mp.get_context("spawn")  # a fork of a process that has used torch's threads hangs
+    context = _context()
     crew: dict[Connection, Any] = {}
     try:
         for worker in range(count):
             here, there = context.Pipe()
-            process = context.Process(target=_work, args=(there, os.getpid(), task, worker), daemon=True)
+            process = context.Process(target=_work, args=(there, task, worker), daemon=True)
             process.start()
             there.close()
             crew[here] = process
@@ -162,15 +162,28 @@ def _crew(task: Task, count: int) -> Iterator[dict[Connection, Any]]:
                 process.join()
 
 
-def _work(connection: Connection, parent: int, task: Task, worker: int) -> None:
+def _context() -> Any:
+    """How processes are made. A fork of this one, which has used torch's threads, would hang.
+
+    On Linux they are forked from a process that has imported torch and nothing more, and so share the 400 MB that it
+    has written by then.
+    """
+    if sys.platform != "linux":
+        return mp.get_context("spawn")
+    context = mp.get_context("forkserver")
+    context.set_forkserver_preload(["trainer.train", "trainer.saved"])
+    return context
+
+
+def _work(connection: Connection, task: Task, worker: int) -> None:
     """The life of a process of the crew."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _die_with(parent)
+    _die_with_the_run()
     try:
-        from trainer.inputs import keep_freed_memory
+        from trainer.inputs import arrange_memory
 
-        keep_freed_memory()
+        arrange_memory()
         compute = _computer(task, worker)
         while True:
             compute(connection.recv(), connection.send)
@@ -180,12 +193,13 @@ def _work(connection: Connection, parent: int, task: Task, worker: int) -> None:
         connection.send(_sendable(error))
 
 
-def _die_with(parent: int) -> None:
-    """Has Linux end this process when the parent is killed, which could not tell it."""
+def _die_with_the_run() -> None:
+    """Has Linux end this process when the run's is killed, which ends the one that it was forked from."""
     if sys.platform == "linux":
         set_death_signal = 1  # PR_SET_PDEATHSIG of sys/prctl.h
         ctypes.CDLL(None).prctl(set_death_signal, signal.SIGKILL)
-        if os.getppid() != parent:
+        parent = mp.parent_process()
+        if parent is None or not parent.is_alive():
             os._exit(1)
 
 

@@ -182,7 +182,8 @@ def test_a_killed_run_goes_on_to_the_same_bits_with_any_number_of_jobs(out, tmp_
         assert killed.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    workers = [int(pid) for pid in Path(f"/proc/{killed.pid}/task/{killed.pid}/children").read_text().split()]
+    workers = _below(killed.pid)
+    assert len(workers) >= 4  # one that forks, two that compute, and multiprocessing's tracker
     killed.send_signal(signal.SIGKILL)
     killed.wait()
     done = {path.name: path.read_bytes() for path in folds.glob("fold-*")}
@@ -197,6 +198,11 @@ def test_a_killed_run_goes_on_to_the_same_bits_with_any_number_of_jobs(out, tmp_
     assert weights[0] == weights[1]
     assert not (tmp_path / "killed" / "cubes").exists()
     assert not any(_alive(pid) for pid in workers)
+
+
+def _below(pid):
+    children = [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return children + [pid for child in children for pid in _below(child)]
 
 
 def _alive(pid):

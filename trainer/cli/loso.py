@@ -175,7 +175,7 @@ def _seeds(out: Path, folder: Path, configs: Sequence[RunConfig], **how: Any) ->
 
 
 def _loso(out: Path, folder: Path, config: RunConfig, *, tensorboard: bool, **how: Any) -> None:
-    from trainer.inputs import keep_freed_memory
+    from trainer.inputs import arrange_memory
     from trainer.results import write_run
     from trainer.run import run
     from trainer.scores import headline
@@ -183,7 +183,7 @@ def _loso(out: Path, folder: Path, config: RunConfig, *, tensorboard: bool, **ho
 
     if tensorboard:
         require_tensorboard()
-    keep_freed_memory()
+    arrange_memory()
     progress = Progress(config)
     samples, result = run(out, folder, config, report=progress.show, announce=progress.begin, **how)
     summary = write_run(folder, samples, config, result)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.svm import SVC
+
+if TYPE_CHECKING:
+    from sklearn.svm import SVC
 
 C = 28.0
 
@@ -49,6 +53,8 @@ class SupportVectors:
 
 def _machine(rows: NDArray[np.float32], column: NDArray[np.int64]) -> SVC | float:
     """A trained machine, or the only class that there is."""
+    from sklearn.svm import SVC
+
     if (column == column[0]).all():
         return float(column[0])
     return SVC(C=C, kernel="rbf", gamma="scale", decision_function_shape="ovr", break_ties=True).fit(rows, column)

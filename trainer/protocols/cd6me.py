@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
 from flowkit.errors import InputError
 from trainer.types import UNITS
@@ -32,6 +31,8 @@ def score_units(true: Bits, predicted: Bits, datasets: Sequence[str | None]) -> 
 
 
 def _part(true: Bits, predicted: Bits) -> dict[str, Any]:
+    from sklearn.metrics import f1_score
+
     units = {}
     for column, unit in enumerate(UNITS):
         t, p = true[:, column], predicted[:, column]
