@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.datasets import write_manifest
-from flowkit.extraction.plan import Part, make_parts, with_sources
+from flowkit.extraction.plan import Part, make_parts
+from flowkit.extraction.remaining import with_sources
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.resume import settle_plan
 from flowkit.frames.survey import survey

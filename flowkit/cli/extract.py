@@ -212,5 +212,6 @@ def _note_unused(source: Path) -> None:
     from flowkit.datasets.tables import TABLE_SUFFIXES
     from flowkit.output.store import place
 
-    if source.suffix.lower() in TABLE_SUFFIXES and place(source).is_file() and (columns := unused_columns(source)):
-        typer.echo(f"flowkit: note: {source.name} has columns that are not used: {', '.join(columns)}", err=True)
+    table = place(source)
+    if table.suffix.lower() in TABLE_SUFFIXES and table.is_file() and (columns := unused_columns(table)):
+        typer.echo(f"flowkit: note: {table.name} has columns that are not used: {', '.join(columns)}", err=True)

@@ -104,7 +104,11 @@ def read_manifest(path: str | Place, *, require_sources: bool = True) -> list[Cl
         InputError: with the line, clip and value, for a cell that cannot be used, a column whose name is nearly that
             of one of `SCHEMA` that is not there, a clip_id that occurs twice, or sources none of which exists.
     """
-    path = place(path)
+    return clips_in(place(path), require_sources=require_sources)
+
+
+def clips_in(path: Place, *, require_sources: bool = True) -> list[Clip]:
+    """`read_manifest` of a place."""
     folder = absolute_path(path.parent) if isinstance(path, Path) else path.parent
     table = read_columns(path, required=("clip_id", "source"), used=SCHEMA.names)
     count = len(table.rows)
@@ -125,7 +129,7 @@ def read_manifest(path: str | Place, *, require_sources: bool = True) -> list[Cl
     return [Clip(**dict(zip(columns, row, strict=True))) for row in zip(*columns.values(), strict=True)]
 
 
-def unused_columns(path: str | Place) -> list[str]:
+def unused_columns(path: Place) -> list[str]:
     """The columns of a manifest that `read_manifest` ignores, quoted, with the used one that each is most like."""
     beside = {field.name for field in BESIDE}
     return unknown_columns((name for name in column_names(path) if name not in beside), SCHEMA.names)

@@ -14,6 +14,8 @@ from flowkit.datasets.manifest import BESIDE, SCHEMA, write_manifest
 from flowkit.datasets.sources import clips_from
 from flowkit.datasets.tables import TABLE_SUFFIXES, column_names, read_columns
 from flowkit.errors import InputError
+from flowkit.output.parquet import readable
+from flowkit.output.store import Place, place
 from flowkit.types import Clip
 
 
@@ -28,7 +30,7 @@ class Revision:
     """
 
     def __init__(self, source: str | Path) -> None:
-        self.source = Path(source)
+        self.source = place(source)
         self.clips: list[Clip] = clips_from(self.source)
         self._own: dict[str, pa.Array] = {}
         if self.source.suffix.lower() in TABLE_SUFFIXES and self.source.is_file():
@@ -66,17 +68,17 @@ def require_manifest_name(path: Path) -> None:
         raise InputError(f"manifest {str(path)!r}: its name must end in {' or '.join(TABLE_SUFFIXES)}")
 
 
-def _own_columns(path: Path) -> dict[str, pa.Array]:
+def _own_columns(path: Place) -> dict[str, pa.Array]:
     """The columns that are none of `SCHEMA`: of Parquet with their types, of CSV as texts."""
     names = [name for name in column_names(path) if name and name not in SCHEMA.names]
     if path.suffix.lower() == ".parquet":
-        table = pq.read_table(path, columns=names)
+        table = pq.read_table(readable(path), columns=names)
         return {name: table[name].combine_chunks() for name in names}
     cells = read_columns(path, ("clip_id",), ("clip_id", *names)).cells
     return {name: pa.array(cells[name], pa.string()) for name in names}
 
 
-def _typed(path: Path, name: str, column: pa.Array) -> pa.Array:
+def _typed(path: Place, name: str, column: pa.Array) -> pa.Array:
     if name not in BESIDE.names:
         return column
     try:

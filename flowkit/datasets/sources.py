@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from flowkit.datasets.manifest import absolute_path, read_manifest
+from flowkit.datasets.manifest import absolute_path, clips_in
 from flowkit.datasets.tables import TABLE_SUFFIXES, require_clip_id
 from flowkit.errors import InputError
 from flowkit.frames import VIDEO_SUFFIXES, is_video
 from flowkit.frames.folder import IMAGE_SUFFIXES
-from flowkit.output.store import Place, StorePath, place
+from flowkit.output.store import Place, StorePath
 from flowkit.types import Clip
 
 
-def clips_from(source: str | Place, *, frame_base: int | None = None) -> list[Clip]:
-    """The clips that a user's SOURCE stands for.
+def clips_from(
+    source: Place | Sequence[Clip], *, frame_base: int | None = None, require_sources: bool = True
+) -> list[Clip]:
+    """The clips that a user's SOURCE stands for, or those given.
 
     - a manifest: its rows;
     - a video: one clip, named by the file, suffix included, as it would be in a folder;
@@ -29,18 +31,20 @@ def clips_from(source: str | Place, *, frame_base: int | None = None) -> list[Cl
     Args:
         frame_base: number of a video's first frame, 0 unless given. A manifest says its own, and so do the frames of a
             folder.
+        require_sources: as for `flowkit.datasets.read_manifest`.
 
     Raises:
         InputError: where there is nothing of the kind or it cannot be read, a folder mixes numbered images and videos,
             a name cannot be a clip_id, or there is no video for `frame_base`.
     """
-    source = place(source)
+    if not isinstance(source, Place):
+        return list(source)
     try:
         if isinstance(source, StorePath):
-            clips = _clips_in_store(source, frame_base)
+            clips = _clips_in_store(source, frame_base, require_sources)
         else:
             source = absolute_path(source)
-            clips = _clips_from(source, frame_base)
+            clips = _clips_from(source, frame_base, require_sources)
     except OSError as error:
         raise InputError(f"{str(source)!r} cannot be read: {error.strerror or error}") from error
     for clip in clips:
@@ -48,7 +52,7 @@ def clips_from(source: str | Place, *, frame_base: int | None = None) -> list[Cl
     return clips
 
 
-def _clips_from(source: Path, frame_base: int | None) -> list[Clip]:
+def _clips_from(source: Path, frame_base: int | None, require_sources: bool) -> list[Clip]:
     if "\0" in str(source):
         raise InputError(f"{str(source)!r} has a NUL character, which no path has; leave it out")
     if frame_base is not None and frame_base < 0:
@@ -61,7 +65,7 @@ def _clips_from(source: Path, frame_base: int | None) -> list[Clip]:
     elif source.suffix.lower() in TABLE_SUFFIXES:
         if frame_base is not None:
             raise InputError(f"frame_base={frame_base}: {source.name} has a column frame_base of its own; set it there")
-        return read_manifest(source)
+        return clips_in(source, require_sources=require_sources)
     elif not source.exists():
         raise InputError(f"{str(source)!r} does not exist; give a manifest, a video or a folder")
     elif is_video(source):
@@ -81,12 +85,12 @@ def _clips_from(source: Path, frame_base: int | None) -> list[Clip]:
     ]
 
 
-def _clips_in_store(source: StorePath, frame_base: int | None) -> list[Clip]:
+def _clips_in_store(source: StorePath, frame_base: int | None, require_sources: bool) -> list[Clip]:
     """The same of what is in an object store, where a folder is what blobs' names begin with."""
     if source.suffix.lower() in TABLE_SUFFIXES:
         if frame_base is not None:
             raise InputError(f"frame_base={frame_base}: {source.name} has a column frame_base of its own; set it there")
-        return read_manifest(source)
+        return clips_in(source, require_sources=require_sources)
     if frame_base is not None and frame_base < 0:
         raise InputError(f"frame_base={frame_base} must be 0 or above")
     if is_video(source):

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from flowkit.datasets.spelling import require_spelling
 from flowkit.errors import InputError
 from flowkit.output.parquet import readable
-from flowkit.output.store import Place, place
+from flowkit.output.store import Place
 
 TABLE_SUFFIXES = (".parquet", ".csv")
 SEPARATORS = (",", ";", "\t")
@@ -72,7 +72,7 @@ class Columns:
         return [known[cell] for cell in column]
 
 
-def read_columns(path: str | Place, required: Iterable[str], used: Iterable[str]) -> Columns:
+def read_columns(path: Place, required: Iterable[str], used: Iterable[str]) -> Columns:
     """Those columns of a .csv or .parquet table of clips that are among `used`.
 
     A CSV is UTF-8, or UTF-16 with its mark; its cells are separated by commas, semicolons or tabs. In the required
@@ -82,7 +82,6 @@ def read_columns(path: str | Place, required: Iterable[str], used: Iterable[str]
         InputError: for an unreadable file, a required column or cell that is missing, a misspelt column, a clip_id
             that is no line of text, or a CSV row with too few or too many cells.
     """
-    path = place(path)
     suffix = path.suffix.lower()
     if suffix not in TABLE_SUFFIXES:
         raise InputError(f"{str(path)!r}: a table's name must end in {' or '.join(TABLE_SUFFIXES)}")
@@ -109,7 +108,7 @@ def read_columns(path: str | Place, required: Iterable[str], used: Iterable[str]
     return table
 
 
-def read_rows(path: str | Place, required: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+def read_rows(path: Place, required: Iterable[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of a small table of clips in its required columns, each with its place; raises as `read_columns`."""
     required = tuple(required)
     table = read_columns(path, required, required)
@@ -117,9 +116,8 @@ def read_rows(path: str | Place, required: Iterable[str]) -> Iterator[tuple[str,
         yield table.where(i), dict(zip(required, row, strict=True))
 
 
-def column_names(path: str | Place) -> list[str]:
+def column_names(path: Place) -> list[str]:
     """The names of a table's columns; raises as `read_columns` for a file that cannot be read."""
-    path = place(path)
     try:
         if path.suffix.lower() == ".csv":
             text = csv_text(path)
@@ -127,7 +125,8 @@ def column_names(path: str | Place) -> list[str]:
                 name.strip()
                 for name in next(csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text, ())), [])
             ]
-        names: list[str] = pq.read_schema(path).names
+        with pq.ParquetFile(readable(path)) as file:
+            names: list[str] = file.schema_arrow.names
     except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
         raise InputError(f"{str(path)!r} cannot be read as {path.suffix[1:]}: {error}") from error
     return names

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flowkit.datasets import clips_from
 from flowkit.extraction.disk import cube_bytes
 from flowkit.extraction.engines.crew import Crew
 from flowkit.extraction.engines.engine import TIME_LIMIT_S
@@ -16,9 +17,9 @@ from flowkit.extraction.engines.survey import survey_apart
 from flowkit.extraction.part import run_part
 from flowkit.extraction.plan import Part, make_parts
 from flowkit.extraction.remaining import parts_of, that_stay
-from flowkit.extraction.request import ExtractRequest
+from flowkit.extraction.request import ExtractRequest, default_pairs
 from flowkit.extraction.resume import settle_plan
-from flowkit.extraction.run import clips_of, default_pairs, in_order
+from flowkit.extraction.run import in_order, no_collection
 from flowkit.motion.devices import available_cpus
 from flowkit.output.claim import WHOLE, Share, parse_share
 from flowkit.output.commit import finished
@@ -80,7 +81,9 @@ def forecast(
     out = place(out).absolute()
     share = parse_share(shard) if isinstance(shard, str) else shard
     with in_order(out):
-        clips = clips_of(source, frame_base)
+        source = place(source) if isinstance(source, str | Place) else source
+        with no_collection():
+            clips = clips_from(source, frame_base=frame_base)
         asked = ExtractRequest.parse(pairs=default_pairs(clips) if pairs is None else pairs, **request)
         surveys = survey_apart(clips, Crew(TIME_LIMIT_S, computes=False), workers)
         parts = make_parts(clips, asked, surveys)

@@ -22,8 +22,6 @@ from flowkit.types import Clip, Pair
 
 MOST_ROWS = 128
 PART_PIXELS = MOST_ROWS * 224 * 224
-_SPREAD = 16
-"""Frames between the first and the last that a part needs of a source, a needed one, up to which clips share it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,26 +111,6 @@ def parts_as_planned(
         shape = next((framing.shape for framing in framings.values()), None)
         parts.append(Part(number, tuple(pairs), shape, framings))
     return parts
-
-
-def with_sources(part: Part, surveys: Mapping[str, Survey]) -> Part:
-    """The part with what reading its frames takes; a plan has many parts that are done, and need none."""
-    needed: dict[str, set[int]] = {clip_id: set() for clip_id in part.framings}
-    for pair in part.pairs:
-        if numbers := pair.needed:
-            needed[pair.clip.clip_id].update(numbers)
-    by_source: dict[int, list[str]] = {}
-    for clip_id in needed:
-        by_source.setdefault(id(surveys[clip_id].source), []).append(clip_id)
-    sources: dict[str, FrameSource] = {}
-    for clip_ids in by_source.values():
-        together = set().union(*(needed[clip_id] for clip_id in clip_ids))
-        # Clips of one source share one, unless they lie so far apart that what lies between would be carried along.
-        if together and max(together) - min(together) <= _SPREAD * len(together):
-            sources |= dict.fromkeys(clip_ids, surveys[clip_ids[0]].opened().only(together))
-        else:
-            sources |= {clip_id: surveys[clip_id].opened().only(needed[clip_id]) for clip_id in clip_ids}
-    return dataclasses.replace(part, sources=sources)
 
 
 def _framed_pairs(

@@ -1,14 +1,20 @@
-"""Which parts of a plan a run computes, and which stay as an earlier one has left them."""
+"""Which parts of a plan a run computes, with what reading their frames takes, and which stay as they are."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 
 from flowkit.errors import InputError
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest
+from flowkit.frames import FrameSource
+from flowkit.frames.survey import Survey
 from flowkit.output.claim import Share
 from flowkit.output.commit import Commit
+
+_SPREAD = 16
+"""Frames between the first and the last that a part needs of a source, a needed one, up to which clips share it."""
 
 
 def parts_of(parts: Sequence[Part], share: Share, limit: int | None) -> list[Part]:
@@ -30,3 +36,23 @@ def that_stay(commits: Mapping[int, Commit], request: ExtractRequest, retry_fail
         for number, commit in commits.items()
         if commit.parameters_hash == parameters_hash and not (retry_failed and commit.failed)
     }
+
+
+def with_sources(part: Part, surveys: Mapping[str, Survey]) -> Part:
+    """The part with what reading its frames takes; a plan has many parts that are done, and need none."""
+    needed: dict[str, set[int]] = {clip_id: set() for clip_id in part.framings}
+    for pair in part.pairs:
+        if numbers := pair.needed:
+            needed[pair.clip.clip_id].update(numbers)
+    by_source: dict[int, list[str]] = {}
+    for clip_id in needed:
+        by_source.setdefault(id(surveys[clip_id].source), []).append(clip_id)
+    sources: dict[str, FrameSource] = {}
+    for clip_ids in by_source.values():
+        together = set().union(*(needed[clip_id] for clip_id in clip_ids))
+        # Clips of one source share one, unless they lie so far apart that what lies between would be carried along.
+        if together and max(together) - min(together) <= _SPREAD * len(together):
+            sources |= dict.fromkeys(clip_ids, surveys[clip_ids[0]].opened().only(together))
+        else:
+            sources |= {clip_id: surveys[clip_id].opened().only(needed[clip_id]) for clip_id in clip_ids}
+    return dataclasses.replace(part, sources=sources)

@@ -8,16 +8,18 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from flowkit.datasets import clips_from
 from flowkit.errors import InputError, OutputError
 from flowkit.extraction.disk import cube_bytes, require_room
 from flowkit.extraction.engines import crew_for, open_engine
 from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.engines.survey import survey_apart
 from flowkit.extraction.part import Job
-from flowkit.extraction.plan import Part, PlannedPair, make_parts, parts_as_planned, with_sources
+from flowkit.extraction.plan import Part, PlannedPair, make_parts, parts_as_planned
+from flowkit.extraction.remaining import with_sources
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.resume import changed_versions, first_difference, plan_tables, survey_table
-from flowkit.extraction.run import clips_of, in_order, no_collection
+from flowkit.extraction.run import in_order, no_collection
 from flowkit.extraction.tally import Report, Summary, compute
 from flowkit.frames.survey import Survey
 from flowkit.output.claim import claimed
@@ -96,6 +98,7 @@ def repair(
     if not (out / RUN_FILE).exists() and not entries(out, "commits"):
         raise OutputError(f"{str(out)!r} is no output of flowkit extract: it has no {RUN_FILE} and no commits")
     files = {"pairs": pairs, "face": face, "landmarks": landmarks}
+    source = place(source) if isinstance(source, str | Place) else source
     mending = _Mending(out, source, files, frame_base, lost_as_failures, accept_changes, batch)
     with in_order(out), claimed(out, is_ours=True) as alone:
         mending.read_run()
@@ -140,7 +143,7 @@ class _Mending:
     def __init__(
         self,
         out: Place,
-        source: str | Place | Sequence[Clip] | None,
+        source: Place | Sequence[Clip] | None,
         files: Mapping[str, str | None],
         frame_base: int | None,
         lost_as_failures: bool,
@@ -250,25 +253,28 @@ class _Mending:
                 )
             if self._rebuilt:  # in the order in which a run writes it
                 same = self.run["versions"] == metadata["versions"]
-                origin = request.origin(self._source or "", self._frame_base)
+                origin = request.origin(self._source or (), self._frame_base)
                 self.run = metadata | ({} if same else {"versions": self.run["versions"]}) | {"origin": origin}
         return self._asked
 
     def _read_clips(self) -> list[Clip]:
         origin = self.run.get("origin", {})
-        source = self._source if self._source is not None else origin.get("source")
+        source = self._source
+        if source is None and origin.get("source") is not None:
+            source = place(origin["source"])
         frame_base = self._frame_base if self._frame_base is not None else origin.get("frame_base")
         if source is None:
             raise InputError(
                 f"{str(self.out)!r} does not say from where it was extracted; give that as flowkit repair {self.out} "
                 "SOURCE"
             )
-        if isinstance(source, str | Place) and not place(source).exists():
+        if isinstance(source, Place) and not source.exists():
             raise InputError(
                 f"{str(source)!r}, from which {str(self.out)!r} was extracted, is not there; bring it back, or say "
                 f"where it is now as flowkit repair {self.out} SOURCE"
             )
-        return clips_of(source, frame_base, require_sources=not self._lost_as_failures)
+        with no_collection():
+            return clips_from(source, frame_base=frame_base, require_sources=not self._lost_as_failures)
 
     def _read_request(self) -> ExtractRequest:
         parameters, origin = self.run["parameters"], self.run.get("origin", {})

@@ -21,7 +21,7 @@ from flowkit.frames.prepare import parse_size
 from flowkit.motion.stabilise import parse_stabilise
 from flowkit.motion.strain import StrainVariant
 from flowkit.output.plan_file import SCHEMA_VERSION
-from flowkit.output.store import Place, place
+from flowkit.output.store import Place
 from flowkit.params import TVL1Params, params_label, resolve_params
 from flowkit.types import Clip, fingerprint
 
@@ -163,10 +163,10 @@ class ExtractRequest:
             "versions": versions(),
         }
 
-    def origin(self, source: str | Place | Sequence[Clip], frame_base: int | None) -> dict[str, Any]:
+    def origin(self, source: Place | Sequence[Clip], frame_base: int | None) -> dict[str, Any]:
         """Where the clips of a run and the files of its options came from, for `flowkit repair`; the source is null
         where clips were given."""
-        path = str(place(source).absolute()) if isinstance(source, str | Place) else None
+        path = str(source.absolute()) if isinstance(source, Place) else None
         files = {"pairs": self.pairs, "face": self.face, "landmarks": self.landmarks}
         return {"source": path, "frame_base": frame_base, **files}
 
@@ -174,6 +174,11 @@ class ExtractRequest:
     def parameters_hash(self) -> str:
         """SHA-256 (hex) of `to_dict`."""
         return fingerprint(self.to_dict())
+
+
+def default_pairs(clips: Sequence[Clip]) -> str:
+    """The pair plan where none is asked for."""
+    return "onset-apex" if any(clip.apex is not None for clip in clips) else "lag:1"
 
 
 DECIDING = ("av", "simplejpeg", "opencv")

@@ -60,25 +60,25 @@ def settle_plan(
         Interrupted: if OUT cannot be written.
     """
     pairs, surveyed = _plan_table(parts), survey_table(surveys)
-    tables = {SURVEY_FILE: surveyed}
-    new = not (out / RUN_FILE).exists()
-    if not new:
-        run = read_run(out)
-        _require_same_request(out, run, metadata)
-        _require_same_pairs(out, pairs)
-        changes = [*changed_versions(run, metadata), *_changed_clips(out, run, surveyed)]
-        if not accept_changes:
-            _refuse(out, changes, mended={*_clips_with_failures(out), SURVEY_FILE} if retry_failed else set())
-        if not changes:
-            return
-        accepted = {"accepted_changes": [*run.get("accepted_changes", []), *changes]}
-        run |= {"versions": metadata["versions"]} | accepted
-    else:
-        run = metadata | {"origin": origin or {}, "plan": {"pairs": pairs.num_rows, "parts": len(parts)}}
-        tables = {PAIRS_FILE: _with_ids(pairs, parts)} | tables
-    if not write_plan(out, tables, run, new=new):
-        # Another run has been faster; this one goes on with its plan if that is the same.
-        settle_plan(out, parts, surveys, metadata, origin, accept_changes=accept_changes, retry_failed=retry_failed)
+    written = False
+    while not written:  # a second time where another run has been faster: this one goes on if it has planned the same
+        tables = {SURVEY_FILE: surveyed}
+        new = not (out / RUN_FILE).exists()
+        if not new:
+            run = read_run(out)
+            _require_same_request(out, run, metadata)
+            _require_same_pairs(out, pairs)
+            changes = [*changed_versions(run, metadata), *_changed_clips(out, run, surveyed)]
+            if not accept_changes:
+                _refuse(out, changes, mended={*_clips_with_failures(out), SURVEY_FILE} if retry_failed else set())
+            if not changes:
+                return
+            accepted = {"accepted_changes": [*run.get("accepted_changes", []), *changes]}
+            run |= {"versions": metadata["versions"]} | accepted
+        else:
+            run = metadata | {"origin": origin or {}, "plan": {"pairs": pairs.num_rows, "parts": len(parts)}}
+            tables = {PAIRS_FILE: _with_ids(pairs, parts)} | tables
+        written = write_plan(out, tables, run, new=new)
 
 
 def require_settled(out: Place) -> None:

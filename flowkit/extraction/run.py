@@ -8,17 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from flowkit.datasets import clips_from, read_manifest
-from flowkit.datasets.tables import TABLE_SUFFIXES
+from flowkit.datasets import clips_from
 from flowkit.errors import Interrupted
 from flowkit.extraction.disk import cube_bytes, require_room
 from flowkit.extraction.engines import crew_for, open_engine
 from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.engines.survey import survey_apart
 from flowkit.extraction.part import Job
-from flowkit.extraction.plan import make_parts, with_sources
-from flowkit.extraction.remaining import parts_of, that_stay
-from flowkit.extraction.request import ExtractRequest
+from flowkit.extraction.plan import make_parts
+from flowkit.extraction.remaining import parts_of, that_stay, with_sources
+from flowkit.extraction.request import ExtractRequest, default_pairs
 from flowkit.extraction.resume import require_settled, settle_plan
 from flowkit.extraction.tally import Report, Summary, compute
 from flowkit.output.claim import WHOLE, Share, claimed, parse_share, planning
@@ -28,7 +27,7 @@ from flowkit.output.writer import remove_superseded
 from flowkit.params import TVL1Params
 from flowkit.types import Clip
 
-__all__ = ["Summary", "default_pairs", "extract"]
+__all__ = ["Summary", "extract"]
 
 
 def extract(
@@ -100,7 +99,9 @@ def extract(
     share = parse_share(shard) if isinstance(shard, str) else shard
     parts_of([], share, limit)
     with in_order(out):
-        clips = clips_of(source, frame_base)
+        source = place(source) if isinstance(source, str | Place) else source
+        with no_collection():
+            clips = clips_from(source, frame_base=frame_base)
         request = ExtractRequest.parse(
             pairs=default_pairs(clips) if pairs is None else pairs,
             preset=preset,
@@ -121,9 +122,9 @@ def extract(
         chosen = open_engine(engine, **options) if isinstance(engine, str) else engine  # type: ignore[arg-type]
         with claimed(out, share) as alone, crew_for(chosen, time_limit_s) as crew:
             with no_collection():
+                origin, metadata = request.origin(source, frame_base), request.metadata(clips)
                 surveys = survey_apart(clips, crew, workers)
                 parts = make_parts(clips, request, surveys)
-                origin, metadata = request.origin(source, frame_base), request.metadata(clips)
                 accepted = {"accept_changes": accept_changes, "retry_failed": retry_failed}
                 with planning(out, share):
                     settle_plan(out, parts, surveys, metadata, origin, **accepted)
@@ -133,9 +134,9 @@ def extract(
             remove_superseded(out, commits.values(), alone)
             mine = parts_of(parts, share, limit)
             done = that_stay(commits, request, retry_failed)
+            mine = [part if part.number in done else with_sources(part, surveys) for part in mine]
             needed = cube_bytes((part for part in mine if part.number not in commits), request)
             require_room(out, needed)
-            mine = [part if part.number in done else with_sources(part, surveys) for part in mine]
             summary = compute(mine, done, Job(out, request, metadata), chosen, _with_size(report, needed))
             if len(mine) == len(parts):
                 return summary
@@ -151,22 +152,6 @@ def in_order(out: Place) -> Iterator[None]:
         raise Interrupted(f"{out} is not finished; run the same command again to continue") from None
     finally:
         gc.unfreeze()
-
-
-def clips_of(
-    source: str | Place | Sequence[Clip], frame_base: int | None, *, require_sources: bool = True
-) -> list[Clip]:
-    """The clips that a SOURCE names, see `flowkit.datasets.clips_from`, or those given.
-
-    Args:
-        require_sources: as for `flowkit.datasets.read_manifest`.
-    """
-    if not isinstance(source, str | Place):
-        return list(source)
-    with no_collection():
-        if not require_sources and place(source).suffix.lower() in TABLE_SUFFIXES:
-            return read_manifest(source, require_sources=False)
-        return clips_from(place(source), frame_base=frame_base)
 
 
 @contextmanager
@@ -186,8 +171,3 @@ def no_collection() -> Iterator[None]:
 
 def _with_size(report: Report | None, bytes_to_write: int) -> Report | None:
     return report and (lambda state: report(dataclasses.replace(state, bytes_to_write=bytes_to_write)))
-
-
-def default_pairs(clips: Sequence[Clip]) -> str:
-    """The pair plan where none is asked for."""
-    return "onset-apex" if any(clip.apex is not None for clip in clips) else "lag:1"

@@ -6,12 +6,12 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from flowkit.datasets.tables import column_names, read_columns, whole_number
 from flowkit.errors import FrameError, InputError
 from flowkit.faces.face import Face, Point
+from flowkit.output.store import Place
 from flowkit.types import Box, Clip, fingerprint
 
 _BOX = tuple(field.name for field in dataclasses.fields(Box))
@@ -42,7 +42,7 @@ class GivenBoxes:
         return face
 
 
-def read_boxes(path: Path) -> GivenBoxes:
+def read_boxes(path: Place) -> GivenBoxes:
     """Boxes from a CSV or Parquet file with columns clip_id, left, top, width, height, in source pixels.
 
     Columns left_eye_x, left_eye_y, right_eye_x, right_eye_y, all of them or none, are the centres of the eyes, from the
@@ -78,7 +78,7 @@ def real_number(where: str, column: str, text: Any) -> float:
     return value
 
 
-def _with_eyes(path: Path) -> tuple[str, ...]:
+def _with_eyes(path: Place) -> tuple[str, ...]:
     """The eye columns that a file has: all, or none."""
     names = column_names(path) if path.is_file() and path.suffix.lower() in (".csv", ".parquet") else []
     there = [name for name in _EYES if name in names]

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import cv2
@@ -18,6 +17,7 @@ from flowkit.faces.boxes import GivenBoxes, read_boxes
 from flowkit.faces.detectors import detector_names, make_detector
 from flowkit.faces.face import Face, FaceDetector, overlap
 from flowkit.frames.survey import Survey
+from flowkit.output.store import place
 from flowkit.types import Clip, fingerprint
 
 _LOOK_PX = 640
@@ -161,7 +161,7 @@ def parse_face(text: str) -> FaceCrop:
     if text == "none":
         return WholeFrame()
     if kind == "boxes" and rest:
-        return GivenFaces(read_boxes(Path(rest)))
+        return GivenFaces(read_boxes(place(rest)))
     if kind not in detector_names() or (colon and not rest):
         raise InputError(
             f"face {text!r} is unknown; choose none, boxes:FILE with a CSV or Parquet file of boxes, or a detector: "

@@ -15,6 +15,7 @@ from flowkit.faces.boxes import real_number
 from flowkit.faces.finding import DetectedFaces
 from flowkit.faces.fit import Positions
 from flowkit.faces.view import View
+from flowkit.output.store import Place, place
 from flowkit.types import fingerprint
 
 KINDS = ("none", "csv:FILE", "yunet", "yunet:MODEL.onnx", "onnx:FILE", "mediapipe:FILE.task")
@@ -85,7 +86,7 @@ def parse_landmarks(text: str, face: str = "none") -> Landmarks | None:
             raise InputError("--landmarks yunet needs its model file: yunet:MODEL.onnx, here or behind --face")
         return YuNetLandmarks(rest or face_model, seen=face_kind == "yunet" and rest in ("", face_model))
     if kind == "csv" and rest:
-        return read_landmarks(Path(rest))
+        return read_landmarks(place(rest))
     if kind in ("onnx", "mediapipe") and rest:
         from flowkit.faces.landmark_models import MediaPipeLandmarks, OnnxLandmarks
 
@@ -93,7 +94,7 @@ def parse_landmarks(text: str, face: str = "none") -> Landmarks | None:
     raise InputError(f"landmarks {text!r} are unknown; choose one of {', '.join(KINDS)}")
 
 
-def read_landmarks(path: Path) -> GivenLandmarks:
+def read_landmarks(path: Place) -> GivenLandmarks:
     """Landmarks from a CSV or Parquet file, a row a point: clip_id, point (from 0), x, y in source pixels, pixel
     centres at whole numbers; and where they differ from frame to frame, frame.
 

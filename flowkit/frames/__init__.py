@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from flowkit.errors import FrameError, InputError
 from flowkit.frames.folder import FolderSource
 from flowkit.frames.opened import Opened
-from flowkit.output.store import Place, is_url, place
+from flowkit.output.store import Place, place
 
 if TYPE_CHECKING:
     from flowkit.frames.video import VideoSource
@@ -30,7 +30,6 @@ __all__ = [
     "FolderSource",
     "FrameSource",
     "VideoSource",
-    "is_regular_video",
     "is_video",
     "open_source",
 ]
@@ -87,6 +86,11 @@ class FrameSource(Protocol):
         extraction. Raises OSError where a file cannot be read.
         """
 
+    def sha256(self) -> str:
+        """SHA-256 (hex) of all that the frames are read from, as `flowkit.frames.digest.frames_sha256` has it. Raises
+        OSError where a file cannot be read.
+        """
+
     def numbers(self) -> Sequence[int]:
         """The numbers that exist, ascending; a folder may have gaps, a video that was cut off ends before `last`."""
 
@@ -109,26 +113,20 @@ def is_video(path: str | Place) -> bool:
     return Path(str(path)).suffix.lower() in VIDEO_SUFFIXES
 
 
-def is_regular_video(path: str | Path) -> bool:
-    """Whether it is a video by its suffix, and a file that can be read without waiting for who writes into it, or the
-    name of a blob, which an object store is not asked for here.
-    """
-    return is_video(path) and (is_url(path) or Path(path).is_file())
-
-
 def open_source(source: str | Place, *, frame_base: int = 0) -> FrameSource:
     """The frames of a folder of numbered images, or of a video whose first frame has the number `frame_base`.
 
     Raises InputError where `source` is neither, or PyAV is missing; FrameError where a video cannot be read.
     """
     path = place(source)
-    if path.is_dir() if isinstance(path, Path) else not is_video(path):
+    video = path.suffix.lower() in VIDEO_SUFFIXES
+    if path.is_dir() if isinstance(path, Path) else not video:
         return FolderSource(path)
     if not path.exists():
         raise InputError(f"{path} does not exist; give a folder of numbered frames or a video file")
     if not path.is_file():  # to open a pipe would wait for who writes into it
         raise InputError(f"{path} is no regular file; give a folder of numbered frames or a video file")
-    if not is_video(path):
+    if not video:
         raise InputError(f"{path} is neither a folder of numbered frames nor a video ({', '.join(VIDEO_SUFFIXES)})")
     try:
         from flowkit.frames.video import VideoSource

@@ -46,6 +46,12 @@ def fetched(path: Place) -> Iterator[Path]:
         os.close(held)
 
 
+def file_sha256(path: Place) -> str:
+    """SHA-256 (hex) of a video's bytes; raises as `fetched`."""
+    with fetched(path) as local, local.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _folder() -> Path:
     chosen = os.environ.get("FLOWKIT_CACHE")
     folder = Path(chosen) if chosen else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flowkit"

@@ -23,7 +23,7 @@ from flowkit.errors import FrameError, InputError, StoreError
 from flowkit.frames.image import Image, decode_image, orientation
 from flowkit.frames.opened import Opened
 from flowkit.frames.prepare import first_size
-from flowkit.output.store import Place, StorePath, each, place
+from flowkit.output.store import Place, StorePath, each
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".bmp", ".tif", ".tiff")
@@ -55,9 +55,9 @@ class FolderSource:
     pixel_aspect: Fraction | None = None
     decoder = _decoders()
 
-    def __init__(self, folder: str | Place) -> None:
-        self.folder = place(folder)
-        self._names = numbered_images(self.folder)
+    def __init__(self, folder: Place) -> None:
+        self.folder = folder
+        self._names = numbered_images(folder)
         self._numbers = sorted(self._names)
         self.first, self.last = self._numbers[0], self._numbers[-1]
         self._orientation = self._first_orientation()
@@ -82,13 +82,16 @@ class FolderSource:
             digest.update((self.folder / name).read_bytes())
         return digest.hexdigest()
 
+    def sha256(self) -> str:
+        """See `FrameSource.sha256`."""
+        names = [self._names[number] for number in self._numbers]
+        digests = each(self.folder, self._sha256, names)
+        lines = (f"{digest}  {name}\n" for digest, name in zip(digests, names, strict=True))
+        return hashlib.sha256("".join(lines).encode(errors="surrogateescape")).hexdigest()
+
     def numbers(self) -> Sequence[int]:
         """The numbers that have a file, ascending."""
         return self._numbers
-
-    def path(self, number: int) -> Place:
-        """The file of a frame that is there."""
-        return self.folder / self._names[number]
 
     def seconds(self) -> None:
         """See `FrameSource.seconds`: a folder does not say."""
@@ -99,6 +102,9 @@ class FolderSource:
         """Frames by number, ascending, as `FrameSource.read` says; a folder leaves nothing open."""
         wanted = sorted(set(numbers))
         yield from zip(wanted, each(self.folder, lambda number: self._frame(number, colour), wanted), strict=True)
+
+    def _sha256(self, name: str) -> str:
+        return hashlib.sha256((self.folder / name).read_bytes()).hexdigest()
 
     def _frame(self, number: int, colour: bool) -> Image | FrameError:
         try:

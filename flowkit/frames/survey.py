@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from flowkit.errors import FlowkitError, FrameError, Interrupted
-from flowkit.frames import FrameSource, open_source
-from flowkit.frames.digest import require_frames
-from flowkit.output.store import Place, each, place
+from flowkit.frames import FrameSource, is_video, open_source
+from flowkit.output.store import Place, each, is_url
 from flowkit.types import Clip
 
 
@@ -32,13 +32,22 @@ class Survey:
         return self.source
 
 
-SourceKey = tuple[str, int, str | None]
-"""What a survey is of: path, frame_base and frames_sha256 of a clip."""
+class SourceKey(NamedTuple):
+    """What a survey is of; clips of one source share one."""
+
+    source: str
+    frame_base: int = 0
+    sha256: str | None = None
+
+    @property
+    def is_video(self) -> bool:
+        """Whether it is a video by its suffix."""
+        return is_video(self.source)
 
 
 def source_of(clip: Clip) -> SourceKey:
-    """What the clip's survey is of; clips of one source share one."""
-    return clip.source, clip.frame_base, clip.frames_sha256
+    """What the clip's survey is of."""
+    return SourceKey(clip.source, clip.frame_base, clip.frames_sha256)
 
 
 def survey(clips: Iterable[Clip], known: Mapping[SourceKey, Survey] | None = None) -> dict[str, Survey]:
@@ -48,47 +57,46 @@ def survey(clips: Iterable[Clip], known: Mapping[SourceKey, Survey] | None = Non
     """
     surveys = dict(known or {})
     clips = list(clips)
-    stored = [key for key in dict.fromkeys(map(source_of, clips)) if "://" in key[0] and key not in surveys]
-    if stored:
-        surveys |= zip(stored, each(place(stored[0][0]), lambda key: survey_source(*key), stored), strict=True)
-    found: dict[str, Survey] = {}
-    for clip in clips:
-        key = source_of(clip)
-        if key not in surveys:
-            surveys[key] = survey_source(*key)
-        found[clip.clip_id] = surveys[key]
-    return found
+    keys = [source_of(clip) for clip in clips]
+    left = [key for key in dict.fromkeys(keys) if key not in surveys]
+    for stored in (True, False):
+        if alike := [key for key in left if is_url(key.source) is stored]:
+            surveys |= zip(alike, each(alike[0].source, lambda key: survey_source(*key), alike), strict=True)
+    return {clip.clip_id: surveys[key] for clip, key in zip(clips, keys, strict=True)}
 
 
-def survey_source(path: str | Place, frame_base: int = 0, sha256: str | None = None) -> Survey:
+def survey_source(source: str | Place, frame_base: int = 0, sha256: str | None = None) -> Survey:
     """The survey of a folder of frames or of a video, whose `frames_sha256` is compared where one is given.
 
     Raises:
         Interrupted: if it is in an object store that gives no answer.
     """
     try:
-        if sha256 is not None:
-            require_frames(path, sha256)
-        source = open_source(path, frame_base=frame_base)
-        identity = source.identity()
+        opened = open_source(source, frame_base=frame_base)
+        if sha256 is not None and (found := opened.sha256()) != sha256:
+            raise FrameError(
+                f"the frames in {source} have the SHA-256 {found[:12]}..., the manifest's frames_sha256 is "
+                f"{sha256[:12]}...; bring back the frames it was made from, or have flowkit hash write it anew"
+            )
+        identity = opened.identity()
     except Interrupted:  # a store that gives no answer says nothing of its clips
         raise
     except FlowkitError as error:
         return Survey(None, None, "", str(error))
     except OSError as error:
-        return Survey(None, None, "", f"{path} cannot be read ({error.strerror or error}); make it readable")
+        return Survey(None, None, "", f"{source} cannot be read ({error.strerror or error}); make it readable")
     except Exception as error:
-        return Survey(None, None, "", _unforeseen(path, error))
+        return Survey(None, None, "", _unforeseen(source, error))
     try:
-        return Survey(source, source.size(), identity, None)
+        return Survey(opened, opened.size(), identity, None)
     except Interrupted:
         raise
     except FlowkitError as error:
-        return Survey(source, None, identity, str(error))
+        return Survey(opened, None, identity, str(error))
     except Exception as error:
-        return Survey(source, None, identity, _unforeseen(path, error))
+        return Survey(opened, None, identity, _unforeseen(source, error))
 
 
-def _unforeseen(path: str | Place, error: Exception) -> str:
+def _unforeseen(source: str | Place, error: Exception) -> str:
     """One clip's trouble of any kind, a bug among them, is its own, and ends no run over the others."""
-    return f"{path} cannot be read, unexpectedly ({type(error).__name__}: {error}); report it"
+    return f"{source} cannot be read, unexpectedly ({type(error).__name__}: {error}); report it"

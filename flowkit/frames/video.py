@@ -28,11 +28,11 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError
-from flowkit.frames.fetch import fetched
+from flowkit.frames.fetch import fetched, file_sha256
 from flowkit.frames.opened import Opened
 from flowkit.frames.prepare import first_size
 from flowkit.frames.video_index import Key, VideoIndex, decode, index_video, joined, video_stream
-from flowkit.output.store import Place, place
+from flowkit.output.store import Place
 
 _NEAR = 16
 """A keyframe at most so many frames ahead is reached by decoding on; a farther one by seeking."""
@@ -54,13 +54,13 @@ class VideoSource:
     Opening raises FrameError where the file is no readable video.
     """
 
-    def __init__(self, path: str | Place, *, frame_base: int = 0) -> None:
-        self.path = place(path)
+    def __init__(self, path: Place, *, frame_base: int = 0) -> None:
+        self.path = path
         try:
-            with fetched(self.path) as file:
+            with fetched(path) as file:
                 self._index = index_video(os.fspath(file))
         except (FrameError, av.FFmpegError, OSError) as error:
-            raise FrameError(f"{self.path} cannot be read as a video: {_reason(error)}; re-encode it") from error
+            raise FrameError(f"{path} cannot be read as a video: {_reason(error)}; re-encode it") from error
         self.first = frame_base
         facts = self._index.facts
         self.last = frame_base + self._index.frames + facts.missing - 1
@@ -88,6 +88,10 @@ class VideoSource:
                 file.seek(start)
                 digest.update(file.read(_SAMPLE_BYTES))
         return digest.hexdigest()
+
+    def sha256(self) -> str:
+        """See `FrameSource.sha256`."""
+        return file_sha256(self.path)
 
     def numbers(self) -> Sequence[int]:
         """The numbers of the frames that the file holds, ascending."""

@@ -257,9 +257,9 @@ def place(text: str | Place) -> Place:
     return Path(text)
 
 
-def each(of: Place, function: Callable[[_Item], _Answer], items: Iterable[_Item]) -> Iterator[_Answer]:
-    """`map`, with many requests under way together where the place is in an object store, each in a thread."""
-    if not isinstance(of, StorePath):
+def each(of: str | Place, function: Callable[[_Item], _Answer], items: Iterable[_Item]) -> Iterator[_Answer]:
+    """`map`, with many requests under way together where they are of a place in an object store, each in a thread."""
+    if not is_url(of):
         yield from map(function, items)
         return
     pool = ThreadPoolExecutor(_AT_ONCE)

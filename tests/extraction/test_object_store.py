@@ -12,7 +12,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from flowkit.datasets import read_manifest
+from flowkit.datasets import read_manifest, unused_columns, write_manifest
+from flowkit.datasets.revision import Revision
 from flowkit.errors import InputError, Interrupted, OutputError, StoreError
 from flowkit.extraction.plan import make_parts
 from flowkit.extraction.repair import repair
@@ -246,6 +247,17 @@ def test_frames_are_proved_in_a_store_too(data, bucket):
     other = dataclasses.replace(clip, clip_id="b", frames_sha256="0" * 64)
     found = survey([clip, talk, other])
     assert [found[name].error is None for name in "avb"] == [True, True, False]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_a_manifest_in_a_store_keeps_the_users_own_columns(data, bucket, suffix):
+    clips = read_manifest(data / "plain.csv")
+    write_manifest(clips, bucket.folder("own") / f"m{suffix}", {"mood": pa.array("wxyz")})
+    stored = f"s3://{NAME}/own/m{suffix}"
+    assert [name for name in unused_columns(place(stored)) if "mood" in name]
+    revision = Revision(stored)
+    assert revision.column("mood") == list("wxyz")
+    assert [clip.clip_id for clip in revision.clips] == [clip.clip_id for clip in clips]
 
 
 def test_pictures_are_drawn_from_a_store(data, bucket, tmp_path):

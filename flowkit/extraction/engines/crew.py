@@ -20,7 +20,8 @@ from typing import Any
 
 from flowkit.errors import Interrupted
 from flowkit.extraction.engines.engine import RETRIES, TIME_LIMIT_S
-from flowkit.extraction.engines.worker import READY, TAKEN, Begun, Brief, Examine, Task
+from flowkit.extraction.engines.worker import READY, TAKEN, Begun, Brief, Task
+from flowkit.frames.survey import SourceKey
 
 START_S = 300.0
 """A worker that is not ready after this long is taken for dead."""
@@ -39,14 +40,14 @@ class Worker:
     """When it was started, briefed or given its first task, or got something done (time.monotonic)."""
     ready: bool = False
     briefed: bool = False
-    tasks: deque[Task | Examine] = field(default_factory=deque)
+    tasks: deque[Task | SourceKey] = field(default_factory=deque)
     """Its own, which it takes and ends in this order."""
     taken: int = 0
     """Of them, those that it is at; it has not looked at the others yet."""
     clip_id: str | None = None
     """Which clip of its only task it is at, where that is known."""
 
-    def give(self, task: Task | Examine) -> None:
+    def give(self, task: Task | SourceKey) -> None:
         """Hands it one more task. Where it has died meanwhile, its pipe says so next."""
         if not self.tasks:
             self.clip_id, self.since = None, time.monotonic()
@@ -72,9 +73,9 @@ class Worker:
 class Death:
     """Of a worker, with what it was at."""
 
-    tasks: tuple[Task | Examine, ...]
+    tasks: tuple[Task | SourceKey, ...]
     """Those that may have been the cause."""
-    untouched: tuple[Task | Examine, ...]
+    untouched: tuple[Task | SourceKey, ...]
     """Those that it had been given besides."""
     clip_id: str | None
     late: bool
@@ -224,7 +225,7 @@ class Crew:
                 "run the same command again with fewer --workers"
             )
         tasks = tuple(worker.tasks)
-        # Of a survey's orders it has one at a time, and says nothing before it is done.
-        taken = max(worker.taken, isinstance(tasks[0], Examine)) if tasks else 0
+        # Of a survey's sources it has one at a time, and says nothing before it is done.
+        taken = max(worker.taken, isinstance(tasks[0], SourceKey)) if tasks else 0
         blamed = 1 if late else taken
         return Death(tasks[:blamed], tasks[blamed:], worker.clip_id, late, taken <= 1, cause)

@@ -10,9 +10,8 @@ from collections.abc import Sequence
 
 from flowkit.extraction.engines.crew import Crew, Death
 from flowkit.extraction.engines.engine import RETRIES, died, too_long
-from flowkit.extraction.engines.worker import Brief, Examine, Examined
-from flowkit.frames import is_regular_video
-from flowkit.frames.survey import Survey, source_of, survey
+from flowkit.extraction.engines.worker import Brief, Examined
+from flowkit.frames.survey import SourceKey, Survey, source_of, survey
 from flowkit.motion.devices import available_cpus
 from flowkit.types import Clip
 
@@ -28,21 +27,21 @@ def survey_apart(clips: Sequence[Clip], crew: Crew, processes: int | None) -> di
     Raises:
         Interrupted: if there can be no workers.
     """
-    videos = [key for key in dict.fromkeys(map(source_of, clips)) if is_regular_video(key[0])]
+    videos = [key for key in dict.fromkeys(map(source_of, clips)) if key.is_video]
     processes = min(processes or available_cpus(), available_cpus())
-    known = _examined([Examine(*key) for key in videos], crew, processes) if videos else {}
+    known = _examined(videos, crew, processes) if videos else {}
     if crew.computes:
         crew.employ(Brief())
     else:
         crew.end()
-    return survey(clips, {(order.path, order.frame_base, order.sha256): found for order, found in known.items()})
+    return survey(clips, known)
 
 
-def _examined(orders: Sequence[Examine], crew: Crew, processes: int) -> dict[Examine, Survey]:
-    waiting, deaths = deque(orders), Counter[Examine]()
-    found: dict[Examine, Survey] = {}
-    while len(found) < len(orders):
-        while len(crew.workers) < min(processes, len(orders) - len(found)):
+def _examined(keys: Sequence[SourceKey], crew: Crew, processes: int) -> dict[SourceKey, Survey]:
+    waiting, deaths = deque(keys), Counter[SourceKey]()
+    found: dict[SourceKey, Survey] = {}
+    while len(found) < len(keys):
+        while len(crew.workers) < min(processes, len(keys) - len(found)):
             if not crew.start():
                 break
         with contextlib.suppress(ModuleNotFoundError):  # without PyAV, each video's survey says so
@@ -52,16 +51,16 @@ def _examined(orders: Sequence[Examine], crew: Crew, processes: int) -> dict[Exa
                 worker.give(waiting.popleft())
         for _, heard in crew.hear():
             if isinstance(heard, Examined):
-                found[heard.order] = heard.survey
+                found[heard.key] = heard.survey
             elif isinstance(heard, Exception):
                 raise heard
             elif isinstance(heard, Death):
-                for order in heard.tasks:
-                    assert isinstance(order, Examine)
-                    deaths[order] += 1
-                    if heard.late or deaths[order] > RETRIES:
-                        reason = too_long(crew.limit_s) if heard.late else died(deaths[order], heard.cause)
-                        found[order] = Survey(None, None, "", f"{order.path}: {reason}")
+                for key in heard.tasks:
+                    assert isinstance(key, SourceKey)
+                    deaths[key] += 1
+                    if heard.late or deaths[key] > RETRIES:
+                        reason = too_long(crew.limit_s) if heard.late else died(deaths[key], heard.cause)
+                        found[key] = Survey(None, None, "", f"{key.source}: {reason}")
                     else:
-                        waiting.append(order)
+                        waiting.append(key)
     return found

@@ -1,7 +1,7 @@
 """A worker process: it surveys videos and computes parts until the pipe to its owner closes.
 
 It is a process of its own, started with this module alone, so the owner's main script is not imported again. What goes
-through the pipe: to the worker `Examine` orders, to each of which it answers `Examined`; then a `Brief`, and `Task`s,
+through the pipe: to the worker `SourceKey`s, to each of which it answers `Examined`; then a `Brief`, and `Task`s,
 of which it has several on its line (`flowkit.extraction.line`). It says `READY` once it can take orders, and again once
 it has taken in the brief; `TAKEN` before it looks at the next task; of a task it says each clip that it begins (where
 these are computed apart), and in the end, task by task, `Done` or the exception that stops the run.
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from flowkit.errors import FlowkitError
 from flowkit.extraction.line import STAGES, Times, Turn
-from flowkit.frames.survey import Survey, survey_source
+from flowkit.frames.survey import SourceKey, Survey, survey_source
 
 if TYPE_CHECKING:  # which take time to import, and a survey shall not wait for them
     from flowkit.extraction.part import Job, PartRunner
@@ -33,19 +33,10 @@ TAKEN = "taken"
 
 
 @dataclass(frozen=True, slots=True)
-class Examine:
-    """A source to survey; see `flowkit.frames.survey.survey_source`."""
-
-    path: str
-    frame_base: int
-    sha256: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class Examined:
-    """What became of an `Examine`."""
+    """What a source turned out to be; see `flowkit.frames.survey.survey_source`."""
 
-    order: Examine
+    key: SourceKey
     survey: Survey
 
 
@@ -98,7 +89,7 @@ def work(descriptor: int) -> None:
         except Exception as error:
             _tell(pipe, _unexpected(error))
             continue
-        if isinstance(order, Examine):
+        if isinstance(order, SourceKey):
             _tell(pipe, _examined(order))
         else:
             runner = _briefed(order)
@@ -136,9 +127,9 @@ def _serve(runner: PartRunner, owner: _Owner) -> None:
         owner.tell(answer if isinstance(answer, Exception) else Done(answer, turn.times))
 
 
-def _examined(order: Examine) -> Examined | FlowkitError:
+def _examined(key: SourceKey) -> Examined | FlowkitError:
     try:
-        return Examined(order, survey_source(order.path, order.frame_base, order.sha256))
+        return Examined(key, survey_source(*key))
     except FlowkitError as error:
         return error
 
