@@ -162,9 +162,13 @@ class RayShift:
         heard = {reference: actor for actor in self._actors for reference in actor.tasks}
         heard |= {actor.started: actor for actor in self._actors if actor.node is None}
         done, _ = self._ray.wait(list(heard), num_returns=1, timeout=_POLL_S)
+        if done:  # and with it all others: to ask costs as much as there are actors, however many answer
+            done, _ = self._ray.wait(list(heard), num_returns=len(heard), timeout=0)
         self._hear()
         for reference in done:
             actor = heard[reference]
+            if actor not in self._actors:
+                continue  # it has been buried with all its parts
             try:
                 found = self._ray.get(reference)
             except self._ray.exceptions.RayTaskError as error:
