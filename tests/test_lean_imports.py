@@ -7,6 +7,9 @@ import sys
 
 import pytest
 
+from flowkit.extraction.run import extract
+from tests.clips import dataset
+
 BEGIN = "import sys\nsys.modules.update(dict.fromkeys({packages!r}))\n"
 FILES = ["av", "simplejpeg", "pyarrow", "typer", "rich", "ray"]
 
@@ -65,6 +68,21 @@ except ValueError as error:
         "JPEG frames need simplejpeg, which is not installed: pip install simplejpeg",
         f"{tmp_path / 'clip.mp4'} is a video, which needs PyAV: pip install av",
     ]
+
+
+def test_a_command_with_nothing_to_do_loads_no_pandas_and_draws_nothing(tmp_path):
+    manifest, out = tmp_path / "manifest.csv", tmp_path / "out"
+    dataset(tmp_path, clips=1)
+    assert extract(manifest, out, workers=1).computed == 1
+    code = f"""
+import sys
+from flowkit.cli.app import app
+app(["extract", {str(manifest)!r}, "-o", {str(out)!r}], standalone_mode=False)
+print([name for name in ("pandas", "PIL", "flowkit.pictures", "av", "jinja2") if name in sys.modules])
+"""
+    said, loaded = run([], code).splitlines()
+    assert "nothing left to do" in said
+    assert loaded == "[]"
 
 
 def test_a_worker_loads_no_pandas_and_can():

@@ -157,10 +157,12 @@ def extract(
     """
     from flowkit.cli.progress import ProgressReport, forecast_lines, last_line, reason_lines
     from flowkit.cli.run_log import all_of, logged
+    from flowkit.extraction.engines.worker import without_pandas
     from flowkit.extraction.forecast import forecast
     from flowkit.extraction.run import extract as run
     from flowkit.output.store import place
 
+    without_pandas()
     if not quiet:
         _note_unused(source)
     asked: dict[str, Any] = {

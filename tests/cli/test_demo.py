@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from flowkit.cli.demo import run
+from flowkit.cli.demo_run import run
 from flowkit.errors import InputError
 
 

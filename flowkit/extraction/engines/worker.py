@@ -140,7 +140,7 @@ def _briefed(brief: Brief) -> PartRunner | None:
     from flowkit.extraction.part import PartRunner
 
     cv2.setNumThreads(1)
-    _without_pandas()
+    without_pandas()
     return None if brief.job is None else PartRunner(brief.job, brief.threads)
 
 
@@ -153,7 +153,7 @@ class _NoPandas(MetaPathFinder):
             raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
 
 
-def _without_pandas() -> None:
+def without_pandas() -> None:
     """Has Arrow make its first array, at which it looks for pandas, while there seems to be none: to load it takes a
     third of a second and 40 MB, for nothing. Who asks Arrow for a pandas table later gets one.
     """
