@@ -7,7 +7,7 @@ import hashlib
 
 import pytest
 
-from flowkit.types import Clip, Pair, fingerprint
+from flowkit.types import Clip, Pair, clips_of_columns, fingerprint
 
 
 def test_a_fingerprint_is_that_of_the_canonical_json():
@@ -40,3 +40,15 @@ def test_a_pair_id_is_the_clip_the_role_and_the_frames_and_nothing_else():
 def test_a_pair_id_is_the_fingerprint_of_what_makes_the_pair(clip_id, frames):
     pair = Pair(clip=Clip(clip_id=clip_id, source="s"), role="onset-apex", frame0=frames[0], frame1=frames[1])
     assert pair.pair_id == fingerprint([clip_id, "onset-apex", *frames])[:16]
+
+
+def test_clips_of_columns_are_those_made_one_by_one():
+    columns = {"source": ["x", "y"], "apex": [3, None], "clip_id": ["a", "b"], "defects": [(), ("blurred",)]}
+    clips = clips_of_columns(columns, 2)
+    expected = [
+        Clip(clip_id="a", source="x", apex=3),
+        Clip(clip_id="b", source="y", defects=("blurred",)),
+    ]
+    assert clips == expected
+    assert [*map(hash, clips)] == [*map(hash, expected)]
+    assert [dataclasses.asdict(clip) for clip in clips] == [dataclasses.asdict(clip) for clip in expected]

@@ -48,9 +48,9 @@ class Columns:
     def texts(self, name: str) -> list[str | None]:
         """A column's texts; an InputError for a list, where one value is needed."""
         column = self.cells[name]
-        for i, cell in enumerate(column):
-            if type(cell) is list:
-                raise InputError(f"{self.where(i)}: {name}={cell!r} is a list; give one value")
+        if list in {*map(type, column)}:
+            i, cell = next((i, cell) for i, cell in enumerate(column) if type(cell) is list)
+            raise InputError(f"{self.where(i)}: {name}={cell!r} is a list; give one value")
         return column
 
     def convert(self, name: str, to: Callable[[str, str, str], _Value]) -> list[_Value | None]:
@@ -134,6 +134,8 @@ def column_names(path: Place) -> list[str]:
 
 def require_clip_id(where: str, clip_id: str) -> None:
     """Raises InputError for a clip_id with control characters, or one that is absurdly long."""
+    if clip_id.isprintable() and len(clip_id) <= MOST_ID_CHARACTERS:  # which is quicker to ask
+        return
     if odd := _CONTROL.search(clip_id):
         raise InputError(f"{where}: clip_id {clip_id[:40]!r} has the character U+{ord(odd[0]):04X}; leave it out")
     if len(clip_id) > MOST_ID_CHARACTERS:

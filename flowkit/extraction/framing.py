@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 
 from flowkit.errors import FrameError
@@ -49,10 +50,16 @@ def frame_clip(
     fps = clip.fps if clip.fps is not None else source.fps
     face = faces.find(clip, survey)
     if face is None:
-        return Framing(survey.frame_size, None, size or survey.frame_size, fps)
+        return _unframed(survey.frame_size, size or survey.frame_size, fps)
     if fit == "crop":
         placed = crop(face, survey.frame_size, margin)
     else:
         placed = align(face, survey.frame_size, size[0] if size else None, margin)
     watched = face if faces.watches else None
     return Framing(survey.frame_size, placed.box, size or placed.shape, fps, placed.transform, watched)
+
+
+@functools.cache
+def _unframed(frame_size: tuple[int, int], shape: tuple[int, int], fps: float | None) -> Framing:
+    """Of whole frames: one for the many clips that are alike."""
+    return Framing(frame_size, None, shape, fps)

@@ -51,11 +51,9 @@ def plan_pairs(clip: Clip, plan: PairPlan, survey: Survey) -> Iterator[Pair]:
     failed pair on either side, however much it is. A source that could not be opened is an error only where the clip's
     annotation does not suffice, or asks for more than 100000 frames.
     """
-    wild = [name for name in ("onset", "apex", "offset") if abs(getattr(clip, name) or 0) > MOST_NUMBER]
-    if wild:
-        yield _failure(
-            clip, plan.kind, f"{wild[0]} {getattr(clip, wild[0])} is no frame number; correct the annotation"
-        )
+    if max(abs(clip.onset or 0), abs(clip.apex or 0), abs(clip.offset or 0)) > MOST_NUMBER:
+        name = next(name for name in ("onset", "apex", "offset") if abs(getattr(clip, name) or 0) > MOST_NUMBER)
+        yield _failure(clip, plan.kind, f"{name} {getattr(clip, name)} is no frame number; correct the annotation")
         return
     match plan.kind:
         case "onset-all":
@@ -83,8 +81,10 @@ def _listed(clip: Clip, plan: PairPlan) -> Iterator[Pair]:
 def _keyframe_pair(clip: Clip, name0: str, name1: str, counts: tuple[int, ...] | None) -> Pair:
     frame0: int | None = getattr(clip, name0)
     frame1: int | None = getattr(clip, name1)
-    missing = [name for name, frame in ((name0, frame0), (name1, frame1)) if frame is None]
-    error = f"{clip.clip_id}: no {missing[0]} is annotated" if missing else _contradiction(clip)
+    if frame0 is None or frame1 is None:
+        error: str | None = f"{clip.clip_id}: no {name0 if frame0 is None else name1} is annotated"
+    else:
+        error = _contradiction(clip)
     pair = Pair(clip=clip, role=f"{name0}-{name1}", frame0=frame0, frame1=frame1, error=error)
     if counts is None or error is not None:
         return pair

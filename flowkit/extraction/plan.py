@@ -7,6 +7,7 @@ does those that are missing.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,7 @@ class Part:
     """By clip_id, as `framings`: what reading the part's frames takes, once `with_sources` has given it."""
 
 
+@functools.cache
 def rows_per_part(shape: tuple[int, int] | None) -> int:
     """Rows of a full part: as much memory as 128 cubes of 224 x 224, and never more rows than that."""
     if shape is None:

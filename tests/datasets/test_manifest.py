@@ -18,7 +18,7 @@ import pytest
 
 from flowkit.datasets import SCHEMA, manifest_fingerprint, read_manifest, unused_columns, write_manifest
 from flowkit.errors import InputError, OutputError
-from flowkit.types import Clip
+from flowkit.types import Clip, fingerprint
 
 
 def make_frames(folder: Path, numbers=(1, 2), name="img{}.jpg") -> Path:
@@ -341,3 +341,28 @@ def test_fingerprint_follows_content_and_order_and_not_the_place(tmp_path):
     other_apex = [clips[0], dataclasses.replace(clips[1], apex=3)]
     others = [clips[::-1], clips[:1], raw, other_apex]
     assert len({manifest_fingerprint(other) for other in others} | {expected}) == 5
+
+
+def clip(number: int, **fields) -> Clip:
+    return Clip(clip_id=f"c{number}", source=f"/data/frames/{number}", **fields)
+
+
+@pytest.mark.parametrize(
+    "clips",
+    [
+        [],
+        [clip(0, subject='100 % "so"')],
+        [clip(0), clip(0)],
+        [clip(number, onset=number % 3, offset=9, emotion="100 %s", au=None) for number in range(2001)],
+        [clip(0, fps=25.0), clip(1, fps=25), clip(2, frame_base=1), clip(3, frame_base=True)],
+        [clip(0, defects=("b", "a,c")), clip(1), clip(2, defects=["b", "a,c"])],
+        [clip(0, subject="Ünïcode 試"), clip(1, subject="line\nfeed"), clip(2, subject="%d%%\\")],
+    ],
+    ids=["none", "one", "alike", "many", "numbers", "defects", "texts"],
+)
+def test_fingerprint_is_that_of_a_list_with_a_dictionary_for_each_clip(clips):
+    names = [name for name in SCHEMA.names if name not in ("frames_sha256", "sheet_row", "annotation_row")]
+    # The deepest folder that holds all sources is /data/frames; of one source it is the source.
+    start = len("/data/" if len({clip.source for clip in clips}) > 1 else "/data/frames/")
+    rows = [{name: getattr(clip, name) for name in names} | {"source": clip.source[start:]} for clip in clips]
+    assert manifest_fingerprint(clips) == fingerprint(rows)

@@ -102,3 +102,15 @@ def test_clips_of_one_source_share_it_unless_they_lie_far_apart(tmp_path):
     assert list(part.sources["n1"].numbers()) == list(range(1, 8))
     (part,) = parts_of([*near, far], request("onset-apex"))
     assert [list(part.sources[name].numbers()) for name in ("n1", "far")] == [[1, 4], [900, 903]]
+
+
+def test_clips_of_one_size_have_each_their_own_frame_rate(tmp_path):
+    clips = [dataclasses.replace(c, fps=fps) for c, fps in zip(dataset(tmp_path), (25.0, None, 200.0), strict=True)]
+    (part,) = parts_of(clips, request("onset-apex", size="32"))
+    assert [part.framings[c.clip_id].fps for c in clips] == [25.0, None, 200.0]
+    (whole,) = parts_of(clips, request("onset-apex"))
+    assert [(framing.fps, framing.shape) for framing in whole.framings.values()] == [
+        (25.0, (64, 64)),
+        (None, (64, 64)),
+        (200.0, (64, 64)),
+    ]
