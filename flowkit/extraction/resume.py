@@ -225,10 +225,12 @@ def _plan_table(parts: Sequence[Part]) -> pa.Table:
 
 def survey_table(surveys: Mapping[str, Survey]) -> pa.Table:
     """The survey of each clip, columns `SURVEY_SCHEMA`."""
-    # Clips of one source share one survey.
-    known = {id(found): _survey_row(found) for found in {id(found): found for found in surveys.values()}.values()}
-    rows = [known[id(found)] for found in surveys.values()]
-    return _table([list(surveys), *zip(*rows, strict=True)], SURVEY_SCHEMA)
+    # Clips of one source share one survey, and so one row here.
+    different = {id(found): found for found in surveys.values()}
+    row = {key: i for i, key in enumerate(different)}
+    rows = _table([*zip(*map(_survey_row, different.values()), strict=True)], pa.schema(list(SURVEY_SCHEMA)[1:]))
+    clip_ids, of = pa.array(list(surveys), pa.string()), pa.array([row[id(found)] for found in surveys.values()])
+    return pa.Table.from_arrays([clip_ids, *rows.take(of).columns], schema=SURVEY_SCHEMA)
 
 
 def _survey_row(found: Survey) -> tuple[Any, ...]:
