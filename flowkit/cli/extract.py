@@ -162,7 +162,7 @@ def extract(
     from flowkit.extraction.run import extract as run
     from flowkit.output.store import place
 
-    without_pandas()
+    without_pandas()  # this process is the command's own
     if not quiet:
         _note_unused(source)
     asked: dict[str, Any] = {
