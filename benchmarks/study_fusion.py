@@ -1,6 +1,6 @@
 """Does fusing the group help where it carries information, and not where it does not? On the demo's people.
 
-    python -m benchmarks.study_fusion OUT [--seeds 5] [--epochs 10] [--size 32] [--people 24] [--clips 2]
+    python -m benchmarks.study_fusion OUT [--seeds 5] [--epochs 6] [--size 32] [--people 24] [--clips 12]
 
 Two datasets of clear motion: in one an expression that both groups show is another emotion in each (a planted group
 effect), in the other it is one emotion. The groups have lamps of different colours, which the apex frame shows and the
@@ -45,10 +45,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--people", type=int, default=24)
-    parser.add_argument("--clips", type=int, default=2, help="Of each person and emotion.")
+    parser.add_argument("--clips", type=int, default=12, help="Of each person and emotion.")
     chosen = parser.parse_args()
     told = chosen.out / "fusion.json"
     found: dict[str, Any] = json.loads(told.read_text()) if told.exists() else {}
@@ -99,7 +99,7 @@ def _measure(
         model=model,
         protocol="kfold:3",
         epochs=chosen.epochs,
-        batch=16,
+        batch=32,
         normalise="signed_global",
         seed=seed,
         device="cpu",

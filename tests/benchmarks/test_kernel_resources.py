@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -64,3 +66,10 @@ def test_the_record_has_every_form_of_the_iteration_on_every_architecture():
     assert set(record["kernels"]) == {f"sm_{a}" for a in kernel_resources.ARCHITECTURES}
     for kernels in record["kernels"].values():
         assert sum(name.startswith("Iterate ") for name in kernels) == 7
+
+
+def test_it_needs_no_package():
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", "import benchmarks.kernel_resources"], cwd=kernel_resources.ROOT, check=False
+    )
+    assert done.returncode == 0
