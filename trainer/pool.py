@@ -187,8 +187,8 @@ def _work(connection: Connection, task: Task, worker: int) -> None:
         compute = _computer(task, worker)
         while True:
             compute(connection.recv(), connection.send)
-    except EOFError:
-        return
+    except (EOFError, ConnectionError):
+        return  # the run is over, or was killed
     except Exception as error:
         connection.send(_sendable(error))
 

@@ -19,6 +19,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from flowkit.cli.signals import stop_at_once
+
 WAITING = {signal.SIGINT, signal.SIGTERM}
 WARM = (
     "av",
@@ -80,12 +82,15 @@ def _be(order: dict[str, Any], lesson: Path | None) -> None:
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        # As the command begins with, but here before the first signal can come: what Python itself says of one that
+        # comes while it starts is no business of the command's.
+        stop_at_once()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, WAITING)
         code = _command(order["arguments"])
         if lesson:
             lesson.write_text("\n".join(sorted(sys.modules)))
     except KeyboardInterrupt:
-        # Between the fork and the command, or after it: what Python does where nothing catches it.
+        # What Python does where nothing catches it.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)
     finally:

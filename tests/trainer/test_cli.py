@@ -1,6 +1,7 @@
 """The command flowkit-train, from shards to a report."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -175,19 +176,11 @@ def test_models_are_listed_with_their_parameters_and_sources():
 def test_a_killed_run_goes_on_to_the_same_bits_with_any_number_of_jobs(out, tmp_path):
     choices = ["--epochs", "24", "--batch", "4", "--device", "cpu", "--model", "sssnet", "--save-weights"]
     command = [sys.executable, "-m", "trainer.cli", "loso", str(out), "-o", str(tmp_path / "killed"), *choices]
-    killed = subprocess.Popen([*command, "--jobs", "2"], stdout=subprocess.DEVNULL)
     folds = tmp_path / "killed" / "folds"
-    deadline = time.monotonic() + 600
-    while not (folds.is_dir() and list(folds.glob("fold-*"))):
-        assert killed.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    workers = _below(killed.pid)
-    assert len(workers) >= 4  # one that forks, two that compute, and multiprocessing's tracker
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    done = {path.name: path.read_bytes() for path in folds.glob("fold-*")}
-    assert 0 < len(done) < 4
+    done = _killed_after_a_fold([*command, "--jobs", "2"], folds)
+    while len(done) == 4:  # on a busy machine the folds that are left may be done before the signal comes
+        shutil.rmtree(tmp_path / "killed")
+        done = _killed_after_a_fold([*command, "--jobs", "2"], folds)
     for name in ("killed", "whole"):
         finished = flowkit_train(out, "-o", tmp_path / name, *choices, "--jobs", "1")
         assert finished.exit_code == 0, finished.output
@@ -197,7 +190,24 @@ def test_a_killed_run_goes_on_to_the_same_bits_with_any_number_of_jobs(out, tmp_
     weights = [(tmp_path / name / "weights" / "fold-0003.safetensors").read_bytes() for name in ("killed", "whole")]
     assert weights[0] == weights[1]
     assert not (tmp_path / "killed" / "cubes").exists()
-    assert not any(_alive(pid) for pid in workers)
+
+
+def _killed_after_a_fold(command, folds):
+    """The folds that a run has written when it is killed, by name; all its processes have ended."""
+    killed = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 600
+    while not (folds.is_dir() and list(folds.glob("fold-*"))):
+        assert killed.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    workers = _below(killed.pid)
+    assert len(workers) >= 4  # one that forks, two that compute, and multiprocessing's tracker
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    while any(_alive(pid) for pid in workers):
+        assert time.monotonic() < deadline, "the processes of a killed run go on"
+        time.sleep(0.01)
+    return {path.name: path.read_bytes() for path in folds.glob("fold-*")}
 
 
 def _below(pid):
