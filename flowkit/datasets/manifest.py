@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import hashlib
+import json
 import math
 import operator
 import os
@@ -193,16 +194,18 @@ def manifest_fingerprint(clips: Sequence[Clip]) -> str:
     return digest.hexdigest()
 
 
-_ALIKE: tuple[set[type], ...] = (set(), {str}, {int}, {float}, {tuple})
-"""Kinds of values of which equal ones have the same JSON; 25 and 25.0 have not."""
+_json_lines = json.JSONEncoder(separators=("\n", ":"), ensure_ascii=False, allow_nan=False).encode
+"""`canonical_json` of a list of texts and numbers, a line for each: within a text JSON escapes the end of a line."""
 
 
 def _json_texts(values: list[Any]) -> list[str]:
     """The canonical JSON of each value, or that of all, where they are one."""
-    if {*map(type, values)} - {type(None)} not in _ALIKE:
-        return list(map(canonical_json, values))
-    known = {value: canonical_json(value) for value in {*values}}
-    return list(map(known.__getitem__, values)) if len(known) > 1 else [*known.values()]
+    # Of these, unlike 25 and 25.0, equal ones have the same JSON.
+    if isinstance(values[0], str | tuple | None) and values.count(values[0]) == len(values):
+        return [canonical_json(values[0])]
+    nested = not {*map(type, values)}.isdisjoint({tuple, list})
+    texts = list(map(canonical_json, values)) if nested else _json_lines(values)[1:-1].split("\n")
+    return texts[:1] if texts.count(texts[0]) == len(texts) else texts
 
 
 def _rooted(source: str) -> str:

@@ -174,7 +174,7 @@ def _read_csv(path: Place, required: tuple[str, ...], used: tuple[str, ...]) -> 
         end = lines.line_num
         for cells in lines:
             end = lines.line_num
-            if not any(map(str.strip, cells)):
+            if not (cells and cells[0].strip()) and not any(map(str.strip, cells)):
                 continue
             if len(cells) != len(names):
                 raise ValueError(f"line {end} has {len(cells)} cells, its header {len(names)}")

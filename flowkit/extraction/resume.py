@@ -22,6 +22,7 @@ from flowkit.output.plan_file import (
     SCHEMA_VERSION,
     SURVEY_FILE,
     SURVEY_SCHEMA,
+    planned_parts,
     read_plan,
     read_run,
     read_survey,
@@ -79,6 +80,19 @@ def settle_plan(
             run = metadata | {"origin": origin or {}, "plan": {"pairs": pairs.num_rows, "parts": len(parts)}}
             tables = {PAIRS_FILE: _with_ids(pairs, parts)} | tables
         written = write_plan(out, tables, run, new=new)
+
+
+def parts_planned_alike(out: Place, surveys: Mapping[str, Survey], metadata: dict[str, Any]) -> int | None:
+    """How many parts OUT's plan has, if it is whole and was made of just this, so that making it again would only give
+    the same; None otherwise.
+    """
+    if not (out / RUN_FILE).exists():
+        return None
+    run = read_run(out)
+    same_request = all(run.get(name) == value for name, value in metadata.items())
+    if not same_request or not is_as_written(out / PAIRS_FILE, run["plan"]["sha256"]):
+        return None
+    return None if any(_changed_clips(out, run, survey_table(surveys))) else planned_parts(run)
 
 
 def require_settled(out: Place) -> None:

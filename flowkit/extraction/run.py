@@ -18,8 +18,8 @@ from flowkit.extraction.part import Job
 from flowkit.extraction.plan import make_parts
 from flowkit.extraction.remaining import parts_of, that_stay, with_sources
 from flowkit.extraction.request import ExtractRequest, default_pairs
-from flowkit.extraction.resume import require_settled, settle_plan
-from flowkit.extraction.tally import Report, Summary, compute
+from flowkit.extraction.resume import parts_planned_alike, require_settled, settle_plan
+from flowkit.extraction.tally import Report, Summary, all_done, compute
 from flowkit.output.claim import WHOLE, Share, claimed, parse_share, planning
 from flowkit.output.commit import finished
 from flowkit.output.store import Place, place
@@ -124,6 +124,11 @@ def extract(
             with no_collection():
                 origin, metadata = request.origin(source, frame_base), request.metadata(clips)
                 surveys = survey_apart(clips, crew, workers)
+                if (share, limit) == (WHOLE, None) and (planned := parts_planned_alike(out, surveys, metadata)):
+                    done = that_stay(finished(out), request, retry_failed)
+                    if done.keys() == {*range(planned)}:
+                        remove_superseded(out, done.values(), alone)
+                        return all_done(out, done.values(), report)
                 parts = make_parts(clips, request, surveys)
                 accepted = {"accept_changes": accept_changes, "retry_failed": retry_failed}
                 with planning(out, share):

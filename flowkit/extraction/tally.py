@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowkit.extraction.engines.engine import Engine
@@ -53,13 +53,8 @@ def compute(
 ) -> Summary:
     """Has the engine compute those of the parts that are not done; the counts are of these parts, done or not."""
     todo = [part for part in parts if part.number not in done]
-    tally = _Tally(job.out, sum(len(part.pairs) for part in parts), len(parts))
-    for part in parts:
-        if part.number in done:
-            tally.add(done[part.number], now=False)
-    tally.begin()
-    if report:
-        report(tally.state())
+    planned = sum(len(part.pairs) for part in parts)
+    tally = _begun(job.out, planned, len(parts), [done[part.number] for part in parts if part.number in done], report)
     running = engine.run(todo, job)
     try:
         for commit in running:
@@ -71,6 +66,22 @@ def compute(
         if hasattr(running, "close"):
             running.close()
     return tally.final()
+
+
+def all_done(out: Place, done: Collection[Commit], report: Report | None) -> Summary:
+    """`compute` where every part is done."""
+    planned = sum(commit.computed + commit.failed for commit in done)
+    return _begun(out, planned, len(done), done, report).final()
+
+
+def _begun(out: Place, planned: int, parts: int, done: Iterable[Commit], report: Report | None) -> _Tally:
+    tally = _Tally(out, planned, parts)
+    for commit in done:
+        tally.add(commit, now=False)
+    tally.begin()
+    if report:
+        report(tally.state())
+    return tally
 
 
 class _Tally:

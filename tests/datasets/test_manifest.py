@@ -356,9 +356,10 @@ def clip(number: int, **fields) -> Clip:
         [clip(number, onset=number % 3, offset=9, emotion="100 %s", au=None) for number in range(2001)],
         [clip(0, fps=25.0), clip(1, fps=25), clip(2, frame_base=1), clip(3, frame_base=True)],
         [clip(0, defects=("b", "a,c")), clip(1), clip(2, defects=["b", "a,c"])],
+        [clip(0, defects=["a\n", "b"]), clip(1, defects=["b"])],
         [clip(0, subject="Ünïcode 試"), clip(1, subject="line\nfeed"), clip(2, subject="%d%%\\")],
     ],
-    ids=["none", "one", "alike", "many", "numbers", "defects", "texts"],
+    ids=["none", "one", "alike", "many", "numbers", "defects", "lists", "texts"],
 )
 def test_fingerprint_is_that_of_a_list_with_a_dictionary_for_each_clip(clips):
     names = [name for name in SCHEMA.names if name not in ("frames_sha256", "sheet_row", "annotation_row")]

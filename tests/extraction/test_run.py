@@ -133,6 +133,33 @@ def test_resuming_computes_what_is_missing_and_nothing_else(tmp_path):
     assert verify(out).ok
 
 
+def test_a_finished_run_is_not_planned_again_and_still_notices_what_has_changed(tmp_path, monkeypatch):
+    clips, out, states = dataset(tmp_path, clips=2), tmp_path / "out", []
+    clips.append(dataclasses.replace(clips[0], clip_id="fails", apex=None))
+    first = extract(clips, out, pairs="onset-apex", workers=1)
+    assert (first.planned, first.computed, first.failed) == (3, 2, 1)
+    with monkeypatch.context() as patch:
+        patch.setattr("flowkit.extraction.run.make_parts", None)
+        again = extract(clips, out, pairs="onset-apex", workers=1, report=states.append)
+    counts = {"computed_now": 0, "failed_now": 0, "seconds": again.seconds}
+    assert again == dataclasses.replace(first, **counts, bytes_to_write=0)
+    assert [(state.parts, state.parts_done) for state in states] == [(first.parts, first.parts)]
+
+    assert extract(clips, out, pairs="onset-apex", workers=1, retry_failed=True).failed_now == 1
+    plan = out / "plan" / "pairs.parquet"
+    whole = plan.read_bytes()
+    plan.write_bytes(whole[:-9])
+    with pytest.raises(OutputError, match=r"pairs\.parquet"):
+        extract(clips, out, pairs="onset-apex", workers=1)
+    plan.write_bytes(whole)
+    with pytest.raises(OutputError, match="made from another manifest"):
+        extract(clips[:2], out, pairs="onset-apex", workers=1)
+    frame = next(path for path in sorted(Path(clips[1].source).iterdir()))
+    frame.write_bytes(frame.read_bytes() + b"more")
+    with pytest.raises(OutputError, match="has other frames"):
+        extract(clips, out, pairs="onset-apex", workers=1)
+
+
 def test_failed_pairs_are_computed_again_when_asked(tmp_path):
     clips = dataset(tmp_path, clips=3, frames=130)
     out, frame = tmp_path / "out", tmp_path / "sub02" / "img9.png"
