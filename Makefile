@@ -41,8 +41,10 @@ types: venv
 	$(BIN)/mypy
 
 # Where there is nvcc: no CUDA kernel may spill, or take more registers or shared memory, than is on record.
+# And what the tests of the compiled kernels need, which they would build otherwise.
 kernels:
 	$(PYTHON) -m benchmarks.kernel_resources
+	$(PYTHON) -m tests.ptx.build
 
 bench: venv
 	$(BIN)/python -m benchmarks --short --check

@@ -64,6 +64,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[object]:
 @pytest.fixture(scope="session")
 def ptx_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """flowkit's extension with the PTX of the kernels in the place of a GPU (tests/ptx), built once a run."""
+    pytest.importorskip("pybind11")
     if reason := build.missing():
         pytest.skip(f"the PTX cannot be built: {reason}")
     here = tmp_path_factory.getbasetemp()
