@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from flowkit.errors import Interrupted
@@ -17,6 +18,7 @@ from flowkit.errors import Interrupted
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TIDYING_S = 5.0
 """Signals that come so soon after the first do not disturb the tidying that it has begun."""
+_MOMENT_S = 0.05
 _STOPPED = "stopped; run the same command again"
 
 
@@ -37,10 +39,37 @@ class _Stop(KeyboardInterrupt):
 
 
 @contextmanager
+def never_lost(again: Callable[[], None]) -> Iterator[None]:
+    """In here a signal's KeyboardInterrupt that Python drops, since it was raised in a weak reference's callback or a
+    `__del__`, is not the end of it: `again` is called, and the signal comes once more a moment later.
+    """
+    others = sys.unraisablehook
+
+    def dropped(what: sys.UnraisableHookArgs) -> None:
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            again()
+            later = threading.Timer(_MOMENT_S, os.kill, (os.getpid(), signal.SIGTERM))
+            later.daemon = True
+            later.start()
+        else:
+            others(what)
+
+    sys.unraisablehook = dropped
+    try:
+        yield
+    finally:
+        sys.unraisablehook = others
+
+
+@contextmanager
 def stoppable() -> Iterator[None]:
     """In here a signal ends the run in order, as a KeyboardInterrupt, which leaves this as `Interrupted`."""
     first: float | None = None
     over = False
+
+    def again() -> None:
+        nonlocal first
+        first = None
 
     def stop(*_: object) -> None:
         nonlocal first
@@ -56,7 +85,8 @@ def stoppable() -> Iterator[None]:
     before = _install(stop)
     try:
         try:
-            yield
+            with never_lost(again):
+                yield
         finally:
             over = True  # from here on `stop` raises no more: nothing would catch it where handlers are exchanged
             _install(signal.SIG_IGN if first is not None else before or _end)

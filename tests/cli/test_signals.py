@@ -8,6 +8,7 @@ import pytest
 
 from flowkit.output.verify import verify
 from tests.clips import frame_folder, start
+from tests.dropped import sigterm_in_a_callback
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -56,6 +57,15 @@ def test_a_signal_in_code_that_is_made_as_text_ends_the_run_like_any_other(tmp_p
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
     process = start("extract", tmp_path / "clip", "-o", tmp_path / "out", env=environment)
     _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, len(stderr.splitlines())) == (3, 1), stderr
+    assert stderr.endswith("is not finished; run the same command again to continue\n")
+
+
+def test_a_signal_where_python_drops_exceptions_is_not_lost(tmp_path):
+    frame_folder(tmp_path / "clip", range(3))
+    environment = sigterm_in_a_callback(tmp_path, "flowkit.extraction.engines.local")
+    process = start("extract", tmp_path / "clip", "-o", tmp_path / "out", env=environment)
+    _, stderr = process.communicate(timeout=120)
     assert (process.returncode, len(stderr.splitlines())) == (3, 1), stderr
     assert stderr.endswith("is not finished; run the same command again to continue\n")
 

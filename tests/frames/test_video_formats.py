@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -97,10 +98,11 @@ HANDFUL = ["libx264.ts", "libvpx-vp9.webm", "libx264.avi", "libx265.mp4", "wmv2.
 
 @pytest.fixture(autouse=True, scope="module")
 def _quiet() -> Iterator[None]:
-    level = av.logging.get_level()
+    level, scheduler = av.logging.get_level(), os.sched_getscheduler(0)
     av.logging.set_level(None)
     yield
     av.logging.set_level(level)
+    assert os.sched_getscheduler(0) == scheduler, "an encoder has taken real-time priority from the tests beside it"
 
 
 def written(folder: Path, name: str) -> Path:

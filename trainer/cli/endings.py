@@ -10,6 +10,7 @@ from contextlib import contextmanager
 
 import typer
 
+from flowkit.cli.signals import never_lost
 from flowkit.errors import FlowkitError, Interrupted, printable
 
 OPTIONAL = ("torch", "timm", "sklearn", "matplotlib", "jinja2", "captum")
@@ -56,9 +57,14 @@ def _stoppable() -> Iterator[None]:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    def again() -> None:
+        for number in numbers:
+            signal.signal(number, stop)
+
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
-        yield
+        with never_lost(again):
+            yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
