@@ -24,13 +24,12 @@ demo: venv
 	$(BIN)/flowkit demo demo
 	$(BIN)/flowkit-train demo demo
 
-# The checks that measure no time run side by side, and the kernels are compiled while pip fills the disk; the benchmark
-# runs alone, and pytest's summary comes last.
+# The kernels are compiled while pip fills the disk, and types are checked beside the tests, whose summary comes last; the
+# benchmark runs alone.
 test:
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target venv kernels
-	$(MAKE) --no-print-directory --jobs=2 --output-sync=target lint types
-	$(MAKE) --no-print-directory bench
-	$(MAKE) --no-print-directory pytest
+	$(MAKE) --no-print-directory lint bench
+	$(MAKE) --no-print-directory --jobs=2 types pytest
 
 lint: venv
 	$(BIN)/ruff check .

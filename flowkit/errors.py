@@ -9,10 +9,13 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol, runtime_checkable
 
+_MOMENT_S = 0.05
 UNEXPECTED_EXIT_CODE = 70
 """EX_SOFTWARE of sysexits.h."""
 
@@ -70,6 +73,28 @@ def run_command(name: str, command: Callable[[list[str]], object]) -> int:
         text, code = _told(error)
         print(f"{name}: {printable(text)}", file=sys.stderr)
     return (code if isinstance(code, int) else 0) if arguments else 2
+
+
+@contextmanager
+def never_lost(again: Callable[[], int]) -> Iterator[None]:
+    """In here a signal's KeyboardInterrupt that Python drops, since it was raised in a weak reference's callback or a
+    `__del__`, is not the end of it: the signal that `again` names, once it is ready for it, comes a moment later.
+    """
+    others = sys.unraisablehook
+
+    def dropped(what: sys.UnraisableHookArgs) -> None:
+        if issubclass(what.exc_type, KeyboardInterrupt):
+            later = threading.Timer(_MOMENT_S, os.kill, (os.getpid(), again()))
+            later.daemon = True
+            later.start()
+        else:
+            others(what)
+
+    sys.unraisablehook = dropped
+    try:
+        yield
+    finally:
+        sys.unraisablehook = others
 
 
 def printable(text: str) -> str:

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from flowkit.errors import Interrupted
+from flowkit.errors import Interrupted, never_lost
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TIDYING_S = 5.0
 """Signals that come so soon after the first do not disturb the tidying that it has begun."""
-_MOMENT_S = 0.05
 _STOPPED = "stopped; run the same command again"
 
 
@@ -39,40 +37,20 @@ class _Stop(KeyboardInterrupt):
 
 
 @contextmanager
-def never_lost(again: Callable[[], None]) -> Iterator[None]:
-    """In here a signal's KeyboardInterrupt that Python drops, since it was raised in a weak reference's callback or a
-    `__del__`, is not the end of it: `again` is called, and the signal comes once more a moment later.
-    """
-    others = sys.unraisablehook
-
-    def dropped(what: sys.UnraisableHookArgs) -> None:
-        if issubclass(what.exc_type, KeyboardInterrupt):
-            again()
-            later = threading.Timer(_MOMENT_S, os.kill, (os.getpid(), signal.SIGTERM))
-            later.daemon = True
-            later.start()
-        else:
-            others(what)
-
-    sys.unraisablehook = dropped
-    try:
-        yield
-    finally:
-        sys.unraisablehook = others
-
-
-@contextmanager
 def stoppable() -> Iterator[None]:
     """In here a signal ends the run in order, as a KeyboardInterrupt, which leaves this as `Interrupted`."""
     first: float | None = None
+    last = signal.SIGTERM
     over = False
 
-    def again() -> None:
+    def again() -> int:
         nonlocal first
         first = None
+        return last
 
-    def stop(*_: object) -> None:
-        nonlocal first
+    def stop(number: int, _: object) -> None:
+        nonlocal first, last
+        last = signal.Signals(number)
         if over:
             # Once stopped, the process is about to say so and end: another signal has nothing to add.
             return _end() if first is None else None

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 
 import typer
 
-from flowkit.cli.signals import never_lost
-from flowkit.errors import FlowkitError, Interrupted, printable
+from flowkit.errors import FlowkitError, Interrupted, never_lost, printable
 
 OPTIONAL = ("torch", "timm", "sklearn", "matplotlib", "jinja2", "captum")
 
@@ -52,14 +51,19 @@ def _stoppable() -> Iterator[None]:
         return
     numbers = [n for n in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(n) is not signal.SIG_IGN]
 
-    def stop(*_: object) -> None:
+    last = signal.SIGTERM
+
+    def stop(came: int, _: object) -> None:
+        nonlocal last
+        last = signal.Signals(came)
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    def again() -> None:
+    def again() -> int:
         for number in numbers:
             signal.signal(number, stop)
+        return last
 
     before = {number: signal.signal(number, stop) for number in numbers}
     try:
