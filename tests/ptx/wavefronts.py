@@ -24,9 +24,9 @@ def of_an_iteration(ptx: StandIn, params: TVL1Params, side: int) -> float:
 
 
 def _of_one_launch(params: TVL1Params, iterations: int) -> TVL1Params:
-    """Those parameters for one level and warp, without a stop that comes true."""
-    epsilon = min(params.epsilon, 1e-9)
-    return params.replace(levels=1, warps=1, outer_iterations=1, inner_iterations=iterations, epsilon=epsilon)
+    """Those parameters for one level and warp, without a stop that comes true and what follows the iteration."""
+    once = {"levels": 1, "warps": 1, "outer_iterations": 1, "refit_steps": 0}
+    return params.replace(**once, inner_iterations=iterations, epsilon=min(params.epsilon, 1e-9))
 
 
 def _counted(ptx: StandIn, params: TVL1Params, side: int) -> int:
