@@ -20,14 +20,17 @@ from flowkit.output.writer import mark_several, remove_temporary
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """A run's part of the work: every `of`-th part of the plan, from the `index`-th on (counted from 1)."""
+    """A run's part of the work: the `index`-th of `of` stretches of the plan (counted from 1).
+
+    Neighbouring parts share frames, and a video is decoded on from one to the next.
+    """
 
     index: int = 1
     of: int = 1
 
-    def has(self, part: int) -> bool:
-        """Whether the part of that number is this run's."""
-        return part % self.of == self.index - 1
+    def stretch(self, parts: int) -> slice:
+        """Which of so many parts are this run's."""
+        return slice(parts * (self.index - 1) // self.of, parts * self.index // self.of)
 
     def __str__(self) -> str:
         return f"{self.index}/{self.of}"

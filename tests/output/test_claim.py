@@ -6,10 +6,10 @@ import os
 
 import pytest
 
-from flowkit.errors import InputError, OutputError
+from flowkit.errors import OutputError
 from flowkit.extraction.part import PartRunner
 from flowkit.extraction.run import extract
-from flowkit.output.claim import WHOLE, Share, claimed, parse_share
+from flowkit.output.claim import Share, claimed, parse_share
 from flowkit.output.verify import verify
 from flowkit.output.writer import SEVERAL_FILE
 from tests.clips import dataset, rows
@@ -17,12 +17,13 @@ from tests.clips import dataset, rows
 OPTIONS = {"pairs": "lag:1", "preset": "fast", "size": 16, "workers": 1}
 
 
-def test_shares_divide_the_parts():
-    shares = [parse_share(f"{index}/3") for index in (1, 2, 3)]
-    assert [[part for part in range(7) if share.has(part)] for share in shares] == [[0, 3, 6], [1, 4], [2, 5]]
-    assert all(WHOLE.has(part) for part in range(7))
-    with pytest.raises(InputError, match="write I/N with I from 1 to N"):
-        parse_share("4/3")
+@pytest.mark.parametrize("of", [1, 2, 3, 8])
+@pytest.mark.parametrize("parts", [0, 1, 7, 8, 100])
+def test_shares_are_stretches_of_the_plan_as_long_as_each_other(parts, of):
+    plan = list(range(parts))
+    shares = [plan[parse_share(f"{index}/{of}").stretch(parts)] for index in range(1, of + 1)]
+    assert [part for share in shares for part in share] == plan
+    assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
 def test_shares_are_held_side_by_side_and_each_once(tmp_path):
