@@ -1,7 +1,7 @@
 # make demo   sets up and runs the whole pipeline on a small generated dataset; look at demo/index.html
-# make test   sets up and passes lint, types, a short benchmark and the tests; JOBS=8 for eight processes of tests in place of three
+# make test   sets up and passes lint, types, a short benchmark and the tests; JOBS=8 for eight processes of tests in place of two
 PYTHON ?= python3
-JOBS ?= 3
+JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find csrc cmake build_support -type f) CMakeLists.txt pyproject.toml constraints.txt
