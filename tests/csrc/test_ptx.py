@@ -19,8 +19,6 @@ from tests.ptx.standin import StandIn
 SIZES = [(3, 3), (17, 29), (48, 37), (100, 90), (224, 224), (280, 340)]
 """On the last three ranks share the level, the last one is tiled."""
 VARIANTS = ["resident", "tiled", "tiled:3"]
-TILED_WHOLE = ("opencv", "micro")
-"""One for each data term; for the others `test_each_variant_of_the_iteration` has tiles, of smaller images."""
 TODAY = [preset for preset in PRESETS if not preset.endswith("-0.1")]
 """Older ones take a part of the same paths."""
 
@@ -40,11 +38,7 @@ def assert_the_cpus(ptx: StandIn, params: TVL1Params, *frames: NDArray[Any], **o
 
 @pytest.mark.parametrize(
     ("preset", "size"),
-    [
-        (preset, size)
-        for preset in PRESETS
-        for size in (SIZES if preset in TILED_WHOLE else SIZES[:-1] if preset in TODAY else SIZES[3:4])
-    ],
+    [(preset, size) for preset in PRESETS for size in (SIZES if preset in TODAY else SIZES[3:4])],
     ids=str,
 )
 def test_each_preset_has_the_bits_of_the_cpu_solver(ptx, preset, size):

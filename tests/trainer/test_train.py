@@ -69,7 +69,7 @@ def with_another_person(samples, rows, rng):
 
 @pytest.mark.slow
 def test_motion_of_unseen_people_is_recognised():
-    samples = motion_samples(clips=9, side=24)
+    samples = motion_samples(side=24)
     result = run_here(samples, dataclasses.replace(QUICK, model="dual-resnet18"))
     counts = score(samples.emotion, result.predicted).counts
     assert uf1(counts) > 0.7, counts
