@@ -28,7 +28,8 @@ demo: venv
 # benchmark runs alone.
 test:
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target venv kernels
-	$(MAKE) --no-print-directory lint bench
+	$(MAKE) --no-print-directory lint
+	$(MAKE) --no-print-directory bench
 	$(MAKE) --no-print-directory --jobs=2 types pytest
 
 lint: venv

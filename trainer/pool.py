@@ -187,10 +187,11 @@ def _work(connection: Connection, task: Task, worker: int) -> None:
         compute = _computer(task, worker)
         while True:
             compute(connection.recv(), connection.send)
-    except (EOFError, ConnectionError):
-        return  # the run is over, or was killed
+    except EOFError:
+        return
     except Exception as error:
-        connection.send(_sendable(error))
+        with contextlib.suppress(ConnectionError):  # a run that was killed hears nothing
+            connection.send(_sendable(error))
 
 
 def _die_with_the_run() -> None:

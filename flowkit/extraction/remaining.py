@@ -25,7 +25,7 @@ def parts_of(parts: Sequence[Part], share: Share, limit: int | None) -> list[Par
     """
     if limit is not None and limit < 1:
         raise InputError(f"limit={limit}: give at least 1 part")
-    return [*parts[share.stretch(len(parts))]][:limit]
+    return [*parts[share.stretch(len(parts))][:limit]]
 
 
 def that_stay(commits: Mapping[int, Commit], request: ExtractRequest, retry_failed: bool) -> dict[int, Commit]:
