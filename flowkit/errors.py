@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol, runtime_checkable
+from typing import NoReturn, Protocol, runtime_checkable
 
 _MOMENT_S = 0.05
 UNEXPECTED_EXIT_CODE = 70
@@ -73,6 +74,16 @@ def run_command(name: str, command: Callable[[list[str]], object]) -> int:
         text, code = _told(error)
         print(f"{name}: {printable(text)}", file=sys.stderr)
     return (code if isinstance(code, int) else 0) if arguments else 2
+
+
+def leave(code: int) -> NoReturn:
+    """Ends this process, all of whose work is done and told, with this code, which no signal changes any more: Python
+    gives handlers up on its way out, and Ctrl-C would end it with another one.
+    """
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+    sys.exit(code)
 
 
 @contextmanager

@@ -28,6 +28,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
+def signals_kept() -> Iterator[None]:
+    """For what sets the handlers of a whole process: they are as before after the test."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
 def rng() -> np.random.Generator:
     """The same random numbers in every run."""
     return np.random.default_rng(20240501)

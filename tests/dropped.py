@@ -1,4 +1,4 @@
-"""A signal that comes where Python drops exceptions."""
+"""Signals that come where no exception leads anywhere."""
 
 import os
 from pathlib import Path
@@ -21,4 +21,12 @@ def sigterm_in_a_callback(folder: Path, module: str) -> dict[str, str]:
     Python's own imports have such callbacks. Five minutes pass there, if nothing else happens.
     """
     (folder / "sitecustomize.py").write_text(HOOK.format(module=module))
+    return os.environ | {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}
+
+
+def sigterm_on_the_way_out(folder: Path) -> dict[str, str]:
+    """The environment of a process that gets one when all of its code has run, and Python takes itself apart."""
+    (folder / "sitecustomize.py").write_text(
+        "import atexit, os, signal\natexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))\n"
+    )
     return os.environ | {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}

@@ -1,9 +1,7 @@
 """The command line: `flowkit`, one file a command. Exit codes are in docs/cli.md and in `flowkit.errors`."""
 
-import sys
-
 from flowkit.cli.signals import stop_at_once
-from flowkit.errors import run_command
+from flowkit.errors import leave, run_command
 
 __all__ = ["main"]
 
@@ -11,7 +9,7 @@ __all__ = ["main"]
 def main() -> None:
     """The entry point: runs the command line and turns errors into one line and an exit code."""
     stop_at_once()
-    sys.exit(run_command("flowkit", _command))
+    leave(run_command("flowkit", _command))
 
 
 def _command(arguments: list[str]) -> object:

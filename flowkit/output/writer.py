@@ -201,8 +201,13 @@ def write_commit(out: Place, commit: Commit) -> None:
 
     At every moment either the earlier record with its files is valid or the new one with its own. Of runs that do this
     at once in an object store, each removes the files of the record that its own has replaced. Raises as `put`.
+
+    Raises:
+        OutputError: if its files are gone: what took this process for dead has removed them, with another's record.
     """
     record = out / part_file("commits", commit.part)
+    if isinstance(out, Path) and not commit.is_whole(out):
+        raise OutputError(f"the files of part {commit.part} were removed by another run; this attempt does not count")
     earlier = _replace_in_store(record, commit) if isinstance(record, StorePath) else _replace_on_disk(record, commit)
     for name in {file.name for file in earlier if _is_part_file(file.name)} - {file.name for file in commit.files}:
         # Should this fail, or the run die here: the next run removes the file.

@@ -8,7 +8,7 @@ import pytest
 
 from flowkit.output.verify import verify
 from tests.clips import frame_folder, start
-from tests.dropped import sigterm_in_a_callback
+from tests.dropped import sigterm_in_a_callback, sigterm_on_the_way_out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -68,6 +68,14 @@ def test_a_signal_where_python_drops_exceptions_is_not_lost(tmp_path):
     _, stderr = process.communicate(timeout=120)
     assert (process.returncode, len(stderr.splitlines())) == (3, 1), stderr
     assert stderr.endswith("is not finished; run the same command again to continue\n")
+
+
+def test_a_signal_on_the_way_out_changes_nothing(tmp_path):
+    frame_folder(tmp_path / "clip", range(2))
+    process = start("extract", tmp_path / "clip", "-o", tmp_path / "out", env=sigterm_on_the_way_out(tmp_path))
+    _, stderr = process.communicate(timeout=120)
+    assert process.returncode == 0, stderr
+    assert "stopped" not in stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -6,6 +6,7 @@ import os
 import re
 import resource
 import shlex
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import cv2
 import pytest
 
 from flowkit.errors import Interrupted, OutputError
+from flowkit.extraction.engines import open_engine
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.run import extract
 from flowkit.output.claim import claimed
@@ -21,6 +23,7 @@ from flowkit.output.commit import finished
 from flowkit.output.files import write_whole
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
+from flowkit.output.writer import mark_several
 from flowkit.types import Clip
 from tests.clips import FLOWKIT, dataset, frame_folder, start, video, without_progress
 from tests.clips import flowkit as command
@@ -131,6 +134,23 @@ def test_resuming_computes_what_is_missing_and_nothing_else(tmp_path):
     }
     assert {path: path.read_bytes() for path in (out / "shards").iterdir()} == content
     assert verify(out).ok
+
+
+def test_what_a_dead_worker_left_of_a_part_goes_with_the_run(tmp_path):
+    """A worker died between a part's files and its record, and another has computed the part since."""
+    clips, out = dataset(tmp_path, clips=2), tmp_path / "out"
+
+    class WithADeath:
+        def run(self, parts, job):
+            mark_several(job.out)
+            commits = list(open_engine("local", workers=1).run(parts, job))
+            (of_another,) = commits[0].files
+            shutil.copy(job.out / of_another.name, job.out / "shards" / "part-00000.0123456789abcdef.parquet")
+            yield from commits
+
+    assert extract(clips, out, engine=WithADeath()).computed == 2
+    assert verify(out).problems == []
+    assert len(list((out / "shards").iterdir())) == 1
 
 
 def test_a_finished_run_is_not_planned_again_and_still_notices_what_has_changed(tmp_path, monkeypatch):

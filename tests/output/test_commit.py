@@ -1,12 +1,15 @@
 """A commit record: sizes and checksums of what a part has left."""
 
+import dataclasses
 import hashlib
 
 import pytest
 
+from flowkit.errors import OutputError
 from flowkit.extraction.run import extract
 from flowkit.output.commit import read_commit
 from flowkit.output.verify import verify
+from flowkit.output.writer import write_commit
 from tests.clips import dataset, shards_of
 from tests.damage import flip_a_bit
 
@@ -31,3 +34,17 @@ def test_a_part_whose_record_is_damaged_is_computed_again(tmp_path, retry_failed
     assert (summary.computed_now, summary.failed_now) == (1, 1)
     assert verify(tmp_path / "out").ok
     assert shards_of(tmp_path / "out") == before
+
+
+def test_an_attempt_whose_files_were_removed_does_not_count(tmp_path):
+    """A worker that was thought dead comes with its record when another's counts and the rest was tidied up."""
+    out = tmp_path / "out"
+    extract(dataset(tmp_path, clips=2), out, workers=1)
+    record = out / "commits" / "part-00000.json"
+    commit, before = read_commit(record), record.read_bytes()
+    (file,) = commit.files
+    late = dataclasses.replace(file, name="shards/part-00000.0123456789abcdef.parquet")
+    with pytest.raises(OutputError, match="part 0 were removed by another run"):
+        write_commit(out, dataclasses.replace(commit, files=(late,)))
+    assert record.read_bytes() == before
+    assert verify(out).ok

@@ -152,6 +152,7 @@ class Besieger:
     def case(self, rng: np.random.Generator, folder: Path) -> Outcome:
         """One disturbed run, continued to its end."""
         out = folder / "out"
+        self._nodes.whole()  # the case before may have broken off
         done = FAULTS[str(rng.choice(list(FAULTS), p=[share for share, _ in SHARES.values()]))](self, rng, out)
         self._nodes.whole()
         before = stamps(out)
@@ -285,7 +286,7 @@ class Besieger:
 
         def blow() -> bool:
             os.kill(pid, signal.SIGSTOP)
-            threading.Timer(float(rng.uniform(2, 15)), os.kill, (pid, signal.SIGCONT)).start()
+            threading.Timer(float(rng.uniform(2, 15)), _go_on, (pid,)).start()
             return True
 
         running = self.start(out)
@@ -332,6 +333,11 @@ def _killed(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def _go_on(pid: int) -> None:
+    with suppress(ProcessLookupError):  # ended by Ray, as a node that does not answer
+        os.kill(pid, signal.SIGCONT)
 
 
 def _below(pid: int) -> Iterator[int]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from tests.dropped import sigterm_in_a_callback
+from tests.dropped import sigterm_in_a_callback, sigterm_on_the_way_out
 from tests.motions import motion_samples, write_out
 from trainer.cli import app, main
 
@@ -120,7 +120,7 @@ def test_a_folder_without_shards_is_refused(tmp_path):
         (["demo", "out", "--fault"], 70, "flowkit-train: unexpected RuntimeError: a fault; run it again with --debug"),
     ],
 )
-def test_every_ending_of_the_program_is_one_line(monkeypatch, capsys, arguments, code, line):
+def test_every_ending_of_the_program_is_one_line(monkeypatch, capsys, signals_kept, arguments, code, line):
     def fault(_: object) -> None:
         raise RuntimeError("a fault")
 
@@ -242,3 +242,11 @@ def test_a_signal_where_python_drops_exceptions_is_not_lost(out, tmp_path):
     command = [sys.executable, "-m", "trainer.cli", "loso", str(out), "-o", str(tmp_path / "run"), *FAST]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (3, "flowkit-train: stopped; run the same command again to continue\n")
+
+
+def test_a_signal_on_the_way_out_changes_nothing(tmp_path):
+    models = [sys.executable, "-m", "trainer.cli", "models"]
+    environment = sigterm_on_the_way_out(tmp_path)
+    done = subprocess.run(models, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "resnet18" in done.stdout

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import typer
 
-from flowkit.errors import run_command
+from flowkit.errors import leave, run_command
 from trainer.cli.audit import audit
 from trainer.cli.compare import compare, report
 from trainer.cli.demo import demo
@@ -33,7 +31,7 @@ app.add_typer(run_commands.app, name="study")
 
 def main() -> None:
     """Entry point of the console script: errors that no command tells are one line too."""
-    sys.exit(
+    leave(
         run_command(
             "flowkit-train", lambda arguments: app(args=arguments, prog_name="flowkit-train", standalone_mode=False)
         )
