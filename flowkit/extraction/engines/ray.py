@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from flowkit.errors import InputError
+from flowkit.errors import InputError, Interrupted
 from flowkit.extraction.engines import ray_keeper
 from flowkit.extraction.engines.engine import TIME_LIMIT_S
 from flowkit.extraction.engines.ray_shift import IN_FLIGHT, RayShift
@@ -95,7 +95,11 @@ class RayEngine:
 
     def join(self) -> subprocess.Popen[bytes] | None:
         """Joins the cluster at the address, or starts one on this machine, with the keeper that ends it should this
-        process be killed; an InputError where that fails.
+        process be killed.
+
+        Raises:
+            InputError: where that fails.
+            Interrupted: where a SIGTERM comes meanwhile.
         """
         # Ray reads these when it starts: send no usage report, and do not warn about GPUs that nobody asks for.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -111,6 +115,9 @@ class RayEngine:
         except (ConnectionError, ValueError, RuntimeError) as error:
             where = self._named if self._address else "a local Ray cluster"
             raise InputError(f"{where} cannot be joined: {str(error).splitlines()[0]}") from error
+        except SystemExit:  # by Ray's own answer to SIGTERM, see below
+            self._ray.shutdown()
+            raise Interrupted("stopped while Ray was being joined; run the same command again to continue") from None
         finally:
             # Ray has set one of its own for SIGTERM, which ends this process in the middle of what it does.
             if threading.current_thread() is threading.main_thread():
