@@ -35,6 +35,7 @@ from tests.bucket import NAME
 from tests.clips import flowkit as command
 from tests.clips import frame_folder, rows, video
 from tests.damage import flip_a_bit
+from tests.proxy import Proxy
 
 ASKED = {"pairs": "lag:1", "preset": "fast", "workers": 1}
 
@@ -207,6 +208,28 @@ def test_a_store_that_comes_back_costs_nothing(data, plain, bucket):
     thread.start()
     summary = extract(f"s3://{NAME}/data/plain.csv", out, report=lambda _: began.set(), **ASKED)
     thread.join()
+    assert summary.failed == 1
+    assert verify(out).ok
+    assert rows(out) == plain
+
+
+def test_a_network_that_stands_still_costs_nothing_but_time(data, plain, bucket):
+    out, began = f"s3://{NAME}/stalled", threading.Event()
+
+    def stall() -> None:
+        assert began.wait(60)
+        proxy.stall(1.5)
+
+    with Proxy("127.0.0.1", bucket.port) as proxy, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{proxy.port}")
+        forget()
+        thread = threading.Thread(target=stall)
+        thread.start()
+        start = time.monotonic()
+        summary = extract(f"s3://{NAME}/data/plain.csv", out, report=lambda _: began.set(), **ASKED)
+        thread.join()
+        assert time.monotonic() - start > 1.5  # it did go through the proxy
+    forget()
     assert summary.failed == 1
     assert verify(out).ok
     assert rows(out) == plain

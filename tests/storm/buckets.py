@@ -1,4 +1,6 @@
-"""Runs from and into an object store, a real S3 server: the run, the server or one of two runs at once is killed."""
+"""Runs from and into an object store, a real S3 server: the run, the server or one of two runs at once is killed, or
+the network between run and server stands still.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ import shutil
 import signal
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from unittest import mock
 
@@ -17,6 +20,7 @@ from flowkit.output.store import StorePath, place
 from flowkit.output.store_client import forget
 from flowkit.output.verify import verify
 from tests.bucket import NAME, Bucket
+from tests.proxy import Proxy
 from tests.storm.case import Broken, Outcome
 from tests.storm.kills import SIGNALS
 from tests.storm.launcher import TRACEBACK, Ended, Launcher, Running, require_sober
@@ -57,21 +61,14 @@ class Flooder:
         """One disturbed run, continued to its end."""
         out = place(f"s3://{NAME}/{folder.name}")
         assert isinstance(out, StorePath)
-        kind = str(
-            rng.choice(["the run", "the server", "the server for good", "one of two runs"], p=[0.5, 0.2, 0.1, 0.2])
-        )
+        kind = str(rng.choice(list(FAULTS), p=[share for share, _ in FAULTS.values()]))
         with self._settings():
             stage = "fresh"
             if rng.random() < 0.3:
                 stage = "resuming"
                 self._half_done(out, rng)
             before = finished(out)
-            group, ending = {
-                "the run": self._kill_run,
-                "the server": self._restart_server,
-                "the server for good": self._stop_server,
-                "one of two runs": self._kill_one_of_two,
-            }[kind](out, rng)
+            group, ending = FAULTS[kind][1](self, out, rng)
             _require_kept(before, out)
             before = finished(out)
             ended = self._start(out).wait()
@@ -84,9 +81,11 @@ class Flooder:
         forget()
         return mock.patch.dict(os.environ, self._environment)
 
-    def _start(self, out: StorePath, which: int = 0, patience_s: float = PATIENCE_S) -> Running:
+    def _start(self, out: StorePath, which: int = 0, patience_s: float = PATIENCE_S, port: int = 0) -> Running:
         _, _, _, _, *options = self._scene.command(Path())
         environment = {"FLOWKIT_STORE_PATIENCE": str(patience_s)}
+        if port:
+            environment["AWS_ENDPOINT_URL"] = f"http://127.0.0.1:{port}"
         words = ("extract", f"s3://{NAME}/data/manifest.csv", "-o", str(out), *options)
         return self._launchers[which].start(*words, environment=environment)
 
@@ -95,13 +94,13 @@ class Flooder:
         for part in rng.choice(len(SIZES), rng.integers(1, len(SIZES)), replace=False):
             (self._bucket.folder(out.name) / f"commits/part-{part:05d}.json").unlink()
 
-    def _kill_run(self, out: StorePath, rng: np.random.Generator) -> tuple[str, str]:
+    def kill_run(self, out: StorePath, rng: np.random.Generator) -> tuple[str, str]:
         name = str(rng.choice(list(SIGNALS), p=[0.7, 0.15, 0.15]))
         running = self._start(out)
         landed = not running.over(rng.uniform(0, 0.97) * self._life_s) and running.kill(SIGNALS[name])
         return f"{name} to the run", _ending(running.wait(), landed, SIGNALS[name])
 
-    def _restart_server(self, out: StorePath, rng: np.random.Generator) -> tuple[str, str]:
+    def restart_server(self, out: StorePath, rng: np.random.Generator) -> tuple[str, str]:
         """The server is away for a moment: the run waits for it and goes on."""
         running = self._start(out)
         running.over(rng.uniform(0.1, 0.97) * self._life_s)
@@ -110,14 +109,26 @@ class Flooder:
         self._bucket.start()
         ended = running.wait()
         forget()
+        return "SIGKILL to the server, which comes back", self._bridged(ended, out)
+
+    def stall_network(self, out: StorePath, rng: np.random.Generator) -> tuple[str, str]:
+        """Between the run and the server nothing arrives for some seconds: the run waits and goes on."""
+        with Proxy("127.0.0.1", self._bucket.port) as proxy:
+            running = self._start(out, port=proxy.port)
+            running.over(rng.uniform(0.1, 0.97) * self._life_s)
+            proxy.stall(float(rng.uniform(0.5, 8)))
+            return "a network that stands still for seconds", self._bridged(running.wait(), out)
+
+    def _bridged(self, ended: Ended, out: StorePath) -> str:
+        """How a run has ended for which the server was away for less than its patience."""
         if ended.code == 3 and "gives no answer" in ended.stderr and not self._bucket.folder(out.name).exists():
             # It had not yet answered, and a run is not to wait for what may not be there.
-            return "SIGKILL to the server, which comes back", "stopped at its beginning, 3"
+            return "stopped at its beginning, 3"
         if require_sober(ended).code != self._scene.code:
             raise Broken(f"does not go on when the server is back: {ended}")
-        return "SIGKILL to the server, which comes back", "went on"
+        return "went on"
 
-    def _stop_server(self, out: StorePath, rng: np.random.Generator) -> tuple[str, str]:
+    def stop_server(self, out: StorePath, rng: np.random.Generator) -> tuple[str, str]:
         """The server stays away until the run has given up."""
         running = self._start(out, patience_s=0.5)
         running.over(rng.uniform(0, 0.97) * self._life_s)
@@ -133,7 +144,7 @@ class Flooder:
             raise Broken(f"does not say that the server is away: {ended}")
         return "SIGKILL to the server for good", "stopped, 3"
 
-    def _kill_one_of_two(self, out: StorePath, rng: np.random.Generator) -> tuple[str, str]:
+    def kill_one_of_two(self, out: StorePath, rng: np.random.Generator) -> tuple[str, str]:
         """Two runs with one output; one of them is killed, or neither."""
         runs = [self._start(out, which) for which in range(2)]
         landed = False
@@ -174,6 +185,16 @@ class Flooder:
         ids = [[row["pair_id"] for row in some["failures"]] for some in (found, self._rows)]
         if ids[0] != ids[1]:
             raise Broken(f"other failures than on disk: {ids}")
+
+
+Fault = Callable[[Flooder, StorePath, np.random.Generator], tuple[str, str]]
+FAULTS: dict[str, tuple[float, Fault]] = {
+    "the run": (0.45, Flooder.kill_run),
+    "the server": (0.15, Flooder.restart_server),
+    "the server for good": (0.1, Flooder.stop_server),
+    "one of two runs": (0.2, Flooder.kill_one_of_two),
+    "the network": (0.1, Flooder.stall_network),
+}
 
 
 def _ending(ended: Ended, landed: bool, number: int) -> str:

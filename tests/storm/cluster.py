@@ -22,6 +22,7 @@ import numpy as np
 
 from flowkit.output.verify import verify
 from tests.clips import frame_folder
+from tests.proxy import Proxy
 from tests.storm.case import Broken, Outcome
 from tests.storm.kills import require_kept
 from tests.storm.launcher import HANG_S, TRACEBACK, Ended, Launcher, Running, require_sober
@@ -165,9 +166,9 @@ class Besieger:
     def close(self) -> None:
         self._nodes.close()
 
-    def start(self, out: Path, *more: str, launcher: Launcher | None = None, **options: Any) -> Running:
+    def start(self, out: Path, *, address: str = "", launcher: Launcher | None = None, **options: Any) -> Running:
         """A driver on the cluster."""
-        command = self._field.command(out, "--engine", "ray", "--ray-address", self._nodes.address, *more)
+        command = self._field.command(out, "--engine", "ray", "--ray-address", address or self._nodes.address)
         return (launcher or self._launcher).start(*command, forked=False, **options)
 
     def struck(self, running: Running, out: Path, rng: np.random.Generator, blow: Callable[[], bool]) -> bool:
@@ -293,6 +294,20 @@ class Besieger:
         self.struck(running, out, rng, blow)
         return Outcome(f"the {where} does not answer for seconds", self.ended(running, out))
 
+    def network(self, rng: np.random.Generator, out: Path) -> Outcome:
+        """Between the driver and the cluster's control nothing arrives for some seconds."""
+        host, _, port = self._nodes.address.rpartition(":")
+        with Proxy(host, int(port)) as proxy:
+
+            def blow() -> bool:
+                proxy.stall(float(rng.uniform(2, 15)))
+                return True
+
+            running = self.start(out, address=f"{host}:{proxy.port}")
+            self.struck(running, out, rng, blow)
+            ending = self.ended(running, out)
+        return Outcome("the network to the control stands still for seconds", ending)
+
     def rivals(self, rng: np.random.Generator, out: Path) -> Outcome:
         """Two drivers on one output."""
         first = self.start(out)
@@ -314,7 +329,7 @@ class Besieger:
 
 Fault = Callable[[Besieger, np.random.Generator, Path], Outcome]
 SHARES: dict[str, tuple[float, Fault]] = {
-    "driver": (0.4, Besieger.driver),
+    "driver": (0.35, Besieger.driver),
     "actor": (0.2, Besieger.actor),
     "raylet": (0.08, Besieger.raylet),
     "node": (0.12, Besieger.node),
@@ -322,6 +337,7 @@ SHARES: dict[str, tuple[float, Fault]] = {
     "clock": (0.04, Besieger.clock),
     "version": (0.02, Besieger.version),
     "stall": (0.05, Besieger.stall),
+    "network": (0.05, Besieger.network),
     "rivals": (0.05, Besieger.rivals),
 }
 FAULTS: dict[str, Fault] = {name: fault for name, (_, fault) in SHARES.items()}
