@@ -206,13 +206,17 @@ def write_commit(out: Place, commit: Commit) -> None:
         OutputError: if its files are gone: what took this process for dead has removed them, with another's record.
     """
     record = out / part_file("commits", commit.part)
-    if isinstance(out, Path) and not commit.is_whole(out):
-        raise OutputError(f"the files of part {commit.part} were removed by another run; this attempt does not count")
+    _require_files(out, commit)
     earlier = _replace_in_store(record, commit) if isinstance(record, StorePath) else _replace_on_disk(record, commit)
     for name in {file.name for file in earlier if _is_part_file(file.name)} - {file.name for file in commit.files}:
         # Should this fail, or the run die here: the next run removes the file.
         with suppress(OSError, FlowkitError):
             (out / name).unlink(missing_ok=True)
+
+
+def _require_files(out: Place, commit: Commit) -> None:
+    if isinstance(out, Path) and not commit.is_whole(out):
+        raise OutputError(f"the files of part {commit.part} were removed by another run; this attempt does not count")
 
 
 def _replace_on_disk(record: Path, commit: Commit) -> tuple[FileRecord, ...]:
