@@ -143,8 +143,8 @@ def extract(
             needed = cube_bytes((part for part in mine if part.number not in commits), request)
             require_room(out, needed)
             summary = compute(mine, done, Job(out, request, metadata), chosen, _with_size(report, needed))
-            # Of workers that died at a part which another has computed since.
-            remove_superseded(out, finished(out).values(), alone)
+            if alone:  # files of workers that died at a part which another has computed since
+                remove_superseded(out, finished(out).values(), alone)
             if len(mine) == len(parts):
                 return summary
             return dataclasses.replace(summary, parts_left=len({part.number for part in parts} - set(finished(out))))

@@ -21,7 +21,7 @@ from flowkit.output.store_client import forget
 from flowkit.output.verify import verify
 from tests.bucket import NAME, Bucket
 from tests.proxy import Proxy
-from tests.storm.case import Broken, Outcome
+from tests.storm.case import Broken, Outcome, drawn
 from tests.storm.kills import SIGNALS
 from tests.storm.launcher import TRACEBACK, Ended, Launcher, Running, require_sober
 from tests.storm.scene import SIZES, Scene, contents
@@ -61,14 +61,14 @@ class Flooder:
         """One disturbed run, continued to its end."""
         out = place(f"s3://{NAME}/{folder.name}")
         assert isinstance(out, StorePath)
-        kind = str(rng.choice(list(FAULTS), p=[share for share, _ in FAULTS.values()]))
+        fault = drawn(rng, FAULTS)
         with self._settings():
             stage = "fresh"
             if rng.random() < 0.3:
                 stage = "resuming"
                 self._half_done(out, rng)
             before = finished(out)
-            group, ending = FAULTS[kind][1](self, out, rng)
+            group, ending = fault(self, out, rng)
             _require_kept(before, out)
             before = finished(out)
             ended = self._start(out).wait()

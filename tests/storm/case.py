@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+
+Fault = TypeVar("Fault")
 
 
 class Broken(Exception):
@@ -40,6 +43,11 @@ class Case:
 
     def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
+
+
+def drawn(rng: np.random.Generator, faults: Mapping[str, tuple[float, Fault]]) -> Fault:
+    """One of the faults, each of which stands with its share of all cases."""
+    return faults[str(rng.choice(list(faults), p=[share for share, _ in faults.values()]))][1]
 
 
 def rng_of(seed: int, kind: str, index: int) -> np.random.Generator:

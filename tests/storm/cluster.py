@@ -23,7 +23,7 @@ import numpy as np
 from flowkit.output.verify import verify
 from tests.clips import frame_folder
 from tests.proxy import Proxy
-from tests.storm.case import Broken, Outcome
+from tests.storm.case import Broken, Outcome, drawn
 from tests.storm.kills import require_kept
 from tests.storm.launcher import HANG_S, TRACEBACK, Ended, Launcher, Running, require_sober
 from tests.storm.scene import contents, is_finished, stamps
@@ -154,7 +154,7 @@ class Besieger:
         """One disturbed run, continued to its end."""
         out = folder / "out"
         self._nodes.whole()  # the case before may have broken off
-        done = FAULTS[str(rng.choice(list(FAULTS), p=[share for share, _ in SHARES.values()]))](self, rng, out)
+        done = drawn(rng, FAULTS)(self, rng, out)
         self._nodes.whole()
         before = stamps(out)
         engine = ("--engine", "ray", "--ray-address", self._nodes.address) if rng.random() < 0.5 else ("--workers", "2")
@@ -328,7 +328,7 @@ class Besieger:
 
 
 Fault = Callable[[Besieger, np.random.Generator, Path], Outcome]
-SHARES: dict[str, tuple[float, Fault]] = {
+FAULTS: dict[str, tuple[float, Fault]] = {
     "driver": (0.35, Besieger.driver),
     "actor": (0.2, Besieger.actor),
     "raylet": (0.08, Besieger.raylet),
@@ -340,7 +340,6 @@ SHARES: dict[str, tuple[float, Fault]] = {
     "network": (0.05, Besieger.network),
     "rivals": (0.05, Besieger.rivals),
 }
-FAULTS: dict[str, Fault] = {name: fault for name, (_, fault) in SHARES.items()}
 
 
 def _killed(pid: int) -> bool:

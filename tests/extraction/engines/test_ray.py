@@ -16,6 +16,7 @@ from flowkit.extraction.run import extract
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
 from tests.clips import dataset, deadly, flowkit, frame_folder, shards_of, start
+from tests.dropped import sigterm_to_ray
 from tests.extraction.engines import faults
 
 
@@ -194,16 +195,9 @@ def test_a_sigterm_while_ray_starts_ends_the_run_in_order(tmp_path):
     """Ray has an answer of its own to it from its first moment on, which ended the run with exit code 15."""
     pytest.importorskip("ray")
     frame_folder(tmp_path / "clip", range(3))
-    (tmp_path / "sitecustomize.py").write_text(
-        "import os, signal, threading, time\n"
-        "def wait_for_ray():\n"
-        "    while 'sigterm_handler' not in getattr(signal.getsignal(signal.SIGTERM), '__qualname__', ''):\n"
-        "        time.sleep(0.001)\n"
-        "    os.kill(os.getpid(), signal.SIGTERM)\n"
-        "threading.Thread(target=wait_for_ray, daemon=True).start()\n"
+    process = start(
+        "extract", tmp_path / "clip", "-o", tmp_path / "out", "--engine", "ray", env=sigterm_to_ray(tmp_path)
     )
-    environment = os.environ | {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
-    process = start("extract", tmp_path / "clip", "-o", tmp_path / "out", "--engine", "ray", env=environment)
     _, stderr = process.communicate(timeout=120)
     assert process.returncode == 3, stderr
     assert stderr.endswith("run the same command again to continue\n")
