@@ -114,7 +114,8 @@ class RayEngine:
             self._ray.init(**options)
         except (ConnectionError, ValueError, RuntimeError) as error:
             where = self._named if self._address else "a local Ray cluster"
-            raise InputError(f"{where} cannot be joined: {str(error).splitlines()[0]}") from error
+            remedy = "; a cluster that asks for a token wants RAY_AUTH_MODE=token set here" if self._address else ""
+            raise InputError(f"{where} cannot be joined: {str(error).splitlines()[0]}{remedy}") from error
         except SystemExit:  # by Ray's own answer to SIGTERM, see below
             self._ray.shutdown()
             raise Interrupted("stopped while Ray was being joined; run the same command again to continue") from None
