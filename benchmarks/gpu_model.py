@@ -42,7 +42,7 @@ class Costs:
 COSTS = {
     "opencv": Costs(144, 207, 13_100, {"": 106, "1920x1080": 68}),
     "opencv-cuda": Costs(118, 207, 6_900, {"": 80}),
-    "micro": Costs(91, 191, 49_100, {}),
+    "micro": Costs(91, 191, 57_900, {}),
     "fast": Costs(91, 191, 14_200, {}),
     "micro-0.1": Costs(91, 191, 9_200, {}),
     "fast-0.1": Costs(91, 191, 6_000, {}),

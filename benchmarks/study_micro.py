@@ -50,7 +50,7 @@ def main() -> int:
     if options.mode == "quick":
         return _quick(options.methods.split(","), dict(map(_change, options.set)), options.each)
     if options.mode == "report":
-        RESULTS.write_text(json.dumps(report("report", 6, 15, print), indent=1) + "\n")
+        RESULTS.write_text(json.dumps(report("report", 12, 15, print), indent=1) + "\n")
     return _pages()
 
 

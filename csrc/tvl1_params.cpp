@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "refit_math.h"
+
 namespace flowkit {
 
 namespace {
@@ -36,6 +38,27 @@ StepSizes step_sizes(const TVL1Params& p) {
 }
 
 double reduction_sigma(const TVL1Params& p) { return p.pyramid_blur * std::sqrt(1.0 / (p.scale * p.scale) - 1.0); }
+
+RefitSigmas refit_sigmas(const TVL1Params& p, int step) {
+  if (p.refit_steps == 0) return {0.0, 0.0};
+  const double widening = step == 0 ? p.refit_widening : 1.0;
+  return {widening * p.refit_sigma, widening * p.refit_smoothing};
+}
+
+RefitConstants refit_constants(const TVL1Params& p, int step) {
+  const double sigma = refit_sigmas(p, step).patch, count = 4.0 * 3.14159265358979323846 * sigma * sigma;
+  return {static_cast<float>(count),
+          static_cast<float>(1.0 / (count * kRefitPriorPx * kRefitPriorPx)),
+          static_cast<float>(1.0 / (3.0 * sigma)),
+          static_cast<float>(p.refit_from),
+          static_cast<float>(1.0 / (p.refit_whole - p.refit_from)),
+          static_cast<float>(p.refit_credit),
+          p.refit_noise_limit};
+}
+
+double surroundings_sigma(const TVL1Params& p) {
+  return p.refit_steps > 0 && p.refit_credit > 0.0 ? kRefitSurroundings * p.refit_sigma : 0.0;
+}
 
 double raise_gain(const TVL1Params& p, double ratio) { return p.upsampling_exact ? 1.0 / ratio : 1.0 / p.scale; }
 

@@ -40,7 +40,7 @@ struct TVL1Params {
   Interpolation upsampling;
   bool upsampling_exact;
   int refit_steps;
-  double refit_sigma, refit_smoothing, refit_from, refit_whole;
+  double refit_sigma, refit_smoothing, refit_widening, refit_from, refit_whole, refit_credit, refit_noise_limit;
 };
 
 struct Size {
@@ -55,6 +55,19 @@ StepSizes step_sizes(const TVL1Params& params);
 
 // The sigma of the Gaussian before a reduction, px; 0 for none.
 double reduction_sigma(const TVL1Params& params);
+
+// The sigmas of a refit step's patch and of the Gaussian on what it adds, px; 0 for none.
+struct RefitSigmas {
+  double patch, smoothing;
+};
+RefitSigmas refit_sigmas(const TVL1Params& params, int step);
+
+// What else decides a refit step.
+struct RefitConstants;
+RefitConstants refit_constants(const TVL1Params& params, int step);
+
+// The sigma of the Gaussian around a pixel that the refit takes for its surroundings, px; 0 for none.
+double surroundings_sigma(const TVL1Params& params);
 
 // What the flow of a coarser level is multiplied by along an axis of which it has `ratio` as many pixels.
 double raise_gain(const TVL1Params& params, double ratio);

@@ -96,10 +96,17 @@ class TVL1Params:
     """Sigma of that patch, px."""
     refit_smoothing: float = 3.0
     """Sigma of a Gaussian on what a step adds, px."""
+    refit_widening: float = 1.0
+    """The first step's patch and smoothing are so many times as wide."""
     refit_from: float = 6.0
     """Significance (chi-square, two degrees of freedom) up to which nothing is added."""
     refit_whole: float = 12.0
     """Significance from which on all of it is."""
+    refit_credit: float = 0.0
+    """Significance that a step has at most for going the way that the flow, beside its surroundings, goes already."""
+
+    refit_noise_limit: float = 1e6
+    """Of a patch's noise, over the image's usual one (the harmonic mean); significance falls as its inverse beyond."""
 
     def __post_init__(self) -> None:
         def require(ok: bool, name: str, rule: str) -> None:
@@ -138,8 +145,11 @@ class TVL1Params:
         require(0 <= self.refit_steps <= 100, "refit_steps", "from 0 to 100")
         require(0.3 <= self.refit_sigma <= 20, "refit_sigma", "from 0.3 to 20 px")
         require(0 <= self.refit_smoothing <= 20, "refit_smoothing", "from 0 to 20 px")
+        require(1 <= self.refit_widening <= 4, "refit_widening", "from 1 to 4")
         require(0 <= self.refit_from < 1e6, "refit_from", "0 or above")
         require(self.refit_from < self.refit_whole <= 1e6, "refit_whole", "above refit_from")
+        require(0 <= self.refit_credit <= 1e6, "refit_credit", "from 0 to 1e6")
+        require(1 <= self.refit_noise_limit <= 1e6, "refit_noise_limit", "from 1 to 1e6")
 
     def to_dict(self) -> dict[str, Any]:
         """All fields by name, as written into every shard."""
@@ -204,6 +214,12 @@ _MICRO = _MICRO_0_1.replace(
     high_pass_residual=True,
     refit_steps=4,
     refit_sigma=6.0,
+    refit_smoothing=4.0,
+    refit_widening=1.5,
+    refit_from=4.0,
+    refit_whole=32.0,
+    refit_credit=16.0,
+    refit_noise_limit=1.5,
 )
 _FAST_0_1 = _MICRO_0_1.replace(theta=0.045, min_side=8, warps=2, inner_iterations=18)
 PRESETS: Mapping[str, TVL1Params] = {
@@ -254,7 +270,8 @@ PRESETS: Mapping[str, TVL1Params] = {
         refit_sigma=5.0,
         refit_smoothing=3.5,
         refit_from=2.0,
-        refit_whole=6.0,
+        refit_whole=5.0,
+        refit_noise_limit=1.5,
     ),
     # What flowkit 0.1 and 0.2 called micro and fast: small motions shrink, and a change of light looks like motion.
     "micro-0.1": _MICRO_0_1,

@@ -50,8 +50,11 @@ TVL1Params params_from(const py::dict& d) {
   p.refit_steps = whole("refit_steps");
   p.refit_sigma = number("refit_sigma");
   p.refit_smoothing = number("refit_smoothing");
+  p.refit_widening = number("refit_widening");
   p.refit_from = number("refit_from");
   p.refit_whole = number("refit_whole");
+  p.refit_credit = number("refit_credit");
+  p.refit_noise_limit = number("refit_noise_limit");
   return p;
 }
 

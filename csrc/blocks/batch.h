@@ -1,6 +1,7 @@
 // The memory of a batch of pairs on the device, and what is known of each pair there.
 #pragma once
 
+#include "../refit_math.h"
 #include "../stop_test.h"
 #include "team.h"
 
@@ -23,7 +24,7 @@ struct PairStatus {
   StopProgress progress;
   AffineGradient affine;
   float darkest, brightest;  // of both frames
-  float significance_scale;  // of the refit step at hand
+  RefitImage refit;          // of the step at hand
 };
 
 // The primal and dual variables, in the order of their planes.

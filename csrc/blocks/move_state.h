@@ -17,7 +17,8 @@ struct BeginPairs : Program {
   FLOWKIT_DEVICE void operator()(Team& team) const {
     team.for_each([&](int, int thread) {
       const int pair = team.index() * kMostThreads + thread;
-      if (pair < pairs) batch.status[pair] = {1, 0, 0, 0, 0, StopProgress{}, AffineGradient{}, 0.0f, 0.0f, 0.0f};
+      if (pair < pairs)
+        batch.status[pair] = {1, 0, 0, 0, 0, StopProgress{}, AffineGradient{}, 0.0f, 0.0f, RefitImage{}};
     });
   }
 };

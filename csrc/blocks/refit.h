@@ -1,7 +1,8 @@
 // Programs of the refit after the last warp. docs/algorithm.md, "Refit"; the arithmetic is that of refit_math.h.
 //
-// One step: BlurProducts<RefitProducts>, RefitPatches, SumSignificance, ScaleSignificance, WeighSteps, SmoothSteps,
-// AddSteps. Data planes 0 to 2 hold the members of RefitStep.
+// MeanFlowAlongX and MeanFlow, where there is credit; then each step: BlurProducts<RefitProducts>, RefitPatches,
+// SumSteps, JudgeSteps, WeighSteps, SmoothSteps, AddSteps. Data planes 0 to 4 hold the members of
+// RefitStep. The duals have done their work: their planes are free.
 #pragma once
 
 #include "../affine_fit.h"
@@ -9,6 +10,33 @@
 #include "warp.h"
 
 namespace flowkit {
+
+// The flow's mean around each pixel, along x; item = component.
+struct MeanFlowAlongX {
+  Batch batch;
+  LevelGrid grid;
+  GaussianTaps taps;
+
+  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
+    const float* row = batch.current(pair, item) + y * grid.stride;
+    const auto at = [&](int k) { return row[clamp_index(x + k, grid.width)]; };
+    batch.current(pair, kPvX + item)[y * grid.stride + x] = symmetric_sum<float>(taps.weight, taps.radius, at);
+  }
+};
+
+// And along y.
+struct MeanFlow {
+  static constexpr int kFirst = kPuX;  // variable of the pair's state that gets the mean of u; the next one that of v
+  Batch batch;
+  LevelGrid grid;
+  GaussianTaps taps;
+
+  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
+    const float* from = batch.current(pair, kPvX + item);
+    const auto at = [&](int k) { return from[clamp_index(y + k, grid.height) * grid.stride + x]; };
+    batch.current(pair, kFirst + item)[y * grid.stride + x] = symmetric_sum<float>(taps.weight, taps.radius, at);
+  }
+};
 
 struct RefitProducts {
   FLOWKIT_DEVICE static Products at(const Batch& batch, const LevelGrid& grid, int pair, int x, int y) {
@@ -24,6 +52,7 @@ struct RefitPatches {
   Batch batch;
   LevelGrid grid;
   RefitConstants constants;
+  int surroundings;  // variable with the mean of u; that of v is the next. The flow itself, where there is no credit
   GaussianTaps taps;
 
   FLOWKIT_DEVICE float share(int at, int side) const {
@@ -35,39 +64,49 @@ struct RefitPatches {
     const ProductArrays products = scratch_products(batch, pair);
     const auto at = [&](int j) { return products.load(clamp_index(y + j, grid.height) * grid.stride + x); };
     const Products mean = symmetric_sum<Products>(taps.weight, taps.radius, at);
-    const RefitStep<float> step = refit_step(mean, share(x, grid.width) * share(y, grid.height), constants);
     const int i = y * grid.stride + x;
+    const auto departure = [&](int k) { return batch.current(pair, k)[i] - batch.current(pair, surroundings + k)[i]; };
+    const float inside = share(x, grid.width) * share(y, grid.height);
+    const RefitStep<float> step = refit_step(mean, inside, departure, constants);
     batch.data(pair, 0)[i] = step.u;
     batch.data(pair, 1)[i] = step.v;
     batch.data(pair, 2)[i] = step.significance;
+    batch.data(pair, 3)[i] = step.credit;
+    batch.data(pair, 4)[i] = step.precision;
   }
 };
 
-// Sums of the significances of each row, each cut at the cap: kRows rows a team, kMomentLanes threads a row.
-struct SumSignificance : Program {
+// Sums of each row, of the significances and of the precisions: kRows rows a team, kMomentLanes threads a row.
+struct SumSteps : Program {
   static constexpr int kRows = kMostThreads / kMomentLanes;
   Batch batch;
   LevelGrid grid;
 
-  SumSignificance(const Batch& batch, LevelGrid grid) : batch(batch), grid(grid) {}
+  SumSteps(const Batch& batch, LevelGrid grid) : batch(batch), grid(grid) {}
   std::size_t shared_bytes() const { return kMostThreads * sizeof(double); }
   FLOWKIT_HD int tiles() const { return (grid.height + kRows - 1) / kRows; }
-  std::int64_t teams(int pairs) const { return static_cast<std::int64_t>(pairs) * tiles(); }
+  std::int64_t teams(int pairs) const { return static_cast<std::int64_t>(pairs) * 2 * tiles(); }
+  // Where the sums of the significances (0) or precisions (1) of a pair's rows are.
+  FLOWKIT_DEVICE double* sums(int pair, int which) const {
+    return batch.moments + pair * batch.pair_moments + which * grid.height;
+  }
 
-  FLOWKIT_DEVICE double of_lane(const float* row, int lane) const {
+  FLOWKIT_DEVICE static double of_lane(const float* row, int width, int lane, float most) {
     double sum = 0.0;
-    for (int x = lane; x < grid.width; x += kMomentLanes) sum += minimum(row[x], kSignificanceCap);
+    for (int x = lane; x < width; x += kMomentLanes) sum += minimum(row[x], most);
     return sum;
   }
 
   template <class Team>
   FLOWKIT_DEVICE void operator()(Team& team) const {
-    const int tile = team.index() % tiles(), pair = team.index() / tiles();
+    const int tile = team.index() % tiles(), item = team.index() / tiles(), which = item % 2, pair = item / 2;
+    const float* plane = batch.data(pair, which == 0 ? 2 : 4);
+    const float most = which == 0 ? kSignificanceCap : kMostPrecision;
     team.for_each([&](int rank, int thread) {
       const int y = tile * kRows + thread / kMomentLanes;
       if (y >= grid.height) return;
       team.template shared<double>(rank)[thread] =
-          of_lane(batch.data(pair, 2) + y * grid.stride, thread % kMomentLanes);
+          of_lane(plane + y * grid.stride, grid.width, thread % kMomentLanes, most);
     });
     team.for_each([&](int rank, int thread) {
       const int y = tile * kRows + thread;
@@ -75,42 +114,48 @@ struct SumSignificance : Program {
       const double* lanes = team.template shared<double>(rank) + thread * kMomentLanes;
       double row = 0.0;
       for (int k = 0; k < kMomentLanes; ++k) row += lanes[k];
-      batch.moments[pair * batch.pair_moments + y] = row;
+      sums(pair, which)[y] = row;
     });
   }
 };
 
-// What a pair's significances are multiplied by, one team for kMostThreads pairs.
-struct ScaleSignificance : Program {
-  Batch batch;
-  LevelGrid grid;
+// What each pair says of its steps, one team for kMostThreads pairs.
+struct JudgeSteps : Program {
+  SumSteps rows;
+  RefitConstants constants;
   int pairs;
 
-  ScaleSignificance(const Batch& batch, LevelGrid grid, int pairs) : batch(batch), grid(grid), pairs(pairs) {}
+  JudgeSteps(const SumSteps& rows, const RefitConstants& constants, int pairs)
+      : rows(rows), constants(constants), pairs(pairs) {}
+
+  FLOWKIT_DEVICE double mean(int pair, int which) const {
+    const double* sums = rows.sums(pair, which);
+    double total = 0.0;
+    for (int y = 0; y < rows.grid.height; ++y) total += sums[y];
+    return total / (static_cast<double>(rows.grid.width) * rows.grid.height);
+  }
 
   template <class Team>
   FLOWKIT_DEVICE void operator()(Team& team) const {
     team.for_each([&](int, int thread) {
       const int pair = team.index() * kMostThreads + thread;
-      if (pair >= pairs) return;
-      const double* rows = batch.moments + pair * batch.pair_moments;
-      double total = 0.0;
-      for (int y = 0; y < grid.height; ++y) total += rows[y];
-      const double area = static_cast<double>(grid.width) * grid.height;
-      batch.status[pair].significance_scale = significance_scale(total / area);
+      if (pair < pairs) rows.batch.status[pair].refit = refit_image(mean(pair, 0), mean(pair, 1), constants);
     });
   }
 };
 
-// Leaves of the steps what their significances allow; item = component.
+// Leaves of the steps what they are to have.
 struct WeighSteps {
   Batch batch;
   LevelGrid grid;
   RefitConstants constants;
 
-  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
-    const int i = y * grid.stride + x;
-    batch.data(pair, item)[i] *= refit_share(batch.data(pair, 2)[i], batch.status[pair].significance_scale, constants);
+  FLOWKIT_DEVICE void operator()(int pair, int, int x, int y) const {
+    float* const data = batch.data(pair, 0) + y * grid.stride + x;
+    const auto at = [&](int k) -> float& { return data[k * batch.plane_floats]; };
+    const float share = refit_share(at(2), at(3), at(4), batch.status[pair].refit, constants);
+    at(0) *= share;
+    at(1) *= share;
   }
 };
 

@@ -34,7 +34,7 @@ class TVL1Batch {
       solve_level(plan_.levels[s], warps_of(params_, s));
     }
     const LevelPlan& full = plan_.levels[0];
-    for (int step = 0; step < params_.refit_steps; ++step) refit(full);
+    refit(full);
     each_pixel(full.size, 2, StoreFlow{batch_, full.grid, arguments.flow, arguments.iterations});
   }
 
@@ -163,19 +163,29 @@ class TVL1Batch {
     launcher_.launch(BeginWarp(batch_, level.grid, params_.affine_reference), pairs_);
   }
 
-  // After the last warp of the full resolution, whose derivatives are still there.
   void refit(const LevelPlan& level) {
-    const RefitConstants constants = refit_constants(params_.refit_sigma, params_.refit_from, params_.refit_whole);
+    const bool credited = plan_.refit_surroundings.radius >= 0;
+    if (credited) {
+      each_pixel(level.size, 2, MeanFlowAlongX{batch_, level.grid, plan_.refit_surroundings});
+      each_pixel(level.size, 2, MeanFlow{batch_, level.grid, plan_.refit_surroundings});
+    }
+    for (int step = 0; step < params_.refit_steps; ++step) refit_once(level, step, credited ? MeanFlow::kFirst : kU);
+  }
+
+  // After the last warp of the full resolution, whose derivatives are still there.
+  void refit_once(const LevelPlan& level, int step, int surroundings) {
+    const RefitConstants constants = refit_constants(params_, step);
+    const GaussianTaps &patch = plan_.refit[step > 0], &smoothing = plan_.refit_smoothing[step > 0];
     linearise(level);
-    const BlurProducts<RefitProducts> products(batch_, level.grid, plan_.refit);
+    const BlurProducts<RefitProducts> products(batch_, level.grid, patch);
     launcher_.launch(products, products.teams(pairs_));
-    each_pixel(level.size, 1, RefitPatches{batch_, level.grid, constants, plan_.refit});
-    const SumSignificance sums(batch_, level.grid);
-    launcher_.launch(sums, sums.teams(pairs_));
-    launcher_.launch(ScaleSignificance(batch_, level.grid, pairs_), per_pair_teams());
-    each_pixel(level.size, 2, WeighSteps{batch_, level.grid, constants});
-    each_pixel(level.size, 2, SmoothSteps{batch_, level.grid, plan_.refit_smoothing});
-    each_pixel(level.size, 2, AddSteps{batch_, level.grid, plan_.refit_smoothing});
+    each_pixel(level.size, 1, RefitPatches{batch_, level.grid, constants, surroundings, patch});
+    const SumSteps rows(batch_, level.grid);
+    launcher_.launch(rows, rows.teams(pairs_));
+    launcher_.launch(JudgeSteps(rows, constants, pairs_), per_pair_teams());
+    each_pixel(level.size, 1, WeighSteps{batch_, level.grid, constants});
+    each_pixel(level.size, 2, SmoothSteps{batch_, level.grid, smoothing});
+    each_pixel(level.size, 2, AddSteps{batch_, level.grid, smoothing});
   }
 
   void median(const LevelPlan& level) {

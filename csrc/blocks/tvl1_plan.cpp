@@ -42,9 +42,13 @@ TVL1Plan::TVL1Plan(Size size, const TVL1Params& p, const DeviceLimits& limits)
       reduction(taps_by_value(reduction_sigma(p))),
       high_pass(taps_by_value(p.high_pass)),
       patch(taps_by_value(p.data_term == DataTerm::patch ? p.patch_sigma : 0.0)),
-      refit(taps_by_value(p.refit_steps > 0 ? p.refit_sigma : 0.0)),
-      refit_smoothing(taps_by_value(p.refit_smoothing)) {
-  if (refit_smoothing.radius < 0) refit_smoothing = {0, {1.0f}};
+      refit_surroundings(taps_by_value(surroundings_sigma(p))) {
+  for (int step = 0; step < 2; ++step) {
+    const RefitSigmas sigmas = refit_sigmas(p, step);
+    refit[step] = taps_by_value(sigmas.patch);
+    refit_smoothing[step] = taps_by_value(sigmas.smoothing);
+    if (refit_smoothing[step].radius < 0) refit_smoothing[step] = {0, {1.0f}};
+  }
   const std::vector<Size> sizes = pyramid_sizes(size, p);
   check_size(size, sizes);
   measures_.plane_floats = plane_floats(device_grid(size));

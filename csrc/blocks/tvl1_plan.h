@@ -31,8 +31,9 @@ class TVL1Plan {
   TVL1Params params;
   StepSizes steps;
   std::vector<LevelPlan> levels;  // full resolution first
-  GaussianTaps smoothing, reduction, high_pass, patch, refit, refit_smoothing;
-  LevelFrames scratch[2];  // planes of the state, idle while the pyramid is built
+  GaussianTaps smoothing, reduction, high_pass, patch, refit_surroundings;
+  GaussianTaps refit[2], refit_smoothing[2];  // of the first step, and of all others
+  LevelFrames scratch[2];                     // planes of the state, idle while the pyramid is built
 
  private:
   Batch measures_ = {};  // strides only

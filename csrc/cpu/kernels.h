@@ -102,9 +102,13 @@ struct KernelTable {
   void (*average_patches)(Grid, const float* u, const float* v, float* const* data, StepSizes, ResidualLimit,
                           const float* weight, int radius, float* ring);
 
-  // From the image linearised at (u, v), in data[0..2], to the members of RefitStep there. Patches and `ring` as above.
-  void (*refit_patches)(Grid, const float* u, const float* v, float* const* data, RefitConstants, const float* weight,
-                        int radius, float* ring);
+  // From the image linearised at flow[0..1], in data[0..2], to the members of RefitStep, in data[0..4];
+  // surroundings[0..1] is the flow's mean around each pixel. Patches and `ring` as above.
+  void (*refit_patches)(Grid, const float* const* flow, const float* const* surroundings, float* const* data,
+                        RefitConstants, const float* weight, int radius, float* ring);
+
+  // Leaves of the steps' components what they are to have.
+  void (*weigh_steps)(Grid, float* const* data, RefitImage, RefitConstants);
 
   // The median over size x size pixels (3 or 5) with replicated borders, in place. `rows`: kMedianRows rows of scratch,
   // padded in front.

@@ -5,11 +5,8 @@
 
 namespace flowkit {
 
-// The mean of a plane of significances, each cut at the cap. The same bits on every machine.
-double mean_significance(Grid g, const float* significance);
-
-// Leaves of a plane of steps what their significances allow.
-void weigh_steps(Grid g, float* step, const float* significance, float scale, const RefitConstants& constants);
+// The mean of a plane, each value cut at `most`. The same bits on every machine.
+double mean_below(Grid g, const float* plane, float most);
 
 // plane += change.
 void add_plane(Grid g, float* plane, const float* change);

@@ -104,7 +104,8 @@ struct TVL1Solver::Planes {
   float* median_rows[kMedianRows];
   // Of I1 on the level being solved: whole blocks, as the rows above the image depend on the level. Scratch elsewhere.
   float *derivative_x, *derivative_y;
-  std::vector<float> smoothing, reduction, high_pass, patch_taps, refit_taps, refit_smoothing;
+  std::vector<float> smoothing, reduction, high_pass, patch_taps, refit_surroundings;
+  std::vector<float> refit_taps[2], refit_smoothing[2];  // of the first step, and of all others
   // Only where there are patches: the fifth plane of the data term's steps, and the ring that they are averaged in.
   float *patch = nullptr, *ring = nullptr;
   // Only where residuals lose their mean: I1 without its own, scratch elsewhere; what the mean is made of.
@@ -118,17 +119,19 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
   const std::vector<float> smoothing = gaussian_taps(params.smoothing);
   const std::vector<float> reduction = gaussian_taps(reduction_sigma(params));
   const std::vector<float> high_pass = gaussian_taps(params.high_pass);
-  const bool refit = params.refit_steps > 0;
-  const std::vector<float> refit_taps = gaussian_taps(refit ? params.refit_sigma : 0.0);
-  const std::vector<float> refit_smoothing = gaussian_taps(refit ? params.refit_smoothing : 0.0);
-  const int border =
-      static_cast<int>(std::max({smoothing.size(), reduction.size(), high_pass.size(), refit_smoothing.size()}));
+  const std::vector<float> refit_taps[] = {gaussian_taps(refit_sigmas(params, 0).patch),
+                                           gaussian_taps(refit_sigmas(params, 1).patch)};
+  const std::vector<float> refit_smoothing[] = {gaussian_taps(refit_sigmas(params, 0).smoothing),
+                                                gaussian_taps(refit_sigmas(params, 1).smoothing)};
+  const std::vector<float> refit_surroundings = gaussian_taps(surroundings_sigma(params));
+  const int border = static_cast<int>(std::max(
+      {smoothing.size(), reduction.size(), high_pass.size(), refit_smoothing[0].size(), refit_surroundings.size()}));
   std::size_t floats = 10 * Planes::plane_floats(full) + 2 * Planes::framed_floats(full) +
                        (1 + kMedianRows) * Planes::row_floats(full) + Planes::row_floats(full, border);
   for (const Size& s : sizes) floats += Planes::plane_floats(grid_of(s)) + Planes::framed_floats(grid_of(s));
   const bool patch = params.data_term == DataTerm::patch;
   const std::vector<float> patch_taps = patch ? gaussian_taps(params.patch_sigma) : std::vector<float>();
-  const std::size_t widest = std::max(patch_taps.size(), refit_taps.size());
+  const std::size_t widest = std::max(patch_taps.size(), refit_taps[0].size());
   const std::size_t ring_floats = widest > 0 ? Planes::padded(patch_scratch(full, static_cast<int>(widest) - 1)) : 0;
   floats += ring_floats + (patch ? Planes::plane_floats(full) : 0);
   const bool means = high_passes_residuals(params);
@@ -148,8 +151,9 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
     for (float** plane : {&p.rho, &p.on}) *plane = p.take_plane(full);
   }
   p.patch_taps = patch_taps;
-  p.refit_taps = refit_taps;
-  p.refit_smoothing = refit_smoothing;
+  std::copy_n(refit_taps, 2, p.refit_taps);
+  std::copy_n(refit_smoothing, 2, p.refit_smoothing);
+  p.refit_surroundings = refit_surroundings;
   p.high_pass = high_pass;
   p.smoothing = smoothing;
   p.reduction = reduction;
@@ -371,19 +375,27 @@ void TVL1Solver::warp(const Level& level) {
 void TVL1Solver::refit() {
   Planes& p = *planes_;
   const Level& level = levels_.front();
-  const RefitConstants constants = refit_constants(params_.refit_sigma, params_.refit_from, params_.refit_whole);
+  const auto blur = [&](const float* in, float* out, const std::vector<float>& taps) {
+    kernels_.blur(level.grid, in, out, taps.data(), static_cast<int>(taps.size()) - 1, p.square, p.blur_row);
+  };
+  // The duals have done their work: their planes are free. Without credit no flow departs from anything.
+  const bool credited = !p.refit_surroundings.empty();
+  float* const flow[] = {p.u, p.v};
+  float* const surroundings[] = {credited ? p.pu_x : p.u, credited ? p.pu_y : p.v};
+  float* const data[] = {p.gx, p.gy, p.rho_c, p.pv_x, p.pv_y};
+  for (int k = 0; k < 2 && credited; ++k) blur(flow[k], surroundings[k], p.refit_surroundings);
   for (int step = 0; step < params_.refit_steps; ++step) {
+    const std::vector<float>&patch = p.refit_taps[step > 0], &smoothing = p.refit_smoothing[step > 0];
+    const RefitConstants constants = refit_constants(params_, step);
     warp(level);
-    float* data[] = {p.gx, p.gy, p.rho_c};
-    kernels_.refit_patches(level.grid, p.u, p.v, data, constants, p.refit_taps.data(),
-                           static_cast<int>(p.refit_taps.size()) - 1, p.ring);
-    const float scale = significance_scale(mean_significance(level.grid, p.rho_c));
-    for (const auto& [change, flow] : {std::pair(p.gx, p.u), std::pair(p.gy, p.v)}) {
-      weigh_steps(level.grid, change, p.rho_c, scale, constants);
-      if (!p.refit_smoothing.empty())
-        kernels_.blur(level.grid, change, change, p.refit_smoothing.data(),
-                      static_cast<int>(p.refit_smoothing.size()) - 1, p.square, p.blur_row);
-      add_plane(level.grid, flow, change);
+    kernels_.refit_patches(level.grid, flow, surroundings, data, constants, patch.data(),
+                           static_cast<int>(patch.size()) - 1, p.ring);
+    const double significance = mean_below(level.grid, data[2], kSignificanceCap);
+    const double precision = mean_below(level.grid, data[4], kMostPrecision);
+    kernels_.weigh_steps(level.grid, data, refit_image(significance, precision, constants), constants);
+    for (int k = 0; k < 2; ++k) {
+      if (!smoothing.empty()) blur(data[k], data[k], smoothing);
+      add_plane(level.grid, flow[k], data[k]);
     }
   }
 }

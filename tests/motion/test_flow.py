@@ -60,6 +60,17 @@ OPTIONS = {
     "high pass of residuals": {"high_pass": 4.0, "high_pass_residual": True, "border": "off"},
     "high pass of patches' residuals": {"high_pass": 3.0, "high_pass_residual": True, "data_term": "patch"},
     "refit": {"lambda_": 0.02, "refit_steps": 1, "refit_sigma": 4.0, "refit_from": 0.5, "refit_whole": 3.0},
+    "refit with credit, the first step wider": {
+        "lambda_": 0.02,
+        "refit_steps": 2,
+        "refit_sigma": 3.0,
+        "refit_smoothing": 1.0,
+        "refit_widening": 1.5,
+        "refit_from": 0.5,
+        "refit_whole": 9.0,
+        "refit_credit": 6.0,
+    },
+    "refit of the less noisy": {"lambda_": 0.02, "refit_steps": 1, "refit_from": 0.0, "refit_noise_limit": 1.2},
     "refit twice, not smoothed": {"lambda_": 0.02, "refit_steps": 2, "refit_sigma": 2.5, "refit_smoothing": 0.0},
     "small patch": {"data_term": "patch", "patch_sigma": 0.7, "residual_scale": 1.0, "border": "off"},
 }
@@ -410,6 +421,37 @@ def test_an_outline_does_not_take_the_background_along():
     assert residuals < 0.2
 
 
+def parting_lips(opening_px: float) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
+    """Frames in which a lower lip moves down and shows the dark behind, the true flow, and where both lips are."""
+    x, y = fields.grid(112, 112)
+
+    def down(at: np.ndarray) -> np.ndarray:
+        near = np.clip(1 - ((x - 56) / 20) ** 2 - ((at - 56) / 24) ** 2, 0, None) ** 2
+        return opening_px * near * (y > 55.5)
+
+    before = y.copy()  # the rows that the second frame's pixels come from
+    for _ in range(60):
+        before = y - down(before)
+    closed, opened = (60 + 0.4 * fields.texture(x, at, seed=3, shortest=10) for at in (y, before))
+    opened[(y > 55.5) & (before <= 55.5)] = 15
+    frames = [as_recorded(frame, seed) for seed, frame in enumerate((closed, opened))]
+    return frames, np.stack([0 * x, down(y)]), (np.abs(y - 55.5) < 8) & (np.abs(x - 56) < 18)
+
+
+@pytest.mark.parametrize("opening_px", [1.0, 2.0, 3.0])
+def test_where_lips_part_nothing_is_put_back(opening_px):
+    """No motion explains what comes to light, and what is significant there would take the other lip along."""
+    frames, truth, lips = parting_lips(opening_px)
+
+    def error(**changes: float) -> float:
+        flow = flowkit.tvl1_flow(*frames, params=PRESETS["micro"].replace(**changes))
+        return np.hypot(*(flow - truth))[lips].mean()
+
+    trusted = error(refit_noise_limit=1e6)
+    assert error() < 0.85 * trusted
+    assert error() < 1.01 * error(refit_steps=0)
+
+
 def test_light_is_no_motion_where_a_frame_moves_out():
     """A residual's mean is over what is seen in both frames, or a lamp would count as motion along the border."""
     frames = [10 + 0.8 * frame for frame in fields.textured_pair(fields.translation(96, 96, 2.5, -1.5))]
@@ -420,7 +462,7 @@ def test_light_is_no_motion_where_a_frame_moves_out():
     assert np.abs(lit - flow).max() < 0.05
 
 
-@pytest.mark.parametrize(("amplitude_px", "least"), [(0.2, 0.42), (0.5, 0.55), (2.0, 0.8)])
+@pytest.mark.parametrize(("amplitude_px", "least"), [(0.2, 0.75), (0.5, 0.8), (2.0, 0.9)])
 def test_a_local_motion_keeps_its_size(amplitude_px, least):
     """Its gain, recovered over true amplitude; total variation alone leaves less of it, the smaller it is."""
     truth = fields.bump(96, 96, 0.6 * amplitude_px, 0.8 * amplitude_px, 8)
@@ -429,6 +471,24 @@ def test_a_local_motion_keeps_its_size(amplitude_px, least):
     flow = flowkit.tvl1_flow(*frames, preset="micro")
     assert np.sum((flow * truth)[:, support]) / np.sum(truth[:, support] ** 2) > least
     assert np.hypot(*flow)[np.hypot(*truth) < 1e-3].mean() < 0.03
+
+
+def test_a_faint_motion_has_credit_for_what_is_there():
+    """Of 0.2 px on a skin of little contrast so little is left that alone it would not be significant."""
+    truth = fields.bump(96, 96, 0.12, 0.16, 8)
+    support = np.hypot(*truth) > 0.06
+
+    def gain(credit: float) -> float:
+        flows = []
+        for seed in range(4):
+            pair = fields.textured_pair(truth, seed)
+            frames = [as_recorded(128 + 0.15 * (frame - 128), 2 * seed + k) for k, frame in enumerate(pair)]
+            flows.append(flowkit.tvl1_flow(*frames, params=PRESETS["micro"].replace(refit_credit=credit)))
+        return np.sum((np.mean(flows, axis=0) * truth)[:, support]) / np.sum(truth[:, support] ** 2)
+
+    with_credit = gain(PRESETS["micro"].refit_credit)
+    assert with_credit > 0.65
+    assert with_credit > 1.2 * gain(0.0)
 
 
 def test_noise_alone_is_seldom_significant():

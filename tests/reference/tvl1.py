@@ -41,8 +41,11 @@ def tvl1_flow(
         warps = params.coarse_warps if s > 0 and params.coarse_warps else params.warps
         flow, iterations = solve_level(pyramid0[s], pyramid1[s], flow, dual, params.replace(warps=warps))
         total += iterations
-    for _ in range(params.refit_steps):
-        flow = refit(pyramid0[0], pyramid1[0], flow, params)
+    surroundings = gaussian_of_both(flow, 2 * params.refit_sigma) if params.refit_credit else flow
+    for step in range(params.refit_steps):
+        wide = params.refit_widening if step == 0 else 1.0
+        one = params.replace(refit_sigma=wide * params.refit_sigma, refit_smoothing=wide * params.refit_smoothing)
+        flow = refit(pyramid0[0], pyramid1[0], flow, flow - surroundings if params.refit_credit else 0 * flow, one)
     return flow, total
 
 
@@ -229,7 +232,11 @@ def linearise(image0: Image, image1: Image, flow: Flow, params: TVL1Params) -> t
     return gx, gy, rho
 
 
-def refit(image0: Image, image1: Image, flow: Flow, params: TVL1Params) -> Flow:
+def gaussian_of_both(flow: Flow, sigma: float) -> Flow:
+    return np.stack([gaussian(component, sigma) for component in flow])
+
+
+def refit(image0: Image, image1: Image, flow: Flow, departure: Flow, params: TVL1Params) -> Flow:
     """One refit step: the least-squares motion of a wide patch, where it is significant, smoothed and added."""
     h, w = flow.shape[1:]
     gx, gy, rho = (np.pad(plane[1:-1, 1:-1], 1) for plane in linearise(image0, image1, flow, params))
@@ -242,11 +249,15 @@ def refit(image0: Image, image1: Image, flow: Flow, params: TVL1Params) -> Flow:
     count = 4 * math.pi * params.refit_sigma**2
     y, x = (inside_share(n, params.refit_sigma) for n in (h, w))
     significance = count * explained / noise * np.outer(y, x)
-    if (usual := np.minimum(significance, 8).mean()) > 0:
-        significance *= min(1, 1.8 / usual)
-    share = np.clip((significance - params.refit_from) / (params.refit_whole - params.refit_from), 0, 1)
     ridged = m + (noise / (count * 0.3**2))[..., None, None] * np.eye(2)
     step = -np.linalg.solve(ridged, b[..., None])[..., 0].transpose(2, 0, 1)
+    usual = np.minimum(significance, 8).mean()
+    in_common = np.einsum("iyx,yxij,jyx->yx", departure, m, step)
+    significance += np.clip(2 * in_common * count / noise * np.outer(y, x), 0, params.refit_credit)
+    if usual > 0:
+        significance *= min(1, 1.8 / usual)
+    significance *= np.minimum(1, params.refit_noise_limit / (noise * (1 / noise).mean()))
+    share = np.clip((significance - params.refit_from) / (params.refit_whole - params.refit_from), 0, 1)
     return flow + np.stack([gaussian(share * part, params.refit_smoothing) for part in step])
 
 

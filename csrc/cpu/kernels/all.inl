@@ -16,7 +16,7 @@
 namespace flowkit::FLOWKIT_SIMD {
 
 extern const KernelTable kernels;
-const KernelTable kernels = {FLOWKIT_SIMD_NAME, iterate, warp,         split_residual, take_mean, average_patches,
-                             refit_patches,     median,  prepare_warp, resample,       blur};
+const KernelTable kernels = {FLOWKIT_SIMD_NAME, iterate,     warp,   split_residual, take_mean, average_patches,
+                             refit_patches,     weigh_steps, median, prepare_warp,   resample,  blur};
 
 }  // namespace flowkit::FLOWKIT_SIMD

@@ -72,27 +72,41 @@ static void average_patches(Grid g, const float* u, const float* v, float* const
   each_patch(g, products_at, weight, radius, ring, finish);
 }
 
-static void refit_patches(Grid g, const float* u, const float* v, float* const* data, RefitConstants c,
-                          const float* weight, int radius, float* ring) {
+static void refit_patches(Grid g, const float* const* flow, const float* const* surroundings, float* const* data,
+                          RefitConstants c, const float* weight, int radius, float* ring) {
   const float last_x = g.width - 1.0f, last_y = g.height - 1.0f;
   const auto column = [](int x) { return iota() + static_cast<float>(x); };
   const auto products_at = [&](int x, int y) __attribute__((always_inline)) {
     const std::ptrdiff_t i = y * g.stride + x;
     const Vec at = column(x), one = in_all_lanes<Vec>(y > 0 && y < g.height - 1 ? 1.0f : 0.0f);
     const Vec inside = select((at > 0.0f) & (at < last_x), one, Vec{});
-    return refit_products(load(data[0] + i), load(data[1] + i), load(data[2] + i), load(u + i), load(v + i), inside);
+    return refit_products(load(data[0] + i), load(data[1] + i), load(data[2] + i), load(flow[0] + i), load(flow[1] + i),
+                          inside);
   };
   const auto finish = [&](int x, int y, const PatchProducts<Vec>& mean) __attribute__((always_inline)) {
     const Vec at = column(x);
     const float row = static_cast<float>(y);
     const Vec share = inside_share<Vec>(minimum(at, last_x - at), c) * inside_share(minimum(row, last_y - row), c);
-    const RefitStep<Vec> step = refit_step(mean, share, c);
     const std::ptrdiff_t i = y * g.stride + x;
+    const auto departure = [&](int k) { return load(flow[k] + i) - load(surroundings[k] + i); };
+    const RefitStep<Vec> step = refit_step(mean, share, departure, c);
     store(data[0] + i, step.u);
     store(data[1] + i, step.v);
     store(data[2] + i, step.significance);
+    store(data[3] + i, step.credit);
+    store(data[4] + i, step.precision);
   };
   each_patch(g, products_at, weight, radius, ring, finish);
+}
+
+static void weigh_steps(Grid g, float* const* data, RefitImage image, RefitConstants c) {
+  for (int y = 0; y < g.height; ++y)
+    for (int x = 0; x < g.width; x += kLanes) {
+      const std::ptrdiff_t i = y * g.stride + x;
+      const Vec share = refit_share(load(data[2] + i), load(data[3] + i), load(data[4] + i), image, c);
+      store(data[0] + i, load(data[0] + i) * share);
+      store(data[1] + i, load(data[1] + i) * share);
+    }
 }
 
 }  // namespace flowkit::FLOWKIT_SIMD
