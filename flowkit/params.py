@@ -104,7 +104,6 @@ class TVL1Params:
     """Significance from which on all of it is."""
     refit_credit: float = 0.0
     """Significance that a step has at most for going the way that the flow, beside its surroundings, goes already."""
-
     refit_noise_limit: float = 1e6
     """Of a patch's noise, over the image's usual one (the harmonic mean); significance falls as its inverse beyond."""
 

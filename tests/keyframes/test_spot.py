@@ -14,14 +14,14 @@ from tests.planted import APEX, OFFSET, annotated
 
 
 def test_apexes_of_the_demo_are_found(tmp_path):
-    clips = read_manifest(make_dataset(tmp_path, subjects=4, clips=3, size=64, seed=3, difficulty="easy"))
+    clips = read_manifest(make_dataset(tmp_path, subjects=8, clips=3, size=64, seed=3, difficulty="easy"))
     unspotted = [dataclasses.replace(clip, apex=None) for clip in clips]
     found, with_head = spot(unspotted, workers=2), spot(unspotted, SpotRule(head="none"), workers=2)
     off, off_with_head = (
         np.array([abs(new.apex - clip.apex) for new, clip in zip(some, clips, strict=True)])
         for some in (found, with_head)
     )
-    assert len(off) == 36
+    assert len(off) == 72
     assert np.mean(off <= 2) >= 0.95
     assert np.mean(off <= 1) >= 0.9
     assert off_with_head.sum() > 2 * off.sum()
