@@ -80,6 +80,9 @@ def leave(code: int) -> NoReturn:
     """Ends this process, all of whose work is done and told, with this code, which no signal changes any more: Python
     gives handlers up on its way out, and Ctrl-C would end it with another one.
     """
+    # Where a KeyboardInterrupt came in the middle of an `exec`, as when a dataclass is made, Python remembers that it
+    # was not caught in there, and under `python -m` ends by SIGINT whatever became of it. The next `exec` forgets.
+    exec("")
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)

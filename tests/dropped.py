@@ -13,6 +13,13 @@ class Hook:
             time.sleep(300)
 sys.meta_path.insert(0, Hook())
 """
+EXEC_HOOK = """import sys
+class Hook:
+    def find_spec(self, name, *_):
+        if name == {module!r}:
+            exec('import os, signal, time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(300)')
+sys.meta_path.insert(0, Hook())
+"""
 WHEN_RAY_ANSWERS = """import os, signal, threading, time
 def wait_for_ray():
     while 'sigterm_handler' not in getattr(signal.getsignal(signal.SIGTERM), '__qualname__', ''):
@@ -28,6 +35,11 @@ def sigterm_in_a_callback(folder: Path, module: str) -> dict[str, str]:
     Python's own imports have such callbacks. Five minutes pass there, if nothing else happens.
     """
     return _running_first(folder, HOOK.format(module=module))
+
+
+def sigterm_in_an_exec(folder: Path, module: str) -> dict[str, str]:
+    """The environment of a process that gets one within an `exec` when it imports this module, as of a dataclass."""
+    return _running_first(folder, EXEC_HOOK.format(module=module))
 
 
 def sigterm_on_the_way_out(folder: Path) -> dict[str, str]:

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from tests.dropped import sigterm_in_a_callback, sigterm_on_the_way_out
+from tests.dropped import sigterm_in_a_callback, sigterm_in_an_exec, sigterm_on_the_way_out
 from tests.motions import motion_samples, write_out
 from trainer.cli import app, main
 
@@ -239,6 +239,13 @@ def test_sigterm_leaves_a_run_that_goes_on(out, tmp_path):
 
 def test_a_signal_where_python_drops_exceptions_is_not_lost(out, tmp_path):
     environment = sigterm_in_a_callback(tmp_path, "trainer.pool")
+    command = [sys.executable, "-m", "trainer.cli", "loso", str(out), "-o", str(tmp_path / "run"), *FAST]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert (done.returncode, done.stderr) == (3, "flowkit-train: stopped; run the same command again to continue\n")
+
+
+def test_a_signal_within_an_exec_does_not_change_the_code(out, tmp_path):
+    environment = sigterm_in_an_exec(tmp_path, "trainer.pool")
     command = [sys.executable, "-m", "trainer.cli", "loso", str(out), "-o", str(tmp_path / "run"), *FAST]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (3, "flowkit-train: stopped; run the same command again to continue\n")
