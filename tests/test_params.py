@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
 import pytest
 
+import flowkit
 from flowkit.errors import InputError
 from flowkit.params import PRESETS, TVL1Params, params_label, resolve_params
 
@@ -40,7 +42,7 @@ from flowkit.params import PRESETS, TVL1Params, params_label, resolve_params
         ("refit_steps", -1, "from 0 to 100"),
         ("refit_sigma", 0.0, "from 0.3 to 20 px"),
         ("refit_smoothing", 21.0, "from 0 to 20 px"),
-        ("refit_widening", 0.5, "from 1 to 4"),
+        ("refit_widening", 0.5, r"from 1 to 2\.85714 \(patches of 20 px at most\)"),
         ("refit_from", -1.0, "0 or above"),
         ("refit_whole", 6.0, "above refit_from"),
         ("refit_credit", -1.0, "from 0 to 1e6"),
@@ -60,6 +62,14 @@ def test_a_bad_parameter_is_refused_by_name_and_value(name, value, rule):
     with pytest.raises(InputError, match=rf"^{name}=.*must be {rule}") as refusal:
         TVL1Params(**{name: value})
     assert repr(value) in str(refusal.value)
+
+
+def test_the_first_patch_of_the_refit_is_at_most_as_wide_as_patches_can_be():
+    widest = PRESETS["micro"].replace(refit_sigma=6.0, refit_widening=20 / 6.0)
+    frame = np.random.default_rng(0).integers(0, 256, (30, 34), dtype=np.uint8)
+    assert not flowkit.tvl1_flow(frame, frame, params=widest, device="cpu").any()
+    with pytest.raises(InputError, match=r"^refit_widening=3\.33.*: must be from 1 to 2 \(patches of 20 px at most"):
+        widest.replace(refit_sigma=10.0)
 
 
 def test_whole_numbers_are_numbers():

@@ -71,13 +71,20 @@ struct WarpPlanes {
   float *gx, *gy, *rho_c, *square;
 };
 
-// ceil(4 sigma) for the largest sigma that TVL1Params allows.
-constexpr int kMostPatchRadius = 80;
+// ceil(4 sigma) for the largest sigma that TVL1Params allows, 20 px, which a product may exceed by its rounding.
+constexpr int kMostPatchRadius = 81;
 
-// Scratch of average_patches and refit_patches: six products for each row under the patch, and one row of each with its
-// border.
+// A blur takes as many rows at a time as a vector has lanes, at most so many, along x, and so many along y.
+constexpr int kMostLanes = 16, kSumsAtOnce = 4;
+
+// Scratch of a blur along x: a block of turned rows with the kernel's radius beside it.
+constexpr std::ptrdiff_t turned_floats(Grid g, int radius) { return kMostLanes * (g.stride + 2 * radius); }
+
+// Rows of products that average_patches and refit_patches keep, and their scratch: those, and six blocks of turned
+// rows.
+constexpr int ring_rows(int radius) { return 2 * radius + kMostLanes + kSumsAtOnce; }
 constexpr std::size_t patch_scratch(Grid g, int radius) {
-  return 6 * (static_cast<std::size_t>(2 * radius + 1) * g.stride + g.stride + 2 * radius);
+  return 6 * (ring_rows(radius) * g.stride + turned_floats(g, radius));
 }
 
 // Views come by value: then the compiler knows that no store through a plane changes them, and keeps them in registers.
@@ -122,8 +129,9 @@ struct KernelTable {
   void (*resample)(Grid in_grid, const float* in, Grid out_grid, float* out, AxisTaps x_taps, AxisTaps y_taps,
                    double gain, float* scratch);
 
-  // Convolves rows and columns with a symmetric kernel weight[0..radius], borders replicated. `out` may be `in`.
-  void (*blur)(Grid, const float* in, float* out, const float* weight, int radius, float* scratch, float* row);
+  // Convolves rows and columns with a symmetric kernel weight[0..radius], borders replicated. `out` may be `in`;
+  // `scratch` is a plane, `columns` turned_floats().
+  void (*blur)(Grid, const float* in, float* out, const float* weight, int radius, float* scratch, float* columns);
 };
 
 constexpr int kMedianRows = 7;

@@ -33,6 +33,26 @@ FLOWKIT_HD Vec iota() {
   return value;
 }
 
+// Lanes `first` .. of a and b in turn: a's, b's, a's next ...
+FLOWKIT_HD Vec interleaved(Vec a, Vec b, int first) {
+  VecInt from;
+  for (int i = 0; i < kLanes; ++i) from[i] = first + i / 2 + (i % 2) * kLanes;
+  return __builtin_shuffle(a, b, from);
+}
+
+// Turns a square: lane j of vector i becomes lane i of vector j.
+FLOWKIT_HD void turn(Vec (&square)[kLanes]) {
+  constexpr int half = kLanes / 2;
+  for (int step = 1; step < kLanes; step *= 2) {
+    Vec next[kLanes];
+    for (int i = 0; i < half; ++i) {
+      next[2 * i] = interleaved(square[i], square[i + half], 0);
+      next[2 * i + 1] = interleaved(square[i], square[i + half], half);
+    }
+    for (int i = 0; i < kLanes; ++i) square[i] = next[i];
+  }
+}
+
 FLOWKIT_HD double sum(VecDouble value) {
   double total = 0.0;
   for (int i = 0; i < kLanes; ++i) total += value[i];

@@ -85,8 +85,7 @@ struct TVL1Solver::Planes {
     return padded(kRowPadding + g.stride * (g.height + 2 * WarpSource::kFrame) + kRowPadding);
   }
   static std::ptrdiff_t framed_start(const Grid& g) { return kRowPadding + g.stride * WarpSource::kFrame; }
-  // With `border` pixels more on both sides.
-  static std::size_t row_floats(const Grid& g, int border = 0) { return padded(g.stride + 2 * (border + kRowPadding)); }
+  static std::size_t row_floats(const Grid& g) { return padded(g.stride + 2 * kRowPadding); }
 
   float* take(std::size_t count) {
     float* at = block.data() + used;
@@ -100,7 +99,7 @@ struct TVL1Solver::Planes {
   std::size_t used = 0;
 
   float *u, *v, *pu_x, *pu_y, *pv_x, *pv_y, *gx, *gy, *rho_c, *square;
-  float *zero_row, *blur_row;
+  float *zero_row, *blur_columns;
   float* median_rows[kMedianRows];
   // Of I1 on the level being solved: whole blocks, as the rows above the image depend on the level. Scratch elsewhere.
   float *derivative_x, *derivative_y;
@@ -127,7 +126,7 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
   const int border = static_cast<int>(std::max(
       {smoothing.size(), reduction.size(), high_pass.size(), refit_smoothing[0].size(), refit_surroundings.size()}));
   std::size_t floats = 10 * Planes::plane_floats(full) + 2 * Planes::framed_floats(full) +
-                       (1 + kMedianRows) * Planes::row_floats(full) + Planes::row_floats(full, border);
+                       (1 + kMedianRows) * Planes::row_floats(full) + Planes::padded(turned_floats(full, border));
   for (const Size& s : sizes) floats += Planes::plane_floats(grid_of(s)) + Planes::framed_floats(grid_of(s));
   const bool patch = params.data_term == DataTerm::patch;
   const std::vector<float> patch_taps = patch ? gaussian_taps(params.patch_sigma) : std::vector<float>();
@@ -141,7 +140,7 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
   for (float** plane : {&p.u, &p.v, &p.pu_x, &p.pu_y, &p.pv_x, &p.pv_y, &p.gx, &p.gy, &p.rho_c, &p.square})
     *plane = p.take_plane(full);
   p.zero_row = p.take(Planes::row_floats(full)) + kRowPadding;
-  p.blur_row = p.take(Planes::row_floats(full, border)) + kRowPadding;
+  p.blur_columns = p.take(Planes::padded(turned_floats(full, border)));
   for (float*& row : p.median_rows) row = p.take(Planes::row_floats(full)) + kRowPadding;
   for (float** plane : {&p.derivative_x, &p.derivative_y}) *plane = p.take(Planes::framed_floats(full));
   if (patch) p.patch = p.take_plane(full);
@@ -194,7 +193,8 @@ void TVL1Solver::load_frames(const FrameView& frame0, const FrameView& frame1, V
   if (planes_->smoothing.empty()) return;
   const int radius = static_cast<int>(planes_->smoothing.size()) - 1;
   for (float* image : {full.frame0, full.frame1})
-    kernels_.blur(full.grid, image, image, planes_->smoothing.data(), radius, planes_->derivative_x, planes_->blur_row);
+    kernels_.blur(full.grid, image, image, planes_->smoothing.data(), radius, planes_->derivative_x,
+                  planes_->blur_columns);
 }
 
 // The planes of the iteration are idle while the pyramid is built and serve as scratch.
@@ -206,7 +206,7 @@ void TVL1Solver::build_pyramid() {
       const float* source = from;
       if (!p.reduction.empty()) {
         const int radius = static_cast<int>(p.reduction.size()) - 1;
-        kernels_.blur(fine.grid, from, p.gx, p.reduction.data(), radius, p.derivative_x, p.blur_row);
+        kernels_.blur(fine.grid, from, p.gx, p.reduction.data(), radius, p.derivative_x, p.blur_columns);
         source = p.gx;
       }
       kernels_.resample(fine.grid, source, coarse.grid, to, coarse.down_x.view(), coarse.down_y.view(), 1.0,
@@ -217,7 +217,7 @@ void TVL1Solver::build_pyramid() {
   const int radius = static_cast<int>(p.high_pass.size()) - 1;
   for (const Level& level : levels_)
     for (float* image : {level.frame0, level.frame1}) {
-      kernels_.blur(level.grid, image, p.gx, p.high_pass.data(), radius, p.derivative_x, p.blur_row);
+      kernels_.blur(level.grid, image, p.gx, p.high_pass.data(), radius, p.derivative_x, p.blur_columns);
       subtract_plane(level.grid, image, p.gx);
     }
 }
@@ -348,7 +348,7 @@ void TVL1Solver::differentiate(const Level& level) {
   if (!high_passes_residuals(params_)) return;
   target.value = p.picture + start;
   kernels_.blur(level.grid, level.frame1, p.rho, p.high_pass.data(), static_cast<int>(p.high_pass.size()) - 1, p.on,
-                p.blur_row);
+                p.blur_columns);
   for (int y = 0; y < level.grid.height; ++y)
     std::memcpy(target.value + y * level.grid.stride, level.frame1 + y * level.grid.stride,
                 level.grid.width * sizeof(float));
@@ -367,7 +367,7 @@ void TVL1Solver::warp(const Level& level) {
   kernels_.split_residual(level.grid, planes, on, p.rho, p.on);
   for (float* plane : {p.rho, p.on})
     kernels_.blur(level.grid, plane, plane, p.high_pass.data(), static_cast<int>(p.high_pass.size()) - 1,
-                  p.picture + start, p.blur_row);
+                  p.picture + start, p.blur_columns);
   kernels_.take_mean(level.grid, planes, on, p.rho, p.on);
 }
 
@@ -376,7 +376,7 @@ void TVL1Solver::refit() {
   Planes& p = *planes_;
   const Level& level = levels_.front();
   const auto blur = [&](const float* in, float* out, const std::vector<float>& taps) {
-    kernels_.blur(level.grid, in, out, taps.data(), static_cast<int>(taps.size()) - 1, p.square, p.blur_row);
+    kernels_.blur(level.grid, in, out, taps.data(), static_cast<int>(taps.size()) - 1, p.square, p.blur_columns);
   };
   // The duals have done their work: their planes are free. Without credit no flow departs from anything.
   const bool credited = !p.refit_surroundings.empty();

@@ -7,12 +7,42 @@
 
 namespace flowkit::FLOWKIT_SIMD {
 
+// Where there are registers for both, the duals follow block by block: their roots and quotients are under way while
+// the next flow is loaded and added up. And there neighbours are shifted out of vectors that are loaded anyway, instead
+// of loaded across two of them, which may just be on their way to memory.
+constexpr bool kManyRegisters = kLanes == 16;
+
+// The pixels to the left of a row's blocks, which are asked for from the left to the right; none is left of the first.
+struct LeftNeighbours {
+  Vec before = {};
+
+  FLOWKIT_HD Vec of(const float* block, Vec here) {
+    if constexpr (!kManyRegisters) return load(block - 1);
+    const Vec left = shifted<kLanes - 1>(before, here);
+    before = here;
+    return left;
+  }
+};
+
+// A row's blocks from the left to the right, each with the pixels to its right.
+struct RightNeighbours {
+  Vec ahead;
+
+  FLOWKIT_HD explicit RightNeighbours(const float* row) : ahead(load(row)) {}
+  FLOWKIT_HD Vector2<Vec> of(const float* block) {
+    if constexpr (!kManyRegisters) return {load(block), load(block + 1)};
+    const Vec here = ahead;
+    ahead = load(block + kLanes);
+    return {here, shifted<1>(here, ahead)};
+  }
+};
+
 // div p at pixels x .. of the row at `at`; `first` where x is 0.
 template <Rounding rounding>
 FLOWKIT_HD Vec divergence_at(const float* px, const float* py, const float* py_above, std::ptrdiff_t at, int x,
-                             bool first) {
+                             bool first, LeftNeighbours& left) {
   const Vec here = load(px + at + x), below = load(py + at + x), above = load(py_above + x);
-  const Vec inner = divergence(here, load(px + at + x - 1), below, above);
+  const Vec inner = divergence(here, left.of(px + at + x, here), below, above);
   if (rounding == Rounding::fast || !first) return inner;
   return select(iota() == 0.0f, divergence_first_column(here, below, above), inner);
 }
@@ -25,25 +55,30 @@ FLOWKIT_HD Vector2<Vec> data_step_at(IterationPlanes p, StepSizes s, std::ptrdif
   return {u + d.x, v + d.y};
 }
 
-// Updates the flow of pixels x .. x + kLanes - 1 of one row; returns its squared change.
+struct Primal {
+  Vec u, v, squared_change;
+};
+
+// Updates the flow of pixels x .. x + kLanes - 1 of one row.
 template <DataTerm term, Rounding rounding>
-FLOWKIT_HD Vec primal(IterationPlanes p, StepSizes s, std::ptrdiff_t at, const float* pu_y_above,
-                      const float* pv_y_above, int x, bool first) {
+FLOWKIT_HD Primal primal(IterationPlanes p, StepSizes s, std::ptrdiff_t at, const float* pu_y_above,
+                         const float* pv_y_above, int x, bool first, LeftNeighbours (&left)[2]) {
   const Vec u_old = load(p.u + at + x);
   const Vec v_old = load(p.v + at + x);
   const Vector2<Vec> moved = data_step_at<term>(p, s, at + x, u_old, v_old);
-  const Vec u = moved.x + s.theta * divergence_at<rounding>(p.pu_x, p.pu_y, pu_y_above, at, x, first);
-  const Vec v = moved.y + s.theta * divergence_at<rounding>(p.pv_x, p.pv_y, pv_y_above, at, x, first);
+  const Vec u = moved.x + s.theta * divergence_at<rounding>(p.pu_x, p.pu_y, pu_y_above, at, x, first, left[0]);
+  const Vec v = moved.y + s.theta * divergence_at<rounding>(p.pv_x, p.pv_y, pv_y_above, at, x, first, left[1]);
   store(p.u + at + x, u);
   store(p.v + at + x, v);
-  return (u - u_old) * (u - u_old) + (v - v_old) * (v - v_old);
+  return {u, v, (u - u_old) * (u - u_old) + (v - v_old) * (v - v_old)};
 }
 
 // The duals at pixels i .. of a row, given the flow of the row below it; `affine` where there is an affine reference.
 template <Rounding rounding, bool affine>
-FLOWKIT_HD void dual(IterationPlanes p, StepSizes s, std::ptrdiff_t i, Vec u_below, Vec v_below) {
-  const Vec u = load(p.u + i), v = load(p.v + i);
-  Vector2<Vec> grad_u = {load(p.u + i + 1) - u, u_below - u}, grad_v = {load(p.v + i + 1) - v, v_below - v};
+FLOWKIT_HD void dual(IterationPlanes p, StepSizes s, std::ptrdiff_t i, RightNeighbours (&right)[2], Vec u_below,
+                     Vec v_below) {
+  const Vector2<Vec> u = right[0].of(p.u + i), v = right[1].of(p.v + i);
+  Vector2<Vec> grad_u = {u.y - u.x, u_below - u.x}, grad_v = {v.y - v.x, v_below - v.x};
   if constexpr (affine) {
     grad_u = {grad_u.x - p.affine.ux, grad_u.y - p.affine.uy};
     grad_v = {grad_v.x - p.affine.vx, grad_v.y - p.affine.vy};
@@ -67,25 +102,30 @@ template <DataTerm term, Rounding rounding, bool affine, bool tested>
 inline void sweep_row(Grid g, IterationPlanes p, StepSizes s, int y, VecDouble& error) {
   const std::ptrdiff_t at = y * g.stride;
   const std::ptrdiff_t above = at - g.stride;
+  RightNeighbours right[] = {RightNeighbours(p.u + (y > 0 ? above : at)), RightNeighbours(p.v + (y > 0 ? above : at))};
   if (y == g.height) {
     for (int x = 0; x < g.width; x += kLanes)
-      dual<rounding, affine>(p, s, above + x, load(p.u + above + x) + p.affine.uy, load(p.v + above + x) + p.affine.vy);
+      dual<rounding, affine>(p, s, above + x, right, load(p.u + above + x) + p.affine.uy,
+                             load(p.v + above + x) + p.affine.vy);
     return;
   }
   const float* pu_y_above = y > 0 ? p.pu_y + above : p.zero_row;
   const float* pv_y_above = y > 0 ? p.pv_y + above : p.zero_row;
+  LeftNeighbours left[2];
   Vec row_error = {};
   const auto block = [&](int x, bool first) __attribute__((always_inline)) {
-    return primal<term, rounding>(p, s, at, pu_y_above, pv_y_above, x, first);
+    const Primal flow = primal<term, rounding>(p, s, at, pu_y_above, pv_y_above, x, first, left);
+    if (kManyRegisters && y > 0) dual<rounding, affine>(p, s, above + x, right, flow.u, flow.v);
+    return flow.squared_change;
   };
   const int whole = g.width / kLanes * kLanes;
   if (whole > 0) row_error = block(0, true);
   for (int x = kLanes; x < whole; x += kLanes) row_error += block(x, false);
   if (whole < g.width)
     row_error += select(iota() < static_cast<float>(g.width - whole), block(whole, whole == 0), Vec{});
-  if (y > 0)
+  if (!kManyRegisters && y > 0)
     for (int x = 0; x < g.width; x += kLanes)
-      dual<rounding, affine>(p, s, above + x, load(p.u + at + x), load(p.v + at + x));
+      dual<rounding, affine>(p, s, above + x, right, load(p.u + at + x), load(p.v + at + x));
   // Forward differences are those of the affine flow at the last column (and, above, at the last row), so that the dual
   // stays zero.
   p.u[at + g.width] = p.u[at + g.width - 1] + p.affine.ux;

@@ -1,31 +1,35 @@
 // Patches: averages of gradient products around each pixel, and what follows from them: the linear step of the data
 // term (csrc/patch_math.h), or the refit (csrc/refit_math.h).
 //
-// One sweep over the rows: products of row y are blurred along x into a ring of rows, and row y - radius is blurred
-// along y out of it and may be written over the planes it came from.
+// One sweep over the rows: products are blurred along x into a ring of rows, and rows that lie the radius behind are
+// blurred along y out of it and may be written over the planes they came from.
 
 #include "../../patch_math.h"
 #include "../../refit_math.h"
 
 namespace flowkit::FLOWKIT_SIMD {
 
-// The products of row y, products_at(x, y) for pixels x .. , blurred along x, into six rows a stride apart; `rows`: the
-// same with the border of the blur.
-template <class ProductsAt>
-inline void blur_products(Grid g, const ProductsAt& products_at, int y, const float* weight, int radius, float* out,
-                          float* rows) {
-  const std::ptrdiff_t pitch = g.stride + 2 * radius;
+// The products of rows y .. y + kLanes - 1, products_at(x, y) for pixels x .. , blurred along x; row(y) is where six
+// rows a stride apart go. Rows below the image are left out.
+template <class ProductsAt, class Row>
+inline void blur_products(Grid g, const ProductsAt& products_at, int y, const float* weight, int radius, const Row& row,
+                          float* columns) {
+  const int last = g.height - 1 - y;
+  const auto rows = [&](int k) { return TurnedRows(columns + k * turned_floats(g, radius), g.width, radius); };
+  Vec block[kProducts][kLanes];
   for (int x = 0; x < g.width; x += kLanes) {
-    const PatchProducts<Vec> products = products_at(x, y);
-    for (int k = 0; k < kProducts; ++k) store(rows + k * pitch + radius + x, products.at[k]);
+    for (int i = 0; i < kLanes; ++i) {
+      const PatchProducts<Vec> products = products_at(x, y + (i < last ? i : last));
+      for (int k = 0; k < kProducts; ++k) block[k][i] = products.at[k];
+    }
+    for (int k = 0; k < kProducts; ++k) rows(k).put(x, block[k]);
   }
   for (int k = 0; k < kProducts; ++k) {
-    float* centre = rows + k * pitch + radius;
-    for (int x = 1; x <= radius; ++x) {
-      centre[-x] = centre[0];
-      centre[g.width - 1 + x] = centre[g.width - 1];
+    rows(k).close();
+    for (int x = 0; x < g.width; x += kLanes) {
+      rows(k).get(x, weight, block[k]);
+      for (int i = 0; i < kLanes && i <= last; ++i) store(row(y + i) + k * g.stride + x, block[k][i]);
     }
-    blur_along(centre, out + k * g.stride, g.width, weight, radius);
   }
 }
 
@@ -33,23 +37,29 @@ inline void blur_products(Grid g, const ProductsAt& products_at, int y, const fl
 template <class ProductsAt, class Finish>
 inline void each_patch(Grid g, const ProductsAt& products_at, const float* weight, int radius, float* ring,
                        const Finish& finish) {
-  const int rows = 2 * radius + 1;
+  const int rows = ring_rows(radius);
   const std::ptrdiff_t ring_row = kProducts * g.stride;
-  float* row = ring + rows * ring_row;
+  float* const columns = ring + rows * ring_row;
   const auto blurred = [&](int y) { return ring + clamp_index(y, g.height) % rows * ring_row; };
-  for (int next = 0; next < g.height + radius; ++next) {
-    if (next < g.height) blur_products(g, products_at, next, weight, radius, blurred(next), row);
-    const int y = next - radius;
-    if (y < 0) continue;
-    const float* from[2 * kMostPatchRadius + 1];
-    for (int j = -radius; j <= radius; ++j) from[radius + j] = blurred(y + j);
+  int ready = 0;
+  for (int y = 0; y < g.height; y += kSumsAtOnce) {
+    for (; ready < g.height && ready < y + kSumsAtOnce + radius; ready += kLanes)
+      blur_products(g, products_at, ready, weight, radius, blurred, columns);
+    const float* from[2 * kMostPatchRadius + kSumsAtOnce];
+    for (int j = -radius; j < radius + kSumsAtOnce; ++j) from[radius + j] = blurred(y + j);
     for (int x = 0; x < g.width; x += kLanes) {
-      const auto at = [&](int j) __attribute__((always_inline)) {
+      Vec mean[kProducts][kSumsAtOnce];
+      for (int k = 0; k < kProducts; ++k) {
+        const float* const* centre = from + radius;
+        const std::ptrdiff_t offset = k * g.stride + x;
+        const auto at = [&](int j) __attribute__((always_inline)) { return load(centre[j] + offset); };
+        symmetric_sums(weight, radius, at, mean[k]);
+      }
+      for (int i = 0; i < kSumsAtOnce && y + i < g.height; ++i) {
         PatchProducts<Vec> products;
-        for (int k = 0; k < kProducts; ++k) products.at[k] = load(from[radius + j] + k * g.stride + x);
-        return products;
-      };
-      finish(x, y, symmetric_sum<PatchProducts<Vec>>(weight, radius, at));
+        for (int k = 0; k < kProducts; ++k) products.at[k] = mean[k][i];
+        finish(x, y + i, products);
+      }
     }
   }
 }
