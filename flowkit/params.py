@@ -262,9 +262,9 @@ PRESETS: Mapping[str, TVL1Params] = {
     # The same with about the budget of OpenCV's DIS (medium).
     "fast": _FAST_0_1.replace(
         lambda_=0.2,
+        warps=3,
         residual_norm="cauchy",
         high_pass=6.0,
-        coarse_warps=3,
         inner_iterations=10,
         refit_steps=1,
         refit_sigma=5.0,

@@ -67,6 +67,24 @@ FLOWKIT_HD float* level_frame(const Batch& b, const LevelFrames& frames, int pai
   return b.pair_planes(pair) + frames.first[which];
 }
 
+// Planes of each pair, floats from its first one: they lie a step apart, and `of_state` further if state 1 is current.
+struct Planes {
+  int first, step, of_state;
+
+  static Planes of(const LevelFrames& frames) { return {frames.first[0], frames.first[1] - frames.first[0], 0}; }
+  static Planes data(const Batch& b, int k) { return {(Batch::kData + k) * b.plane_floats, b.plane_floats, 0}; }
+  static Planes current(const Batch& b, int which) {
+    return {(Batch::kStates + which) * b.plane_floats, b.plane_floats, kVariables * b.plane_floats};
+  }
+  static Planes next(const Batch& b, int which) {
+    return {(Batch::kStates + kVariables + which) * b.plane_floats, b.plane_floats, -kVariables * b.plane_floats};
+  }
+};
+
+FLOWKIT_HD float* plane_of(const Batch& b, const Planes& planes, int pair, int item) {
+  return b.pair_planes(pair) + (planes.first + item * planes.step + b.status[pair].current * planes.of_state);
+}
+
 constexpr LevelGrid device_grid(Size size) {
   const int stride = (size.width + 3) / 4 * 4;
   return {size.width, size.height, stride, stride};

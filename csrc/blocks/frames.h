@@ -115,21 +115,27 @@ struct GaussianTaps {
   float weight[kMostRadius + 1];
 };
 
-// Convolves the frames along one axis, borders replicated; item = frame.
+// A plane convolved along one axis, its border replicated, at a pixel.
+template <bool along_x>
+FLOWKIT_DEVICE float blurred(const float* plane, const LevelGrid& grid, const GaussianTaps& taps, int x, int y) {
+  const auto at = [&](int k) {
+    return along_x ? plane[y * grid.stride + clamp_index(x + k, grid.width)]
+                   : plane[clamp_index(y + k, grid.height) * grid.stride + x];
+  };
+  return symmetric_sum<float>(taps.weight, taps.radius, at);
+}
+
+// Convolves planes along one axis; item = plane.
 template <bool along_x>
 struct Blur {
   LevelGrid grid;
   Batch batch;
-  LevelFrames in, out;
+  Planes in, out;
   GaussianTaps taps;
 
   FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
-    const float* from = level_frame(batch, in, pair, item);
-    const auto at = [&](int k) {
-      return along_x ? from[y * grid.stride + clamp_index(x + k, grid.width)]
-                     : from[clamp_index(y + k, grid.height) * grid.stride + x];
-    };
-    level_frame(batch, out, pair, item)[y * grid.stride + x] = symmetric_sum<float>(taps.weight, taps.radius, at);
+    plane_of(batch, out, pair, item)[y * grid.stride + x] =
+        blurred<along_x>(plane_of(batch, in, pair, item), grid, taps, x, y);
   }
 };
 
@@ -137,13 +143,12 @@ struct Blur {
 struct HighPass {
   LevelGrid grid;
   Batch batch;
-  LevelFrames blurred, frames;
+  LevelFrames along_x, frames;
   GaussianTaps taps;
 
   FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
-    const float* from = level_frame(batch, blurred, pair, item);
-    const auto at = [&](int k) { return from[clamp_index(y + k, grid.height) * grid.stride + x]; };
-    level_frame(batch, frames, pair, item)[y * grid.stride + x] -= symmetric_sum<float>(taps.weight, taps.radius, at);
+    const float mean = blurred<false>(level_frame(batch, along_x, pair, item), grid, taps, x, y);
+    level_frame(batch, frames, pair, item)[y * grid.stride + x] -= mean;
   }
 };
 

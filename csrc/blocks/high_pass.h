@@ -1,7 +1,7 @@
 // Programs that take the local mean from a warp's residual, and from I1 before its derivatives. docs/algorithm.md,
 // "Pyramid" and "One level"; the arithmetic is that of warp_math.h.
 //
-// One warp: SplitResidual, MeanAlongX, TakeMean. The pair's other state is scratch.
+// One warp: SplitResidual, Blur along x from those planes into 2 and 3, TakeMean. The pair's other state is scratch.
 #pragma once
 
 #include "warp.h"
@@ -28,34 +28,17 @@ struct SplitResidual {
   }
 };
 
-// Both along x, into planes 2 and 3; item = plane.
-struct MeanAlongX {
-  Batch batch;
-  LevelGrid grid;
-  GaussianTaps taps;
-
-  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
-    const float* row = batch.next(pair, item) + y * grid.stride;
-    const auto at = [&](int k) { return row[clamp_index(x + k, grid.width)]; };
-    batch.next(pair, 2 + item)[y * grid.stride + x] = symmetric_sum<float>(taps.weight, taps.radius, at);
-  }
-};
-
-// And along y, and off the residual.
+// What is left of their means along y, off the residual.
 struct TakeMean {
   Batch batch;
   LevelGrid grid;
   DataBounds on;
   GaussianTaps taps;
 
-  FLOWKIT_DEVICE float mean(const float* plane, int x, int y) const {
-    const auto at = [&](int k) { return plane[clamp_index(y + k, grid.height) * grid.stride + x]; };
-    return symmetric_sum<float>(taps.weight, taps.radius, at);
-  }
-
   FLOWKIT_DEVICE void operator()(int pair, int, int x, int y) const {
     float& rho_c = batch.data(pair, 2)[y * grid.stride + x];
-    const float rho_mean = mean(batch.next(pair, 2), x, y), on_mean = mean(batch.next(pair, 3), x, y);
+    const float rho_mean = blurred<false>(batch.next(pair, 2), grid, taps, x, y);
+    const float on_mean = blurred<false>(batch.next(pair, 3), grid, taps, x, y);
     rho_c = without_mean(rho_c, rho_mean, on_mean, on_at(batch, grid, on, pair, x, y));
   }
 };

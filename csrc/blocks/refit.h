@@ -1,8 +1,7 @@
 // Programs of the refit after the last warp. docs/algorithm.md, "Refit"; the arithmetic is that of refit_math.h.
 //
-// MeanFlowAlongX and MeanFlow, where there is credit; then each step: BlurProducts<RefitProducts>, RefitPatches,
-// SumSteps, JudgeSteps, WeighSteps, SmoothSteps, AddSteps. Data planes 0 to 4 hold the members of
-// RefitStep. The duals have done their work: their planes are free.
+// Each step: BlurProducts<RefitProducts>, RefitPatches, SumSteps, JudgeSteps, WeighSteps, Blur along x, AddSteps. Data
+// planes 0 to 4 hold the members of RefitStep. The duals have done their work: their planes are free.
 #pragma once
 
 #include "../affine_fit.h"
@@ -11,32 +10,9 @@
 
 namespace flowkit {
 
-// The flow's mean around each pixel, along x; item = component.
-struct MeanFlowAlongX {
-  Batch batch;
-  LevelGrid grid;
-  GaussianTaps taps;
-
-  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
-    const float* row = batch.current(pair, item) + y * grid.stride;
-    const auto at = [&](int k) { return row[clamp_index(x + k, grid.width)]; };
-    batch.current(pair, kPvX + item)[y * grid.stride + x] = symmetric_sum<float>(taps.weight, taps.radius, at);
-  }
-};
-
-// And along y.
-struct MeanFlow {
-  static constexpr int kFirst = kPuX;  // variable of the pair's state that gets the mean of u; the next one that of v
-  Batch batch;
-  LevelGrid grid;
-  GaussianTaps taps;
-
-  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
-    const float* from = batch.current(pair, kPvX + item);
-    const auto at = [&](int k) { return from[clamp_index(y + k, grid.height) * grid.stride + x]; };
-    batch.current(pair, kFirst + item)[y * grid.stride + x] = symmetric_sum<float>(taps.weight, taps.radius, at);
-  }
-};
+// Where there is credit: the flow's mean around each pixel, u's in the first of these variables and v's in the next, by
+// way of the others.
+constexpr int kSurroundings = kPuX, kSurroundingsAlongX = kPvX;
 
 struct RefitProducts {
   FLOWKIT_DEVICE static Products at(const Batch& batch, const LevelGrid& grid, int pair, int x, int y) {
@@ -159,29 +135,15 @@ struct WeighSteps {
   }
 };
 
-// The steps blurred along x, into the pair's scratch; item = component.
-struct SmoothSteps {
-  Batch batch;
-  LevelGrid grid;
-  GaussianTaps taps;
-
-  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
-    const float* row = batch.data(pair, item) + y * grid.stride;
-    const auto at = [&](int k) { return row[clamp_index(x + k, grid.width)]; };
-    batch.next(pair, item)[y * grid.stride + x] = symmetric_sum<float>(taps.weight, taps.radius, at);
-  }
-};
-
-// And along y, added to the flow.
+// What Blur has left of the steps along x, in the pair's scratch, blurred along y and added to the flow; item =
+// component.
 struct AddSteps {
   Batch batch;
   LevelGrid grid;
   GaussianTaps taps;
 
   FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
-    const float* from = batch.next(pair, item);
-    const auto at = [&](int k) { return from[clamp_index(y + k, grid.height) * grid.stride + x]; };
-    batch.current(pair, item)[y * grid.stride + x] += symmetric_sum<float>(taps.weight, taps.radius, at);
+    batch.current(pair, item)[y * grid.stride + x] += blurred<false>(batch.next(pair, item), grid, taps, x, y);
   }
 };
 

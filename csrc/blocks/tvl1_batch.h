@@ -48,9 +48,17 @@ class TVL1Batch {
   void swap_states() { launcher_.launch(SwapStates(batch_, pairs_), per_pair_teams()); }
   StopTest stop_test(const LevelPlan& level) const { return StopTest(params_, level.size); }
 
-  void blur(const LevelPlan& level, const LevelFrames& to, const GaussianTaps& taps) {
-    each_pixel(level.size, 2, Blur<true>{level.grid, batch_, level.frames, plan_.scratch[0], taps});
-    each_pixel(level.size, 2, Blur<false>{level.grid, batch_, plan_.scratch[0], to, taps});
+  void blur_along_x(const LevelPlan& level, int items, const Planes& from, const Planes& to, const GaussianTaps& taps) {
+    each_pixel(level.size, items, Blur<true>{level.grid, batch_, from, to, taps});
+  }
+  void blur(const LevelPlan& level, int items, const Planes& from, const Planes& between, const Planes& to,
+            const GaussianTaps& taps) {
+    blur_along_x(level, items, from, between, taps);
+    each_pixel(level.size, items, Blur<false>{level.grid, batch_, between, to, taps});
+  }
+  void blur_frames(const LevelPlan& level, const LevelFrames& to, const GaussianTaps& taps) {
+    const Planes between = Planes::of(plan_.scratch[0]);
+    blur(level, 2, Planes::of(level.frames), between, Planes::of(to), taps);
   }
 
   void load_frames(const BatchArguments& a) {
@@ -60,20 +68,20 @@ class TVL1Batch {
       launcher_.launch(FindExtremes(batch_, full.grid, full.frames), pairs_);
       each_pixel(full.size, 2, Stretch{batch_, full.grid, full.frames});
     }
-    if (plan_.smoothing.radius >= 0) blur(full, full.frames, plan_.smoothing);
+    if (plan_.smoothing.radius >= 0) blur_frames(full, full.frames, plan_.smoothing);
   }
 
   void build_pyramid() {
     for (std::size_t s = 0; s + 1 < plan_.levels.size(); ++s) {
       const LevelPlan &fine = plan_.levels[s], &coarse = plan_.levels[s + 1];
       const bool blurred = plan_.reduction.radius >= 0;
-      if (blurred) blur(fine, plan_.scratch[1], plan_.reduction);
+      if (blurred) blur_frames(fine, plan_.scratch[1], plan_.reduction);
       const LevelFrames& from = blurred ? plan_.scratch[1] : fine.frames;
       each_pixel(coarse.size, 2, Reduce{batch_, fine.reduce, from, coarse.frames});
     }
     for (const LevelPlan& level : plan_.levels) {
       if (!high_passes_frames(params_)) break;
-      each_pixel(level.size, 2, Blur<true>{level.grid, batch_, level.frames, plan_.scratch[0], plan_.high_pass});
+      blur_along_x(level, 2, Planes::of(level.frames), Planes::of(plan_.scratch[0]), plan_.high_pass);
       each_pixel(level.size, 2, HighPass{level.grid, batch_, plan_.scratch[0], level.frames, plan_.high_pass});
     }
   }
@@ -122,11 +130,9 @@ class TVL1Batch {
   void differentiate(const LevelPlan& level) {
     int mean = -1;
     if (high_passes_residuals(params_)) {
-      const LevelFrames second = {{level.frames.first[1], 0}};
-      const auto plane = [&](int k) { return LevelFrames{{(Batch::kData + k) * batch_.plane_floats, 0}}; };
+      const Planes second = {level.frames.first[1], 0, 0};
       mean = 1;
-      each_pixel(level.size, 1, Blur<true>{level.grid, batch_, second, plane(0), plan_.high_pass});
-      each_pixel(level.size, 1, Blur<false>{level.grid, batch_, plane(0), plane(mean), plan_.high_pass});
+      blur(level, 1, second, Planes::data(batch_, 0), Planes::data(batch_, mean), plan_.high_pass);
     }
     const bool five_point = params_.five_point_derivative;
     each_pixel(level.size, 2, Differentiate{batch_, level.grid, level.frames, five_point, mean});
@@ -140,7 +146,7 @@ class TVL1Batch {
     each_pixel(level.size, 1, Linearise{batch_, level.grid, level.frames, on, cubic, floor, zero_border});
     if (!high_passes_residuals(params_)) return;
     each_pixel(level.size, 1, SplitResidual{batch_, level.grid, on});
-    each_pixel(level.size, 2, MeanAlongX{batch_, level.grid, plan_.high_pass});
+    blur_along_x(level, 2, Planes::next(batch_, 0), Planes::next(batch_, 2), plan_.high_pass);
     each_pixel(level.size, 1, TakeMean{batch_, level.grid, on, plan_.high_pass});
   }
 
@@ -165,11 +171,10 @@ class TVL1Batch {
 
   void refit(const LevelPlan& level) {
     const bool credited = plan_.refit_surroundings.radius >= 0;
-    if (credited) {
-      each_pixel(level.size, 2, MeanFlowAlongX{batch_, level.grid, plan_.refit_surroundings});
-      each_pixel(level.size, 2, MeanFlow{batch_, level.grid, plan_.refit_surroundings});
-    }
-    for (int step = 0; step < params_.refit_steps; ++step) refit_once(level, step, credited ? MeanFlow::kFirst : kU);
+    if (credited)
+      blur(level, 2, Planes::current(batch_, kU), Planes::current(batch_, kSurroundingsAlongX),
+           Planes::current(batch_, kSurroundings), plan_.refit_surroundings);
+    for (int step = 0; step < params_.refit_steps; ++step) refit_once(level, step, credited ? kSurroundings : kU);
   }
 
   // After the last warp of the full resolution, whose derivatives are still there.
@@ -184,7 +189,7 @@ class TVL1Batch {
     launcher_.launch(rows, rows.teams(pairs_));
     launcher_.launch(JudgeSteps(rows, constants, pairs_), per_pair_teams());
     each_pixel(level.size, 1, WeighSteps{batch_, level.grid, constants});
-    each_pixel(level.size, 2, SmoothSteps{batch_, level.grid, smoothing});
+    blur_along_x(level, 2, Planes::data(batch_, 0), Planes::next(batch_, 0), smoothing);
     each_pixel(level.size, 2, AddSteps{batch_, level.grid, smoothing});
   }
 
