@@ -15,7 +15,7 @@ venv: $(VENV)/.installed
 # Bytecode is made of what is imported, when it is, and not of all 7 GB (--no-compile); so it has to be kept.
 # An editable install, so that `import flowkit` finds the compiled extension from the source folder too.
 $(VENV)/.installed: $(SOURCES)
-	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'flowkit needs Python 3.11 or newer: make PYTHON=python3.12 ...')"
+	$(PYTHON) build_support/preflight.py $(VENV)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --no-compile --editable ".[train,ray,demo,dev]"
 	touch $@
