@@ -42,10 +42,10 @@ class Costs:
 COSTS = {
     "opencv": Costs(144, 207, 13_100, {"": 106, "1920x1080": 68}),
     "opencv-cuda": Costs(118, 207, 6_900, {"": 80}),
-    "micro": Costs(91, 191, 59_100, {}),
-    "fast": Costs(91, 191, 15_500, {}),
-    "micro-0.1": Costs(91, 191, 9_200, {}),
-    "fast-0.1": Costs(91, 191, 6_000, {}),
+    "micro": Costs(91, 191, 34_200, {}),
+    "fast": Costs(91, 191, 11_400, {}),
+    "micro-0.1": Costs(91, 191, 8_600, {}),
+    "fast-0.1": Costs(91, 191, 5_500, {}),
 }
 ROWS = [
     *((preset, size, "") for preset in COSTS for size in ("128x128", "224x224", "340x280")),

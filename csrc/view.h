@@ -7,9 +7,11 @@
 #if defined(__CUDACC__)
 #define FLOWKIT_HD __host__ __device__ __forceinline__
 #define FLOWKIT_UNROLL _Pragma("unroll")
+#define FLOWKIT_NO_UNROLL _Pragma("unroll 1")
 #else
 #define FLOWKIT_HD inline __attribute__((always_inline))
 #define FLOWKIT_UNROLL
+#define FLOWKIT_NO_UNROLL
 #endif
 
 namespace flowkit {

@@ -115,14 +115,40 @@ struct GaussianTaps {
   float weight[kMostRadius + 1];
 };
 
-// A plane convolved along one axis, its border replicated, at a pixel.
+// How many pixels a thread convolves together: of the programs for four or eight, compilers spill a register or two.
+constexpr int kBlurredAtOnce = 6;
+
+// Those pixels, neighbours along the axis; the plane's border is replicated.
 template <bool along_x>
-FLOWKIT_DEVICE float blurred(const float* plane, const LevelGrid& grid, const GaussianTaps& taps, int x, int y) {
-  const auto at = [&](int k) {
-    return along_x ? plane[y * grid.stride + clamp_index(x + k, grid.width)]
-                   : plane[clamp_index(y + k, grid.height) * grid.stride + x];
-  };
-  return symmetric_sum<float>(taps.weight, taps.radius, at);
+struct BlurGroup {
+  const LevelGrid& grid;
+  int x, y;  // of the first one
+
+  FLOWKIT_DEVICE BlurGroup(const LevelGrid& grid, int column, int row)
+      : grid(grid), x(along_x ? kBlurredAtOnce * column : column), y(along_x ? row : kBlurredAtOnce * row) {}
+
+  FLOWKIT_DEVICE void convolve(const float* plane, const GaussianTaps& taps, float (&sums)[kBlurredAtOnce]) const {
+    const auto at = [&](int k) {
+      return along_x ? plane[y * grid.stride + clamp_index(x + k, grid.width)]
+                     : plane[clamp_index(y + k, grid.height) * grid.stride + x];
+    };
+    symmetric_sums<kBlurredAtOnce>(taps.weight, taps.radius, at, sums);
+  }
+
+  // Calls body(i, x, y) for pixels that are inside.
+  template <class Body>
+  FLOWKIT_DEVICE void each(const Body& body) const {
+    FLOWKIT_UNROLL
+    for (int i = 0; i < kBlurredAtOnce; ++i)
+      if (along_x ? x + i < grid.width : y + i < grid.height) body(i, along_x ? x + i : x, along_x ? y : y + i);
+  }
+};
+
+// How many groups there are; programs that convolve run once for each, in place of each pixel.
+template <bool along_x>
+constexpr Size blur_groups(Size size) {
+  return along_x ? Size{divide_up(size.width, kBlurredAtOnce), size.height}
+                 : Size{size.width, divide_up(size.height, kBlurredAtOnce)};
 }
 
 // Convolves planes along one axis; item = plane.
@@ -133,9 +159,12 @@ struct Blur {
   Planes in, out;
   GaussianTaps taps;
 
-  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
-    plane_of(batch, out, pair, item)[y * grid.stride + x] =
-        blurred<along_x>(plane_of(batch, in, pair, item), grid, taps, x, y);
+  FLOWKIT_DEVICE void operator()(int pair, int item, int column, int row) const {
+    const BlurGroup<along_x> group(grid, column, row);
+    float sums[kBlurredAtOnce];
+    group.convolve(plane_of(batch, in, pair, item), taps, sums);
+    float* const to = plane_of(batch, out, pair, item);
+    group.each([&](int i, int x, int y) { to[y * grid.stride + x] = sums[i]; });
   }
 };
 
@@ -146,9 +175,12 @@ struct HighPass {
   LevelFrames along_x, frames;
   GaussianTaps taps;
 
-  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
-    const float mean = blurred<false>(level_frame(batch, along_x, pair, item), grid, taps, x, y);
-    level_frame(batch, frames, pair, item)[y * grid.stride + x] -= mean;
+  FLOWKIT_DEVICE void operator()(int pair, int item, int column, int row) const {
+    const BlurGroup<false> group(grid, column, row);
+    float means[kBlurredAtOnce];
+    group.convolve(level_frame(batch, along_x, pair, item), taps, means);
+    float* const frame = level_frame(batch, frames, pair, item);
+    group.each([&](int i, int x, int y) { frame[y * grid.stride + x] -= means[i]; });
   }
 };
 

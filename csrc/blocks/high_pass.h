@@ -35,11 +35,16 @@ struct TakeMean {
   DataBounds on;
   GaussianTaps taps;
 
-  FLOWKIT_DEVICE void operator()(int pair, int, int x, int y) const {
-    float& rho_c = batch.data(pair, 2)[y * grid.stride + x];
-    const float rho_mean = blurred<false>(batch.next(pair, 2), grid, taps, x, y);
-    const float on_mean = blurred<false>(batch.next(pair, 3), grid, taps, x, y);
-    rho_c = without_mean(rho_c, rho_mean, on_mean, on_at(batch, grid, on, pair, x, y));
+  FLOWKIT_DEVICE void operator()(int pair, int, int column, int row) const {
+    const BlurGroup<false> group(grid, column, row);
+    float rho_means[kBlurredAtOnce], on_means[kBlurredAtOnce];
+    group.convolve(batch.next(pair, 2), taps, rho_means);
+    group.convolve(batch.next(pair, 3), taps, on_means);
+    float* const data = batch.data(pair, 2);
+    group.each([&](int i, int x, int y) {
+      float& rho_c = data[y * grid.stride + x];
+      rho_c = without_mean(rho_c, rho_means[i], on_means[i], on_at(batch, grid, on, pair, x, y));
+    });
   }
 };
 

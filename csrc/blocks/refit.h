@@ -142,8 +142,12 @@ struct AddSteps {
   LevelGrid grid;
   GaussianTaps taps;
 
-  FLOWKIT_DEVICE void operator()(int pair, int item, int x, int y) const {
-    batch.current(pair, item)[y * grid.stride + x] += blurred<false>(batch.next(pair, item), grid, taps, x, y);
+  FLOWKIT_DEVICE void operator()(int pair, int item, int column, int row) const {
+    const BlurGroup<false> group(grid, column, row);
+    float steps[kBlurredAtOnce];
+    group.convolve(batch.next(pair, item), taps, steps);
+    float* const flow = batch.current(pair, item);
+    group.each([&](int i, int x, int y) { flow[y * grid.stride + x] += steps[i]; });
   }
 };
 

@@ -33,10 +33,8 @@
 
 #if defined(__CUDACC__)
 #define FLOWKIT_DEVICE __device__ __forceinline__
-#define FLOWKIT_NO_UNROLL _Pragma("unroll 1")
 #else
 #define FLOWKIT_DEVICE inline
-#define FLOWKIT_NO_UNROLL
 #endif
 
 namespace flowkit {

@@ -49,12 +49,12 @@ class TVL1Batch {
   StopTest stop_test(const LevelPlan& level) const { return StopTest(params_, level.size); }
 
   void blur_along_x(const LevelPlan& level, int items, const Planes& from, const Planes& to, const GaussianTaps& taps) {
-    each_pixel(level.size, items, Blur<true>{level.grid, batch_, from, to, taps});
+    each_pixel(blur_groups<true>(level.size), items, Blur<true>{level.grid, batch_, from, to, taps});
   }
   void blur(const LevelPlan& level, int items, const Planes& from, const Planes& between, const Planes& to,
             const GaussianTaps& taps) {
     blur_along_x(level, items, from, between, taps);
-    each_pixel(level.size, items, Blur<false>{level.grid, batch_, between, to, taps});
+    each_pixel(blur_groups<false>(level.size), items, Blur<false>{level.grid, batch_, between, to, taps});
   }
   void blur_frames(const LevelPlan& level, const LevelFrames& to, const GaussianTaps& taps) {
     const Planes between = Planes::of(plan_.scratch[0]);
@@ -82,7 +82,8 @@ class TVL1Batch {
     for (const LevelPlan& level : plan_.levels) {
       if (!high_passes_frames(params_)) break;
       blur_along_x(level, 2, Planes::of(level.frames), Planes::of(plan_.scratch[0]), plan_.high_pass);
-      each_pixel(level.size, 2, HighPass{level.grid, batch_, plan_.scratch[0], level.frames, plan_.high_pass});
+      each_pixel(blur_groups<false>(level.size), 2,
+                 HighPass{level.grid, batch_, plan_.scratch[0], level.frames, plan_.high_pass});
     }
   }
 
@@ -147,7 +148,7 @@ class TVL1Batch {
     if (!high_passes_residuals(params_)) return;
     each_pixel(level.size, 1, SplitResidual{batch_, level.grid, on});
     blur_along_x(level, 2, Planes::next(batch_, 0), Planes::next(batch_, 2), plan_.high_pass);
-    each_pixel(level.size, 1, TakeMean{batch_, level.grid, on, plan_.high_pass});
+    each_pixel(blur_groups<false>(level.size), 1, TakeMean{batch_, level.grid, on, plan_.high_pass});
   }
 
   void begin_warp(const LevelPlan& level) {
@@ -190,7 +191,7 @@ class TVL1Batch {
     launcher_.launch(JudgeSteps(rows, constants, pairs_), per_pair_teams());
     each_pixel(level.size, 1, WeighSteps{batch_, level.grid, constants});
     blur_along_x(level, 2, Planes::data(batch_, 0), Planes::next(batch_, 0), smoothing);
-    each_pixel(level.size, 2, AddSteps{batch_, level.grid, smoothing});
+    each_pixel(blur_groups<false>(level.size), 2, AddSteps{batch_, level.grid, smoothing});
   }
 
   void median(const LevelPlan& level) {

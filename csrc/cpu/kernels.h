@@ -74,7 +74,8 @@ struct WarpPlanes {
 // ceil(4 sigma) for the largest sigma that TVL1Params allows, 20 px, which a product may exceed by its rounding.
 constexpr int kMostPatchRadius = 81;
 
-// A blur takes as many rows at a time as a vector has lanes, at most so many, along x, and so many along y.
+// A blur along x takes as many rows at a time as a vector has lanes, at most so many; outputs are summed so many at a
+// time.
 constexpr int kMostLanes = 16, kSumsAtOnce = 4;
 
 // Scratch of a blur along x: a block of turned rows with the kernel's radius beside it.

@@ -1,29 +1,12 @@
 // Convolution of rows and columns with a symmetric kernel: the Gaussians.
 //
-// Neighbouring outputs share all of their taps but two, and of a wide kernel most of the time would go into loads. So a
-// few outputs are summed together. In a row the taps of a vector's pixels lie askew to the vectors: as many rows as a
-// vector has lanes are turned into columns first, and back afterwards. Each sum has the order of symmetric_sum.
+// Of a wide kernel most of the time would go into loads, so that a few outputs are summed together. In a row the taps
+// of a vector's pixels lie askew to the vectors: as many rows as a vector has lanes are turned into columns first, and
+// back afterwards.
 
 #include "../../blur_math.h"
 
 namespace flowkit::FLOWKIT_SIMD {
-
-// The symmetric_sum around 0, 1 .. kSumsAtOnce - 1; at(k) is asked for once.
-template <class At>
-FLOWKIT_HD void symmetric_sums(const float* weight, int radius, const At& at, Vec* sums) {
-  Vec behind[kSumsAtOnce], before[kSumsAtOnce];  // of each output, the taps k behind it and k before it
-  for (int i = 0; i < kSumsAtOnce; ++i) {
-    before[i] = behind[i] = at(i);
-    sums[i] = weight[0] * before[i];
-  }
-  for (int k = 1; k <= radius; ++k) {
-    for (int i = kSumsAtOnce - 1; i > 0; --i) before[i] = before[i - 1];
-    for (int i = 0; i + 1 < kSumsAtOnce; ++i) behind[i] = behind[i + 1];
-    before[0] = at(-k);
-    behind[kSumsAtOnce - 1] = at(kSumsAtOnce - 1 + k);
-    for (int i = 0; i < kSumsAtOnce; ++i) sums[i] += weight[k] * (before[i] + behind[i]);
-  }
-}
 
 // kLanes rows, turned: vector x, at columns + x * kLanes, is pixel x of all of them. Beside them is room for the
 // kernel.
@@ -50,7 +33,7 @@ struct TurnedRows {
     for (int i = 0; i < kLanes; i += kSumsAtOnce) {
       const float* centre = columns + (x + i) * kLanes;
       const auto at = [&](int k) __attribute__((always_inline)) { return load(centre + k * kLanes); };
-      symmetric_sums(weight, radius, at, block + i);
+      symmetric_sums<kSumsAtOnce>(weight, radius, at, block + i);
     }
     turn(block);
   }
@@ -76,7 +59,7 @@ static void blur(Grid g, const float* in, float* out, const float* weight, int r
       const auto at = [&](int k) __attribute__((always_inline)) {
         return load(scratch + clamp_index(y + k, g.height) * g.stride + x);
       };
-      symmetric_sums(weight, radius, at, block);
+      symmetric_sums<kSumsAtOnce>(weight, radius, at, block);
       for (int i = 0; i < kSumsAtOnce && y + i < g.height; ++i) store(out + (y + i) * g.stride + x, block[i]);
     }
 }

@@ -53,7 +53,7 @@ inline void each_patch(Grid g, const ProductsAt& products_at, const float* weigh
         const float* const* centre = from + radius;
         const std::ptrdiff_t offset = k * g.stride + x;
         const auto at = [&](int j) __attribute__((always_inline)) { return load(centre[j] + offset); };
-        symmetric_sums(weight, radius, at, mean[k]);
+        symmetric_sums<kSumsAtOnce>(weight, radius, at, mean[k]);
       }
       for (int i = 0; i < kSumsAtOnce && y + i < g.height; ++i) {
         PatchProducts<Vec> products;
