@@ -4,7 +4,7 @@ PYTHON ?= python3
 JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
-SOURCES := $(shell find csrc cmake build_support -type f) CMakeLists.txt pyproject.toml constraints.txt
+SOURCES := $(shell find csrc cmake build_support -type f -not -name '*.pyc') CMakeLists.txt pyproject.toml constraints.txt
 
 unexport PYTHONDONTWRITEBYTECODE
 
