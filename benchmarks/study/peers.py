@@ -21,7 +21,7 @@ Solve = Callable[[Batch, Batch], NDArray[np.float32]]
 PEERS = {"cv2": "opencv", "dis": "dis-medium", "farneback": "farneback", "scikit-image": "scikit-image"}
 """Names of the study, and those of `flowkit bench`."""
 STAND_IN = {"cv2": "opencv"}
-"""Presets that give a peer's answers to the bit in a fortieth of the time; `require_same` proves it on the spot."""
+"""Presets that give a peer's answers, but for a last bit, in a fortieth of the time; `require_same` proves it."""
 REPORTED = ("micro", "fast", "opencv", "cv2", "dis", "farneback")
 
 
