@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from flowkit.errors import FlowkitError, InputError, Interrupted, OutputError
@@ -23,6 +23,9 @@ from flowkit.types import Clip, Pair
 
 MOST_ROWS = 128
 PART_PIXELS = MOST_ROWS * 224 * 224
+"""Of a full part at most; at least an eighth of it, where that is no more than the most rows."""
+PARTS = 128
+"""A plan is divided into no fewer, unless they were smaller than that: so workers end at about the same time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +43,12 @@ class Part:
 
 
 @functools.cache
-def rows_per_part(shape: tuple[int, int] | None) -> int:
-    """Rows of a full part: as much memory as 128 cubes of 224 x 224, and never more rows than that."""
+def rows_per_part(shape: tuple[int, int] | None, planned: int) -> int:
+    """Rows of a full part of a plan of so many pairs: as much memory as 16 to 128 cubes of 224 x 224."""
     if shape is None:
         return MOST_ROWS
-    return min(max(PART_PIXELS // (shape[0] * shape[1]), 1), MOST_ROWS)
+    most, fewest = (max(pixels // (shape[0] * shape[1]), 1) for pixels in (PART_PIXELS, PART_PIXELS // 8))
+    return min(most, MOST_ROWS, max(fewest, -(-planned // PARTS)))
 
 
 def make_parts(clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[str, Survey]) -> list[Part]:
@@ -61,7 +65,7 @@ def make_parts(clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[
         seen.add(clip.clip_id)
     if not clips:
         raise InputError("there is no clip to extract")
-    return list(_divide(_framed_pairs(clips, request, surveys)))
+    return list(_divide(list(_framed_pairs(clips, request, surveys))))
 
 
 Phase = tuple[int, ...] | None
@@ -135,7 +139,7 @@ def _framed_pairs(
             yield (pair if pair.error or not error else dataclasses.replace(pair, error=error)), framing
 
 
-def _divide(pairs: Iterable[tuple[Pair, Framing | None]]) -> Iterator[Part]:
+def _divide(pairs: Sequence[tuple[Pair, Framing | None]]) -> Iterator[Part]:
     """A new part where one is full or the shape changes; pairs that cannot be computed stay with their neighbours.
 
     So a clip that is mended after a run, and has its neighbours' shape, leaves the division as it was.
@@ -146,7 +150,7 @@ def _divide(pairs: Iterable[tuple[Pair, Framing | None]]) -> Iterator[Part]:
     shape: tuple[int, int] | None = None
     for pair, framing in pairs:
         new_shape = framing.shape if framing else shape
-        if rows and ((shape and new_shape != shape) or len(rows) >= rows_per_part(new_shape)):
+        if rows and ((shape and new_shape != shape) or len(rows) >= rows_per_part(new_shape, len(pairs))):
             yield Part(number, tuple(rows), shape, framings)
             number, rows, framings, shape = number + 1, [], {}, None
         rows.append(pair)

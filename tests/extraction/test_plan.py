@@ -24,11 +24,20 @@ def clip(folder: Path, name: str | None = None) -> Clip:
     ("shape", "rows"),
     [((224, 224), 128), ((64, 64), 128), ((448, 448), 32), ((1080, 1920), 3), ((4000, 6000), 1), (None, 128)],
 )
-def test_a_unit_holds_as_many_rows_as_128_cubes_of_224(shape, rows):
-    assert rows_per_part(shape) == rows
+def test_a_part_holds_as_many_rows_as_128_cubes_of_224(shape, rows):
+    assert rows_per_part(shape, 10**6) == rows
 
 
-def test_a_full_unit_is_followed_by_the_next(tmp_path):
+@pytest.mark.parametrize(
+    ("planned", "of_faces", "of_video_frames"), [(1, 16, 1), (128, 16, 1), (129, 16, 2), (471, 16, 3), (2049, 17, 3)]
+)
+def test_a_small_plan_has_small_parts(planned, of_faces, of_video_frames):
+    assert rows_per_part((224, 224), planned) == of_faces
+    assert rows_per_part((1080, 1920), planned) == of_video_frames
+    assert rows_per_part((64, 64), planned) == 128
+
+
+def test_a_full_part_is_followed_by_the_next(tmp_path):
     parts = parts_of([clip(frame_folder(tmp_path / "a", range(131)))], request())
     assert [len(part.pairs) for part in parts] == [128, 2]
     assert [part.number for part in parts] == [0, 1]
@@ -36,7 +45,7 @@ def test_a_full_unit_is_followed_by_the_next(tmp_path):
     assert {part.shape for part in parts} == {(64, 64)}
 
 
-def test_a_unit_has_cubes_of_one_shape(tmp_path):
+def test_a_part_has_cubes_of_one_shape(tmp_path):
     sizes = {"a": (64, 64), "b": (64, 64), "c": (48, 64), "d": (64, 64)}
     clips = [clip(frame_folder(tmp_path / name, range(3), size=size)) for name, size in sizes.items()]
     parts = parts_of(clips, request())
@@ -80,7 +89,7 @@ def test_a_first_frame_that_is_damaged_costs_no_other(tmp_path):
     assert [pair.error for pair in part.pairs] == [None] * 3
 
 
-def test_planning_twice_gives_the_same_units(tmp_path):
+def test_planning_twice_gives_the_same_parts(tmp_path):
     clips = dataset(tmp_path)
     assert parts_of(clips, request("onset-all")) == parts_of(clips, request("onset-all"))
 

@@ -7,6 +7,7 @@ Batches are formed across parts and clips. A pair's result does not depend on it
 
 from __future__ import annotations
 
+import math
 import queue
 import threading
 import time
@@ -182,7 +183,8 @@ class _Pipeline:
         self._clock = _Clock(self.engine.busy_s)
         devices = len(self.engine.devices)
         rows = max(len(part.pairs) for part in self.parts)
-        in_a_batch = min(-(-self.job.request.batch // rows), BATCH_PIXELS // PART_PIXELS)
+        pixels = max(len(part.pairs) * math.prod(part.shape or (1, 1)) for part in self.parts)
+        in_a_batch = min(-(-self.job.request.batch // rows), max(BATCH_PIXELS // pixels, 1))
         in_batches = devices * (IN_FLIGHT + 1) * in_a_batch
         self._room = threading.Semaphore(2 * self.engine.decoders + in_batches + 2 * WRITERS)
         self._decode = ThreadPoolExecutor(self.engine.decoders, thread_name_prefix="decode")
