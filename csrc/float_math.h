@@ -29,6 +29,7 @@ FLOWKIT_HD T in_all_lanes(float value) {
   return value - T{};
 }
 
+FLOWKIT_HD bool equal(float a, float b) { return a == b; }
 FLOWKIT_HD float root(float a) { return sqrtf(a); }
 FLOWKIT_HD double root(double a) { return sqrt(a); }
 FLOWKIT_HD float round_down(float a) { return floorf(a); }

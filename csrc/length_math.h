@@ -3,8 +3,8 @@
 //
 // Two of them do without double precision: the square and its rounding errors are known exactly (T. Dekker, A
 // Floating-Point Technique for Extending the Available Precision, 1971), and a last Newton step from the root of the
-// square brings the errors in. Fewer than one result in 10^7 is the other neighbour of the exact value then, where that
-// lies all but halfway between two floats.
+// square brings the errors in. Fewer than one result in 10^7 would be the other neighbour of the exact value then,
+// where that lies all but halfway between two floats: a CPU notices those, and takes the way in double; a GPU does not.
 #pragma once
 
 #include "float_math.h"
@@ -18,6 +18,12 @@ FLOWKIT_HD T length_in_double(T x, T y) {
   return narrow(root(wide_x * wide_x + wide_y * wide_y));
 }
 
+// The same, out of the way of what hardly ever needs it.
+template <class T>
+__attribute__((noinline, cold)) T length_all_but_halfway(T x, T y) {
+  return length_in_double(x, y);
+}
+
 // For CPUs that have one, twice as fast: their roots and quotients are rounded correctly as they come.
 template <class T>
 FLOWKIT_HD T length_by_quotient(T x, T y) {
@@ -25,8 +31,10 @@ FLOWKIT_HD T length_by_quotient(T x, T y) {
   const T square = xx + yy;
   const T error = ((maximum(xx, yy) - square) + minimum(xx, yy)) + (fused(x, x, -xx) + fused(y, y, -yy));
   const T r = root(square);
-  const T remainder = fused(-r, r, square) + error;
-  return r + remainder / maximum(r + r, T{} + 1e-30f);
+  const T step = (fused(-r, r, square) + error) / maximum(r + r, T{} + 1e-30f);
+  // The step is good to 2^-21: where as much more and as much less of it round alike, so does the exact one.
+  const T more = fused(step, T{} + (1.0f + 0x1p-20f), r), less = fused(step, T{} + (1.0f - 0x1p-20f), r);
+  return __builtin_expect(equal(more, less), true) ? more : length_all_but_halfway(x, y);
 }
 
 // For GPUs, most of which have little double precision and no divider, but give half the inverse of the root on the way

@@ -72,7 +72,7 @@ class TVL1Params:
     """Measure total variation against the affine flow that fits best, where it fits well, instead of a constant."""
     carry_dual: bool = False
     """Start a level's dual variables from the coarser level's instead of zero."""
-    gradient_floor: float = 1.2e-7
+    gradient_floor: float = 2.0**-23
     """Squared gradients up to this count as zero, (grey value / px)^2."""
     stretch: bool = False
     """Stretch both images jointly to 0..255 first, as IPOL does."""
@@ -201,6 +201,7 @@ _MICRO_0_1 = TVL1Params(
     rounding="fast",
     affine_reference=True,
     carry_dual=True,
+    gradient_floor=1.2e-7,
     smoothing=0.4,
     pyramid_blur=0.25,
     upsampling_exact=True,

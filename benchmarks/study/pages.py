@@ -117,8 +117,8 @@ def _set(document: Mapping[str, Any]) -> str:
     faces = ", ".join(f"{source} ({count})" for source, count in sources.items())
     return (
         f"{document['pairs']} pairs of the set `{document['set']}`, seed {document['seed']}; faces: {faces}. cv2's "
-        f"DualTVL1 itself ran on {document['proved']} of them and gave the bits of preset `opencv` at SIMD level "
-        "baseline, which stands for it on all."
+        f"DualTVL1 itself ran on {document['proved']} of them and gave the bits of preset `opencv`, which stands for "
+        "it on all."
     )
 
 

@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 import flowkit
-from flowkit import _core
 from flowkit.bench import methods as bench
 from flowkit.params import TVL1Params, resolve_params
 
@@ -21,7 +20,7 @@ Solve = Callable[[Batch, Batch], NDArray[np.float32]]
 PEERS = {"cv2": "opencv", "dis": "dis-medium", "farneback": "farneback", "scikit-image": "scikit-image"}
 """Names of the study, and those of `flowkit bench`."""
 STAND_IN = {"cv2": "opencv"}
-"""Presets that give a peer's answers, but for a last bit, in a fortieth of the time; `require_same` proves it."""
+"""Presets that give a peer's answers, to the bit, in a fortieth of the time; `require_same` proves it."""
 REPORTED = ("micro", "fast", "opencv", "cv2", "dis", "farneback")
 
 
@@ -56,18 +55,10 @@ def method(name: str, changes: Mapping[str, Any]) -> Solve:
 def require_same(name: str, first: Batch, second: Batch) -> None:
     """A peer's flows of these frames are to be those of what stands in for it, to the bit.
 
-    At SIMD level baseline: there a gradient's length is always rounded as OpenCV rounds it, at the other levels but for
-    fewer than one in 10^7 (csrc/length_math.h), of which a pair has twenty million.
-
     Raises:
         ValueError: where they are not, as with OpenCV 4, which rounds the warp.
     """
-    level = _core.simd_level()
-    _core.set_simd("baseline")
-    try:
-        off = np.abs(peer(name)(first, second) - method(name, {})(first, second)).max()
-    finally:
-        _core.set_simd(level)
+    off = np.abs(peer(name)(first, second) - method(name, {})(first, second)).max()
     if off != 0:
         raise ValueError(
             f"{name} differs from preset {STAND_IN[name]} by {off:.3g} px: install OpenCV 5 for this study"

@@ -72,8 +72,12 @@ FLOWKIT_HD Vec select(VecInt condition, Vec a, Vec b) { return condition ? a : b
 
 FLOWKIT_HD VecDouble widen(Vec a) { return __builtin_convertvector(a, VecDouble); }
 FLOWKIT_HD Vec narrow(VecDouble a) { return __builtin_convertvector(a, Vec); }
+FLOWKIT_HD VecDouble root(VecDouble a) {
+  for (int i = 0; i < FLOWKIT_LANES; ++i) a[i] = __builtin_sqrt(a[i]);
+  return a;
+}
 
-// fused: a * b + c, rounded once (twice, the first time in double, where the machine has no such instruction).
+// fused: a * b + c, rounded once.
 #if FLOWKIT_LANES == 16
 // The lanes from number n on, followed by the first n of `next`.
 template <int n>
@@ -83,6 +87,7 @@ FLOWKIT_HD Vec shifted(Vec here, Vec next) {
 FLOWKIT_HD Vec minimum(Vec a, Vec b) { return _mm512_min_ps(a, b); }
 FLOWKIT_HD Vec maximum(Vec a, Vec b) { return _mm512_max_ps(a, b); }
 FLOWKIT_HD Vec root(Vec a) { return _mm512_sqrt_ps(a); }
+FLOWKIT_HD bool equal(Vec a, Vec b) { return _mm512_cmp_ps_mask(a, b, _CMP_NEQ_UQ) == 0; }
 FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) { return _mm512_fmadd_ps(a, b, c); }
 FLOWKIT_HD Vec round_down(Vec a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
 FLOWKIT_HD bool all(VecInt condition) { return _mm512_movepi32_mask(__m512i(condition)) == 0xffff; }
@@ -94,6 +99,7 @@ FLOWKIT_HD Vec shifted(Vec here, Vec next) {
 FLOWKIT_HD Vec minimum(Vec a, Vec b) { return _mm256_min_ps(a, b); }
 FLOWKIT_HD Vec maximum(Vec a, Vec b) { return _mm256_max_ps(a, b); }
 FLOWKIT_HD Vec root(Vec a) { return _mm256_sqrt_ps(a); }
+FLOWKIT_HD bool equal(Vec a, Vec b) { return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_NEQ_UQ)) == 0; }
 FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) { return _mm256_fmadd_ps(a, b, c); }
 FLOWKIT_HD Vec round_down(Vec a) { return _mm256_floor_ps(a); }
 FLOWKIT_HD bool all(VecInt condition) { return _mm256_movemask_ps(__m256(condition)) == 0xff; }
@@ -108,19 +114,30 @@ FLOWKIT_HD Vec root(Vec a) {
   for (int i = 0; i < FLOWKIT_LANES; ++i) a[i] = sqrtf(a[i]);
   return a;
 }
-FLOWKIT_HD VecDouble root(VecDouble a) {
-  for (int i = 0; i < FLOWKIT_LANES; ++i) a[i] = __builtin_sqrt(a[i]);
-  return a;
-}
-FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) { return narrow(widen(a) * widen(b) + widen(c)); }
-FLOWKIT_HD Vec round_down(Vec a) {
-  const Vec truncated = __builtin_convertvector(__builtin_convertvector(a, VecInt), Vec);
-  return truncated > a ? truncated - 1.0f : truncated;
-}
 FLOWKIT_HD bool all(VecInt condition) {
+#if defined(__x86_64__)
+  return _mm_movemask_ps(__m128(condition)) == 0xf;
+#else
   int32_t conjunction = -1;
   for (int i = 0; i < FLOWKIT_LANES; ++i) conjunction &= condition[i];
   return conjunction != 0;
+#endif
+}
+__attribute__((noinline, cold)) static Vec fused_at_ties(Vec a, Vec b, Vec c) {
+  for (int i = 0; i < FLOWKIT_LANES; ++i) a[i] = fmaf(a[i], b[i], c[i]);
+  return a;
+}
+// In double the product is exact and the sum is not: to round that once more goes wrong where it has come to lie
+// halfway between two floats.
+FLOWKIT_HD Vec fused(Vec a, Vec b, Vec c) {
+  typedef int64_t VecLong __attribute__((vector_size(8 * FLOWKIT_LANES)));
+  const VecDouble sum = widen(a) * widen(b) + widen(c);
+  const VecInt below = __builtin_convertvector(VecLong(sum), VecInt) & 0x1fffffff;
+  return __builtin_expect(all(below != 0x10000000), true) ? narrow(sum) : fused_at_ties(a, b, c);
+}
+FLOWKIT_HD Vec round_down(Vec a) {
+  const Vec truncated = __builtin_convertvector(__builtin_convertvector(a, VecInt), Vec);
+  return truncated > a ? truncated - 1.0f : truncated;
 }
 #endif
 

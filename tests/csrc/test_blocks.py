@@ -55,13 +55,9 @@ def assert_the_cpus(params: TVL1Params, *frames: NDArray[Any], **options: Any) -
     known = {key: options[key] for key in ("range_", "initial_flow") if key in options}
     expected, counts = cpu(*frames, params, **known)
     flow, iterations = blocks(*frames, params, **options)
-    difference = np.abs(flow - expected)
     assert min(flow.shape[2:]) < 5 or np.abs(expected).max() > 0.01, "there is something to agree on"
-    assert difference.mean() <= 1e-4
-    assert (difference < 1e-3).mean() >= 0.999
-    if _core.simd_level() != "baseline":  # that one has no fused multiply-add and rounds twice now and then
-        assert np.array_equal(flow, expected)
-        assert iterations.tolist() == counts.tolist()
+    assert np.array_equal(flow, expected)
+    assert iterations.tolist() == counts.tolist()
     return iterations
 
 
@@ -366,11 +362,22 @@ def test_the_three_ways_to_a_length_agree(rng):
     """That of the GPU and the two of the CPU kernels, on components of like size, whose squares lose most bits."""
     n = 4_000_000
     x, y = (rng.uniform(-0.5, 0.5, n).astype(np.float32) for _ in range(2))
-    exact = np.sqrt(x.astype(np.float64) ** 2 + y.astype(np.float64) ** 2).astype(np.float32)
     for name in LENGTHS:
-        off = _test_hooks.scalar_arithmetic(name, x, y).view(np.int32) - exact.view(np.int32)
+        off = _test_hooks.scalar_arithmetic(name, x, y).view(np.int32) - rounded_length(x, y).view(np.int32)
         assert np.abs(off).max() <= 1, name
-        assert np.count_nonzero(off) <= n / 1e6, name
+        assert np.count_nonzero(off) <= (n / 1e6 if name == "length" else 0), name
+
+
+def test_a_cpu_rounds_lengths_that_are_all_but_halfway_between_two_floats():
+    """Of 10^8 random vectors those three that a Newton step alone rounds to the other side."""
+    x = np.array([*map(float.fromhex, ("-0x1.40d622p-2", "-0x1.4ea15cp-3", "-0x1.68172cp-2"))], np.float32)
+    y = np.array([*map(float.fromhex, ("0x1.ae8702p-2", "-0x1.1376aap-2", "-0x1.55e602p-4"))], np.float32)
+    for name in LENGTHS[1:]:
+        assert np.array_equal(_test_hooks.scalar_arithmetic(name, x, y), rounded_length(x, y)), name
+
+
+def rounded_length(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+    return np.sqrt(x.astype(np.float64) ** 2 + y.astype(np.float64) ** 2).astype(np.float32)
 
 
 def test_lengths_of_nothing_are_lost_beside_one():
