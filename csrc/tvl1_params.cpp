@@ -60,6 +60,8 @@ double surroundings_sigma(const TVL1Params& p) {
   return p.refit_steps > 0 && p.refit_credit > 0.0 ? kRefitSurroundings * p.refit_sigma : 0.0;
 }
 
+float inverse_square_of_edge(const TVL1Params& p) { return static_cast<float>(1.0 / (p.flow_edge * p.flow_edge)); }
+
 double raise_gain(const TVL1Params& p, double ratio) { return p.upsampling_exact ? 1.0 / ratio : 1.0 / p.scale; }
 
 int warps_of(const TVL1Params& p, std::size_t level) {

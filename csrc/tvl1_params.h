@@ -39,6 +39,7 @@ struct TVL1Params {
   Alignment grid;
   Interpolation upsampling;
   bool upsampling_exact;
+  double flow_smoothing, flow_edge;
   int refit_steps;
   double refit_sigma, refit_smoothing, refit_widening, refit_from, refit_whole, refit_credit, refit_noise_limit;
 };
@@ -68,6 +69,9 @@ RefitConstants refit_constants(const TVL1Params& params, int step);
 
 // The sigma of the Gaussian around a pixel that the refit takes for its surroundings, px; 0 for none.
 double surroundings_sigma(const TVL1Params& params);
+
+// 1 / flow_edge^2: see edge_math.h.
+float inverse_square_of_edge(const TVL1Params& params);
 
 // What the flow of a coarser level is multiplied by along an axis of which it has `ratio` as many pixels.
 double raise_gain(const TVL1Params& params, double ratio);

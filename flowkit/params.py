@@ -90,8 +90,12 @@ class TVL1Params:
     upsampling: Interpolation = "linear"
     upsampling_exact: bool = False
     """Multiply upsampled flow by the true ratio of the sizes instead of 1 / scale."""
+    flow_smoothing: float = 0.0
+    """Sigma of a Gaussian on the flow after the last warp, px; 0 for none."""
+    flow_edge: float = 0.1
+    """What departs from that Gaussian by far more than this is an edge, and stays, px."""
     refit_steps: int = 0
-    """Steps after the last warp that add the motion which a wide patch still shows where it is significant."""
+    """Steps after that which add the motion which a wide patch still shows where it is significant."""
     refit_sigma: float = 7.0
     """Sigma of that patch, px."""
     refit_smoothing: float = 3.0
@@ -141,6 +145,8 @@ class TVL1Params:
         require(0 <= self.smoothing <= 20, "smoothing", "from 0 to 20 px")
         require(0 <= self.pyramid_blur <= 20, "pyramid_blur", "from 0 to 20 px")
         require(self.high_pass == 0 or 0.3 <= self.high_pass <= 100, "high_pass", "0 (none), or from 0.3 to 100 px")
+        require(0 <= self.flow_smoothing <= 20, "flow_smoothing", "from 0 to 20 px")
+        require(1e-6 <= self.flow_edge <= 1e6, "flow_edge", "from 1e-6 to 1e6 px")
         require(0 <= self.refit_steps <= 100, "refit_steps", "from 0 to 100")
         require(0.3 <= self.refit_sigma <= 20, "refit_sigma", "from 0.3 to 20 px")
         require(0 <= self.refit_smoothing <= 20, "refit_smoothing", "from 0 to 20 px")
@@ -213,11 +219,12 @@ _MICRO = _MICRO_0_1.replace(
     residual_norm="cauchy",
     high_pass=5.0,
     high_pass_residual=True,
+    flow_smoothing=2.0,
     refit_steps=4,
     refit_sigma=6.0,
-    refit_smoothing=4.0,
+    refit_smoothing=4.5,
     refit_widening=1.5,
-    refit_from=4.0,
+    refit_from=3.0,
     refit_whole=32.0,
     refit_credit=16.0,
     refit_noise_limit=1.5,
@@ -257,8 +264,8 @@ PRESETS: Mapping[str, TVL1Params] = {
         upsampling="cubic",
     ),
     # For facial motion of 0.1 to 3 px in noisy 8-bit frames, found with benchmarks/study_micro.py: a robust patch
-    # data term on residuals without their local mean, total variation against an affine flow, and what that shrinks
-    # away put back where it is significant.
+    # data term on residuals without their local mean, total variation against an affine flow, its steps smoothed, and
+    # what that shrinks away put back where it is significant.
     "micro": _MICRO,
     # The same with about the budget of OpenCV's DIS (medium).
     "fast": _FAST_0_1.replace(
@@ -267,11 +274,12 @@ PRESETS: Mapping[str, TVL1Params] = {
         residual_norm="cauchy",
         high_pass=6.0,
         inner_iterations=10,
+        flow_smoothing=2.0,
         refit_steps=1,
         refit_sigma=5.0,
         refit_smoothing=3.5,
-        refit_from=2.0,
-        refit_whole=5.0,
+        refit_from=1.0,
+        refit_whole=3.5,
         refit_noise_limit=1.5,
     ),
     # What flowkit 0.1 and 0.2 called micro and fast: small motions shrink, and a change of light looks like motion.

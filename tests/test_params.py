@@ -47,6 +47,8 @@ from flowkit.params import PRESETS, TVL1Params, params_label, resolve_params
         ("refit_whole", 6.0, "above refit_from"),
         ("refit_credit", -1.0, "from 0 to 1e6"),
         ("refit_noise_limit", 0.5, "from 1 to 1e6"),
+        ("flow_smoothing", 21.0, "from 0 to 20 px"),
+        ("flow_edge", 0.0, "from 1e-6 to 1e6 px"),
         ("stretch", 1, "true or false"),
         ("upsampling_exact", "yes", "true or false"),
         ("border", "reflect", "one of zero, clamp, off, off-taps"),

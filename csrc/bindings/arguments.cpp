@@ -47,6 +47,8 @@ TVL1Params params_from(const py::dict& d) {
   p.grid = choice<Alignment>(d, "grid", {{"centre", Alignment::centre}, {"corner", Alignment::corner}});
   p.upsampling = choice<Interpolation>(d, "upsampling", interpolations);
   p.upsampling_exact = d["upsampling_exact"].cast<bool>();
+  p.flow_smoothing = number("flow_smoothing");
+  p.flow_edge = number("flow_edge");
   p.refit_steps = whole("refit_steps");
   p.refit_sigma = number("refit_sigma");
   p.refit_smoothing = number("refit_smoothing");

@@ -11,6 +11,7 @@
 #include "median.h"
 #include "move_state.h"
 #include "refit.h"
+#include "smooth.h"
 #include "tiled_stop.h"
 #include "tvl1_plan.h"
 #include "warp.h"
@@ -34,6 +35,7 @@ class TVL1Batch {
       solve_level(plan_.levels[s], warps_of(params_, s));
     }
     const LevelPlan& full = plan_.levels[0];
+    if (plan_.flow_smoothing.radius >= 0) smooth_flow(full);
     refit(full);
     each_pixel(full.size, 2, StoreFlow{batch_, full.grid, arguments.flow, arguments.iterations});
   }
@@ -168,6 +170,13 @@ class TVL1Batch {
       launcher_.launch(program, program.teams(pairs_));
     }
     launcher_.launch(BeginWarp(batch_, level.grid, params_.affine_reference), pairs_);
+  }
+
+  void smooth_flow(const LevelPlan& level) {
+    const GaussianTaps& taps = plan_.flow_smoothing;
+    blur_along_x(level, 2, Planes::current(batch_, kU), Planes::next(batch_, kU), taps);
+    each_pixel(blur_groups<false>(level.size), 1,
+               KeepEdges{batch_, level.grid, taps, inverse_square_of_edge(params_)});
   }
 
   void refit(const LevelPlan& level) {

@@ -42,7 +42,8 @@ TVL1Plan::TVL1Plan(Size size, const TVL1Params& p, const DeviceLimits& limits)
       reduction(taps_by_value(reduction_sigma(p))),
       high_pass(taps_by_value(p.high_pass)),
       patch(taps_by_value(p.data_term == DataTerm::patch ? p.patch_sigma : 0.0)),
-      refit_surroundings(taps_by_value(surroundings_sigma(p))) {
+      refit_surroundings(taps_by_value(surroundings_sigma(p))),
+      flow_smoothing(taps_by_value(p.flow_smoothing)) {
   for (int step = 0; step < 2; ++step) {
     const RefitSigmas sigmas = refit_sigmas(p, step);
     refit[step] = taps_by_value(sigmas.patch);

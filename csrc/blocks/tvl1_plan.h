@@ -31,7 +31,7 @@ class TVL1Plan {
   TVL1Params params;
   StepSizes steps;
   std::vector<LevelPlan> levels;  // full resolution first
-  GaussianTaps smoothing, reduction, high_pass, patch, refit_surroundings;
+  GaussianTaps smoothing, reduction, high_pass, patch, refit_surroundings, flow_smoothing;
   GaussianTaps refit[2], refit_smoothing[2];  // of the first step, and of all others
   LevelFrames scratch[2];                     // planes of the state, idle while the pyramid is built
 

@@ -6,6 +6,7 @@
 #include <thread>
 #include <utility>
 
+#include "../edge_math.h"
 #include "../stop_test.h"
 #include "../taps.h"
 #include "affine.h"
@@ -103,7 +104,7 @@ struct TVL1Solver::Planes {
   float* median_rows[kMedianRows];
   // Of I1 on the level being solved: whole blocks, as the rows above the image depend on the level. Scratch elsewhere.
   float *derivative_x, *derivative_y;
-  std::vector<float> smoothing, reduction, high_pass, patch_taps, refit_surroundings;
+  std::vector<float> smoothing, reduction, high_pass, patch_taps, refit_surroundings, flow_smoothing;
   std::vector<float> refit_taps[2], refit_smoothing[2];  // of the first step, and of all others
   // Only where there are patches: the fifth plane of the data term's steps, and the ring that they are averaged in.
   float *patch = nullptr, *ring = nullptr;
@@ -123,8 +124,10 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
   const std::vector<float> refit_smoothing[] = {gaussian_taps(refit_sigmas(params, 0).smoothing),
                                                 gaussian_taps(refit_sigmas(params, 1).smoothing)};
   const std::vector<float> refit_surroundings = gaussian_taps(surroundings_sigma(params));
-  const int border = static_cast<int>(std::max(
-      {smoothing.size(), reduction.size(), high_pass.size(), refit_smoothing[0].size(), refit_surroundings.size()}));
+  const std::vector<float> flow_smoothing = gaussian_taps(params.flow_smoothing);
+  const int border =
+      static_cast<int>(std::max({smoothing.size(), reduction.size(), high_pass.size(), refit_smoothing[0].size(),
+                                 refit_surroundings.size(), flow_smoothing.size()}));
   std::size_t floats = 10 * Planes::plane_floats(full) + 2 * Planes::framed_floats(full) +
                        (1 + kMedianRows) * Planes::row_floats(full) + Planes::padded(turned_floats(full, border));
   for (const Size& s : sizes) floats += Planes::plane_floats(grid_of(s)) + Planes::framed_floats(grid_of(s));
@@ -153,6 +156,7 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
   std::copy_n(refit_taps, 2, p.refit_taps);
   std::copy_n(refit_smoothing, 2, p.refit_smoothing);
   p.refit_surroundings = refit_surroundings;
+  p.flow_smoothing = flow_smoothing;
   p.high_pass = high_pass;
   p.smoothing = smoothing;
   p.reduction = reduction;
@@ -371,6 +375,23 @@ void TVL1Solver::warp(const Level& level) {
   kernels_.take_mean(level.grid, planes, on, p.rho, p.on);
 }
 
+void TVL1Solver::smooth_flow() {
+  const Planes& p = *planes_;
+  const Grid g = levels_.front().grid;
+  if (p.flow_smoothing.empty()) return;
+  float *const flow[] = {p.u, p.v}, *const mean[] = {p.pu_x, p.pu_y};
+  for (int k = 0; k < 2; ++k)
+    kernels_.blur(g, flow[k], mean[k], p.flow_smoothing.data(), static_cast<int>(p.flow_smoothing.size()) - 1, p.square,
+                  p.blur_columns);
+  const float inverse_square = inverse_square_of_edge(params_);
+  for (int y = 0; y < g.height; ++y)
+    for (std::ptrdiff_t i = y * g.stride; i < y * g.stride + g.width; ++i) {
+      const FlowVector kept = edges_kept({p.u[i], p.v[i]}, {mean[0][i], mean[1][i]}, inverse_square);
+      p.u[i] = kept.u;
+      p.v[i] = kept.v;
+    }
+}
+
 // After the last warp of the full resolution, whose derivatives are still there.
 void TVL1Solver::refit() {
   Planes& p = *planes_;
@@ -410,6 +431,7 @@ int TVL1Solver::solve(const FrameView& frame0, const FrameView& frame1, ValueRan
     upsample_flow(s);
     iterations += solve_level(s);
   }
+  smooth_flow();
   refit();
   const Grid g = levels_.front().grid;
   for (const float* plane : {planes_->u, planes_->v})

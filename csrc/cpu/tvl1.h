@@ -37,6 +37,7 @@ class TVL1Solver {
   void differentiate(const Level& level);
   void warp(const Level& level);
   int iterate_warp(std::size_t level);
+  void smooth_flow();
   void refit();
 
   TVL1Params params_;

@@ -256,6 +256,8 @@ def test_a_batch_is_each_pair_alone(preset, limits):
         },
         {"lambda_": 0.02, "refit_steps": 1, "refit_from": 0.0, "refit_noise_limit": 1.2},
         {"lambda_": 0.02, "refit_steps": 1, "refit_sigma": 20.0, "refit_smoothing": 0.0, "refit_from": 0.0},
+        {"flow_smoothing": 2.0},
+        {"flow_smoothing": 20.0, "flow_edge": 0.02},
         {"carry_dual": True, "grid": "corner", "scale": 0.5},
         {"affine_reference": True},
         {"affine_reference": True, "rounding": "fast"},

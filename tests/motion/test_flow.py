@@ -71,6 +71,8 @@ OPTIONS = {
         "refit_credit": 6.0,
     },
     "refit of the less noisy": {"lambda_": 0.02, "refit_steps": 1, "refit_from": 0.0, "refit_noise_limit": 1.2},
+    "smoothed flow": {"flow_smoothing": 2.0},
+    "smoothed flow with edges": {"flow_smoothing": 3.0, "flow_edge": 0.02},
     "refit twice, not smoothed": {"lambda_": 0.02, "refit_steps": 2, "refit_sigma": 2.5, "refit_smoothing": 0.0},
     "small patch": {"data_term": "patch", "patch_sigma": 0.7, "residual_scale": 1.0, "border": "off"},
 }

@@ -41,6 +41,8 @@ def tvl1_flow(
         warps = params.coarse_warps if s > 0 and params.coarse_warps else params.warps
         flow, iterations = solve_level(pyramid0[s], pyramid1[s], flow, dual, params.replace(warps=warps))
         total += iterations
+    if params.flow_smoothing:
+        flow = keep_edges(flow, params)
     surroundings = gaussian_of_both(flow, 2 * params.refit_sigma) if params.refit_credit else flow
     for step in range(params.refit_steps):
         wide = params.refit_widening if step == 0 else 1.0
@@ -234,6 +236,13 @@ def linearise(image0: Image, image1: Image, flow: Flow, params: TVL1Params) -> t
 
 def gaussian_of_both(flow: Flow, sigma: float) -> Flow:
     return np.stack([gaussian(component, sigma) for component in flow])
+
+
+def keep_edges(flow: Flow, params: TVL1Params) -> Flow:
+    """The flow's mean, and of what departs from it the share that is an edge."""
+    mean = gaussian_of_both(flow, params.flow_smoothing)
+    squares = ((flow - mean) ** 2).sum(axis=0)
+    return mean + squares / (squares + params.flow_edge**2) * (flow - mean)
 
 
 def refit(image0: Image, image1: Image, flow: Flow, departure: Flow, params: TVL1Params) -> Flow:
