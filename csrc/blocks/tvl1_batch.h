@@ -175,8 +175,7 @@ class TVL1Batch {
   void smooth_flow(const LevelPlan& level) {
     const GaussianTaps& taps = plan_.flow_smoothing;
     blur_along_x(level, 2, Planes::current(batch_, kU), Planes::next(batch_, kU), taps);
-    each_pixel(blur_groups<false>(level.size), 1,
-               KeepEdges{batch_, level.grid, taps, inverse_square_of_edge(params_)});
+    each_pixel(blur_groups<false>(level.size), 1, KeepEdges{batch_, level.grid, taps, inverse_square_of_edge(params_)});
   }
 
   void refit(const LevelPlan& level) {
