@@ -25,7 +25,7 @@ def of_an_iteration(ptx: StandIn, params: TVL1Params, side: int) -> float:
 
 def _of_one_launch(params: TVL1Params, iterations: int) -> TVL1Params:
     """Those parameters for one level and warp, without a stop that comes true and what follows the iteration."""
-    once = {"levels": 1, "warps": 1, "outer_iterations": 1, "refit_steps": 0}
+    once = {"levels": 1, "warps": 1, "outer_iterations": 1, "flow_smoothing": 0.0, "refit_steps": 0}
     return params.replace(**once, inner_iterations=iterations, epsilon=min(params.epsilon, 1e-9))
 
 
