@@ -42,7 +42,7 @@ class Costs:
 COSTS = {
     "opencv": Costs(144, 207, 13_100, {"": 106, "1920x1080": 68}),
     "opencv-cuda": Costs(118, 207, 6_900, {"": 80}),
-    "micro": Costs(91, 191, 34_900, {}),
+    "micro": Costs(91, 191, 34_400, {}),
     "fast": Costs(91, 191, 11_800, {}),
     "micro-0.1": Costs(91, 191, 8_600, {}),
     "fast-0.1": Costs(91, 191, 5_500, {}),
