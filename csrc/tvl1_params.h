@@ -70,7 +70,7 @@ RefitConstants refit_constants(const TVL1Params& params, int step);
 // The sigma of the Gaussian around a pixel that the refit takes for its surroundings, px; 0 for none.
 double surroundings_sigma(const TVL1Params& params);
 
-// 1 / flow_edge^2: see edge_math.h.
+// 1 / flow_edge^2: see smooth_math.h.
 float inverse_square_of_edge(const TVL1Params& params);
 
 // What the flow of a coarser level is multiplied by along an axis of which it has `ratio` as many pixels.

@@ -1,8 +1,8 @@
 // The program that smooths the flow after the last warp. docs/algorithm.md, "Smoothing the flow"; the arithmetic is
-// that of edge_math.h.
+// that of smooth_math.h.
 #pragma once
 
-#include "../edge_math.h"
+#include "../smooth_math.h"
 #include "frames.h"
 
 namespace flowkit {

@@ -35,7 +35,7 @@ class TVL1Batch {
       solve_level(plan_.levels[s], warps_of(params_, s));
     }
     const LevelPlan& full = plan_.levels[0];
-    if (plan_.flow_smoothing.radius >= 0) smooth_flow(full);
+    smooth_flow(full);
     refit(full);
     each_pixel(full.size, 2, StoreFlow{batch_, full.grid, arguments.flow, arguments.iterations});
   }
@@ -174,6 +174,7 @@ class TVL1Batch {
 
   void smooth_flow(const LevelPlan& level) {
     const GaussianTaps& taps = plan_.flow_smoothing;
+    if (taps.radius < 0) return;
     blur_along_x(level, 2, Planes::current(batch_, kU), Planes::next(batch_, kU), taps);
     each_pixel(blur_groups<false>(level.size), 1, KeepEdges{batch_, level.grid, taps, inverse_square_of_edge(params_)});
   }

@@ -6,7 +6,7 @@
 #include <thread>
 #include <utility>
 
-#include "../edge_math.h"
+#include "../smooth_math.h"
 #include "../stop_test.h"
 #include "../taps.h"
 #include "affine.h"
