@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from flowkit.errors import FlowkitError, Interrupted
+from trainer.catalogue import find
 from trainer.folds import Fold
 from trainer.run_folder import RunFolder
 from trainer.store import Stored
@@ -142,7 +143,7 @@ def _died(fold: Fold, process: Any) -> Interrupted:
 @contextlib.contextmanager
 def _crew(task: Task, count: int) -> Iterator[dict[Connection, Any]]:
     """Processes that wait for the numbers of folds, by the connection to each; none is left afterwards."""
-    context = _context()
+    context = _context(task.config.model)
     crew: dict[Connection, Any] = {}
     try:
         for worker in range(count):
@@ -162,16 +163,16 @@ def _crew(task: Task, count: int) -> Iterator[dict[Connection, Any]]:
                 process.join()
 
 
-def _context() -> Any:
+def _context(model: str) -> Any:
     """How processes are made. A fork of this one, which has used torch's threads, would hang.
 
-    On Linux they are forked from a process that has imported torch and nothing more, and so share the 400 MB that it
-    has written by then.
+    On Linux they are forked from a process that has imported torch, and timm for models with its networks, and nothing
+    more, and so share the 500 MB that it has written by then.
     """
     if sys.platform != "linux":
         return mp.get_context("spawn")
     context = mp.get_context("forkserver")
-    context.set_forkserver_preload(["trainer.train", "trainer.saved"])
+    context.set_forkserver_preload(["trainer.train", "trainer.saved", *(["timm"] if find(model).pretrained else [])])
     return context
 
 

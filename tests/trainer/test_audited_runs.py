@@ -7,6 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from flowkit.errors import InputError
 from tests.motions import motion_samples, write_out
 from trainer.audit.run import audit_run
 from trainer.cli import app
@@ -121,11 +122,8 @@ def test_grad_cam_from_the_shell_and_on_the_page(clean):
 def test_tensorboard_is_named_where_it_is_missing(out, tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "torch.utils.tensorboard", None)
     arguments = ["loso", str(out), "-o", str(tmp_path / "run"), "--model", "svc", "--tensorboard"]
-    done = CliRunner().invoke(app, arguments)
-    assert (done.exit_code, done.stderr) == (
-        2,
-        "flowkit-train: --tensorboard: tensorboard is not installed; pip install tensorboard\n",
-    )
+    with pytest.raises(InputError, match=r"^--tensorboard: tensorboard is not installed; pip install tensorboard$"):
+        app(arguments, standalone_mode=False)
     assert not (tmp_path / "run").exists()
 
 

@@ -1,20 +1,26 @@
 """The command flowkit-train, from shards to a report."""
 
+import io
 import json
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import patch
 
 import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from flowkit.errors import run_command
 from tests.dropped import sigterm_in_a_callback, sigterm_in_an_exec, sigterm_on_the_way_out
 from tests.motions import motion_samples, write_out
 from trainer.cli import app, main
+from trainer.cli.app import command
 
 FAST = ["--epochs", "1", "--batch", "8", "--device", "cpu", "--jobs", "1"]
 
@@ -24,8 +30,20 @@ def out(tmp_path_factory):
     return write_out(motion_samples(subjects=4, clips=4), tmp_path_factory.mktemp("shards") / "out")
 
 
+@dataclass(frozen=True)
+class Done:
+    exit_code: int
+    output: str
+    stderr: str
+
+
 def flowkit_train(*arguments):
-    return CliRunner().invoke(app, ["loso", *map(str, arguments)])
+    """`flowkit-train loso`, in this process."""
+    stdout, stderr = io.StringIO(), io.StringIO()
+    argv = patch.object(sys, "argv", ["flowkit-train", "loso", *map(str, arguments)])
+    with argv, redirect_stdout(stdout), redirect_stderr(stderr):
+        code = run_command("flowkit-train", command)
+    return Done(code, stdout.getvalue(), stderr.getvalue())
 
 
 def test_loso_leaves_predictions_metrics_and_a_report(out, tmp_path):
@@ -103,6 +121,20 @@ def test_errors_are_one_sentence_and_exit_2(out, tmp_path, arguments, message):
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("place", [0, 1, 3])
+def test_debug_shows_the_traceback_wherever_it_stands(tmp_path, capsys, monkeypatch, place):
+    arguments = ["loso", str(tmp_path), "-o", str(tmp_path / "run")]
+    monkeypatch.setattr(sys, "argv", ["flowkit-train", *arguments])
+    assert run_command("flowkit-train", command) == 2
+    line = capsys.readouterr().err
+    assert line.count("\n") == 1
+    monkeypatch.setattr(sys, "argv", ["flowkit-train", *arguments[:place], "--debug", *arguments[place:]])
+    assert run_command("flowkit-train", command) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Traceback")
+    assert told.endswith(line)
 
 
 def test_a_folder_without_shards_is_refused(tmp_path):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from flowkit.errors import leave, run_command
@@ -12,11 +14,16 @@ from trainer.cli.loso import EXAMPLE, loso
 from trainer.cli.models import models
 from trainer.studies import run_commands
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 
 
 @app.callback()
-def train() -> None:
+def train(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
     """Train and evaluate micro-expression models on the shards of flowkit extract."""
 
 
@@ -29,10 +36,12 @@ app.command()(report)
 app.add_typer(run_commands.app, name="study")
 
 
+def command(arguments: list[str]) -> object:
+    """Runs a command; --debug, anywhere among its arguments, is for who tells its errors."""
+    arguments = [argument for argument in arguments if argument != "--debug"]
+    return app(args=arguments, prog_name="flowkit-train", standalone_mode=False)
+
+
 def main() -> None:
-    """Entry point of the console script: errors that no command tells are one line too."""
-    leave(
-        run_command(
-            "flowkit-train", lambda arguments: app(args=arguments, prog_name="flowkit-train", standalone_mode=False)
-        )
-    )
+    """Entry point of the console script: every error is one line and an exit code."""
+    leave(run_command("flowkit-train", command))

@@ -10,7 +10,7 @@ import typer
 
 from flowkit.output.files import put_text
 from trainer.audit.findings import ORDER, Finding
-from trainer.cli.endings import reported
+from trainer.cli.endings import stoppable
 
 
 def audit(
@@ -24,7 +24,6 @@ def audit(
     shuffled: Annotated[
         bool, typer.Option("--shuffled", help="FILE is of a run with shuffled labels, which must leave chance.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Look for leaks and slips; ends with code 1 where there is one.
 
@@ -32,7 +31,7 @@ def audit(
     sets, epochs chosen on the held-out person, predictions that depend on batch mates, scores of shuffled labels; and
     strain along swapped axes, one backbone in two places, action units that no annotation names.
     """
-    with reported(debug):
+    with stoppable():
         findings = _findings(subject, shards, shuffled)
         for finding in sorted(findings, key=lambda each: ORDER.index(each.verdict)):
             verdict = finding.verdict.upper() if finding.verdict in ("leak", "slip") else finding.verdict

@@ -10,24 +10,22 @@ from typing import Annotated, Any
 import typer
 
 from flowkit.output.files import put_text
-from trainer.cli.endings import reported
+from trainer.cli.endings import stoppable
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 SCORES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
 
 
 def compare(
     runs: Runs,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="The same as JSON.")] = None,
-    debug: Debug = False,
 ) -> None:
     """Compare finished runs: mean and spread over seeds, and a paired test between choices.
 
     Runs that differ in nothing but the seed are one setting. Each later setting is tested against the first by swapping
     people: two-sided p of the difference of the pooled scores.
     """
-    with reported(debug):
+    with stoppable():
         from trainer.comparison import compare as compared
         from trainer.comparison import read_finished
 
@@ -71,10 +69,9 @@ def report(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Default: RUN/report.html, or RUN/beside.html for two."),
     ] = None,
-    debug: Debug = False,
 ) -> None:
     """Write a finished run's page anew, with Grad-CAM where it was made; or two runs in one page, with their test."""
-    with reported(debug):
+    with stoppable():
         from trainer.comparison import compare as compared
         from trainer.comparison import read_finished
         from trainer.report import render

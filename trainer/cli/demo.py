@@ -7,15 +7,14 @@ from typing import Annotated
 
 import typer
 
-from trainer.cli.endings import reported
+from trainer.cli.endings import stoppable
 
 
 def demo(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="What flowkit demo DIR has made.")],
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Train on the demo of flowkit demo, and write the page DIR/index.html that shows both."""
-    with reported(debug):
+    with stoppable():
         from trainer.demo.tour import run
 
         run(folder)

@@ -1,4 +1,4 @@
-"""How a command ends: an error is one line and an exit code, and a signal leaves what can be continued."""
+"""How a command is stopped: by a signal, which leaves what can be continued, or for want of a library."""
 
 from __future__ import annotations
 
@@ -8,16 +8,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import typer
-
-from flowkit.errors import FlowkitError, Interrupted, never_lost, printable
+from flowkit.errors import InputError, Interrupted, never_lost
 
 OPTIONAL = ("torch", "timm", "sklearn", "matplotlib", "jinja2", "captum")
 
 
 @contextmanager
-def reported(debug: bool) -> Iterator[None]:
-    """Turns an error into one line and an exit code; with `debug` it is left to show its traceback.
+def stoppable() -> Iterator[None]:
+    """Within the block a library that is missing is an InputError, and a signal an Interrupted.
 
     SIGTERM, as batch systems send it, ends the block as Ctrl-C does; while it ends, both are ignored.
     """
@@ -25,26 +23,19 @@ def reported(debug: bool) -> Iterator[None]:
     # OpenMP reads this when torch is imported.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
-        with _stoppable():
+        with _signals_as_interrupts():
             yield
     except ModuleNotFoundError as error:
         name = (error.name or "").partition(".")[0]
-        if debug or name not in OPTIONAL:
+        if name not in OPTIONAL:
             raise
-        typer.echo(f"flowkit-train: {name} is not installed; pip install 'flowkit-mer[train]'", err=True)
-        raise typer.Exit(2) from None
-    except KeyboardInterrupt:
-        typer.echo("flowkit-train: stopped; run the same command again to continue", err=True)
-        raise typer.Exit(Interrupted.exit_code) from None
-    except FlowkitError as error:
-        if debug:
-            raise
-        typer.echo(f"flowkit-train: {printable(str(error))}", err=True)
-        raise typer.Exit(error.exit_code) from None
+        raise InputError(f"{name} is not installed; pip install 'flowkit-mer[train]'") from error
+    except KeyboardInterrupt as error:
+        raise Interrupted("stopped; run the same command again to continue") from error
 
 
 @contextmanager
-def _stoppable() -> Iterator[None]:
+def _signals_as_interrupts() -> Iterator[None]:
     """In here either signal is a KeyboardInterrupt, once; a signal that is ignored stays so (nohup)."""
     if threading.current_thread() is not threading.main_thread():
         yield

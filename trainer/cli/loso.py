@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from trainer.catalogue import CATALOGUE
-from trainer.cli.endings import reported
+from trainer.cli.endings import stoppable
 from trainer.types import (
     DEVICES,
     FUSIONS,
@@ -117,13 +117,12 @@ def loso(
         bool, typer.Option("--tensorboard", help="Logs for TensorBoard, in RUN/tensorboard.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a run of other choices in RUN.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
     """Leave one person out: train on all others, predict the one, pool the predictions, score them.
 
     Run it again to continue after a stop. Exit codes: 0 done, 2 bad input, 3 stopped and resumable.
     """
-    with reported(debug):
+    with stoppable():
         config = resolve_config(
             preset,
             model=model,

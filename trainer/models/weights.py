@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from flowkit.errors import InputError
+from trainer.models.pooling import spare_memory
 
 HUB = "hub"
 
@@ -60,7 +61,7 @@ def backbone(architecture: str, weights: Weights | None = None) -> nn.Module:
     model: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=0, in_chans=3)
     if weights is not None:
         _load(model, weights.state, weights.source, architecture)
-    return model
+    return spare_memory(model)
 
 
 def feature_count(model: nn.Module) -> int:
