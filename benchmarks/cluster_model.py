@@ -40,7 +40,7 @@ def rows() -> list[tuple[str, str, str, float]]:
         ("network, to the store", f"{NODE_BYTES_S / 1e9 / gigabytes:.1f} GPUs a node", "{:,.1f} GB/s", gigabytes),
         ("one driver", f"{1e3 / DRIVER_MS / parts:.0f} GPUs", "{:,.0f} parts/s", parts),
         ("one prefix of the store", f"{PUTS_S / parts:.0f} GPUs", "{:,.0f} puts/s", parts),
-        ("pairs a second, were nothing else full", "", "{:,.0f}", pairs),
+        ("pairs a second, which the cores allow", "", "{:,.0f}", pairs),
     ]
 
 

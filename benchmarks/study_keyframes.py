@@ -88,12 +88,15 @@ def _spotting(count: int) -> None:
 
 
 def _demo() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        clips = read_manifest(make_dataset(Path(folder), difficulty="easy"))
-        for head in RULES:
-            found = spot(clips, SpotRule(head=head), workers=available_cpus())
-            pairs = [(new, clip.apex or 0) for new, clip in zip(found, clips, strict=True) if isinstance(new, Spotted)]
-            _row(f"the demo's {len(clips)}, of 9 frames", head, pairs, 9)
+    for difficulty in ("hard", "easy"):
+        with tempfile.TemporaryDirectory() as folder:
+            clips = read_manifest(make_dataset(Path(folder), difficulty=difficulty))
+            for head in RULES:
+                found = spot(clips, SpotRule(head=head), workers=available_cpus())
+                pairs = [
+                    (new, clip.apex or 0) for new, clip in zip(found, clips, strict=True) if isinstance(new, Spotted)
+                ]
+                _row(f"the demo's {len(clips)}, of 9 frames{', easy' * (difficulty == 'easy')}", head, pairs, 9)
 
 
 def _clip(number: int, shift_px: float, degrees: float) -> tuple[list[tuple[int, NDArray[Any]]], int]:
