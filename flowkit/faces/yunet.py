@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,10 @@ class YuNet:
         content = read_model(model, "--face yunet:MODEL.onnx")
         self.digest = fingerprint(["yunet", hashlib.sha256(content).hexdigest(), self.sure, self.faint])
         try:
-            self._network: Any = cv2.FaceDetectorYN.create(
-                str(model), "", (_SMALLEST_PX, _SMALLEST_PX), self.faint, _OVERLAP, _MOST_FACES
-            )
+            with _without_warnings():
+                self._network: Any = cv2.FaceDetectorYN.create(
+                    str(model), "", (_SMALLEST_PX, _SMALLEST_PX), self.faint, _OVERLAP, _MOST_FACES
+                )
         except cv2.error as error:
             raise InputError(
                 f"{model} cannot be loaded as a YuNet model ({first_line(error)}); give face_detection_yunet_*.onnx"
@@ -52,6 +54,17 @@ class YuNet:
         except cv2.error as error:
             raise FrameError(f"{self._model.name} fails on {width} x {height} px ({first_line(error)})") from error
         return [] if rows is None else [_face(row.tolist()) for row in rows]
+
+
+@contextmanager
+def _without_warnings() -> Iterator[None]:
+    """OpenCV 5 warns on stderr, of each network it loads, that none can choose where it runs."""
+    log = cv2.utils.logging
+    before = log.setLogLevel(log.LOG_LEVEL_ERROR)
+    try:
+        yield
+    finally:
+        log.setLogLevel(before)
 
 
 def read_model(path: Path, written: str) -> bytes:

@@ -13,6 +13,7 @@ from flowkit.extraction.run import extract
 from flowkit.faces.face import Face
 from flowkit.faces.finding import parse_face
 from flowkit.faces.fit import align, crop
+from flowkit.faces.yunet import YuNet
 from flowkit.frames import open_source
 from flowkit.frames.prepare import prepare, warp
 from flowkit.frames.survey import survey
@@ -21,6 +22,7 @@ from flowkit.motion.stabilise import head_motion, mean_flow, parse_stabilise, wi
 from flowkit.output.shard import read
 from flowkit.types import Clip
 from tests.faces.cascades import lbp_cascade
+from tests.faces.models import yunet_model
 
 pytestmark = pytest.mark.skipif("FLOWKIT_TEST_CLIPS" not in os.environ, reason="FLOWKIT_TEST_CLIPS names no folder")
 
@@ -103,6 +105,41 @@ def test_aligned_faces_lie_on_each_other_as_boxes_do_not(haar, frames):
         box = crop(faces.find(clip(EXPRESSIONS, onset=number), found), (360, 640)).box
         boxed.append(prepare(frames[number], box, (128, 128)))
     assert likeness(aligned) > likeness(boxed) + 0.05
+
+
+def test_eyes_that_yunet_finds_are_where_another_program_has_them(frames):
+    detector = YuNet(yunet_model())
+    away = []
+    for number, eyes in EYES.items():
+        face = max(detector.detect(frames[number].astype(np.uint8)), key=lambda found: found.score)
+        assert face.score > YuNet.sure
+        away += list(np.hypot(*(np.array(sorted(face.eyes)) - np.array(eyes).reshape(2, 2)).T))
+    # The eyes are 100 px apart.
+    assert np.mean(away) < 6
+    assert np.max(away) < 15
+
+
+def test_faces_that_yunet_aligns_lie_on_each_other_as_boxes_do_not(haar, frames):
+    boxes, eyes = parse_face(haar), parse_face(f"yunet:{yunet_model()}")
+    found = survey([clip(EXPRESSIONS)])[EXPRESSIONS]
+    boxed, aligned = [], []
+    for number in BOXED:
+        placed = align(eyes.find(clip(EXPRESSIONS, onset=number), found), (360, 640), 128)
+        aligned.append(warp(frames[number], placed.transform, placed.shape))
+        box = crop(boxes.find(clip(EXPRESSIONS, onset=number), found), (360, 640)).box
+        boxed.append(prepare(frames[number], box, (128, 128)))
+    assert likeness(aligned) > likeness(boxed) + 0.05
+
+
+def test_yunet_loses_a_face_where_it_leaves_and_finds_none_where_none_is(tmp_path):
+    leaves, empty = clip("face_noface.mov", onset=48, offset=96), clip("no_face.mp4", onset=0, offset=40)
+    face = f"yunet:{yunet_model()}"
+    extract([leaves, empty], tmp_path / "out", pairs="lag:8", preset="fast", size=32, face=face, workers=1)
+    shards = read(tmp_path / "out")
+    assert [row["frame0"] for row in shards] == list(range(48, 64))
+    failures = shards.failures().to_pylist()
+    assert failures[0]["error"].startswith("face_noface.mov: the face is lost in frame 72: none near its box of ")
+    assert failures[-1]["error"].startswith("no_face.mp4: no face is found in frame 0 (the best score is ")
 
 
 def test_a_stabilised_pair_has_less_motion_of_the_head(frames):

@@ -1,14 +1,12 @@
 """OpenCV's FaceDetectorYN on a network of YuNet's form, and on the real one where its file is at hand."""
 
-import os
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from flowkit.errors import InputError
 from flowkit.faces.finding import parse_face
 from flowkit.faces.yunet import YuNet
+from tests.faces.models import yunet_model
 from tests.faces.networks import POINTS, SQUARE, yunet
 
 
@@ -66,11 +64,12 @@ def test_a_model_that_is_missing_or_is_none_is_told(tmp_path):
         parse_face(f"yunet:{tmp_path / 'text.onnx'}")
 
 
-@pytest.mark.skipif("FLOWKIT_TEST_YUNET" not in os.environ, reason="FLOWKIT_TEST_YUNET names no YuNet model file")
-def test_the_real_model_finds_the_portrait():
+def test_the_real_model_finds_the_portrait(capfd):
+    detector = YuNet(yunet_model())
+    assert capfd.readouterr().err == ""
     data = pytest.importorskip("skimage.data")
     picture = np.ascontiguousarray(data.astronaut().mean(axis=2).astype(np.uint8))
-    faces = YuNet(Path(os.environ["FLOWKIT_TEST_YUNET"])).detect(picture)
+    faces = detector.detect(picture)
     best = max(faces, key=lambda face: face.score)
     assert best.score > YuNet.sure
     # Read off the picture: the eyes.
