@@ -242,8 +242,16 @@ def _facts(
         tick_s=tick_s,
         seeks=container.format.name.split(",")[0] in _SEEKING_FORMATS,
         pixel_aspect=stream.sample_aspect_ratio or None,
-        missing=frames_missing(container, stream, Held(len(packets), end_s, middle, longest), path),
+        missing=frames_missing(container, stream, Held(_frames_held(container, packets), end_s, middle, longest), path),
     )
+
+
+def _frames_held(container: InputContainer, packets: list[_Packet]) -> int:
+    shown = sum(not packet.discard for packet in packets)
+    if container.format.name != "avi":
+        return shown
+    # A frame that was dropped is a chunk without bytes, which is no packet; stamps count the chunks.
+    return max([shown, *(packet.dts + 1 for packet in packets if packet.dts is not None)])
 
 
 def _order_of_packets(packets: list[_Packet]) -> list[int]:

@@ -14,8 +14,8 @@ from typing import BinaryIO
 from av.container import InputContainer
 from av.stream import Stream
 
-COUNTED = {"mov", "avi", "ivf"}
-"""Containers whose header has the number of frames."""
+COUNTED = {"avi", "ivf"}
+"""Containers whose header has the number of frames, each of which is shown or was dropped."""
 TIMED = {"matroska", "flv", "mxf"}
 """Containers whose header has a duration that is not merely estimated from what is there."""
 _SLACK_S = 0.1
@@ -25,9 +25,10 @@ _TAIL_BYTES = 1 << 18
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What was found in a file: the video's packets, its last stamp and longest interval, and where all streams end."""
+    """What was found in a file: the video's frames and intervals, and where all streams end."""
 
-    packets: int
+    frames: int
+    """Those that an AVI has dropped are counted, for they have a place in it; those that an edit list hides are not."""
     end_s: float
     """Of the last packet of any stream."""
     interval_s: float
@@ -38,15 +39,25 @@ class Held:
 def frames_missing(container: InputContainer, stream: Stream, held: Held, path: str) -> int:
     """How many frames a file promises beyond those that it holds, at least; 0 where it keeps its word."""
     format_ = container.format.name.split(",")[0]
+    cut = is_cut(path, format_)
     missing = 0
-    if format_ in COUNTED and stream.frames:
-        missing = stream.frames - held.packets
+    if format_ == "mov":  # its header counts those, too, that an edit list hides: a whole one may hold fewer
+        missing = _promised_by_edits(stream) - held.frames if cut else 0
+    elif format_ in COUNTED and stream.frames:
+        missing = stream.frames - held.frames
     elif format_ in TIMED and held.interval_s:
         short_s = _promised_s(container, stream) - held.end_s
         # The last picture of a varying rate may be shown for longer than any before it.
         if short_s > max(_SLACK_S, 2 * held.longest_s):
             missing = max(round(short_s / held.interval_s), 1)
-    return missing if missing > 0 else int(is_cut(path, format_))
+    return missing if missing > 0 else int(cut)
+
+
+def _promised_by_edits(stream: Stream) -> int:
+    """The frames of an MP4's track that its edit list shows: by its duration where it is shorter than the track."""
+    rate, tick_s = stream.average_rate, stream.time_base  # a mean over the whole track
+    shown = round(stream.duration * tick_s * rate) if stream.duration and tick_s and rate else stream.frames
+    return min(stream.frames, shown)
 
 
 def _promised_s(container: InputContainer, stream: Stream) -> float:

@@ -14,7 +14,7 @@ from flowkit.errors import FrameError
 from flowkit.frames import VideoSource
 from flowkit.frames.survey import survey_source
 from flowkit.output.plan_file import read_survey
-from tests.videos import ENCODED, write_video
+from tests.videos import B_FRAMES, ENCODED, decode_all, index_shown, numbered_picture, write_video
 
 QUICK = {"g": "12", "deadline": "realtime", "cpu-used": "8"}
 CUT = {
@@ -68,6 +68,64 @@ def test_a_video_cut_behind_its_index_fails_where_it_ends(tmp_path: Path) -> Non
     source = VideoSource(cut(path))
     assert (source.last, len(source.numbers()) < 59) == (59, True)
     assert "promises at least 60 frames" in failed(source)[59]
+
+
+def trimmed(path: Path) -> Path:
+    """A video of 40 frames, its index in front, whose edit list shows the first half of them."""
+    with av.open(str(path), "w", options={"movflags": "faststart"}) as container:
+        stream = container.add_stream("libx264", rate=25, options=B_FRAMES)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuv420p"
+        for index in range(40):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(numbered_picture(index), format="rgb24")))
+        container.mux(stream.encode())
+    data = bytearray(path.read_bytes())
+    at = data.index(b"elst") + 12
+    half = int.from_bytes(data[at : at + 4], "big") // 2
+    path.write_bytes(data[:at] + half.to_bytes(4, "big") + data[at + 4 :])
+    return path
+
+
+def test_frames_that_an_edit_list_hides_are_not_promised(tmp_path: Path) -> None:
+    path = trimmed(tmp_path / "trimmed.mp4")
+    source, shown = VideoSource(path), [index_shown(frame) for frame in decode_all(path)]
+    assert [index_shown(frame) for _, frame in source.read(source.numbers())] == shown == list(range(20))
+    assert (source.last, failed(source)) == (19, {})
+    summary = flowkit.extract(path, tmp_path / "out", pairs="lag:1", preset="fast", workers=1)
+    assert (summary.planned, summary.computed) == (19, 19)
+
+
+@pytest.mark.parametrize(("keep", "last"), [(0.4, 19), (0.9, 20)])
+def test_a_trimmed_video_that_was_cut_off_fails_where_it_ends(tmp_path: Path, keep: float, last: int) -> None:
+    """Of the second cut only what is hidden is lost: that the file was cut is said by one more frame."""
+    source = VideoSource(cut(trimmed(tmp_path / "trimmed.mp4"), keep))
+    assert source.last == last
+    assert f"promises at least {last + 1} frames and holds {len(source.numbers())}" in failed(source)[last]
+
+
+SLOTS = [0, 1, 2, 4, 5, *range(8, 25), *range(27, 40)]
+"""Of an AVI's chunks those that hold a frame: five were dropped."""
+
+
+@pytest.mark.parametrize("codec", ["mjpeg", "mpeg4", "ffv1", "libx264"])
+def test_frames_that_an_avi_has_dropped_are_not_promised(tmp_path: Path, codec: str) -> None:
+    path = tmp_path / "dropped.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options={"g": "12", "bf": "0"})
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuvj420p" if codec == "mjpeg" else "yuv420p"
+        for index, slot in enumerate(SLOTS):
+            picture = av.VideoFrame.from_ndarray(numbered_picture(index), format="rgb24")
+            picture.pts, picture.time_base = slot, Fraction(1, 25)
+            container.mux(stream.encode(picture))
+        container.mux(stream.encode())
+    source = VideoSource(path)
+    assert [index_shown(frame) for _, frame in source.read(source.numbers())] == list(range(35))
+    assert (source.last, failed(source)) == (34, {})
+    source = VideoSource(cut(path))
+    held = len(source.numbers())
+    assert 10 < held < 30
+    # The places behind the end that the header counts: which of them had been dropped nobody knows.
+    assert source.last == held - 1 + 39 - SLOTS[held - 1]
+    assert set(range(held, source.last + 1)) <= set(failed(source))
 
 
 def test_a_cut_video_extracts_with_failure_rows(tmp_path: Path) -> None:
