@@ -19,6 +19,7 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import av
 import numpy as np
@@ -49,7 +50,8 @@ class VideoSource:
     Grey is the luma on 0..255: round((Y - 16) * 255 / 219), clipped, for a limited range (also where the file states
     none); Y itself for a full range and for grey video; 0.299 R + 0.587 G + 0.114 B for RGB video. More than 8 bits a
     sample are reduced to 8, within 1 level of this. Colour is RGB by swscale. Frames are turned by multiples of 90
-    degrees as the file's display matrix says (phones record upright video lying down); a mirroring is not applied.
+    degrees as the file's display matrix says (phones record upright video lying down); a mirroring is not applied: what
+    is to be shown on top is on top, with left and right swapped.
 
     Opening raises FrameError where the file is no readable video.
     """
@@ -161,10 +163,24 @@ class _Converter:
         self._reformat = VideoReformatter().reformat
 
     def __call__(self, picture: av.VideoFrame) -> NDArray[np.uint8]:
-        if picture.rotation % 90:
-            raise FrameError(f"it is to be shown turned by {picture.rotation} degrees; re-encode it upright")
+        # The angle is that of the matrix's first row, where swapping left and right has changed one sign.
+        turned = 180 - picture.rotation if _mirrored(picture) else picture.rotation
+        if turned % 90:
+            raise FrameError(f"it is to be shown turned by {turned} degrees; re-encode it upright")
         image = self._reformat(picture, format=self._format, dst_color_range="JPEG", threads=1).to_ndarray()
-        return np.ascontiguousarray(np.rot90(image, picture.rotation // 90), dtype=np.uint8)
+        return np.ascontiguousarray(np.rot90(image, turned // 90), dtype=np.uint8)
+
+
+def _mirrored(picture: av.VideoFrame) -> bool:
+    """Whether the determinant of its display matrix is negative."""
+    try:
+        matrix: Any = picture.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV lists nothing that stands beside a picture where it has no name for one of them
+        return False
+    if matrix is None:
+        return False
+    a, b, _, c, d, *_ = memoryview(matrix).cast("i")
+    return a * d < b * c
 
 
 class _NotFromHere(Exception):

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import pickle
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from flowkit.errors import FrameError
 from flowkit.frames import FrameSource, VideoSource, open_source, video_index
 from flowkit.frames.opened import Opened
-from tests.videos import ENCODED, damage_packet, decode_all, index_shown, write_video
+from tests.frames.test_folder import turned
+from tests.videos import ENCODED, damage_packet, decode_all, index_shown, numbered_picture, write_video
 
 
 def read_all(source: FrameSource) -> dict[int, NDArray[np.generic] | FrameError]:
@@ -271,12 +273,52 @@ def test_slanted_video_is_a_frame_error(videos: dict[str, Path], tmp_path: Path)
         VideoSource(path).size()
 
 
-def write_display_matrix(source: Path, target: Path, cosine: float, sine: float) -> None:
-    """Copy an MP4 with the display matrix of its track header set to a rotation (clockwise)."""
+@pytest.mark.parametrize(
+    ("first_row", "shown"),
+    [
+        ((-1, 0), np.fliplr),
+        ((1, 0), np.flipud),
+        ((0, 1), np.transpose),
+        ((0, -1), lambda image: np.rot90(image, 2).T),
+    ],
+    ids=["left and right", "top and bottom", "along the diagonal", "along the other diagonal"],
+)
+def test_a_mirrored_video_keeps_its_top_and_is_not_mirrored(
+    videos: dict[str, Path],
+    tmp_path: Path,
+    first_row: tuple[int, int],
+    shown: Callable[[NDArray[np.uint8]], NDArray[np.uint8]],
+) -> None:
+    path = tmp_path / "mirrored.mp4"
+    write_display_matrix(videos["h264_b.mp4"], path, *first_row, mirrored=True)
+    upright = np.fliplr(shown(decode_all(videos["h264_b.mp4"])[7]))
+    source = VideoSource(path)
+    np.testing.assert_array_equal(next(source.read([7]))[1], upright)
+    assert source.size() == upright.shape
+
+
+def test_exif_beside_a_picture_is_no_hindrance(tmp_path: Path) -> None:
+    """PyAV has no name for the kind, and refuses to list what stands beside the picture."""
+    jpeg = cv2.imencode(".jpg", numbered_picture(5))[1].tobytes()
+    path = tmp_path / "camera.avi"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.height, stream.width, stream.pix_fmt = 96, 128, "yuvj420p"
+        for place in range(3):
+            packet = av.Packet(turned(jpeg, 1))
+            packet.stream, packet.pts, packet.dts = stream, place, place
+            container.mux(packet)
+    assert [index_shown(frame) for frame in read_all(VideoSource(path)).values()] == [5, 5, 5]
+
+
+def write_display_matrix(source: Path, target: Path, cosine: float, sine: float, *, mirrored: bool = False) -> None:
+    """Copy an MP4 with the display matrix of its track header set to a rotation (clockwise), or to one of the picture
+    upside down."""
     data = bytearray(source.read_bytes())
     at = data.index(b"tkhd") + 44
     a, b = round(cosine * 65536), round(sine * 65536)
-    data[at : at + 36] = struct.pack(">9i", a, b, 0, -b, a, 0, 0, 0, 1 << 30)
+    c, d = (b, -a) if mirrored else (-b, a)
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
     target.write_bytes(data)
 
 
