@@ -83,7 +83,8 @@ class FrameSource(Protocol):
         Of a folder: every frame's name and size, and the content of the first, the middle and the last. Of a video: the
         file's size, and what stands at its beginning, middle and end. A change that keeps all sizes and lies elsewhere
         (one uncompressed frame overwritten by another) goes unnoticed: to read everything takes as long as the
-        extraction. Raises OSError where a file cannot be read.
+        extraction. The content of a folder's frame that cannot be read is left out. Raises OSError where a video cannot
+        be read.
         """
 
     def sha256(self) -> str:

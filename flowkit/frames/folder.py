@@ -76,10 +76,11 @@ class FolderSource:
     def identity(self) -> str:
         """See `FrameSource.identity`."""
         names = [self._names[number] for number in self._numbers]
-        sizes = _sizes(self.folder)
-        digest = hashlib.sha256("".join(f"{name}\0{sizes[name]}\0" for name in names).encode())
+        sizes = _sizes(self.folder, names)
+        digest = hashlib.sha256("".join(f"{name}\0{sizes.get(name, '')}\0" for name in names).encode())
         for name in dict.fromkeys((names[0], names[len(names) // 2], names[-1])):
-            digest.update((self.folder / name).read_bytes())
+            with contextlib.suppress(OSError):  # a frame that cannot be read costs its own pairs
+                digest.update((self.folder / name).read_bytes())
         return digest.hexdigest()
 
     def sha256(self) -> str:
@@ -146,20 +147,30 @@ class FolderSource:
             raise FrameError(f"frame {number} cannot be read: {error}") from error
 
 
-def _sizes(folder: Place) -> dict[str, int]:
-    """The size in bytes of each file in a folder, by name."""
+def _sizes(folder: Place, names: Iterable[str]) -> dict[str, int]:
+    """The size in bytes of each of these files of a folder, by name; of those that are still there."""
     if isinstance(folder, StorePath):
         return {blob.name: blob.stat().st_size for blob in folder.listing()[1]}
-    with os.scandir(folder) as entries:
-        return {entry.name: entry.stat().st_size for entry in entries}
+    sizes = {}
+    for name in names:
+        with contextlib.suppress(OSError):
+            sizes[name] = (folder / name).stat().st_size
+    return sizes
 
 
 def _names(folder: Place) -> list[str]:
     """The files in a folder by name, sorted, but for hidden ones."""
     if isinstance(folder, StorePath):
         return sorted(blob.name for blob in folder.listing()[1] if not blob.name.startswith("."))
-    with os.scandir(folder) as entries:  # regular files only: to open a pipe would wait for who writes into it
-        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and entry.is_file())
+    with os.scandir(folder) as entries:
+        return sorted(entry.name for entry in entries if not entry.name.startswith(".") and _is_file(entry))
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    """Regular files only: to open a pipe would wait for who writes into it. A link that cannot be followed is none."""
+    with contextlib.suppress(OSError):
+        return entry.is_file()
+    return False
 
 
 def numbered_images(folder: Place) -> dict[int, str]:

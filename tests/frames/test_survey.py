@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import os
 import pickle
 import shutil
@@ -11,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+import flowkit
 from flowkit.errors import FrameError
 from flowkit.frames import FolderSource, FrameSource, VideoSource, open_source
 from flowkit.frames.survey import survey, survey_source
@@ -161,6 +164,60 @@ def test_a_frame_that_is_added_removed_or_renamed_makes_others(frames):
     first.unlink()
     seen.append(identity(frames))
     assert len(set(seen)) == 4
+
+
+def test_the_identity_of_a_folder_is_that_of_names_sizes_and_three_contents(frames):
+    """Outputs that older versions have begun are continued by it."""
+    paths = sorted(frames.iterdir())
+    digest = hashlib.sha256("".join(f"{path.name}\0{path.stat().st_size}\0" for path in paths).encode())
+    for number in (0, 4, 7):
+        digest.update(paths[number].read_bytes())
+    assert identity(frames) == digest.hexdigest()
+
+
+def test_links_that_lead_nowhere_leave_the_identity(frames):
+    before = survey_source(frames)
+    (frames / ".#notes").symlink_to("gone")
+    (frames / "img8.png").symlink_to("gone")
+    (frames / "img9.png").symlink_to("img9.png")
+    found = survey_source(frames)
+    assert (found.error, found.identity) == (None, before.identity)
+    assert list(found.opened().numbers()) == list(range(8))
+
+
+@pytest.mark.parametrize("number", [0, 4, 7])
+def test_a_frame_that_cannot_be_read_costs_itself_only(frames, number, monkeypatch):
+    before, read_bytes = identity(frames), Path.read_bytes
+
+    def refuse(path: Path) -> bytes:
+        if path.stem == f"img{number}":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    found = survey_source(frames)
+    assert (found.error, found.frame_size) == (None, (64, 64))
+    assert found.identity not in ("", before)
+    errors = {i: str(frame) for i, frame in found.opened().read(range(8)) if isinstance(frame, FrameError)}
+    assert list(errors) == [number]
+    assert "Permission denied" in errors[number]
+
+
+@pytest.mark.parametrize("damage", ["a link to nowhere", "a folder", "gone since it was listed"])
+def test_a_lost_frame_costs_its_own_pairs_only(frames, tmp_path, damage, monkeypatch):
+    (path,) = frames.glob("img4.*")
+    listed = [entry.name for entry in frames.iterdir()]
+    path.unlink()
+    if damage == "a folder":
+        path.mkdir()
+    elif damage == "gone since it was listed":
+        monkeypatch.setattr("flowkit.frames.folder._names", lambda _: listed)
+    else:
+        path.symlink_to("gone")
+    assert (survey_source(frames).error, len(identity(frames))) == (None, 64)
+    summary = flowkit.extract(frames, tmp_path / "out", pairs="lag:1", preset="fast", workers=1)
+    assert (summary.planned, summary.computed) == (7, 5)
+    assert [row["frame1"] for row in flowkit.read(tmp_path / "out").failures().to_pylist()] == [4, 5]
 
 
 def test_a_video_replaced_by_another_of_as_many_frames_is_another(tmp_path):
