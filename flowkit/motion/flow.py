@@ -161,7 +161,7 @@ def _on_the_frames_gpu(
             raise InputError(f"{name} is on the CPU and the other frames are on a GPU: they must be in one place")
     require_gpus_for("frames0", device)
     first, second = (_frames_on_gpu(name, value) for name, value in (("frames0", frames0), ("frames1", frames1)))
-    _check_pair(first, second)
+    check_pair(first, second)
     _check_place("frames1", second, first)
     require_gpu_of("frames0", first.device, device)
     range_ = grey_range(first.dtype, value_range)
@@ -303,12 +303,13 @@ def _frame_pair(frames0: ArrayLike, frames1: ArrayLike) -> tuple[NDArray[Any], N
     for name, frames in (("frames0", first), ("frames1", second)):
         check_frames(name, frames)
         require_finite(name, frames)
-    _check_pair(first, second)
+    check_pair(first, second)
     single = first.ndim == 2
     return (first[None], second[None], True) if single else (first, second, False)
 
 
-def _check_pair(first: NDArray[Any] | GpuArray, second: NDArray[Any] | GpuArray) -> None:
+def check_pair(first: NDArray[Any] | GpuArray, second: NDArray[Any] | GpuArray) -> None:
+    """InputError where frames0 and frames1 differ in shape or type."""
     if first.shape != second.shape:
         raise InputError(f"frames0 has shape {first.shape} and frames1 {second.shape}: they must be equal")
     if first.dtype != second.dtype:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flowkit.errors import InputError
-from flowkit.motion.flow import as_array, check_frames, grey_range
+from flowkit.motion.flow import as_array, check_frames, check_pair, grey_range, require_finite
 
 Values = NDArray[np.float32]
 
@@ -69,7 +69,7 @@ def quality(
         value_range: what black and white are in float32 frames; needed for them, refused for the others.
 
     Raises:
-        InputError (a ValueError): if types or shapes do not fit, naming them.
+        InputError (a ValueError): if types or shapes do not fit, or a value is not finite, naming them.
     """
     first, second, moves = as_array("frames0", frames0), as_array("frames1", frames1), as_array("flow", flow)
     fit = first.shape == second.shape and moves.shape == (*first.shape[:-2], 2, *first.shape[-2:])
@@ -79,6 +79,9 @@ def quality(
             "(n, 2, h, w), or one pair"
         )
     check_frames("frames0", first)
+    check_pair(first, second)
+    for name, array in (("frames0", first), ("frames1", second), ("flow", moves)):
+        require_finite(name, array)
     low, high = grey_range(first.dtype, value_range)
     scale = np.float32(255 / (high - low))
     height, width = first.shape[-2:]

@@ -106,3 +106,19 @@ def test_shapes_that_do_not_fit_are_refused():
     frame = np.zeros((8, 8), np.uint8)
     with pytest.raises(InputError, match=r"flow \(2, 8, 9\)"):
         quality(frame, frame, np.zeros((2, 8, 9), np.float32))
+
+
+def test_frames_of_two_types_are_refused():
+    frame = np.zeros((8, 8), np.uint8)
+    with pytest.raises(InputError, match="frames0 is uint8 and frames1 uint16: they must be equal"):
+        quality(frame, frame.astype(np.uint16), np.zeros((2, 8, 8), np.float32))
+
+
+@pytest.mark.parametrize("name", ["frames0", "frames1", "flow"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused(name, value):
+    arrays = {"frames0": np.zeros((8, 8)), "frames1": np.zeros((8, 8)), "flow": np.zeros((2, 8, 8))}
+    arrays = {key: array.astype(np.float32) for key, array in arrays.items()}
+    arrays[name][..., 3, 5] = value
+    with pytest.raises(InputError, match=f"{name} is {value} at .*: every value must be finite"):
+        quality(**arrays, value_range=(0, 1))
