@@ -5,12 +5,13 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from flowkit.datasets.tables import SEPARATORS, csv_text
+from flowkit.datasets.tables import SEPARATORS, csv_rows, csv_text
 from flowkit.errors import InputError
 from flowkit.types import fingerprint
 
@@ -80,11 +81,20 @@ def _read_workbook(path: Path) -> list[Sheet]:
 def _read_csv(path: Path) -> list[Sheet]:
     try:
         text = csv_text(path)
-        # Lines of text may stand before the header, so what separates is what gives the widest row.
-        read = [list(csv.reader(io.StringIO(text, newline=""), delimiter=mark, strict=True)) for mark in SEPARATORS]
+        separator = _separator(text)
     except (OSError, ValueError, csv.Error) as error:
         raise InputError(f"annotation file {str(path)!r} cannot be read as CSV: {error}") from error
-    return [Sheet(path, "", _trimmed(max(read, key=lambda rows: max(map(len, rows), default=0))))]
+    return [Sheet(path, "", _trimmed([cells for _, cells in csv_rows(path, text, separator)]))]
+
+
+def _separator(text: str) -> str:
+    """What separates the cells. Text may stand before the header, so it is what divides most lines alike."""
+
+    def divided(mark: str) -> tuple[int, int]:
+        widths = Counter(len(next(csv.reader([line], delimiter=mark))) for line in io.StringIO(text, newline=""))
+        return max(((lines, width) for width, lines in widths.items() if width > 1), default=(0, 0))
+
+    return max(SEPARATORS, key=divided)
 
 
 def _trimmed(rows: list[list[Any]]) -> list[list[str]]:

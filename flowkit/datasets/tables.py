@@ -164,27 +164,18 @@ _Read = tuple[list[str], dict[str, list[Any]], Sequence[int]]
 
 def _read_csv(path: Place, required: tuple[str, ...], used: tuple[str, ...]) -> _Read:
     text = csv_text(path)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text, required), strict=True)
+    lines = csv_rows(path, text, _separator(text, required))
     rows: list[list[str]] = []
     numbers: list[int] = []
-    end = 0
-    try:
-        names = [name.strip() for name in next(lines, [])]
-        _require_names(path, names, required, used)
-        end = lines.line_num
-        for cells in lines:
-            end = lines.line_num
-            if not (cells and cells[0].strip()) and not any(map(str.strip, cells)):
-                continue
-            if len(cells) != len(names):
-                raise ValueError(f"line {end} has {len(cells)} cells, its header {len(names)}")
-            rows.append(cells)
-            numbers.append(end)
-    except csv.Error as error:
-        raise InputError(
-            f"{str(path)!r} line {end + 1}: a quote is not closed, or stands within a cell ({error}); close it, or "
-            "double it where it belongs to the text"
-        ) from error
+    names = [name.strip() for name in next(lines, (0, []))[1]]
+    _require_names(path, names, required, used)
+    for end, cells in lines:
+        if not (cells and cells[0].strip()) and not any(map(str.strip, cells)):
+            continue
+        if len(cells) != len(names):
+            raise ValueError(f"line {end} has {len(cells)} cells, its header {len(names)}")
+        rows.append(cells)
+        numbers.append(end)
     columns = zip(*rows, strict=True) if rows else ((),) * len(names)
     kept = {name: column for name, column in zip(names, columns, strict=True) if name in used}
     return names, {name: [cell.strip() or None for cell in column] for name, column in kept.items()}, numbers
@@ -203,6 +194,21 @@ def csv_text(path: Place) -> str:
         line = text.count("\n", 0, text.index("\0")) + 1
         raise ValueError(f"line {line} has a NUL character; save it as CSV in UTF-8")
     return text
+
+
+def csv_rows(path: Place, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    """The rows of a CSV's text, each with the line where it ends; an InputError for quotes that are not closed."""
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    end = 0
+    try:
+        for cells in lines:
+            end = lines.line_num
+            yield end, cells
+    except csv.Error as error:
+        raise InputError(
+            f"{str(path)!r} line {end + 1}: a quote is not closed, or stands within a cell ({error}); close it, or "
+            "double it where it belongs to the text"
+        ) from error
 
 
 def _separator(text: str, required: tuple[str, ...]) -> str:
