@@ -63,6 +63,9 @@ SCHEMA = pa.schema(
 )
 """Columns of a manifest: the fields of `Clip`, in its order."""
 
+REQUIRED = ("clip_id", "source")
+"""Those that each manifest has."""
+
 BESIDE = pa.schema(
     [
         *((f"{role}_annotated", pa.int64()) for role in ("onset", "apex", "offset")),
@@ -113,7 +116,7 @@ def read_manifest(path: str | Place, *, require_sources: bool = True) -> list[Cl
 def clips_in(path: Place, *, require_sources: bool = True) -> list[Clip]:
     """`read_manifest` of a place."""
     folder = absolute_path(path.parent) if isinstance(path, Path) else path.parent
-    table = read_columns(path, required=("clip_id", "source"), used=SCHEMA.names)
+    table = read_columns(path, required=REQUIRED, used=SCHEMA.names)
     count = len(table.rows)
     if not count:
         raise InputError(f"{path} has no clips; give it a row for each")
@@ -135,7 +138,7 @@ def clips_in(path: Place, *, require_sources: bool = True) -> list[Clip]:
 def unused_columns(path: Place) -> list[str]:
     """The columns of a manifest that `read_manifest` ignores, quoted, with the used one that each is most like."""
     beside = {field.name for field in BESIDE}
-    return unknown_columns((name for name in column_names(path) if name not in beside), SCHEMA.names)
+    return unknown_columns((name for name in column_names(path, REQUIRED) if name not in beside), SCHEMA.names)
 
 
 def write_manifest(clips: Sequence[Clip], path: Path, own: Mapping[str, pa.Array] | None = None) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from flowkit.datasets.manifest import BESIDE, SCHEMA, write_manifest
+from flowkit.datasets.manifest import BESIDE, REQUIRED, SCHEMA, write_manifest
 from flowkit.datasets.sources import clips_from
 from flowkit.datasets.tables import TABLE_SUFFIXES, column_names, read_columns
 from flowkit.errors import InputError
@@ -70,11 +70,11 @@ def require_manifest_name(path: Path) -> None:
 
 def _own_columns(path: Place) -> dict[str, pa.Array]:
     """The columns that are none of `SCHEMA`: of Parquet with their types, of CSV as texts."""
-    names = [name for name in column_names(path) if name and name not in SCHEMA.names]
+    names = [name for name in column_names(path, REQUIRED) if name and name not in SCHEMA.names]
     if path.suffix.lower() == ".parquet":
         table = pq.read_table(readable(path), columns=names)
         return {name: table[name].combine_chunks() for name in names}
-    cells = read_columns(path, ("clip_id",), ("clip_id", *names)).cells
+    cells = read_columns(path, REQUIRED, (*REQUIRED, *names)).cells
     return {name: pa.array(cells[name], pa.string()) for name in names}
 
 

@@ -116,20 +116,23 @@ def read_rows(path: Place, required: Iterable[str]) -> Iterator[tuple[str, dict[
         yield table.where(i), dict(zip(required, row, strict=True))
 
 
-def column_names(path: Place) -> list[str]:
-    """The names of a table's columns; raises as `read_columns` for a file that cannot be read."""
+def column_names(path: Place, required: Iterable[str]) -> list[str]:
+    """The names of a table's columns; raises as `read_columns` for a file that cannot be read.
+
+    Args:
+        required: columns by which a CSV's separator is known, as in `read_columns`.
+    """
     try:
         if path.suffix.lower() == ".csv":
             text = csv_text(path)
-            return [
-                name.strip()
-                for name in next(csv.reader(io.StringIO(text, newline=""), delimiter=_separator(text, ())), [])
-            ]
+            _, names = next(csv_rows(path, text, _separator(text, tuple(required))), (0, []))
+            return [name.strip() for name in names]
         with pq.ParquetFile(readable(path)) as file:
-            names: list[str] = file.schema_arrow.names
+            return list(file.schema_arrow.names)
+    except InputError:
+        raise
     except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
         raise InputError(f"{str(path)!r} cannot be read as {path.suffix[1:]}: {error}") from error
-    return names
 
 
 def require_clip_id(where: str, clip_id: str) -> None:

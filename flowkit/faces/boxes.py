@@ -52,7 +52,7 @@ def read_boxes(path: Place) -> GivenBoxes:
         InputError: for an unreadable file, a clip_id that occurs twice, a box or an eye that is none.
     """
     required = ("clip_id", *_BOX)
-    with_eyes = _with_eyes(path)
+    with_eyes = _with_eyes(path, required)
     table = read_columns(path, required, (*required, *with_eyes))
     faces: dict[str, Face] = {}
     for i, clip_id in enumerate(table.cells["clip_id"]):
@@ -78,9 +78,9 @@ def real_number(where: str, column: str, text: Any) -> float:
     return value
 
 
-def _with_eyes(path: Place) -> tuple[str, ...]:
+def _with_eyes(path: Place, required: tuple[str, ...]) -> tuple[str, ...]:
     """The eye columns that a file has: all, or none."""
-    names = column_names(path) if path.is_file() and path.suffix.lower() in (".csv", ".parquet") else []
+    names = column_names(path, required) if path.is_file() and path.suffix.lower() in (".csv", ".parquet") else []
     there = [name for name in _EYES if name in names]
     if there and len(there) < len(_EYES):
         missing = ", ".join(name for name in _EYES if name not in there)

@@ -102,7 +102,7 @@ def read_landmarks(path: Place) -> GivenLandmarks:
         InputError: for an unreadable file, a value that is no number, or points that are missing or occur twice.
     """
     required = ("clip_id", "point", "x", "y")
-    framed = "frame" in column_names(path) if path.is_file() else False
+    framed = "frame" in column_names(path, required) if path.is_file() else False
     table = read_columns(path, required, (*required, "frame"))
     found: dict[tuple[str, int | None], dict[int, tuple[float, float]]] = {}
     for i, clip_id in enumerate(table.cells["clip_id"]):

@@ -57,3 +57,9 @@ def test_a_column_of_ours_that_is_spoiled_is_said(folder):
         Revision(folder / "new.csv")
     with pytest.raises(InputError, match="column 'apex' has 1 values for 2 clips"):
         revision.put("apex", [1])
+
+
+def test_commas_in_a_header_of_semicolons_separate_nothing(folder):
+    (folder / "m.csv").write_text("clip_id;source;apex;note (a,b,c,d,e)\na;sub01;2;x,y\n")
+    assert unused_columns(folder / "m.csv") == ["'note (a,b,c,d,e)'"]
+    assert Revision(folder / "m.csv").column("note (a,b,c,d,e)") == ["x,y"]

@@ -45,6 +45,14 @@ def test_boxes_from_csv_and_parquet(tmp_path):
     assert pickle.loads(pickle.dumps(same)) == face
 
 
+def test_eyes_are_found_beside_a_note_with_commas(tmp_path):
+    (tmp_path / "boxes.csv").write_text(
+        "clip_id;left;top;width;height;left_eye_x;left_eye_y;right_eye_x;right_eye_y;note (a,b,c,d,e,f,g,h,i,j)\n"
+        "s1/a;2;1;5;4;4;2;6;2;x\n"
+    )
+    assert parse_face(f"boxes:{tmp_path / 'boxes.csv'}").find(CLIP, SURVEY).eyes == ((4, 2), (6, 2))
+
+
 def test_digest_follows_the_boxes_and_not_their_file(tmp_path):
     face = given(tmp_path, "a,2,1,5,4\nb,0,0,2,2\n")
     assert face.digest == given(tmp_path, "b,0,0,2,2\na,2,1,5,4\n").digest
