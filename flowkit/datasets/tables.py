@@ -191,12 +191,17 @@ def csv_text(path: Place) -> str:
     try:
         text = data.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
+        line = _line_behind(data[: error.start].decode("latin-1"))
         raise ValueError(f"line {line} is not UTF-8 ({error.reason}); save it as CSV in UTF-8") from error
     if "\0" in text:
-        line = text.count("\n", 0, text.index("\0")) + 1
+        line = _line_behind(text[: text.index("\0")])
         raise ValueError(f"line {line} has a NUL character; save it as CSV in UTF-8")
     return text
+
+
+def _line_behind(text: str) -> int:
+    """The number of the line that follows a text, whose lines end as Unix, Windows or old Macs end them."""
+    return max(text.count("\n"), text.count("\r")) + 1
 
 
 def csv_rows(path: Place, text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
@@ -216,7 +221,7 @@ def csv_rows(path: Place, text: str, separator: str) -> Iterator[tuple[int, list
 
 def _separator(text: str, required: tuple[str, ...]) -> str:
     """What separates the cells: that under which the header has the required columns, else the most cells."""
-    header = text.split("\n", 1)[0]
+    header = io.StringIO(text, newline="").readline()
     found = {mark: [cell.strip() for cell in next(csv.reader([header], delimiter=mark), [])] for mark in SEPARATORS}
     return max(SEPARATORS, key=lambda mark: (len({*required} & {*found[mark]}), len(found[mark])))
 

@@ -138,6 +138,21 @@ def test_spreadsheets_separators_and_encodings_are_read(tmp_path, separator, enc
     )
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_any_system_ends_them(tmp_path, end):
+    frames = make_frames(tmp_path / "f")
+    (tmp_path / "m.csv").write_bytes(end.join(["clip_id;source;my note", 'a;f;"x,y"', "b;f;z", ""]).encode())
+    assert [(clip.clip_id, clip.source) for clip in read_manifest(tmp_path / "m.csv")] == [
+        ("a", str(frames)),
+        ("b", str(frames)),
+    ]
+    assert unused_columns(tmp_path / "m.csv") == ["'my note'"]
+    for last in (b"\xe9", b"\0"):
+        (tmp_path / "m.csv").write_bytes(end.join(["clip_id;source", "a;f", ""]).encode() + last)
+        with pytest.raises(InputError, match="line 3 "):
+            read_manifest(tmp_path / "m.csv")
+
+
 @pytest.mark.parametrize(
     ("column", "meant"),
     [

@@ -34,3 +34,8 @@ def test_a_remark_full_of_another_separator_separates_nothing(tmp_path):
 def test_a_quote_that_is_not_closed_is_told_by_line(tmp_path):
     with pytest.raises(InputError, match=r"a.csv' line 3: a quote is not closed, or stands within a cell .*; close it"):
         read(tmp_path / "a.csv", 'a,b\n"1","2"\n"3"x,4\n')
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_any_system_ends_them(tmp_path, end):
+    assert read(tmp_path / "a.csv", end.join(["a;b", '1;"2,3"', ""])) == [["a", "b"], ["1", "2,3"]]
