@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import datetime
 import io
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +18,9 @@ from flowkit.types import fingerprint
 
 WORKBOOK_SUFFIXES = (".xls", ".xlsx", ".xlsm", ".xlsb", ".ods")
 SHEET_SUFFIXES = (*WORKBOOK_SUFFIXES, ".csv")
+
+_WHOLE = re.compile(r"(-?[1-9][0-9]*|0)\.0+")
+"""A number that CSVs and cells of text have with a fraction of zeros; with zeros before it, it is a name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +49,8 @@ class Sheet:
 def read_sheets(paths: Sequence[Path]) -> list[Sheet]:
     """All sheets of annotation files that have a cell, in the files' order.
 
-    Numbers without a fraction are written without one: a spreadsheet's 46.0 is "46". A cell that holds an error of the
-    spreadsheet (#N/A) is empty.
+    Numbers without a fraction are written without one: 46.0 is "46", and 007 stays as it is. A cell that holds an error
+    of the spreadsheet (#N/A) is empty.
 
     Raises:
         InputError: for a file that is not there, of another kind, or cannot be read.
@@ -109,7 +113,9 @@ def _text(cell: Any) -> str:
         return str(int(cell))
     if isinstance(cell, datetime.date | datetime.time):  # "4/7" that a spreadsheet has taken for a day
         return cell.isoformat()
-    return str(cell).strip()
+    text = str(cell).strip()
+    found = _WHOLE.fullmatch(text)
+    return found[1] if found else text
 
 
 def _without_end(row: list[str]) -> list[str]:

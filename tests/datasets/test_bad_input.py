@@ -98,6 +98,14 @@ def test_one_bad_row_is_told_and_the_others_are_indexed(root, cells, sentence, c
     ]
 
 
+def test_frames_and_subjects_may_be_written_with_a_point(root):
+    found = index(root, [[f"{number}.0", "EP01", "1.0", "3.0", "5.0", "4.0", "disgust"] for number in (1, 2, 3)])
+    assert failed(found) == []
+    assert [(clip.subject, clip.onset, clip.apex, clip.au) for clip in found.clips] == [
+        (f"0{number}", 1, 3, "4") for number in (1, 2, 3)
+    ]
+
+
 def test_a_frame_that_is_missing_between_is_told(root):
     (root / "sub02" / "EP01" / "img4.jpg").unlink()
     (sentence,) = failed(index(root, GOOD))

@@ -39,3 +39,9 @@ def test_a_quote_that_is_not_closed_is_told_by_line(tmp_path):
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 def test_lines_end_as_any_system_ends_them(tmp_path, end):
     assert read(tmp_path / "a.csv", end.join(["a;b", '1;"2,3"', ""])) == [["a", "b"], ["1", "2,3"]]
+
+
+def test_numbers_without_a_fraction_are_whole_and_everything_else_stays(tmp_path):
+    cells = ["46.0", "-1.00", "0.0", "007", "007.0", "1.0.0", "4.5", "v1.0", "1.", "1e3", "12345678901234567890.0"]
+    whole = ["46", "-1", "0", "007", "007.0", "1.0.0", "4.5", "v1.0", "1.", "1e3", "12345678901234567890"]
+    assert read(tmp_path / "a.csv", f"{','.join(cells)}\n") == [whole]
