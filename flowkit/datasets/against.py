@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import string
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +29,12 @@ class _Listed:
 def compare(clips: Sequence[Clip], reference: Path, datasets: Sequence[str]) -> list[Defect]:
     """Every difference between the clips and a reference list, one record each, in the list's order, then the clips'.
 
-    The list is a manifest (.parquet), or a sheet with clip_id, or with Subject, Filename and, where there are several
-    datasets, Dataset; and with a class or emotion, if classes are to be compared. Its rows of no class are passed over.
+    The list is a manifest (.parquet), or a sheet with clip_id, or with Subject, Filename, of CAS(ME)3 Onset, and, where
+    there are several datasets, Dataset; and with a class or emotion, if classes are to be compared. Its rows of no
+    class are passed over.
 
     Raises:
-        InputError: for a file that is no such list.
+        InputError: for a file that is no such list, or a row that does not say which clip it is.
     """
     listed = _read(reference, datasets)
     ours = {clip.clip_id: clip for clip in clips}
@@ -86,7 +88,14 @@ def _clip_id(sheet: Sheet, number: int, row: dict[str, str], datasets: Sequence[
     for name in fitting:
         dataset = DATASETS[name]
         if subject := dataset.written_subject(row.get("subject", "")):
-            return dataset.clip_id({**row, "subject": subject})
+            texts = {**row, "subject": subject}
+            key = [field for _, field, _, _ in string.Formatter().parse(dataset.key) if field]
+            if lacking := [field for field in key if not texts.get(field)]:
+                raise InputError(
+                    f"{sheet.told} row {number}: clips of {dataset.title} are known by {', '.join(key)}, and here is "
+                    f"no {lacking[0]}; give it in a column of that name"
+                )
+            return dataset.clip_id(texts)
     raise InputError(
         f"{sheet.told} row {number}: dataset {row.get('dataset', '')!r}, subject {row.get('subject', '')!r} is none of "
         f"{', '.join(datasets)}; correct the row"

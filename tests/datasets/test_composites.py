@@ -203,6 +203,19 @@ def test_a_list_that_is_none_is_refused(three, tmp_path):
         compare(clips, comma(tmp_path / "b.csv", rows), JOINT.datasets)
 
 
+def test_a_list_says_which_onset_where_a_video_has_several_clips(tmp_path):
+    manifest = sheets.indexed(tmp_path, "casme3a", sheets.CASME3, [["spNO.1", "a", 1, 2, 3, "4", "I", "sad"]])
+    clips, names = read_manifest(manifest), ("casme2", "casme3a")
+    published = ["CAS(ME)3 part A", "spNO.1", "a", "sad"]
+    for header, row in ((["Emotion"], published), (["Emotion", "Onset"], [*published, None])):
+        reference = comma(tmp_path / "list.csv", [["Dataset", "Subject", "Filename", *header], row])
+        told = r"list.csv row 2: clips of CAS\(ME\)3 part A .*, and here is no onset; give it in a column of that name"
+        with pytest.raises(InputError, match=told):
+            compare(clips, reference, names)
+    rows = [["Dataset", "Subject", "Filename", "Emotion", "Onset"], [*published, "1.0"]]
+    assert compare(clips, comma(tmp_path / "list.csv", rows), names) == []
+
+
 def test_a_person_of_two_datasets_is_one_among_all():
     clips = [
         Clip(clip_id="a", source="a", dataset="samm", subject="006", person="samm/006", emotion3="positive"),
