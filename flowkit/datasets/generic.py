@@ -18,17 +18,26 @@ def generic(name: str, columns: Mapping[str, str], folder: str) -> Dataset:
     `columns` names for it.
 
     Raises:
-        InputError: for a name that is no plain word, a field that there is not, or a folder that is no template.
+        InputError: for a name that is no plain word, a field that there is not or that has a format, or a folder that
+            is no template.
     """
     if not name or not all(letter.isalnum() or letter in "_-" for letter in name):
         raise InputError(f"--name {name!r}: give letters, digits, - and _; it begins every clip_id")
     try:
-        fields = [part for _, part, _, _ in string.Formatter().parse(folder) if part is not None]
+        parts = [
+            (field, form or conversion)
+            for _, field, form, conversion in string.Formatter().parse(folder)
+            if field is not None
+        ]
     except ValueError as error:
         raise InputError(f"--folder {folder!r}: {error}; write it as {{subject}}/{{filename}}") from error
+    fields = [field for field, _ in parts]
     known = {*FIELDS, *LABELS, *columns}
     if unknown := [field for field in fields if field not in known]:
         raise InputError(f"--folder {folder!r}: {unknown[0]!r} is no field; known are {', '.join(sorted(known))}")
+    if formatted := [field for field, form in parts if form]:
+        field = formatted[0]
+        raise InputError(f"--folder {folder!r}: a field is as the sheet has it; write {{{field}}} without a format")
     named = {field: (plain(columns.get(field, field)),) for field in dict.fromkeys((*FIELDS, *fields, *columns))}
     return Dataset(
         name=name,

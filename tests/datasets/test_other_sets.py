@@ -153,6 +153,8 @@ def test_a_dataset_of_ones_own_may_be_videos(tmp_path):
         ("a b", {}, "{subject}", "--name 'a b'"),
         ("x", {}, "{subjekt}", "'subjekt' is no field"),
         ("x", {}, "{subject", "--folder '{subject'"),
+        ("x", {}, "{subject:02d}/{filename}", "--folder '{subject:02d}/{filename}': .*; write {subject} without"),
+        ("x", {}, "s{subject}/{filename!x}", "write {filename} without a format"),
     ],
 )
 def test_a_template_that_is_none_is_refused(name, columns, folder, told):
