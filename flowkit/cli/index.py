@@ -37,7 +37,7 @@ Annotations = Annotated[
 Out = Annotated[Path, typer.Option("-o", "--out", metavar="MANIFEST", help="Manifest to write, .parquet or .csv.")]
 Repairs = Annotated[Optional[Path], typer.Option("--repairs", metavar="FILE", help="Table of repaired cells.")]  # noqa: UP045
 Page = Annotated[Optional[Path], typer.Option("--page", metavar="HTML", help="Page to write, with a frame.")]  # noqa: UP045
-Rate = Annotated[Optional[float], typer.Option("--fps", metavar="N", min=0.001, help="Frames a second.")]  # noqa: UP045
+Rate = Annotated[Optional[float], typer.Option("--fps", metavar="N", help="Frames a second.")]  # noqa: UP045
 SheetName = Annotated[
     str | None, typer.Option("--sheet", metavar="NAME", help="The sheet with the clips, where several fit.")
 ]

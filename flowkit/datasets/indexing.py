@@ -30,6 +30,8 @@ from flowkit.types import Clip
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,15}(\.0*)?")
 _SHOWN_GAPS = 5
+_TOO_FAST = 1e6
+"""Frames a second that no camera of faces has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +77,11 @@ def index_dataset(
         fps: frames a second, in place of the dataset's.
 
     Raises:
-        InputError: for sheets of something else, a root that has none of the clips, or a repair of no clip.
+        InputError: for a rate that is none, sheets of something else, a root that has none of the clips, or a repair of
+            no clip.
     """
+    if fps is not None and not _is_rate(fps):
+        raise InputError(f"--fps {fps:g}: give frames a second, a number above 0 and below {_TOO_FAST:.0f}")
     if not root.is_dir():
         raise InputError(f"ROOT {str(root)!r} is no folder; give the folder that holds {dataset.title}")
     table = _table(dataset, sheets, sheet)
@@ -372,7 +377,11 @@ def _rate(dataset: Dataset, row: Row) -> float | None:
         rate = float(text)
     except ValueError:
         rate = 0.0
-    if not 0 < rate < 1e6:
+    if not _is_rate(rate):
         row.note("fps", "no frame rate", "the clip has none", failed=True)
         return None
     return rate
+
+
+def _is_rate(rate: float) -> bool:
+    return 0 < rate < _TOO_FAST

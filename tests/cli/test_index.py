@@ -93,6 +93,8 @@ def test_failed_rows_are_told_and_give_exit_code_1(flowkit, root, tmp_path):
         (["--annotations", "none.xlsx"], "annotation file 'none.xlsx' is not there"),
         (["--annotations", "coding.csv", "--sheet", "x"], "--sheet x: the sheets are ''"),
         (["--annotations", "coding.csv", "--repairs", "no.csv"], "annotation file 'no.csv' is not there"),
+        (["--annotations", "coding.csv", "--fps", "inf"], "--fps inf: give frames a second"),
+        (["--annotations", "coding.csv", "--fps", "-1"], "--fps -1: give frames a second"),
         (["--annotations", "coding.csv", "-o", "m.xlsx"], "manifest 'm.xlsx': its name must end in"),
     ],
 )

@@ -106,6 +106,12 @@ def test_frames_and_subjects_may_be_written_with_a_point(root):
     ]
 
 
+@pytest.mark.parametrize("fps", [float("inf"), float("nan"), 0.0, -25.0])
+def test_a_rate_that_is_none_is_refused_at_once(root, fps):
+    with pytest.raises(InputError, match=f"--fps {fps:g}: give frames a second, a number above 0"):
+        index(root, GOOD, fps=fps)
+
+
 def test_a_frame_that_is_missing_between_is_told(root):
     (root / "sub02" / "EP01" / "img4.jpg").unlink()
     (sentence,) = failed(index(root, GOOD))
