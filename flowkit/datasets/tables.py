@@ -219,6 +219,28 @@ def csv_rows(path: Place, text: str, separator: str) -> Iterator[tuple[int, list
         ) from error
 
 
+def csv_lines(path: Place, text: str) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
+    """The names of the columns of a small CSV with commas, and its filled lines, each with its place; all stripped.
+
+    Raises:
+        InputError: for a line that has not one cell for each name, and for quotes that are not closed.
+    """
+    rows = csv_rows(path, text, ",")
+    names = [name.strip() for name in next(rows, (0, []))[1]]
+    lines = []
+    for end, cells in rows:
+        texts = [cell.strip() for cell in cells]
+        if not any(texts):
+            continue
+        if len(texts) != len(names):
+            raise InputError(
+                f"{path} line {end} has {len(texts)} cells, its header {len(names)}; put a cell with a comma in it in "
+                "quotes, and leave none out"
+            )
+        lines.append((f"{path} line {end}", dict(zip(names, texts, strict=True))))
+    return names, lines
+
+
 def _separator(text: str, required: tuple[str, ...]) -> str:
     """What separates the cells: that under which the header has the required columns, else the most cells."""
     header = io.StringIO(text, newline="").readline()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from flowkit.datasets.filmed import filmed_in
 from flowkit.datasets.revision import Revision
+from flowkit.datasets.tables import csv_lines, csv_text
 from flowkit.errors import InputError
 from flowkit.labels.columns import CORRECTED, put_labels
 
@@ -35,21 +34,19 @@ def read_corrections(path: Path) -> list[Correction]:
     A value of "none" takes the label away.
 
     Raises:
-        InputError: with the line, for a column or cell that is missing, and for both clip_id and person in one line.
+        InputError: with the line, for a column or cell that is missing, a cell too many, and for both clip_id and
+            person in one line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        lines = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        names = [name.strip() for name in lines.fieldnames or ()]
-        lines.fieldnames = names
-        rows = [(lines.line_num, row) for row in lines]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = csv_text(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"{str(path)!r} cannot be read as CSV: {error}; give the file of corrections") from error
+    names, lines = csv_lines(path, text)
     if missing := [name for name in COLUMNS if name not in names]:
         raise InputError(f"{path} has no column {missing[0]!r}; its columns are {', '.join(names) or 'none'}")
     if "clip_id" not in names and "person" not in names:
         raise InputError(f"{path} has neither a column 'clip_id' nor 'person'; its columns are {', '.join(names)}")
-    return [_correction(f"{path} line {number}", row) for number, row in rows if any(row.values())]
+    return [_correction(where, cells) for where, cells in lines]
 
 
 def correct(revision: Revision, label: str, corrections: list[Correction]) -> tuple[int, int]:
@@ -83,10 +80,9 @@ def correct(revision: Revision, label: str, corrections: list[Correction]) -> tu
     return len(values), put_labels(revision, label, values, told, who=who, why=why)
 
 
-def _correction(where: str, row: dict[str, str | None]) -> Correction:
-    cells = {name: (cell or "").strip() for name, cell in row.items() if isinstance(cell, str)}
+def _correction(where: str, cells: dict[str, str]) -> Correction:
     for name in COLUMNS:
-        if not cells.get(name):
+        if not cells[name]:
             raise InputError(f"{where}: {name} is empty; each correction says value, who and why")
     clip_id, person = cells.get("clip_id") or None, cells.get("person") or None
     if (clip_id is None) == (person is None):

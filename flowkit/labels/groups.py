@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from flowkit.datasets.labels import GROUP_OF
 from flowkit.datasets.revision import Revision
+from flowkit.datasets.tables import csv_lines, csv_text
 from flowkit.errors import InputError
 from flowkit.labels.columns import MODEL, put_labels, sources
 
@@ -24,17 +23,16 @@ def read_mapping(text: str) -> tuple[str, Mapping[str, str]]:
         return "paper", GROUP_OF
     path = Path(text)
     try:
-        lines = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline=""), strict=True)
-        rows = [(lines.line_num, row) for row in lines]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        content = csv_text(path)
+    except (OSError, ValueError) as error:
         raise InputError(f"mapping {text!r} cannot be read as CSV: {error}; give a file, or paper") from error
     mapping: dict[str, str] = {}
-    for number, row in rows:
-        ethnicity, group = ((row.get(name) or "").strip() for name in ("ethnicity", "group"))
+    for where, cells in csv_lines(path, content)[1]:
+        ethnicity, group = (cells.get(name, "") for name in ("ethnicity", "group"))
         if not (ethnicity and group):
-            raise InputError(f"{path} line {number}: ethnicity {ethnicity!r}, group {group!r}; each line gives both")
+            raise InputError(f"{where}: ethnicity {ethnicity!r}, group {group!r}; each line gives both")
         if ethnicity.casefold() in mapping:
-            raise InputError(f"{path} line {number}: ethnicity {ethnicity!r} occurs a second time; keep one")
+            raise InputError(f"{where}: ethnicity {ethnicity!r} occurs a second time; keep one")
         mapping[ethnicity.casefold()] = group
     if not mapping:
         raise InputError(f"{path} maps nothing; give it the columns ethnicity and group, a line each")

@@ -116,7 +116,7 @@ def test_a_label_that_was_given_outweighs_guesses_and_a_minority_is_kept_in_sigh
 
 def corrections(tmp_path, text):
     path = tmp_path / "c.csv"
-    path.write_text(text, encoding="utf-8")
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return read_corrections(path)
 
 
@@ -152,6 +152,13 @@ def test_corrections_keep_the_old_value_and_say_who_and_why(revision, tmp_path):
     ("text", "sentence"),
     [
         ("clip_id,value,who\nsamm/1/a,white,Ann\n", "has no column 'why'"),
+        (
+            "person,value,who,why\nsamm/1,white,Ann,x\n\nsamm/2,asian,Rater, A.,asked the person\n",
+            "line 4 has 5 cells, its header 4; put a cell with a comma in it in quotes",
+        ),
+        ("clip_id,value,who,why,person\nsamm/1/a,white,Ann,x\n", "line 2 has 4 cells, its header 5"),
+        ('clip_id,value,who,why\nsamm/1/a,white,"Ann,x\n', "line 2: a quote is not closed"),
+        ("clip_id,value,who,why\nsamm/1/a,white,Ann,\xe9\n".encode("latin-1"), r"line 2 is not UTF-8 .*; save it"),
         ("value,who,why\nwhite,Ann,x\n", "has neither a column 'clip_id' nor 'person'"),
         ("clip_id,value,who,why\nsamm/1/a,white,,x\n", "line 2: who is empty"),
         ("clip_id,person,value,who,why\nsamm/1/a,samm/1,white,Ann,x\n", "line 2: both clip_id and person are given"),
@@ -198,6 +205,9 @@ def test_a_mapping_of_the_users_and_codes_in_an_order_that_is_said(revision, tmp
     assert changes_of(revision, "ethnicity")[0][1]["from"] == "2"
     (tmp_path / "map.csv").write_text("ethnicity,group\nWhite,w\nwhite,b\n")
     with pytest.raises(InputError, match="occurs a second time"):
+        read_mapping(str(tmp_path / "map.csv"))
+    (tmp_path / "map.csv").write_text("ethnicity,group\nBlack,non,asian\n")
+    with pytest.raises(InputError, match="line 2 has 3 cells, its header 2"):
         read_mapping(str(tmp_path / "map.csv"))
 
 
