@@ -25,6 +25,7 @@ from flowkit.datasets.tables import (
     Columns,
     cell_text,
     column_names,
+    column_values,
     read_columns,
     whole_number,
 )
@@ -148,7 +149,8 @@ def write_manifest(clips: Sequence[Clip], path: Path, own: Mapping[str, pa.Array
     further columns by name, a value a clip, which stand behind those of `SCHEMA`.
 
     Raises:
-        InputError: for another suffix, or a defect with a semicolon in it where the manifest is a CSV.
+        InputError: for another suffix, or where the manifest is a CSV, for a defect with a semicolon in it or bytes
+            that are no text.
         OutputError: if the file cannot be written.
     """
     path = Path(path)
@@ -317,7 +319,7 @@ def _write_csv(rows: list[dict[str, Any]], path: Path, own: Mapping[str, pa.Arra
     with path.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, [*SCHEMA.names, *own])
         table.writeheader()
-        cells = {name: column.to_pylist() for name, column in own.items()}
+        cells = {name: column_values("the manifest's", name, column) for name, column in own.items()}
         for i, row in enumerate(rows):
             for defect in row["defects"]:
                 if ";" in defect:

@@ -161,6 +161,30 @@ def cell_text(cell: Any) -> str | None:
     return str(cell).strip() or None
 
 
+def column_values(table: str, name: str, column: pa.Array | pa.ChunkedArray) -> list[Any]:
+    """A column's values; bytes, as which some programs store texts, are texts here. An InputError where they are none.
+
+    Args:
+        table: what an error calls it.
+    """
+    values: list[Any] = column.to_pylist()
+    if pa.types.is_primitive(column.type):
+        return values
+    for i, value in enumerate(values):
+        try:
+            values[i] = _decoded(value)
+        except UnicodeDecodeError as error:
+            told = f"{name}={repr(value)[:80]}"
+            raise InputError(f"{table} row {i + 1}: {told} is not UTF-8; store the column as text") from error
+    return values
+
+
+def _decoded(value: Any) -> Any:
+    if isinstance(value, list):
+        return [*map(_decoded, value)]
+    return value.decode() if isinstance(value, bytes) else value
+
+
 _Read = tuple[list[str], dict[str, list[Any]], Sequence[int]]
 """All names, the cells of the columns that are used, and the rows' numbers."""
 
@@ -253,13 +277,13 @@ def _read_parquet(path: Place, required: tuple[str, ...], used: tuple[str, ...])
         names = file.schema_arrow.names
         _require_names(path, names, required, used)
         table = file.read(columns=[name for name in names if name in used])
-    return names, {name: _cells(table[name]) for name in table.column_names}, range(1, table.num_rows + 1)
+    return names, {name: _cells(path, name, table[name]) for name in table.column_names}, range(1, table.num_rows + 1)
 
 
-def _cells(column: pa.ChunkedArray) -> list[Any]:
+def _cells(path: Place, name: str, column: pa.ChunkedArray) -> list[Any]:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return [cell and (cell.strip() or None) for cell in column.to_pylist()]
-    return [cell if isinstance(cell, list) else cell_text(cell) for cell in column.to_pylist()]
+    return [cell if isinstance(cell, list) else cell_text(cell) for cell in column_values(str(path), name, column)]
 
 
 def _require_names(path: Place, names: list[str], required: tuple[str, ...], used: tuple[str, ...]) -> None:

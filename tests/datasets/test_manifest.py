@@ -327,6 +327,25 @@ def test_parquet_of_other_types_is_read_like_its_csv(tmp_path):
             read_manifest(tmp_path / "lists.parquet")
 
 
+@pytest.mark.parametrize("kind", [pa.binary(), pa.large_binary(), pa.binary(1), pa.dictionary(pa.int8(), pa.binary())])
+def test_texts_that_parquet_has_as_bytes_are_texts(tmp_path, kind):
+    make_frames(tmp_path / "f")
+    columns = {"clip_id": pa.array([b"a"], kind), "source": pa.array([b"f"], kind), "subject": pa.array([None], kind)}
+    defects = pa.array([["é".encode(), b"y"]], pa.list_(pa.binary()))
+    pq.write_table(pa.table(columns | {"defects": defects}), tmp_path / "m.parquet")
+    (clip,) = read_manifest(tmp_path / "m.parquet")
+    assert clip == Clip(clip_id="a", source=str(tmp_path / "f"), defects=("é", "y"))
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path):
+    make_frames(tmp_path / "f")
+    columns = {"clip_id": ["a", "b"], "source": ["f", "f"], "subject": [b"1", b"\xe9"]}
+    pq.write_table(pa.table(columns), tmp_path / "m.parquet")
+    told = r"m.parquet row 2: subject=b'\xe9' is not UTF-8; store the column as text"
+    with pytest.raises(InputError, match=re.escape(told)):
+        read_manifest(tmp_path / "m.parquet")
+
+
 def test_failed_write_leaves_the_old_manifest(tmp_path):
     path = tmp_path / "m.csv"
     write_manifest([Clip(clip_id="a", source=str(tmp_path))], path)

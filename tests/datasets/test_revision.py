@@ -43,6 +43,17 @@ def test_types_of_parquet_stay(folder):
     assert read_manifest(folder / "sub" / "new.parquet") == read_manifest(folder / "m.parquet")
 
 
+def test_bytes_of_ones_own_are_texts_in_a_csv(folder):
+    table = pq.read_table(_parquet(folder))
+    pq.write_table(table.append_column("mine", pa.array(["é".encode(), None])), folder / "m.parquet")
+    Revision(folder / "m.parquet").write(folder / "new.csv")
+    assert Revision(folder / "new.csv").column("mine") == ["é", None]
+    pq.write_table(table.append_column("mine", pa.array([None, b"\xe9"])), folder / "m.parquet")
+    Revision(folder / "m.parquet").write(folder / "new.parquet")
+    with pytest.raises(InputError, match=r"the manifest's row 2: mine=b'\\xe9' is not UTF-8; store the column as text"):
+        Revision(folder / "m.parquet").write(folder / "new.csv")
+
+
 def _parquet(folder):
     Revision(folder / "manifest.csv").write(folder / "m.parquet")
     return folder / "m.parquet"
