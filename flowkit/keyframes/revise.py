@@ -37,10 +37,10 @@ def put_reselected(revision: Revision, results: Sequence[Reselected | FrameError
 
 
 def put_spotted(revision: Revision, results: Sequence[Spotted | FrameError | None], rule: SpotRule) -> Outcome:
-    """Puts the results of `spot` into a manifest; None for a clip that was left alone."""
+    """Puts the results of `spot` into a manifest, with the ends that it took; None for a clip that was left alone."""
     before = list(revision.clips)
     after = [
-        dataclasses.replace(old, apex=new.apex) if isinstance(new, Spotted) else old
+        dataclasses.replace(old, onset=new.onset, apex=new.apex, offset=new.offset) if isinstance(new, Spotted) else old
         for old, new in zip(before, results, strict=True)
     ]
     _put(revision, after, results, rule.text)

@@ -72,6 +72,16 @@ class Spotted:
     scores: NDArray[np.float64]
     """Of each of these, 0 to 1."""
 
+    @property
+    def onset(self) -> int:
+        """The frame that they were compared with: annotated, or the source's first."""
+        return self.frames[0] - 1
+
+    @property
+    def offset(self) -> int:
+        """The last of them: annotated, or the source's."""
+        return self.frames[-1]
+
 
 def spot(clips: Sequence[Clip], rule: SpotRule | None = None, **how: Any) -> list[Spotted | FrameError]:
     """The apex of each clip, or why there is none; frames are decoded once.

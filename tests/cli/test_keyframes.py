@@ -67,6 +67,21 @@ def test_spot_fills_what_is_missing_and_leaves_what_is_annotated(flowkit, made):
     assert 0 <= spotted["apex_confidence"] <= 1
 
 
+def test_ends_that_were_taken_are_keyframes_of_the_new_manifest(flowkit, made):
+    folder, clips = made
+    bare = dataclasses.replace(clips[0], onset=None, apex=None, offset=None)
+    half = dataclasses.replace(clips[2], apex=None, offset=None, onset=3)
+    write_manifest([bare, half], folder / "bare.csv")
+    new = folder / "spotted.parquet"
+    assert flowkit("keyframes", "spot", folder / "bare.csv", "-o", new, "--ends", "first-last")[0] == 0
+    one, other = pq.read_table(new).to_pylist()
+    assert (one["onset"], one["offset"], one["onset_annotated"], one["offset_annotated"]) == (1, 24, None, None)
+    assert (other["onset"], other["offset"], other["onset_annotated"], other["offset_annotated"]) == (3, 24, 3, None)
+    assert "ends=first-last" in one["keyframes_source"]
+    code, _, stderr = flowkit("extract", new, "-o", folder / "out", "--quiet")
+    assert (code, stderr) == (0, "")
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -44,6 +44,7 @@ def test_ends_are_the_sources_only_where_that_is_asked_for(still_head):
     assert str(failed) == "no onset is annotated; annotate it, or take the clip's ends (--ends first-last)"
     found = spot_clip(clip, SpotRule(ends="first-last"))
     assert (found.frames[0], found.frames[-1]) == (2, 80)
+    assert (found.onset, found.offset) == (1, 80)
     assert abs(found.apex - APEX) <= 2
 
 
