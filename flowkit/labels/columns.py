@@ -1,7 +1,7 @@
 """The columns of a label in a manifest: its value, who says so, what it was before.
 
 A label's `..._source` begins with `MODEL` where it rests on a model's guesses, and with `CORRECTED` where a person has
-set it; anything else is as an annotation gave it.
+set it, or has taken it away; anything else is as an annotation gave it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def require_label(name: str) -> None:
 
 
 def sources(revision: Revision, label: str) -> list[str | None]:
-    """Of each clip who says its label; None for a clip without one.
+    """Of each clip who says its label, or has taken it away; None for a clip of whose label nobody has said anything.
 
     A label that has no source of its own has that of `label_source`, which is of all the clip's labels: it is all that
     shards and merged manifests keep.
@@ -35,7 +35,7 @@ def sources(revision: Revision, label: str) -> list[str | None]:
     shared = revision.texts("label_source")
     own = revision.texts(f"{label}_source")
     return [
-        None if value is None else one or (all_ and _part(all_, label)) or UNSAID
+        _source(value, one, all_ or "", label)
         for value, one, all_ in zip(revision.texts(label), own, shared, strict=True)
     ]
 
@@ -65,7 +65,7 @@ def put_labels(
             entry: dict[str, Any] = {"from": old, "from_source": said[label][i], "to": value, "to_source": told[i]}
             entry |= {name: texts[i] for name, texts in why.items()}
             changes[i] = json.dumps([*json.loads(changes[i] or "[]"), entry], ensure_ascii=False)
-        said[label][i] = None if value is None else told[i]
+        said[label][i] = told[i]
     revision.put(label, current)
     revision.put(f"{label}_changes", changes)
     for name in LABELS:
@@ -88,12 +88,19 @@ def changes_of(revision: Revision, label: str) -> list[tuple[str, dict[str, Any]
     return found
 
 
-def _part(shared: str, label: str) -> str | None:
-    """What a clip's `label_source` says of one label: its part of what `_joined` made, else all of it."""
-    _, *parts = re.split(rf"(?:^|; )({'|'.join(LABELS)}): ", shared)
-    if not parts or not re.match(rf"({'|'.join(LABELS)}): ", shared):
-        return shared
-    return dict(zip(parts[::2], parts[1::2], strict=True)).get(label)
+def _source(value: str | None, own: str | None, shared: str, label: str) -> str | None:
+    """Who says a clip's label, by its own source, else by its part of `label_source`, else by all of that."""
+    parts = _parts(shared)
+    source = own or parts.get(label)
+    if value is None:
+        return source if source and source.startswith(CORRECTED) else None
+    return source or ("" if parts else shared) or UNSAID
+
+
+def _parts(shared: str) -> dict[str, str]:
+    """What `_joined` made, by label; nothing where a `label_source` is another text."""
+    first, *parts = re.split(rf"(?:^|; )({'|'.join(LABELS)}): ", shared)
+    return {} if first else dict(zip(parts[::2], parts[1::2], strict=True))
 
 
 def _joined(revision: Revision, said: Mapping[str, list[str | None]], i: int) -> str | None:

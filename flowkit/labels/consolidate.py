@@ -45,7 +45,8 @@ def consolidate(revision: Revision, label: str, ties: str = "leave") -> tuple[li
     """Gives all clips of a person the label that most of them have.
 
     Where the votes are equal the clips keep what they have, unless `ties` is `probability`: then the label whose
-    guesses are more probable together, among guesses only.
+    guesses are more probable together, among guesses only. A clip whose label a person has taken away stays without
+    one, and has no vote.
 
     Returns:
         The verdicts, in the order in which people first occur, and how many labels were others before.
@@ -65,7 +66,8 @@ def consolidate(revision: Revision, label: str, ties: str = "leave") -> tuple[li
     told: dict[int, str] = {}
     verdicts = []
     for person, places in people.items():
-        basis, voices = _voices(places, said, labelled, guesses)
+        voting = [i for i in places if said[i] is not None or labelled[i] is None]
+        basis, voices = _voices(voting, said, labelled, guesses)
         verdict = _verdict(person, len(places), basis, voices, ties, probable)
         verdicts.append(verdict)
         if verdict.label is None:
@@ -73,7 +75,7 @@ def consolidate(revision: Revision, label: str, ties: str = "leave") -> tuple[li
         agreeing = [i for i, voice in voices.items() if voice == verdict.label]
         texts = guessed if basis == "guess" else labelled
         grounds = " | ".join(sorted({texts[i] or "" for i in agreeing}))
-        for i in places:
+        for i in voting:
             if basis == "guess" or said[i] != verdict.label:
                 values[i] = verdict.label
                 told[i] = _source(basis, len(agreeing), len(places), verdict.tied, grounds)

@@ -132,7 +132,7 @@ def test_corrections_keep_the_old_value_and_say_who_and_why(revision, tmp_path):
     assert list(ethnicities(revision).values()) == ["white"] * 3 + ["black", None, None, None]
     told = sources(revision, "ethnicity")
     assert told[0] == "corrected by Ann: asked them, in person"
-    assert told[5] is None
+    assert told[5] == "corrected by Bo: withdrawn"
     change = json.loads(revision.column("ethnicity_changes")[0])
     assert change == [
         {
@@ -146,6 +146,39 @@ def test_corrections_keep_the_old_value_and_say_who_and_why(revision, tmp_path):
     ]
     verdicts, _ = consolidate(revision, "ethnicity")
     assert (verdicts[0].basis, verdicts[1].basis, verdicts[1].label) == ("corrected", "corrected", "black")
+
+
+def test_a_label_that_a_person_took_away_stays_away(revision, tmp_path):
+    revision.put("ethnicity", ["white", "white", "white", None, None, "asian", None])
+    taken = "clip_id,person,value,who,why\nsamm/1/a,,none,Bo,unsure\n,samm/2,none,Bo,withdrawn\n"
+    assert correct(revision, "ethnicity", corrections(tmp_path, taken)) == (3, 1)
+    map_groups(revision, *read_mapping("paper"))  # another label's step forgets nothing
+    told = ["corrected by Bo: unsure", "corrected by Bo: withdrawn", "corrected by Bo: withdrawn"]
+    for step in (revision, _written(revision, tmp_path / "m.csv"), _merged(revision, tmp_path / "merged.csv")):
+        verdicts, _ = consolidate(step, "ethnicity", ties="probability")
+        assert list(ethnicities(step).values()) == [None, "white", "white", None, None, "asian", None]
+        assert [sources(step, "ethnicity")[i] for i in (0, 3, 4)] == told
+        assert [(v.label, v.basis, v.text) for v in verdicts[:2]] == [("white", "given", "white 2"), (None, None, "")]
+    assert dict(summarise(revision, "ethnicity").kinds) == {"annotated": 3, "corrected by a person": 3}
+    again = "clip_id,value,who,why\nsamm/1/a,white,Bo,asked\n"
+    assert correct(revision, "ethnicity", corrections(tmp_path, again)) == (1, 0)
+    assert sources(revision, "ethnicity")[0] == "corrected by Bo: asked"
+
+
+def test_labels_that_are_missing_were_not_taken_away(revision):
+    revision.put("label_source", ["corrected sheet of our lab"] * 7)
+    consolidate(revision, "ethnicity")
+    assert list(ethnicities(revision).values())[:3] == ["asian"] * 3
+
+
+def _written(revision, path):
+    revision.write(path)
+    return Revision(path)
+
+
+def _merged(revision, path):
+    write_manifest(revision.clips, path)  # as merging does: the fields of clips alone
+    return Revision(path)
 
 
 @pytest.mark.parametrize(
