@@ -145,7 +145,7 @@ def parts_of(clips: Sequence[Clip], request: ExtractRequest) -> list[Part]:
 def settle(out: Path, clips: Sequence[Clip], request: ExtractRequest, **options: bool) -> None:
     """Writes plan and survey into an output, or compares it with them."""
     surveys = survey(clips)
-    settle_plan(out, make_parts(clips, request, surveys), surveys, request.metadata(clips), **options)
+    settle_plan(out, make_parts(clips, request, surveys), surveys, request, request.metadata(clips), **options)
 
 
 def shards_of(out: Path) -> dict[str, bytes]:

@@ -14,11 +14,12 @@ from flowkit.extraction.disk import cube_bytes
 from flowkit.extraction.engines.crew import Crew
 from flowkit.extraction.engines.engine import TIME_LIMIT_S
 from flowkit.extraction.engines.survey import survey_apart
+from flowkit.extraction.mend import stale_commits, without_failures
 from flowkit.extraction.part import run_part
 from flowkit.extraction.plan import Part, make_parts
 from flowkit.extraction.remaining import parts_of, that_stay
 from flowkit.extraction.request import ExtractRequest, default_pairs
-from flowkit.extraction.resume import settle_plan
+from flowkit.extraction.resume import compare_plan
 from flowkit.extraction.run import in_order, no_collection
 from flowkit.motion.devices import available_cpus
 from flowkit.output.claim import WHOLE, Share, parse_share
@@ -89,9 +90,14 @@ def forecast(
         parts = make_parts(clips, asked, surveys)
         done = {}
         if (out / RUN_FILE).exists():
-            if not (accept_changes or retry_failed):
-                settle_plan(out, parts, surveys, asked.metadata(clips))  # which compares
-            done = that_stay(finished(out), asked, retry_failed)
+            accepted = {"accept_changes": accept_changes, "retry_failed": retry_failed}
+            plans = compare_plan(out, parts, surveys, asked, asked.metadata(clips), **accepted).plans
+            parts, commits = plans[-1], finished(out)
+            for part, commit, kept in stale_commits(out, plans):
+                commits.pop(part.number, None)
+                if trimmed := without_failures(part, commit, kept):
+                    commits[part.number] = trimmed
+            done = that_stay(commits, asked, retry_failed)
         mine = parts_of(parts, share, limit)
         todo = [part for part in mine if part.number not in done]
         workers = workers or available_cpus()

@@ -65,12 +65,14 @@ def make_parts(clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[
         seen.add(clip.clip_id)
     if not clips:
         raise InputError("there is no clip to extract")
-    return list(_divide(list(_framed_pairs(clips, request, surveys))))
+    return list(divide(list(_framed_pairs(clips, request, surveys))))
 
 
 Phase = tuple[int, ...] | None
 PlannedPair = tuple[str, str, int | None, int | None, Phase, Phase]
 """clip_id, role, frame0, frame1, frames0, frames1."""
+PlannedRow = tuple[Pair, Framing | None]
+"""A pair, and how its clip is framed, once that is known."""
 
 
 def parts_as_planned(
@@ -121,7 +123,7 @@ def parts_as_planned(
 
 def _framed_pairs(
     clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[str, Survey]
-) -> Iterator[tuple[Pair, Framing | None]]:
+) -> Iterator[PlannedRow]:
     face, plan = parse_face(request.face), parse_plan(request.pairs)
     plan.require_clips(clips)
     for clip in clips:
@@ -139,18 +141,21 @@ def _framed_pairs(
             yield (pair if pair.error or not error else dataclasses.replace(pair, error=error)), framing
 
 
-def _divide(pairs: Sequence[tuple[Pair, Framing | None]]) -> Iterator[Part]:
+def divide(pairs: Sequence[PlannedRow], fewest: int = 1) -> Iterator[Part]:
     """A new part where one is full or the shape changes; pairs that cannot be computed stay with their neighbours.
 
     So a clip that is mended after a run, and has its neighbours' shape, leaves the division as it was.
+
+    Args:
+        fewest: into no fewer parts, where there are as many pairs.
     """
-    number = 0
+    number, most = 0, max(len(pairs) // max(fewest, 1), 1)
     rows: list[Pair] = []
     framings: dict[str, Framing] = {}
     shape: tuple[int, int] | None = None
     for pair, framing in pairs:
         new_shape = framing.shape if framing else shape
-        if rows and ((shape and new_shape != shape) or len(rows) >= rows_per_part(new_shape, len(pairs))):
+        if rows and ((shape and new_shape != shape) or len(rows) >= min(rows_per_part(new_shape, len(pairs)), most)):
             yield Part(number, tuple(rows), shape, framings)
             number, rows, framings, shape = number + 1, [], {}, None
         rows.append(pair)

@@ -14,6 +14,7 @@ from flowkit.extraction.disk import cube_bytes, require_room
 from flowkit.extraction.engines import crew_for, open_engine
 from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.engines.survey import survey_apart
+from flowkit.extraction.mend import mended_plans
 from flowkit.extraction.part import Job
 from flowkit.extraction.plan import Part, PlannedPair, make_parts, parts_as_planned
 from flowkit.extraction.remaining import with_sources
@@ -192,7 +193,8 @@ class _Mending:
             return
         clips, request = self._ask()
         surveys = survey(clips)
-        parts = make_parts(clips, request, surveys)
+        mended = self.run.get("plan", {}).get("mended", [])
+        parts = mended_plans(make_parts(clips, request, surveys), request, mended)[-1]
         tables = plan_tables(parts, surveys)
         self._require_old_survey(tables[SURVEY_FILE], checksums[_CHECKSUMS[SURVEY_FILE]])
         counts = {"pairs": tables[PAIRS_FILE].num_rows, "parts": len(parts)}

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
 from flowkit.errors import Interrupted, OutputError
+from flowkit.extraction.mend import mended_plans, trim_commits
 from flowkit.extraction.plan import Part
-from flowkit.extraction.request import DECIDING
+from flowkit.extraction.request import DECIDING, ExtractRequest
 from flowkit.frames.survey import Survey
 from flowkit.output.commit import finished
 from flowkit.output.files import is_as_written
@@ -38,48 +41,88 @@ Change = dict[str, Any]
 """What is no longer as it was when the plan was made: {"what", "then", "now"}, of a clip with the survey's "column"."""
 
 
+@dataclass(frozen=True, slots=True)
+class Continued:
+    """How a plan made anew goes on with that of an output."""
+
+    run: dict[str, Any]
+    """`run.json` as it is there."""
+    plans: list[list[Part]]
+    """The last is the output's plan; those before it as in `mended_plans`."""
+    mended: list[list[str]]
+    """The clips that each retry has mended, this one among them."""
+    replaces: bool
+    """Whether the output's pairs are still those of the plan before the last."""
+    changes: list[Change]
+
+
 def settle_plan(
     out: Place,
     parts: Sequence[Part],
     surveys: Mapping[str, Survey],
+    request: ExtractRequest,
     metadata: dict[str, Any],
     origin: dict[str, Any] | None = None,
     *,
     accept_changes: bool = False,
     retry_failed: bool = False,
-) -> None:
+) -> list[Part]:
     """Writes plan and survey into a new output, or makes sure that an older one was planned alike, from the same
     frames and with the same decoders.
 
     Args:
+        parts: of these clips, as if OUT were new.
         origin: where clips and boxes came from, which `run.json` of a new output records.
         accept_changes: go on with changed frames or decoders, and record that in `run.json`.
-        retry_failed: changes of clips with failed pairs are accepted, since mending those is what a retry is for.
+        retry_failed: changes of clips with failed pairs are accepted, since mending those is what a retry is for; the
+            pairs of clips that could not be opened then, and can be now, go behind the plan where it does not fit them.
+
+    Returns:
+        The parts of OUT's plan.
 
     Raises:
         OutputError: naming what differs, if OUT was made with other parameters, another manifest or other frames.
         Interrupted: if OUT cannot be written.
     """
-    pairs, surveyed = _plan_table(parts), survey_table(surveys)
-    written = False
-    while not written:  # a second time where another run has been faster: this one goes on if it has planned the same
-        tables = {SURVEY_FILE: surveyed}
-        new = not (out / RUN_FILE).exists()
-        if not new:
-            run = read_run(out)
-            _require_same_request(out, run, metadata)
-            _require_same_pairs(out, pairs)
-            changes = [*changed_versions(run, metadata), *_changed_clips(out, run, surveyed)]
-            if not accept_changes:
-                _refuse(out, changes, mended={*_clips_with_failures(out), SURVEY_FILE} if retry_failed else set())
-            if not changes:
-                return
-            accepted = {"accepted_changes": [*run.get("accepted_changes", []), *changes]}
-            run |= {"versions": metadata["versions"]} | accepted
-        else:
-            run = metadata | {"origin": origin or {}, "plan": {"pairs": pairs.num_rows, "parts": len(parts)}}
-            tables = {PAIRS_FILE: _with_ids(pairs, parts)} | tables
-        written = write_plan(out, tables, run, new=new)
+    while not (out / RUN_FILE).exists():
+        tables = plan_tables(parts, surveys)
+        run = metadata | {"origin": origin or {}, "plan": {"pairs": tables[PAIRS_FILE].num_rows, "parts": len(parts)}}
+        if write_plan(out, tables, run, new=True):  # else another run has been faster, and has perhaps planned the same
+            return [*parts]
+    how = {"accept_changes": accept_changes, "retry_failed": retry_failed}
+    found = compare_plan(out, parts, surveys, request, metadata, **how)
+    if found.changes or found.replaces:
+        tables = {SURVEY_FILE: survey_table(surveys)}
+        run = found.run | {"versions": metadata["versions"]}
+        run["accepted_changes"] = [*run.get("accepted_changes", []), *found.changes]
+        if found.replaces:
+            tables = plan_tables(found.plans[-1], surveys)
+            counts = {"pairs": tables[PAIRS_FILE].num_rows, "parts": len(found.plans[-1])}
+            run["plan"] = run["plan"] | counts | {"mended": found.mended}
+        write_plan(out, tables, run, mended=found.replaces)
+    trim_commits(out, found.plans)
+    return found.plans[-1]
+
+
+def compare_plan(
+    out: Place,
+    parts: Sequence[Part],
+    surveys: Mapping[str, Survey],
+    request: ExtractRequest,
+    metadata: dict[str, Any],
+    *,
+    accept_changes: bool = False,
+    retry_failed: bool = False,
+) -> Continued:
+    """What `settle_plan` finds in an output that has a plan; arguments and errors are the same, nothing is written."""
+    run, surveyed = read_run(out), survey_table(surveys)
+    _require_same_request(out, run, metadata)
+    opened = _opened_since(out, run, surveyed)
+    plans, mended, replaces = _same_pairs(out, run, parts, request, opened, retry_failed)
+    changes = [*changed_versions(run, metadata), *_changed_clips(out, run, surveyed)]
+    if not accept_changes:
+        _refuse(out, changes, mended={*_clips_with_failures(out), *opened, SURVEY_FILE} if retry_failed else set())
+    return Continued(run, plans, mended, replaces, changes)
 
 
 def parts_planned_alike(out: Place, surveys: Mapping[str, Survey], metadata: dict[str, Any]) -> int | None:
@@ -90,7 +133,7 @@ def parts_planned_alike(out: Place, surveys: Mapping[str, Survey], metadata: dic
         return None
     run = read_run(out)
     same_request = all(run.get(name) == value for name, value in metadata.items())
-    if not same_request or not is_as_written(out / PAIRS_FILE, run["plan"]["sha256"]):
+    if not same_request or "mended" in run["plan"] or not is_as_written(out / PAIRS_FILE, run["plan"]["sha256"]):
         return None
     return None if any(_changed_clips(out, run, survey_table(surveys))) else planned_parts(run)
 
@@ -150,14 +193,42 @@ def _require_same_request(out: Place, run: dict[str, Any], metadata: dict[str, A
         )
 
 
-def _require_same_pairs(out: Place, pairs: pa.Table) -> None:
+def _same_pairs(
+    out: Place,
+    run: dict[str, Any],
+    parts: Sequence[Part],
+    request: ExtractRequest,
+    opened: list[str],
+    retry_failed: bool,
+) -> tuple[list[list[Part]], list[list[str]], bool]:
+    """The first three of `Continued`; an OutputError if OUT has other pairs."""
     # Frames that were moved as a whole are still the same frames.
-    there, here = read_plan(out).select(_COMPARED), pairs.select(_COMPARED)
-    if not there.equals(here):
-        raise OutputError(
-            f"{str(out)!r} was planned from other frames ({_first_change(there, here)}); "
-            "bring the frames back, or give another -o"
-        )
+    there = read_plan(out).select(_COMPARED)
+    mended: list[list[str]] = run["plan"].get("mended", [])
+    plans = mended_plans(parts, request, mended)
+    if there.equals(here := _plan_table(plans[-1]).select(_COMPARED)):
+        return plans, mended, False
+    if retry_failed:
+        # A run that was killed while it mended the plan has left the earlier pairs with the later run.json.
+        mended = [*mended, opened] if opened else mended
+        plans = mended_plans(parts, request, mended)
+        if len(plans) > 1 and there.equals(_plan_table(plans[-2]).select(_COMPARED)):
+            return plans, mended, True
+    clip_id = next(itertools.chain(opened, *mended), None)
+    hint = f"; clip {clip_id!r} could not be opened then, and --retry-failed mends that"
+    raise OutputError(
+        f"{str(out)!r} was planned from other frames ({_first_change(there, here)}); "
+        f"bring the frames back, or give another -o{hint if clip_id and not retry_failed else ''}"
+    )
+
+
+def _opened_since(out: Place, run: dict[str, Any], here: pa.Table) -> list[str]:
+    """The clips that could not be opened when the plan was made, and can be now."""
+    if not is_as_written(out / SURVEY_FILE, run["plan"]["survey_sha256"]):
+        return []
+    rows = zip(*(table["identity"].to_pylist() for table in (read_survey(out), here)), strict=True)
+    clip_ids = here["clip_id"].to_pylist()
+    return [clip_id for clip_id, (then, now) in zip(clip_ids, rows, strict=True) if now and not then]
 
 
 def first_difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[str, Any, Any] | None:

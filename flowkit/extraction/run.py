@@ -132,7 +132,7 @@ def extract(
                 parts = make_parts(clips, request, surveys)
                 accepted = {"accept_changes": accept_changes, "retry_failed": retry_failed}
                 with planning(out, share):
-                    settle_plan(out, parts, surveys, metadata, origin, **accepted)
+                    parts = settle_plan(out, parts, surveys, request, metadata, origin, **accepted)
             if not alone:
                 require_settled(out)
             commits = finished(out)

@@ -82,12 +82,15 @@ def put_table(out: Place, name: str, table: pa.Table) -> FileRecord:
     return FileRecord(name=name, rows=table.num_rows, bytes=written.bytes, sha256=written.sha256)
 
 
-def write_plan(out: Place, tables: Mapping[str, pa.Table], run: dict[str, Any], *, new: bool = False) -> bool:
+def write_plan(
+    out: Place, tables: Mapping[str, pa.Table], run: dict[str, Any], *, new: bool = False, mended: bool = False
+) -> bool:
     """Writes tables of the plan and then `run.json`, which has their checksums and makes OUT an output.
 
     Args:
         tables: pairs and survey, one of them, or none, by their names relative to OUT.
         run: what `run.json` is to hold, but for the checksums of these tables.
+        mended: OUT's pairs are replaced, which are read with what `run.json` says of them: it is written first.
         new: OUT had no plan. In an object store, where nothing can be locked, nothing is overwritten then.
 
     Returns:
@@ -99,11 +102,15 @@ def write_plan(out: Place, tables: Mapping[str, pa.Table], run: dict[str, Any], 
     """
     if new and isinstance(out, StorePath):
         return _write_new_plan(out, tables, run)
+    if mended:
+        digests = {_CHECKSUM[name]: plain_digest(table) for name, table in tables.items()}
+        put_record(out / RUN_FILE, run | {"plan": run["plan"] | digests})
     checksums = {
         _CHECKSUM[name]: put(out / name, lambda path, table=table: _write_plain(table, path)).sha256  # type: ignore[misc]
         for name, table in tables.items()
     }
-    put_record(out / RUN_FILE, run | {"plan": run["plan"] | checksums})
+    if not mended:
+        put_record(out / RUN_FILE, run | {"plan": run["plan"] | checksums})
     return True
 
 
@@ -163,17 +170,28 @@ def new_names(out: Place, part: int) -> dict[str, str]:
     if not several and not record.exists():
         return names
     if not several and not _counts(out, record):
-        try:
-            record.unlink(missing_ok=True)
-            sync_folder(record.parent)
-        except OSError as error:
-            raise Interrupted(unwritable(record, error)) from error
+        drop_commit(out, part)
         return names
     digits = 16 if several else 4
     attempt = uuid.uuid4().hex[:digits]
     while any((out / _of_attempt(name, attempt)).exists() for name in names.values()):
         attempt = uuid.uuid4().hex[:digits]
     return {folder: _of_attempt(name, attempt) for folder, name in names.items()}
+
+
+def drop_commit(out: Place, part: int) -> None:
+    """Removes a part's commit record: from then on the part is to be computed.
+
+    Raises:
+        Interrupted: if it cannot be removed.
+    """
+    record = out / part_file("commits", part)
+    try:
+        record.unlink(missing_ok=True)
+        if isinstance(record, Path):
+            sync_folder(record.parent)
+    except OSError as error:
+        raise Interrupted(unwritable(record, error)) from error
 
 
 def mark_several(out: Place) -> None:

@@ -119,6 +119,18 @@ def test_failed_pairs_are_computed_again(data, bucket, tmp_path):
     assert not list(bucket.folder("retry").glob("failures/*"))
 
 
+def test_a_clip_that_was_missing_goes_behind_the_plan(bucket):
+    source, out = bucket.folder("missing"), f"s3://{NAME}/behind"
+    clips = [Clip(clip_id=name, source=f"s3://{NAME}/missing/{name}") for name in "ab"]
+    frame_folder(source / "a", range(1, 4))
+    assert extract(clips, out, **ASKED).failed == 1
+    frame_folder(source / "b", range(1, 4))
+    summary = extract(clips, out, retry_failed=True, **ASKED)
+    assert (summary.failed, summary.computed, summary.computed_now) == (0, 4, 2)
+    assert verify(out).ok
+    assert not list(bucket.folder("behind").glob("failures/*"))
+
+
 def test_two_runs_at_once_leave_one_sound_output(data, plain, bucket):
     out = f"s3://{NAME}/both"
     with ThreadPoolExecutor(2) as pool:
@@ -152,7 +164,7 @@ def test_a_plan_is_written_once(data, bucket):
         parts = make_parts(clips, request, surveys)
         barrier.wait(60)
         try:
-            settle_plan(out, parts, surveys, request.metadata(clips))
+            settle_plan(out, parts, surveys, request, request.metadata(clips))
         except OutputError as error:
             return str(error)
         return "settled"

@@ -1,0 +1,126 @@
+"""Clips that could not be opened when a plan was made, and can be now: their pairs go behind it.
+
+All rows that such a clip has in the parts of the plan are failures. They leave it, and what else these parts hold stays
+as it is. The same clips, mended in the same order, give the same plan again.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Collection, Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from flowkit.errors import OutputError
+from flowkit.extraction.pairs import plan_pairs
+from flowkit.extraction.plan import Part, PlannedRow, divide
+from flowkit.extraction.plans import parse_plan
+from flowkit.extraction.request import ExtractRequest
+from flowkit.frames.survey import Survey
+from flowkit.output.commit import Commit, part_file, read_commit
+from flowkit.output.parquet import read_table
+from flowkit.output.store import Place
+from flowkit.output.writer import drop_commit, new_names, put_table, write_commit
+
+_UNOPENED = Survey(None, None, "", "could not be opened")
+
+
+def mended_plans(parts: Sequence[Part], request: ExtractRequest, mended: Sequence[Collection[str]]) -> list[list[Part]]:
+    """The plan as it was before any of these clips could be opened, and as it was after each retry that mended some.
+
+    Args:
+        parts: of a plan made anew, in which all of the clips can be opened.
+        mended: the clip_ids that each retry has mended.
+
+    Raises:
+        OutputError: if parts would be left empty.
+    """
+    if not mended:
+        return [[*parts]]
+    plan, ever = parse_plan(request.pairs), set().union(*mended)
+    now: dict[str, list[PlannedRow]] = {}
+    for row in _rows(parts):
+        now.setdefault(row[0].clip.clip_id, []).append(row)
+    then = (
+        [(pair, None) for pair in plan_pairs(rows[0][0].clip, plan, _UNOPENED)] if clip_id in ever else rows
+        for clip_id, rows in now.items()
+    )
+    plans = [list(divide([*itertools.chain.from_iterable(then)]))]
+    for clip_ids in mended:
+        plans.append(_behind(plans[-1], {clip_id: rows for clip_id, rows in now.items() if clip_id in clip_ids}))
+    return plans
+
+
+def stale_commits(out: Place, plans: Sequence[Sequence[Part]]) -> Iterator[tuple[Part, Commit, pa.Table]]:
+    """Each commit with failures that such a plan no longer has: its part, and the failures that it still has."""
+    for before, part in zip(plans[0], plans[-1], strict=False):
+        if part is before or not (record := out / part_file("commits", part.number)).exists():
+            continue
+        try:
+            commit = read_commit(record)
+            file = commit.file("failures")
+            failures = read_table(out / file.name) if file else None
+        except OutputError:  # damaged, which is told or computed again elsewhere
+            continue
+        if failures is None:
+            continue
+        planned = pa.array([pair.pair_id for pair in part.pairs], pa.string())
+        kept = failures.filter(pc.is_in(failures["pair_id"], planned))
+        if len(kept) < len(failures):
+            yield part, commit, kept
+
+
+def trim_commits(out: Place, plans: Sequence[Sequence[Part]]) -> None:
+    """Takes the failures that such a plan no longer has out of the commits; a part of which too little is left is one
+    to be computed.
+
+    Raises:
+        Interrupted: if OUT cannot be written.
+    """
+    for part, commit, kept in stale_commits(out, plans):
+        if (trimmed := without_failures(part, commit, kept)) is None:
+            drop_commit(out, part.number)
+            continue
+        files = [file for file in commit.files if file != commit.file("failures")]
+        if kept.num_rows:
+            files.append(put_table(out, new_names(out, part.number)["failures"], kept))
+        write_commit(out, dataclasses.replace(trimmed, files=tuple(files)))
+
+
+def without_failures(part: Part, commit: Commit, kept: pa.Table) -> Commit | None:
+    """The counts of a commit with these failures alone; None where it has not all of the part's pairs."""
+    return dataclasses.replace(commit, failed=len(kept)) if commit.computed + len(kept) == len(part.pairs) else None
+
+
+def _rows(parts: Sequence[Part]) -> Iterator[PlannedRow]:
+    """The rows that were divided into these parts: a clip's framing is there from its first sound pair on."""
+    framed: set[str] = set()
+    for part in parts:
+        for pair in part.pairs:
+            clip_id = pair.clip.clip_id
+            if pair.error is None:
+                framed.add(clip_id)
+            yield pair, part.framings[clip_id] if clip_id in framed else None
+
+
+def _behind(parts: Sequence[Part], rows: dict[str, list[PlannedRow]]) -> list[Part]:
+    """The plan with these rows behind it, by clip_id, in place of what it has of the clips.
+
+    Parts that would be left empty take the first of the rows: parts are numbered without a gap.
+    """
+    kept = []
+    for part in parts:
+        pairs = tuple(pair for pair in part.pairs if pair.clip.clip_id not in rows)
+        kept.append(part if len(pairs) == len(part.pairs) else dataclasses.replace(part, pairs=pairs))
+    emptied = [part.number for part in kept if not part.pairs]
+    added = list(divide([*itertools.chain.from_iterable(rows.values())], fewest=len(emptied)))
+    if len(added) < len(emptied):
+        raise OutputError(
+            f"{len(emptied)} parts of the plan have only pairs of clips that could not be opened, and these have no "
+            "more than that now; give another -o"
+        )
+    numbers = itertools.chain(emptied, itertools.count(len(parts)))
+    renumbered = [dataclasses.replace(part, number=number) for part, number in zip(added, numbers, strict=False)]
+    return sorted([*(part for part in kept if part.pairs), *renumbered], key=lambda part: part.number)

@@ -1,0 +1,191 @@
+"""Clips that could not be opened, and can be now, are mended by a retry, whatever that does to the plan."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from flowkit import extract, verify
+from flowkit.errors import OutputError
+from flowkit.extraction.repair import repair
+from flowkit.output.files import is_as_written
+from flowkit.output.plan_file import read_plan, read_run
+from flowkit.types import Clip
+from tests.clips import frame_folder, rows
+
+SMALL = {"preset": "fast", "workers": 1}
+
+
+@pytest.fixture
+def small_parts(monkeypatch) -> None:
+    """Parts of two pairs."""
+    monkeypatch.setattr("flowkit.extraction.plan.rows_per_part", lambda shape, planned: 2)
+
+
+def clips_at(folder: Path, names: str, frames: int = 4, **options) -> list[Clip]:
+    """A clip of frames 1..frames for each letter."""
+    folders = [frame_folder(folder / name, range(1, frames + 1), seed=ord(name), **options) for name in names]
+    return [Clip(clip_id=path.name, source=str(path)) for path in folders]
+
+
+def away(clip: Clip) -> Callable[[], object]:
+    """Moves a clip's frames away; what brings them back."""
+    hidden = shutil.move(clip.source, clip.source + ".away")
+    return lambda: shutil.move(hidden, clip.source)
+
+
+def times(out: Path) -> dict[str, int]:
+    """When the shards and commit records were written."""
+    return {str(path): path.stat().st_mtime_ns for folder in ("shards", "commits") for path in (out / folder).iterdir()}
+
+
+def test_a_clip_that_was_missing_goes_behind_the_plan(tmp_path, small_parts):
+    clips, out = clips_at(tmp_path, "abcd"), tmp_path / "out"
+    extract(clips, tmp_path / "whole", **SMALL)
+    back = away(clips[1])
+    first = extract(clips, out, **SMALL)
+    assert (first.planned, first.failed, first.parts) == (10, 1, 5)
+    before = times(out)
+    back()
+    with pytest.raises(OutputError, match=r"clip 'b' could not be opened then, and --retry-failed mends that"):
+        extract(clips, out, **SMALL)
+    with pytest.raises(OutputError, match="--retry-failed mends that"):
+        extract(clips, out, accept_changes=True, **SMALL)
+
+    again = extract(clips, out, retry_failed=True, **SMALL)
+    assert (again.planned, again.computed, again.computed_now) == (12, 12, 3)
+    assert verify(out).ok
+    assert rows(out) == rows(tmp_path / "whole")
+    trimmed = str(out / "commits" / "part-00001.json")
+    assert {path: stamp for path, stamp in times(out).items() if path in before and path != trimmed} == {
+        path: stamp for path, stamp in before.items() if path != trimmed
+    }
+    assert read_plan(out)["clip_id"].to_pylist() == list("aaaccc" + "ddd" + "bbb")
+    (change,) = read_run(out)["accepted_changes"]
+    assert (change["what"], change["column"], change["now"]) == ("b", "error", None)
+    finished = {path: path.read_bytes() for path in (out / "plan").iterdir()}
+    for retry_failed in (False, True):
+        assert extract(clips, out, retry_failed=retry_failed, **SMALL).computed_now == 0
+    assert {path: path.read_bytes() for path in (out / "plan").iterdir()} == finished
+
+
+def test_parts_of_missing_clips_alone_are_filled(tmp_path, small_parts):
+    clips, out = clips_at(tmp_path, "abcdefgh", frames=3), tmp_path / "out"
+    extract(clips, tmp_path / "whole", **SMALL)
+    bring_back = [away(clip) for clip in clips[1:6]]
+    assert extract(clips, out, **SMALL).failed == 5
+    for back in bring_back[:4]:
+        back()
+    first = extract(clips, out, retry_failed=True, **SMALL)
+    assert (first.failed, first.computed_now) == (1, 8 + 1)  # the neighbour of f, which fails still, is computed again
+    assert verify(out).ok
+    bring_back[4]()
+    assert extract(clips, out, retry_failed=True, **SMALL).failed == 0
+    assert verify(out).ok
+    assert read_run(out)["plan"]["mended"] == [list("bcde"), ["f"]]
+    assert rows(out) == rows(tmp_path / "whole")
+
+
+def test_a_clip_of_another_size_leaves_the_division_of_the_others(tmp_path):
+    clips = clips_at(tmp_path, "ac")
+    clips[1:1] = clips_at(tmp_path, "b", size=(40, 40))
+    clips = [Clip(clip_id=clip.clip_id, source=clip.source, onset=1, apex=3) for clip in clips]
+    extract(clips, tmp_path / "whole", **SMALL)
+    back = away(clips[1])
+    assert extract(clips, tmp_path / "out", **SMALL).failed == 1
+    back()
+    assert extract(clips, tmp_path / "out", retry_failed=True, **SMALL).computed_now == 1
+    assert verify(tmp_path / "out").ok
+    assert rows(tmp_path / "out") == rows(tmp_path / "whole")
+
+
+def test_a_plan_that_is_not_yet_computed_is_mended_too(tmp_path, small_parts):
+    clips, out = clips_at(tmp_path, "abcd"), tmp_path / "out"
+    back = away(clips[2])
+    assert extract(clips, out, limit=1, **SMALL).parts_left == 4
+    back()
+    assert extract(clips, out, retry_failed=True, shard="2/2", **SMALL).parts_left == 1 + 1
+    assert extract(clips, out, **SMALL).failed == 0
+    assert verify(out).ok
+
+
+def test_other_frames_of_another_clip_are_refused_all_the_same(tmp_path, small_parts):
+    clips, out = clips_at(tmp_path, "abcd"), tmp_path / "out"
+    back = away(clips[1])
+    extract(clips, out, **SMALL)
+    back()
+    frame_folder(Path(clips[0].source), [5])
+    with pytest.raises(OutputError, match=r"other frames \(clip a: .*\); bring the frames back, or give another -o$"):
+        extract(clips, out, retry_failed=True, **SMALL)
+
+
+def test_a_mended_plan_is_made_anew_by_repair(tmp_path, small_parts):
+    clips, out = clips_at(tmp_path, "abcd"), tmp_path / "out"
+    back = away(clips[1])
+    extract(clips, out, **SMALL)
+    back()
+    extract(clips, out, retry_failed=True, **SMALL)
+    pairs = out / "plan" / "pairs.parquet"
+    whole = pairs.read_bytes()
+    pairs.write_bytes(whole[:-9])
+    assert repair(out, clips).verification.ok
+    assert pairs.read_bytes() == whole
+
+
+class Killed(BaseException):
+    """In place of SIGKILL."""
+
+
+def test_a_kill_at_any_moment_of_the_mending_is_resumed(tmp_path, small_parts, monkeypatch):
+    clips, begun = clips_at(tmp_path, "abcdefg", frames=3), tmp_path / "begun"
+    extract(clips, tmp_path / "whole", **SMALL)
+    bring_back = [away(clip) for clip in (clips[1], clips[3], clips[4], clips[5])]
+    extract(clips, begun, **SMALL)
+    for back in bring_back:
+        back()
+    sound = {path for path in times(begun) if "shards" in path}
+
+    moments = 0
+    while True:
+        out = Path(shutil.copytree(begun, tmp_path / f"out-{moments}"))
+        if not _killed_at(moments, clips, out, monkeypatch):
+            break
+        for name, stamp in times(begun).items():
+            if name in sound:
+                copied = out / Path(name).relative_to(begun)
+                assert copied.stat().st_mtime_ns == stamp, (moments, name)
+        run = json.loads((out / "plan" / "run.json").read_text())
+        settled = (
+            is_as_written(out / "plan" / "survey.parquet", run["plan"]["survey_sha256"]) and "mended" in run["plan"]
+        )
+        for retry_failed in (not settled, False):
+            extract(clips, out, retry_failed=retry_failed, **SMALL)
+        assert verify(out).ok, moments
+        assert rows(out) == rows(tmp_path / "whole"), moments
+        moments += 1
+    assert moments > 12
+
+
+def _killed_at(moment: int, clips: list[Clip], out: Path, monkeypatch) -> bool:
+    """Whether a retry came to that many changes of names, and was killed there."""
+    left = [moment]
+
+    def dying(change: Callable[..., object]) -> Callable[..., object]:
+        def changed(*arguments: object, **options: object) -> object:
+            if left[0] == 0:
+                raise Killed
+            left[0] -= 1
+            return change(*arguments, **options)
+
+        return changed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", dying(Path.replace))
+        patch.setattr(Path, "unlink", dying(Path.unlink))
+        try:
+            extract(clips, out, retry_failed=True, **SMALL)
+        except Killed:
+            return True
+    return False
