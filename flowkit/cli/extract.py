@@ -11,7 +11,7 @@ from rich.console import Console
 from flowkit.cli.config import apply_config
 from flowkit.cli.options import chosen_device, parse_set
 from flowkit.cli.signals import stoppable
-from flowkit.errors import OutputError
+from flowkit.errors import InputError, OutputError
 
 
 def extract(
@@ -186,15 +186,20 @@ def extract(
         "accept_changes": accept_changes,
         "shard": shard,
         "limit": limit,
+        "engine": engine,
+        "ray_address": ray_address,
     }
     if dry_run:
+        if log is not None:
+            raise InputError(f"--log {log}: a dry run writes nothing; leave --log or --dry-run out")
         with stoppable():
-            for line in forecast_lines(forecast(source, out, **asked), out):
-                typer.echo(line)
+            lines = forecast_lines(forecast(source, out, **asked), out)
+        if not quiet:
+            typer.echo("\n".join(lines))
         raise typer.Exit
     about = {"source": str(place(source)), "out": str(place(out)), "shard": shard, "limit": limit, "engine": engine}
     with stoppable(), ProgressReport(Console(quiet=quiet)) as report, logged(log, **about) as record:
-        summary = run(source, out, **asked, engine=engine, ray_address=ray_address, report=all_of(report, record))
+        summary = run(source, out, **asked, report=all_of(report, record))
         if record:
             record.summary = summary
     if not quiet:

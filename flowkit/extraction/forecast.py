@@ -11,6 +11,7 @@ from typing import Any
 
 from flowkit.datasets import clips_from
 from flowkit.extraction.disk import cube_bytes
+from flowkit.extraction.engines import require_engine
 from flowkit.extraction.engines.crew import Crew
 from flowkit.extraction.engines.engine import TIME_LIMIT_S
 from flowkit.extraction.engines.survey import survey_apart
@@ -22,7 +23,7 @@ from flowkit.extraction.request import ExtractRequest, default_pairs
 from flowkit.extraction.resume import compare_plan
 from flowkit.extraction.run import in_order, no_collection
 from flowkit.motion.devices import available_cpus
-from flowkit.output.claim import WHOLE, Share, parse_share
+from flowkit.output.claim import WHOLE, Share, parse_share, refuse_foreign
 from flowkit.output.commit import finished
 from flowkit.output.plan_file import RUN_FILE
 from flowkit.output.store import Place, place
@@ -64,6 +65,8 @@ def forecast(
     *,
     pairs: str | None = None,
     frame_base: int | None = None,
+    engine: str = "local",
+    ray_address: str | None = None,
     workers: int | None = None,
     retry_failed: bool = False,
     accept_changes: bool = False,
@@ -77,7 +80,8 @@ def forecast(
         request: further arguments of `ExtractRequest.parse`.
 
     Raises:
-        As `extract`: for arguments that cannot be used, and if OUT was made with others or from other frames.
+        As `extract`: for arguments that cannot be used, and if OUT is something else, or was made with others or from
+        other frames. Neither a GPU nor a cluster need be there.
     """
     out = place(out).absolute()
     share = parse_share(shard) if isinstance(shard, str) else shard
@@ -86,6 +90,8 @@ def forecast(
         with no_collection():
             clips = clips_from(source, frame_base=frame_base)
         asked = ExtractRequest.parse(pairs=default_pairs(clips) if pairs is None else pairs, **request)
+        require_engine(engine, workers=workers, ray_address=ray_address)
+        refuse_foreign(out)
         surveys = survey_apart(clips, Crew(TIME_LIMIT_S, computes=False), workers)
         parts = make_parts(clips, asked, surveys)
         done = {}

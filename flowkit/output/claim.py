@@ -66,7 +66,7 @@ def claimed(out: Place, share: Share = WHOLE, *, is_ours: bool = False) -> Itera
         Interrupted: if the folders cannot be made.
     """
     if not is_ours:
-        _refuse_foreign(out)
+        refuse_foreign(out)
     if isinstance(out, StorePath):
         yield False
         return
@@ -178,7 +178,8 @@ def _lock(handle: int, kind: int, busy: str, wait: bool = False) -> bool:
     return True
 
 
-def _refuse_foreign(out: Place) -> None:
+def refuse_foreign(out: Place) -> None:
+    """Raises OutputError if OUT holds something else, or cannot be a folder."""
     if out.exists() and not out.is_dir():
         raise OutputError(f"{str(out)!r} is a file; give -o a folder")
     if file := next((parent for parent in out.parents if parent.is_file()), None):

@@ -44,6 +44,42 @@ def test_a_dry_run_says_what_would_be_computed_and_writes_nothing(flowkit, data,
     assert "was made with size=None" in stderr
 
 
+REFUSED = {
+    ("--engine", "foo"): "engine='foo' is unknown; choose local or ray",
+    ("--workers", "-2"): "workers=-2: give at least 1",
+    ("--ray-address", "auto"): "ray_address='auto' is for the engine ray; choose it with --engine ray",
+    ("--size", "16"): "was made with size=None",
+    ("--size", "16", "--retry-failed"): "was made with size=None",
+    ("--size", "16", "--accept-changes"): "was made with size=None",
+}
+
+
+@pytest.mark.parametrize("options", REFUSED)
+def test_a_dry_run_refuses_what_the_run_does(flowkit, data, tmp_path, options):
+    command = plain(data, "-o", tmp_path / "out", "--limit", "1")
+    assert flowkit(*command)[0] == 0
+    ends = [flowkit(*command, *options, *more) for more in ([], ["--dry-run"])]
+    assert ends[0] == ends[1]
+    assert (ends[0][0], ends[0][1]) == (2, "")
+    assert REFUSED[options] in ends[0][2]
+
+
+def test_a_dry_run_refuses_an_out_that_is_something_else(flowkit, data, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    for out in (tmp_path, tmp_path / "file", tmp_path / "file" / "out"):
+        ends = [flowkit(*plain(data, "-o", out, *more)) for more in ([], ["--dry-run"])]
+        assert ends[0] == ends[1]
+        assert ends[0][0] == 2
+
+
+def test_a_dry_run_is_quiet_when_asked_and_takes_no_log(flowkit, data, tmp_path):
+    command = plain(data, "-o", tmp_path / "out", "--dry-run")
+    assert flowkit(*command, "-q") == (0, "", "")
+    code, stdout, stderr = flowkit(*command, "--log", tmp_path / "log")
+    assert (code, stdout) == (2, "")
+    assert "a dry run writes nothing; leave --log or --dry-run out" in stderr
+
+
 def test_a_limit_is_of_parts_and_the_run_goes_on_without_it(flowkit, data, tmp_path):
     code, stdout, _ = flowkit(*plain(data, "-o", tmp_path / "out", "--limit", "1"))
     assert code == 0

@@ -13,7 +13,7 @@ from flowkit.motion.devices import available_cpus
 if TYPE_CHECKING:
     from flowkit.extraction.engines.crew import Crew
 
-__all__ = ["Engine", "crew_for", "open_engine"]
+__all__ = ["Engine", "crew_for", "open_engine", "require_engine"]
 
 
 def open_engine(
@@ -37,27 +37,32 @@ def open_engine(
         InputError: for another name, fewer than one worker, a limit of no time, an address without ray, where Ray is
             not installed, or for device "cuda" without a GPU that can be used.
     """
-    if workers is not None and workers < 1:
-        raise InputError(f"workers={workers}: give at least 1")
+    require_engine(name, workers=workers, ray_address=ray_address)
     if time_limit_s is not None and not time_limit_s > 0:
         raise InputError(f"time_limit_s={time_limit_s}: give a number above 0")
     if name == "local":
         from flowkit.extraction.engines.crew import Crew
         from flowkit.extraction.engines.local import LocalEngine
 
-        if ray_address is not None:
-            raise InputError(f"ray_address={ray_address!r} is for the engine ray; choose it with --engine ray")
         if device == "cuda":
             from flowkit.extraction.engines.cuda import cuda_devices
             from flowkit.extraction.engines.device_pipeline import GpuEngine
 
             return GpuEngine(cuda_devices(), workers or available_cpus())
         return LocalEngine(workers or available_cpus(), Crew(time_limit_s or TIME_LIMIT_S))
-    if name == "ray":
-        from flowkit.extraction.engines.ray import RayEngine
+    from flowkit.extraction.engines.ray import RayEngine
 
-        return RayEngine(workers, ray_address, device, time_limit_s or TIME_LIMIT_S)
-    raise InputError(f"engine={name!r} is unknown; choose local or ray")
+    return RayEngine(workers, ray_address, device, time_limit_s or TIME_LIMIT_S)
+
+
+def require_engine(name: str, *, workers: int | None = None, ray_address: str | None = None) -> None:
+    """Raises InputError for a name that is no engine's, fewer than one worker, or an address without ray."""
+    if workers is not None and workers < 1:
+        raise InputError(f"workers={workers}: give at least 1")
+    if name not in ("local", "ray"):
+        raise InputError(f"engine={name!r} is unknown; choose local or ray")
+    if name == "local" and ray_address is not None:
+        raise InputError(f"ray_address={ray_address!r} is for the engine ray; choose it with --engine ray")
 
 
 @contextmanager
