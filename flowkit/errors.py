@@ -64,9 +64,10 @@ def run_command(name: str, command: Callable[[list[str]], object]) -> int:
             stream.reconfigure(errors="backslashreplace")  # a file's name may have bytes that are no text
     arguments = sys.argv[1:]
     try:
-        if "" in arguments:
-            empty = "an argument is empty (''), as a shell's variable that is not set; leave it out or fill it"
-            raise InputError(empty)
+        if (empty := next(filter(_is_empty, arguments), None)) is not None:
+            raise InputError(
+                f"an argument is empty ({empty!r}), as a shell's variable that is not set; leave it out or fill it"
+            )
         code = command(arguments or ["--help"])
     except Exception as error:
         if "--debug" in arguments:
@@ -74,6 +75,11 @@ def run_command(name: str, command: Callable[[list[str]], object]) -> int:
         text, code = _told(error)
         print(f"{name}: {printable(text)}", file=sys.stderr)
     return (code if isinstance(code, int) else 0) if arguments else 2
+
+
+def _is_empty(argument: str) -> bool:
+    """Whether it is nothing, or an option that is given nothing, as --out=."""
+    return argument == "" or (argument.startswith("--") and argument.partition("=")[1:] == ("=", ""))
 
 
 def leave(code: int) -> NoReturn:

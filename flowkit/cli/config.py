@@ -83,6 +83,8 @@ def _value(path: Path, name: str, value: Any, parameter: Any) -> Any:
         if isinstance(value, list) and all(isinstance(item, str) for item in value):
             return value
         raise InputError(f"{path}: {name} is {value!r}; write a list, or KEY: VALUE below it")
+    if value == "":
+        raise InputError(f"{path}: {name} is empty (''); leave it out or fill it")
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         return str(value)
     raise InputError(f"{path}: {name} is {value!r}; write one value, in quotes where YAML reads another thing in it")

@@ -26,7 +26,15 @@ from tests.clips import frame_folder
         (["--engine", "spark"], "engine='spark' is unknown"),
         (["--face", "mesh"], "face 'mesh' is unknown"),
         (["--size", "0"], "size '0'"),
-        (["--pairs="], "pair plan '' is unknown"),
+        (
+            ["--pairs="],
+            "an argument is empty ('--pairs='), as a shell's variable that is not set; leave it out or fill",
+        ),
+        (["--out="], "an argument is empty ('--out='), as a shell's variable that is not set; leave it out or fill it"),
+        (
+            ["--size="],
+            "an argument is empty ('--size='), as a shell's variable that is not set; leave it out or fill it",
+        ),
         (["--pairs", ""], "an argument is empty (''), as a shell's variable that is not set; leave it out or fill it"),
         (["--frame-base", "1"], "frame_base=1: clip has no video, and frames carry their own numbers; leave it out"),
         (["--workers", "x"], "Invalid value for '--workers': "),

@@ -138,6 +138,7 @@ CONFIGS = {
     "workers: many": "Invalid value for '--workers': Input should be a valid integer",
     "retry-failed: perhaps": "retry-failed is 'perhaps'; write true or false",
     "size: [1, 2]": "size is [1, 2]; write one value",
+    "source: ''": "source is empty (''); leave it out or fill it",
     "size: 1\nsize: 2": "'size' stands twice; leave one out",
     "- size": "holds a list; write it as 'size: 224'",
     "size: '": "is no YAML in line 2",
