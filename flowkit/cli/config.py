@@ -22,6 +22,12 @@ def apply_config(context: typer.Context, path: Path | None) -> Path | None:
     return path
 
 
+def goes_before(context: typer.Context, name: str, other: str) -> bool:
+    """Whether the command line says `name` and the file `other`, which then stands for nothing beside it."""
+    sources = [getattr(context.get_parameter_source(one), "name", None) for one in (name, other)]
+    return sources == ["COMMANDLINE", "DEFAULT_MAP"]
+
+
 def _options(path: Path, parameters: list[Any]) -> dict[str, Any]:
     """The values by the names that the command gives its parameters."""
     known = {_long_name(parameter): parameter for parameter in parameters if parameter.name != "config"}

@@ -8,13 +8,14 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
-from flowkit.cli.config import apply_config
+from flowkit.cli.config import apply_config, goes_before
 from flowkit.cli.options import chosen_device, parse_set
 from flowkit.cli.signals import stoppable
 from flowkit.errors import InputError, OutputError
 
 
 def extract(
+    context: typer.Context,
     source: Annotated[
         Path,
         typer.Argument(
@@ -163,6 +164,14 @@ def extract(
     from flowkit.output.store import place
 
     without_pandas()  # this process is the command's own
+    if goes_before(context, "gpu", "device"):
+        device = None
+    if goes_before(context, "device", "gpu"):
+        gpu = False
+    if engine != "ray" and goes_before(context, "engine", "ray_address"):
+        ray_address = None
+    if goes_before(context, "dry_run", "log"):
+        log = None
     if not quiet:
         _note_unused(source)
     asked: dict[str, Any] = {

@@ -133,6 +133,31 @@ def test_a_config_has_options_and_the_command_line_goes_before(flowkit, data, tm
     assert (asked["tvl1"]["epsilon"], asked["tvl1"]["median"]) == (0.05, 3)
 
 
+@pytest.mark.parametrize(
+    ("text", "options"),
+    [
+        ("gpu: true", ["--device", "cpu"]),
+        ("engine: ray\nray-address: 10.0.0.1:6379", ["--engine", "local"]),
+        ("log: run.jsonl", ["--dry-run"]),
+    ],
+)
+def test_what_contradicts_the_command_line_in_a_config_stands_for_nothing(flowkit, data, tmp_path, text, options):
+    (tmp_path / "run.yaml").write_text(f"{text}\n")
+    command = plain(data, "-o", tmp_path / "out", "--limit", "1", "--config", tmp_path / "run.yaml")
+    code, _, stderr = flowkit(*command, *options)
+    assert (code, stderr) == (0, "")
+
+
+@pytest.mark.parametrize("text", ["device: cpu", "device: auto"])
+def test_gpu_on_the_command_line_goes_before_a_device_in_a_config(flowkit, data, tmp_path, monkeypatch, text):
+    asked = []
+    monkeypatch.setattr("flowkit.cli.extract.chosen_device", lambda *said: asked.append(said) or "cpu")
+    (tmp_path / "run.yaml").write_text(f"{text}\n")
+    command = plain(data, "-o", tmp_path / "out", "--dry-run", "--config", tmp_path / "run.yaml", "--gpu")
+    assert flowkit(*command)[0] == 0
+    assert asked == [(None, True, "local")]
+
+
 CONFIGS = {
     "sizes: 32": "'sizes' is no option of extract; the nearest is 'size'",
     "workers: many": "Invalid value for '--workers': Input should be a valid integer",
