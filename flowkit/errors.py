@@ -72,7 +72,7 @@ def run_command(name: str, command: Callable[[list[str]], object]) -> int:
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()
-        text, code = _told(error)
+        text, code = told(error)
         print(f"{name}: {printable(text)}", file=sys.stderr)
     return (code if isinstance(code, int) else 0) if arguments else 2
 
@@ -132,8 +132,8 @@ class _UsageError(Protocol):
     def format_message(self) -> str: ...
 
 
-def _told(error: Exception) -> tuple[str, int]:
-    """The sentence and the exit code of an error."""
+def told(error: Exception) -> tuple[str, int]:
+    """The sentence and the exit code of an error that ends a command."""
     match error:
         case FlowkitError():
             return str(error), error.exit_code

@@ -153,10 +153,10 @@ def extract(
 
       flowkit extract s3://bucket/manifest.csv -o s3://bucket/out --size 224
 
-    Exit codes: 0 all done, 1 done with failed pairs (listed in OUT/failures), 2 bad input, or not one pair could be
-    computed, 3 stopped and resumable.
+    Exit codes: 0 all done, 1 done with failed pairs (listed in OUT/failures), 2 bad input, or not one pair of the whole
+    plan could be computed, 3 stopped and resumable.
     """
-    from flowkit.cli.progress import ProgressReport, forecast_lines, last_line, reason_lines
+    from flowkit.cli.progress import ProgressReport, ending, forecast_lines, last_line, reason_lines
     from flowkit.cli.run_log import all_of, logged
     from flowkit.extraction.engines.worker import without_pandas
     from flowkit.extraction.forecast import forecast
@@ -215,11 +215,10 @@ def extract(
         for line in reason_lines(summary):
             typer.echo(f"flowkit: {line}", err=True)
         typer.echo(last_line(summary))
-    if summary.failed and not summary.computed:
-        raise OutputError(
-            f"not one of {summary.planned} pairs could be computed; mend the clips, and run it with --retry-failed"
-        )
-    raise typer.Exit(1 if summary.failed else 0)
+    code, error = ending(summary)
+    if error:
+        raise OutputError(error)
+    raise typer.Exit(code)
 
 
 def _note_unused(source: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from flowkit.errors import printable
+from flowkit.errors import OutputError, printable
 from flowkit.extraction.disk import size_text
 from flowkit.extraction.tally import Summary
 from flowkit.output.store import Place, place
@@ -60,6 +60,19 @@ class ProgressReport:
             )
 
 
+def ending(state: Summary) -> tuple[int, str | None]:
+    """The exit code of a run that has come to its end, and where that is an error the sentence.
+
+    Of a share, or of the first parts only, failures say nothing of the others: these are to be computed all the same.
+    """
+    if not state.failed:
+        return 0, None
+    if state.computed or state.parts_left is not None:
+        return 1, None
+    told = f"not one of {state.planned} pairs could be computed; mend the clips, and run it with --retry-failed"
+    return OutputError.exit_code, told
+
+
 def last_line(state: Summary) -> str:
     """What is said of a run at its end."""
     now = state.computed_now + state.failed_now
@@ -69,7 +82,8 @@ def last_line(state: Summary) -> str:
     counts = f"{state.planned} pairs{earlier}: {state.computed} computed, {state.failed} failed"
     left = ""
     if state.parts_left is not None:
-        left = f"; {state.parts_left} parts of it are still to do" if state.parts_left else "; no part of it is to do"
+        are = "part of it is" if state.parts_left == 1 else "parts of it are"
+        left = f"; {state.parts_left} {are} still to do" if state.parts_left else "; no part of it is to do"
     return f"{counts} {rate}{where} -> {state.out}{left}"
 
 

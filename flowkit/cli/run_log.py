@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from flowkit.errors import UNEXPECTED_EXIT_CODE, FlowkitError, Interrupted
+from flowkit.cli.progress import ending
+from flowkit.errors import Interrupted, told
 from flowkit.extraction.tally import Report, Summary
 from flowkit.output.files import unwritable
 from flowkit.output.parquet import read_table
@@ -91,15 +92,14 @@ def logged(path: Path | None, **about: Any) -> Iterator[RunLog | None]:
     log = RunLog(path, about | {"host": socket.gethostname(), "pid": os.getpid()})
     try:
         yield log
-    except BaseException as error:
-        code = error.exit_code if isinstance(error, FlowkitError) else UNEXPECTED_EXIT_CODE
-        if isinstance(error, KeyboardInterrupt):
-            code = Interrupted.exit_code
-        log.end(code, str(error) or type(error).__name__)
+    except KeyboardInterrupt:
+        log.end(Interrupted.exit_code, KeyboardInterrupt.__name__)
         raise
-    failed = log.summary.failed if log.summary else 0
-    computed = log.summary.computed if log.summary else 0
-    log.end(0 if not failed else 1 if computed else 2, None)
+    except Exception as error:
+        text, code = told(error)
+        log.end(code, text)
+        raise
+    log.end(*ending(log.summary) if log.summary else (0, None))
 
 
 def all_of(*reports: Report | None) -> Report:

@@ -121,6 +121,37 @@ def test_quiet_says_nothing_and_the_log_tells_all(flowkit, data, tmp_path):
     assert "cannot be used: No such file or directory" in stderr
 
 
+def test_the_log_ends_with_the_code_and_the_sentence_of_the_command(flowkit, tmp_path, monkeypatch):
+    log, clip = tmp_path / "run.jsonl", frame_folder(tmp_path / "clip", range(2))
+    (clip / "img1.png").write_bytes(b"")
+    command = ("extract", clip, "-o", tmp_path / "out", "--workers", "1", "-q", "--log", log)
+
+    def end() -> dict:
+        return json.loads(log.read_text().splitlines()[-1])
+
+    code, _, stderr = flowkit(*command)
+    assert (code, end()["code"], end()["failed"]) == (2, 2, 1)
+    assert stderr == f"flowkit: {end()['message']}\n"
+    refused = PermissionError(13, "Permission denied", str(tmp_path / "out" / "plan"))
+    monkeypatch.setattr("flowkit.extraction.run.extract", lambda *_, **__: (_ for _ in ()).throw(refused))
+    code, _, stderr = flowkit(*command)
+    assert (code, end()["code"]) == (2, 2)
+    assert stderr == f"flowkit: {end()['message']}\n"
+
+
+def test_parts_that_all_fail_do_not_stop_the_other_parts(flowkit, data, tmp_path):
+    folder = tmp_path / "clips"
+    for name, size in (("a", 24), ("b", 32)):
+        frame_folder(folder / name, range(2), size=(size, size))
+    (folder / "a" / "img1.png").write_bytes(b"")
+    command = ("extract", folder, "-o", tmp_path / "out", "--workers", "1", "--preset", "fast")
+    for options in (["--limit", "1"], ["--shard", "1/2"]):
+        code, stdout, stderr = flowkit(*command, *options)
+        assert (code, stderr.count("not one of")) == (1, 0)
+        assert stdout.endswith("; 1 part of it is still to do\n")
+    assert flowkit(*command)[0] == 1
+
+
 def test_a_config_has_options_and_the_command_line_goes_before(flowkit, data, tmp_path):
     config = tmp_path / "run.yaml"
     config.write_text(
@@ -184,7 +215,7 @@ def test_shards_of_one_output_together_are_the_whole(flowkit, data, tmp_path):
     for index in ("3", "1"):
         code, stdout, _ = flowkit(*plain(data, "-o", tmp_path / "out", "--shard", f"{index}/3"))
         assert code == 0
-    assert stdout.endswith(f"-> {tmp_path / 'out'}; 1 parts of it are still to do\n")
+    assert stdout.endswith(f"-> {tmp_path / 'out'}; 1 part of it is still to do\n")
     code, stdout, _ = flowkit(*plain(data, "-o", tmp_path / "out", "--shard", "2/3"))
     assert code == 1
     assert stdout.endswith(f"-> {tmp_path / 'out'}; no part of it is to do\n")
