@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from flowkit.cli.config import apply_config, goes_before
-from flowkit.cli.options import chosen_device, parse_set
+from flowkit.cli.options import Preset, chosen_device, parse_set
 from flowkit.cli.signals import stoppable
 from flowkit.errors import InputError, OutputError
 
@@ -67,9 +67,7 @@ def extract(
             help="Flow at landmarks: none, csv:FILE, yunet, yunet:MODEL.onnx, onnx:FILE or mediapipe:FILE.task.",
         ),
     ] = "none",
-    preset: Annotated[
-        str, typer.Option(help="The solver's parameters: micro, fast, opencv, opencv-cuda or ipol.")
-    ] = "micro",
+    preset: Preset = "micro",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one parameter of the preset; may be repeated."),
@@ -82,7 +80,10 @@ def extract(
     ] = None,
     engine: Annotated[str, typer.Option(help="local (processes) or ray.")] = "local",
     ray_address: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="Of a running Ray cluster. Default: a local one is started.")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="Of a running Ray cluster. Default: RAY_ADDRESS, else a local one is started."
+        ),
     ] = None,
     workers: Annotated[
         int | None, typer.Option(help="Processes or actors, or threads that decode for --gpu. Default: one a CPU.")

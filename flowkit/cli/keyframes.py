@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flowkit.cli.clip_bar import clip_bar, tell_failures
+from flowkit.cli.options import Preset
 from flowkit.cli.signals import stoppable
 from flowkit.errors import OutputError
 
@@ -23,7 +24,6 @@ Source = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest (.p
 Out = Annotated[Path, typer.Option("-o", "--out", metavar="NEW", help="The manifest to write: .parquet or .csv.")]
 Face = Annotated[str, typer.Option(metavar="MODE", help="As of flowkit extract: none, boxes:FILE, a detector.")]
 Size = Annotated[str | None, typer.Option(metavar="N|WxH", help="Resize to this many pixels. Default: as it is.")]
-Preset = Annotated[str, typer.Option(help="The solver's parameters: micro, fast, opencv, opencv-cuda or ipol.")]
 Workers = Annotated[int | None, typer.Option(help="Clips at a time. Default: one a CPU.")]
 Page = Annotated[Path | None, typer.Option("--page", metavar="HTML", help="Also write a page of the shifts.")]
 Pictures = Annotated[int, typer.Option(metavar="N", help="Clips shown on the page, those that moved most; 0: none.")]

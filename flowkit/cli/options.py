@@ -9,11 +9,13 @@ from typing import Annotated, Any
 import typer
 
 from flowkit.errors import InputError
-from flowkit.params import TVL1Params
+from flowkit.params import PRESETS, TVL1Params
 
 Out = Annotated[
     Path, typer.Argument(metavar="OUT", help="The output of [bold]flowkit extract[/bold], a folder or a URL.")
 ]
+
+Preset = Annotated[str, typer.Option(metavar="NAME", help=f"The solver's parameters: {', '.join(PRESETS)}.")]
 
 
 def chosen_device(device: str | None, gpu: bool, engine: str) -> str:

@@ -38,7 +38,9 @@ def repair(
         bool, typer.Option("--accept-changes", help="Go on although decoders have changed; OUT records it.")
     ] = False,
     engine: Annotated[str, typer.Option(help="local (processes) or ray.")] = "local",
-    ray_address: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Of a running Ray cluster.")] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Of a running Ray cluster. Default: as for extract.")
+    ] = None,
     workers: Annotated[int | None, typer.Option(help="Processes or actors. Default: one a CPU.")] = None,
     quiet: Annotated[bool, typer.Option("-q", "--quiet", help="Say nothing but errors.")] = False,
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from flowkit.cli.app import app
+from flowkit.params import PRESETS
 from tests.clips import frame_folder
 
 
@@ -67,6 +68,12 @@ def test_help_and_version():
     shown = runner.invoke(app, ["extract", "--help"])
     assert "flowkit extract clip.mp4 -o out" in shown.output
     assert re.fullmatch(r"flowkit \d+\.\d+\.\d+\S*\n", runner.invoke(app, ["--version"]).output)
+
+
+@pytest.mark.parametrize("command", [["extract"], ["keyframes", "reselect"], ["keyframes", "spot"]])
+def test_help_names_every_preset(command):
+    shown = CliRunner().invoke(app, [*command, "--help"]).output
+    assert [name for name in PRESETS if name not in shown] == []
 
 
 @pytest.mark.parametrize(
