@@ -7,6 +7,7 @@ Exit codes of the commands: 0 all done; 1 done, with failed pairs; 2 bad input, 
 from __future__ import annotations
 
 import io
+import operator
 import os
 import signal
 import sys
@@ -29,6 +30,14 @@ class FlowkitError(Exception):
 
 class InputError(FlowkitError, ValueError):
     """An argument, manifest or parameter that cannot be used."""
+
+
+def whole(name: str, value: object) -> int:
+    """An argument that is to be a whole number, of any type of those; an InputError with its name for another."""
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        raise InputError(f"{name}={value!r}: give a whole number") from None
 
 
 class FrameError(FlowkitError):

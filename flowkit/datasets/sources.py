@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
+from numbers import Real
 from pathlib import Path
+from typing import Any
 
 from flowkit.datasets.manifest import absolute_path, clips_in
 from flowkit.datasets.tables import TABLE_SUFFIXES, require_clip_id
-from flowkit.errors import InputError
+from flowkit.errors import InputError, whole
 from flowkit.frames import VIDEO_SUFFIXES, is_video
 from flowkit.frames.folder import IMAGE_SUFFIXES
 from flowkit.output.store import Place, StorePath
@@ -35,10 +39,14 @@ def clips_from(
 
     Raises:
         InputError: where there is nothing of the kind or it cannot be read, a folder mixes numbered images and videos,
-            a name cannot be a clip_id, or there is no video for `frame_base`.
+            a name cannot be a clip_id, there is no video for `frame_base`, or a given clip is none or has a value that
+            a manifest could not have.
     """
     if not isinstance(source, Place):
-        return list(source)
+        if frame_base is not None:
+            raise InputError(f"frame_base={frame_base}: clips have their own; set it in each Clip")
+        return [_given(number, clip) for number, clip in enumerate(source)]
+    frame_base = None if frame_base is None else whole("frame_base", frame_base)
     try:
         if isinstance(source, StorePath):
             clips = _clips_in_store(source, frame_base, require_sources)
@@ -50,6 +58,29 @@ def clips_from(
     for clip in clips:
         require_clip_id(str(source), clip.clip_id)
     return clips
+
+
+def _given(number: int, clip: object) -> Clip:
+    """A clip that was made in Python, with plain numbers."""
+    if not isinstance(clip, Clip):
+        raise InputError(f"clip {number} is {clip!r}; give one path, or clips as flowkit.Clip")
+    if not isinstance(clip.clip_id, str):
+        raise InputError(f"clip {number}: clip_id={clip.clip_id!r} is no text; give each clip its own")
+    require_clip_id(f"clip {number}", clip.clip_id)
+    changes: dict[str, Any] = {}
+    for name in _NUMBERS:
+        value = getattr(clip, name)
+        if value is not None and type(value) is not int:
+            changes[name] = whole(f"clip {clip.clip_id!r}: {name}", value)
+    if clip.fps is not None:
+        if not isinstance(clip.fps, Real) or not 0 < clip.fps < math.inf:
+            raise InputError(f"clip {clip.clip_id!r}: fps={clip.fps!r} must be a number above 0; or None if unknown")
+        if type(clip.fps) not in (int, float):
+            changes["fps"] = float(clip.fps)
+    return dataclasses.replace(clip, **changes) if changes else clip
+
+
+_NUMBERS = ("frame_base", "onset", "apex", "offset", "sheet_row")
 
 
 def _clips_from(source: Path, frame_base: int | None, require_sources: bool) -> list[Clip]:
@@ -64,7 +95,7 @@ def _clips_from(source: Path, frame_base: int | None, require_sources: bool) -> 
         names = [item.relative_to(source).as_posix() if item != source else source.name for item in found]
     elif source.suffix.lower() in TABLE_SUFFIXES:
         if frame_base is not None:
-            raise InputError(f"frame_base={frame_base}: {source.name} has a column frame_base of its own; set it there")
+            raise InputError(f"frame_base={frame_base}: {source.name} is a manifest; set it in its column frame_base")
         return clips_in(source, require_sources=require_sources)
     elif not source.exists():
         raise InputError(f"{str(source)!r} does not exist; give a manifest, a video or a folder")
@@ -89,7 +120,7 @@ def _clips_in_store(source: StorePath, frame_base: int | None, require_sources: 
     """The same of what is in an object store, where a folder is what blobs' names begin with."""
     if source.suffix.lower() in TABLE_SUFFIXES:
         if frame_base is not None:
-            raise InputError(f"frame_base={frame_base}: {source.name} has a column frame_base of its own; set it there")
+            raise InputError(f"frame_base={frame_base}: {source.name} is a manifest; set it in its column frame_base")
         return clips_in(source, require_sources=require_sources)
     if frame_base is not None and frame_base < 0:
         raise InputError(f"frame_base={frame_base} must be 0 or above")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from flowkit.errors import InputError
+from flowkit.errors import InputError, whole
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest
 from flowkit.frames import FrameSource
@@ -23,7 +23,7 @@ def parts_of(parts: Sequence[Part], share: Share, limit: int | None) -> list[Par
     Raises:
         InputError: for a limit of no part.
     """
-    if limit is not None and limit < 1:
+    if limit is not None and whole("limit", limit) < 1:
         raise InputError(f"limit={limit}: give at least 1 part")
     return [*parts[share.stretch(len(parts))][:limit]]
 

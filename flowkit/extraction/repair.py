@@ -264,7 +264,9 @@ class _Mending:
         source = self._source
         if source is None and origin.get("source") is not None:
             source = place(origin["source"])
-        frame_base = self._frame_base if self._frame_base is not None else origin.get("frame_base")
+        frame_base = self._frame_base
+        if frame_base is None and isinstance(source, Place):  # clips have their own
+            frame_base = origin.get("frame_base")
         if source is None:
             raise InputError(
                 f"{str(self.out)!r} does not say from where it was extracted; give that as flowkit repair {self.out} "

@@ -6,13 +6,14 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import cv2
 
 from flowkit.datasets.manifest import manifest_fingerprint
-from flowkit.errors import InputError
+from flowkit.errors import InputError, whole
 from flowkit.extraction.plans import parse_plan
 from flowkit.faces.finding import parse_face
 from flowkit.faces.fit import FaceFit, require_margin
@@ -101,9 +102,9 @@ class ExtractRequest:
             raise InputError(f"dtype={dtype!r} is unknown; choose one of {', '.join(get_args(CubeType))}")
         if device not in get_args(Device):
             raise InputError(f"device={device!r} is unknown; choose one of {', '.join(get_args(Device))}")
-        if rgb is not None and not 16 <= rgb <= 1024:
+        if rgb is not None and not 16 <= (rgb := whole("rgb", rgb)) <= 1024:
             raise InputError(f"rgb={rgb}: give a side from 16 to 1024 px")
-        if batch is not None and batch < 1:
+        if batch is not None and (batch := whole("batch", batch)) < 1:
             raise InputError(f"batch={batch}: give at least 1 pair")
         plan = parse_plan(pairs)
         size = _size(size)
@@ -214,6 +215,8 @@ def _size(size: int | tuple[int, int] | str | None) -> tuple[int, int] | None:
 def _require_fit(face: str, face_fit: str, face_margin: float, size: tuple[int, int] | None) -> None:
     if face_fit not in get_args(FaceFit):
         raise InputError(f"face_fit={face_fit!r} is unknown; choose one of {', '.join(get_args(FaceFit))}")
+    if not isinstance(face_margin, Real):
+        raise InputError(f"face_margin={face_margin!r}: give a number")
     if face == "none" and (face_fit != "crop" or face_margin):
         raise InputError(
             f"face_fit={face_fit!r}, face_margin={face_margin:g}: without a face there is nothing to fit; give --face"

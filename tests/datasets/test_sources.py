@@ -1,5 +1,6 @@
 """What stands for clips: a manifest, a video, a folder of frames, a folder of those."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -8,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from flowkit.datasets import clips_from, read_manifest
+from flowkit.datasets import clips_from, manifest_fingerprint, read_manifest
 from flowkit.errors import InputError
 from flowkit.types import Clip
 
@@ -73,6 +74,39 @@ def test_sources_that_stand_for_no_clips_are_refused(tmp_path):
 def test_a_video_has_one_name_alone_and_in_its_folder(tmp_path):
     (tmp_path / "talk.mp4").touch()
     assert clips_from(tmp_path / "talk.mp4") == clips_from(tmp_path)
+
+
+def test_clips_made_in_python_have_plain_numbers(tmp_path):
+    given = Clip(clip_id="a", source="a", onset=np.int64(1), frame_base=np.uint8(0), fps=np.float32(25))
+    (clip,) = clips_from([given])
+    assert [type(value) for value in (clip.onset, clip.frame_base, clip.fps)] == [int, int, float]
+    assert manifest_fingerprint([clip]) == manifest_fingerprint([Clip(clip_id="a", source="a", onset=1, fps=25.0)])
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("a.mp4", r"clip 0 is 'a\.mp4'; give one path, or clips as flowkit\.Clip"),
+        (Clip(clip_id=5, source="a"), "clip_id=5 is no text"),
+        (Clip(clip_id="a\nb", source="a"), r"has the character U\+000A; leave it out"),
+        (Clip(clip_id="a", source="a", onset=1.5), "clip 'a': onset=1.5: give a whole number"),
+        (Clip(clip_id="a", source="a", fps=math.nan), "clip 'a': fps=nan must be a number above 0"),
+        (Clip(clip_id="a", source="a", fps="25"), "clip 'a': fps='25' must be a number above 0"),
+    ],
+)
+def test_clips_that_no_manifest_could_have_are_refused(given, told):
+    with pytest.raises(InputError, match=told):
+        clips_from([given])
+
+
+def test_a_frame_base_beside_clips_or_a_manifest_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"frame_base=5: clips have their own; set it in each Clip"):
+        clips_from([Clip(clip_id="a", source="a")], frame_base=5)
+    (tmp_path / "m.csv").write_text("clip_id,source\na,a\n")
+    with pytest.raises(InputError, match=r"frame_base=1: m\.csv is a manifest; set it in its column frame_base"):
+        clips_from(tmp_path / "m.csv", frame_base=1)
+    with pytest.raises(InputError, match=r"frame_base=1\.5: give a whole number"):
+        clips_from(tmp_path, frame_base=1.5)
 
 
 def test_a_frame_base_without_a_video_is_refused(tmp_path):

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from flowkit.errors import InputError
+from flowkit.errors import InputError, whole
 from flowkit.extraction.engines.engine import TIME_LIMIT_S, Engine
 from flowkit.motion.devices import available_cpus
 
@@ -56,8 +56,8 @@ def open_engine(
 
 
 def require_engine(name: str, *, workers: int | None = None, ray_address: str | None = None) -> None:
-    """Raises InputError for a name that is no engine's, fewer than one worker, or an address without ray."""
-    if workers is not None and workers < 1:
+    """Raises InputError for a name that is no engine's, a number of workers that is none, or an address without ray."""
+    if workers is not None and whole("workers", workers) < 1:
         raise InputError(f"workers={workers}: give at least 1")
     if name not in ("local", "ray"):
         raise InputError(f"engine={name!r} is unknown; choose local or ray")

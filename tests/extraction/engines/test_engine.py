@@ -14,6 +14,8 @@ def test_engines_are_chosen_by_name():
         open_engine("spark")
     with pytest.raises(InputError, match="workers=0: give at least 1"):
         open_engine("local", workers=0)
+    with pytest.raises(InputError, match=r"workers=1\.5: give a whole number"):
+        open_engine("local", workers=1.5)
     with pytest.raises(InputError, match="time_limit_s=0: give a number above 0"):
         open_engine("local", time_limit_s=0)
     with pytest.raises(InputError, match="--engine ray"):
