@@ -45,6 +45,8 @@ class Samples:
     """Which manifest column `group` is: "group", or "ethnicity" where no row has a group; None for neither."""
     source: dict[str, Any] = field(default_factory=dict)
     """Where the rows came from and which were left out, as written into config.json."""
+    people: tuple[str, ...] = field(init=False)
+    """The name of each row's person, by which folds are made; raises as `trainer.folds.people`."""
 
     def __post_init__(self) -> None:
         n = len(self.cubes)
@@ -58,14 +60,10 @@ class Samples:
             raise InputError(f"units are {self.units.shape}: must be ({n}, {len(UNITS)})")
         if self.rgb is not None and (self.rgb.shape[:2] != (n, 3) or self.rgb.dtype != np.uint8):
             raise InputError(f"rgb is {self.rgb.dtype} {self.rgb.shape}: must be uint8 ({n}, 3, h, w)")
+        object.__setattr__(self, "people", people(self.person, self.dataset, self.subject))
 
     def __len__(self) -> int:
         return len(self.cubes)
-
-    @property
-    def people(self) -> tuple[str, ...]:
-        """The name of each row's person, by which folds are made; raises as `trainer.folds.people`."""
-        return people(self.person, self.dataset, self.subject)
 
     @property
     def targets(self) -> NDArray[np.int64]:

@@ -76,8 +76,8 @@ def put(samples: Samples, folder: Path) -> Stored:
             array.flush()
         else:
             allocate(folder, name, array.shape, array.dtype)[...] = array
-    labels = {f.name: getattr(samples, f.name) for f in dataclasses.fields(samples) if f.name not in _FILES}
-    return Stored(folder, labels)
+    given = [field.name for field in dataclasses.fields(samples) if field.init and field.name not in _FILES]
+    return Stored(folder, {name: getattr(samples, name) for name in given})
 
 
 def _reserve(handle: int, size: int) -> None:

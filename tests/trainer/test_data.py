@@ -132,6 +132,13 @@ def test_signed_global_keeps_zero_and_sign_and_is_fitted_on_the_training_rows(sa
     np.testing.assert_array_equal(fit_normaliser("none", training, range(30))(held_out), held_out)
 
 
+def test_people_are_named_once_and_a_subject_with_two_is_refused(samples):
+    assert samples.people is samples.people
+    person = [None if i else "Ann" for i in range(len(samples))]
+    with pytest.raises(InputError, match="is person 'Ann' in one row and None in another; mend the manifest"):
+        dataclasses.replace(samples, person=person)
+
+
 def test_shuffled_labels_are_those_of_other_clips(samples):
     pairs = dataclasses.replace(samples, clip_id=[f"clip{i // 3}" for i in range(len(samples))])
     pairs = dataclasses.replace(pairs, emotion=np.repeat(np.arange(15) % 3, 3))
