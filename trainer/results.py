@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from trainer.run_folder import GRAD_CAM, METRICS, REPORT, RESULTS, TABLES
 from trainer.run_folder import PREDICTIONS as PREDICTIONS_FILE
 from trainer.samples import Samples
 from trainer.scores import emotion_scores
+from trainer.statistics import DRAWS
 from trainer.types import CLASSES, SLIPS, RunConfig
 
 SCHEMA_VERSION = 3
@@ -134,6 +136,13 @@ def summarise(samples: Samples, config: RunConfig, result: RunResult, run: Path)
         run: its folder, where the audit looks for saved networks.
     """
     units = config.target == "au12"
+    metrics = (
+        {"units": score_units(samples.targets, result.predicted, samples.dataset)}
+        if units
+        else emotion_scores(
+            samples, result.predicted, result.heads, result.ethnic_classes, [fold.fold for fold in result.folds]
+        )
+    )
     right = (result.predicted == samples.targets).all(axis=1) if units else result.predicted == samples.emotion
     seconds = [fold.seconds for fold in result.folds]
     return {
@@ -152,13 +161,7 @@ def summarise(samples: Samples, config: RunConfig, result: RunResult, run: Path)
             "group_column": samples.group_column,
             **({"megc2019": composition(samples.dataset)} if config.protocol == "megc2019" else {}),
         },
-        "metrics": (
-            {"units": score_units(samples.targets, result.predicted, samples.dataset)}
-            if units
-            else emotion_scores(
-                samples, result.predicted, result.heads, result.ethnic_classes, [fold.fold for fold in result.folds]
-            )
-        ),
+        "metrics": metrics,
         "curves": mean_curves(result),
         "audit": _audited(samples, config, result, run),
         "folds": [
@@ -174,7 +177,7 @@ def summarise(samples: Samples, config: RunConfig, result: RunResult, run: Path)
             for fold in result.folds
         ],
         "seconds_per_fold": round(float(np.mean(seconds)), 3),
-        "caveats": [] if units else caveats(samples, config, result),
+        "caveats": [] if units else caveats(samples, config, result) + _interval_caveats(samples, metrics["overall"]),
     }
 
 
@@ -229,6 +232,18 @@ def caveats(samples: Samples, config: RunConfig, result: RunResult) -> list[str]
             names = ", ".join(CLASSES[k] for k in sorted(absent))
             notes.append(f"Without {fold.fold.name} no training row shows {names}: that fold cannot predict it.")
     return notes + _group_caveats(samples)
+
+
+def _interval_caveats(samples: Samples, overall: Mapping[str, Any]) -> list[str]:
+    if not (left_out := overall["intervals"]["uf1"]["left_out"]):
+        return []
+    shown = {(who, CLASSES[k]) for who, k in zip(samples.people, samples.emotion, strict=True)}
+    (label, count), *_ = reversed(Counter(label for _, label in shown).most_common())
+    people = "1 person" if count == 1 else f"{count} people"
+    return [
+        f"Class {label} is shown by {people} only: {left_out} of {DRAWS} draws of people lack a class, and are left "
+        "out of the intervals of UF1 and UAR."
+    ]
 
 
 def _group_caveats(samples: Samples) -> list[str]:

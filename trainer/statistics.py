@@ -3,6 +3,10 @@
 Clips of one person are alike, so people and not clips are what is drawn and what is swapped (Efron and Tibshirani, "An
 Introduction to the Bootstrap", 1993, ch. 8; Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005).
 Everything works on one confusion matrix a person, (people, classes, classes): pooled scores are those of their sum.
+
+A draw of people may lack a class that few of them show. Its UF1 and UAR would be means over fewer classes, not to be
+compared with the others (trainer/metrics.py), so it is left out: an interval is of the draws that show all classes of
+the whole, says how many do not, and has no bounds where those are more than half. Accuracy is no mean over classes.
 """
 
 from __future__ import annotations
@@ -18,8 +22,11 @@ from flowkit.errors import InputError
 from trainer.types import CLASSES
 
 Counts = NDArray[np.int64]
-Statistic = Callable[[Counts], NDArray[np.float64]]
-"""From confusion matrices (..., classes, classes) to scores (...); NaN where there is nothing to score."""
+Statistic = Callable[..., NDArray[np.float64]]
+"""From confusion matrices (..., classes, classes) to scores (...); NaN where there is nothing to score. A second
+argument, (classes,) booleans, chooses the classes of a mean, which is NaN where one of them has no true row."""
+
+Chosen = NDArray[np.bool_] | None
 
 DRAWS = 2000
 
@@ -32,11 +39,13 @@ class Interval:
     low: float
     high: float
     people: int
+    left_out: int
+    """Draws without a score, as one that lacks a class."""
 
     def to_dict(self) -> dict[str, Any]:
-        """All by name, ready for JSON; a bound that no draw gave is null."""
+        """All by name, ready for JSON; bounds that too few draws gave are null."""
         bounds = {name: None if np.isnan(v) else v for name, v in (("low", self.low), ("high", self.high))}
-        return {"value": self.value, **bounds, "people": self.people}
+        return {"value": self.value, **bounds, "people": self.people, "left_out": self.left_out}
 
 
 def counts_by_person(
@@ -60,26 +69,26 @@ def counts_by_person(
     return counts
 
 
-def uf1_of(counts: Counts) -> NDArray[np.float64]:
-    """UF1 of (..., classes, classes): the mean F1 of the classes that have true rows."""
+def uf1_of(counts: Counts, classes: Chosen = None) -> NDArray[np.float64]:
+    """UF1 of (..., classes, classes): the mean F1 of the classes that have true rows, or of those chosen."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
     support, said = counts.sum(axis=-1), counts.sum(axis=-2)
     with np.errstate(invalid="ignore", divide="ignore"):
         f1 = np.where(support > 0, 2 * hits / (support + said), np.nan)
-    return _mean_over_classes(f1)
+    return _mean_over_classes(f1, classes)
 
 
-def uar_of(counts: Counts) -> NDArray[np.float64]:
-    """UAR of (..., classes, classes): the mean recall of the classes that have true rows."""
+def uar_of(counts: Counts, classes: Chosen = None) -> NDArray[np.float64]:
+    """UAR of (..., classes, classes): the mean recall of the classes that have true rows, or of those chosen."""
     hits = np.diagonal(counts, axis1=-2, axis2=-1).astype(np.float64)
     support = counts.sum(axis=-1)
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = np.where(support > 0, hits / support, np.nan)
-    return _mean_over_classes(recall)
+    return _mean_over_classes(recall, classes)
 
 
-def accuracy_of(counts: Counts) -> NDArray[np.float64]:
-    """Accuracy of (..., classes, classes)."""
+def accuracy_of(counts: Counts, classes: Chosen = None) -> NDArray[np.float64]:
+    """Accuracy of (..., classes, classes), of all rows whatever is chosen."""
     total = counts.sum(axis=(-2, -1))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.asarray(np.trace(counts, axis1=-2, axis2=-1) / total, dtype=np.float64)
@@ -93,12 +102,13 @@ def bootstrap(
 ) -> Interval:
     """A pooled score with its interval: people are drawn with replacement, and each draw is scored as the whole is.
 
+    Draws that lack a class of the whole are left out of the interval of a mean over classes.
+
     Args:
         counts: (people, classes, classes).
     """
     _require_people(counts)
-    weights = _drawn(len(counts), draws, seed)
-    scores = statistic(np.tensordot(weights, counts, axes=1))
+    scores = _scores(counts, _drawn(len(counts), draws, seed), statistic)
     return _interval(float(statistic(counts.sum(axis=0))), scores, level, len(counts))
 
 
@@ -111,12 +121,11 @@ def bootstrap_gap(
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """The score of one group of people less that of another, each drawn by itself."""
+    """The score of one group of people less that of another, each drawn by itself; draws are left out as above."""
     _require_people(first)
     _require_people(second)
     scores = [
-        statistic(np.tensordot(_drawn(len(counts), draws, seed + i), counts, axes=1))
-        for i, counts in enumerate((first, second))
+        _scores(counts, _drawn(len(counts), draws, seed + i), statistic) for i, counts in enumerate((first, second))
     ]
     value = float(statistic(first.sum(axis=0)) - statistic(second.sum(axis=0)))
     return _interval(value, scores[0] - scores[1], level, len(first) + len(second))
@@ -153,15 +162,23 @@ def _drawn(people: int, draws: int, seed: int) -> Counts:
     return np.random.default_rng(seed).multinomial(people, np.full(people, 1 / people), size=draws)
 
 
+def _scores(counts: Counts, weights: Counts, statistic: Statistic) -> NDArray[np.float64]:
+    """The score of each draw, over the classes of the whole."""
+    return statistic(np.tensordot(weights, counts, axes=1), counts.sum(axis=(0, 2)) > 0)
+
+
 def _interval(value: float, scores: NDArray[np.float64], level: float, people: int) -> Interval:
     usable = scores[np.isfinite(scores)]
-    if not len(usable):
-        return Interval(value, float("nan"), float("nan"), people)
+    left_out = len(scores) - len(usable)
+    if left_out > len(usable):
+        return Interval(value, float("nan"), float("nan"), people, left_out)
     low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), people)
+    return Interval(value, float(low), float(high), people, left_out)
 
 
-def _mean_over_classes(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def _mean_over_classes(values: NDArray[np.float64], classes: Chosen) -> NDArray[np.float64]:
+    if classes is not None:
+        return np.asarray(values[..., classes].mean(axis=-1), dtype=np.float64)
     there = np.isfinite(values)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.where(there, values, 0).sum(axis=-1) / there.sum(axis=-1), dtype=np.float64)

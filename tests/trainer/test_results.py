@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,7 +11,7 @@ import pytest
 from flowkit.errors import Interrupted
 from tests.motions import motion_samples
 from trainer.metrics import score, score_by, uf1
-from trainer.results import caveats, write_run
+from trainer.results import caveats, summarise, write_run
 from trainer.run import folds_of, pooled
 from trainer.train import FoldResult
 from trainer.types import CLASSES, RunConfig
@@ -95,6 +96,17 @@ def test_missing_input_and_missing_classes_are_said(samples):
     assert "1 pairs have no emotion3" in notes
     assert "Without toy/04 no training row shows surprise" in notes
     assert "Without toy/03" not in notes
+
+
+def test_draws_that_lack_a_class_are_said(samples):
+    lone = np.array(samples.subject) == "04"
+    few = dataclasses.replace(samples, emotion=np.where(lone, samples.emotion, samples.emotion % 2))
+    summary = summarise(few, RunConfig(), guesses(few), Path("no-run"))
+    left_out = summary["metrics"]["overall"]["intervals"]["uf1"]["left_out"]
+    assert left_out > 500
+    assert f"Class surprise is shown by 1 person only: {left_out} of 2000 draws" in " ".join(summary["caveats"])
+    summary = summarise(samples, RunConfig(), guesses(samples), Path("no-run"))
+    assert "draws of people" not in " ".join(summary["caveats"])
 
 
 def test_no_groups_are_said(samples):

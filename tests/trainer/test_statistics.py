@@ -43,6 +43,29 @@ def test_people_with_one_clip_each_give_the_binomial_interval(rng):
     np.testing.assert_allclose([found.low, found.high], expected, atol=0.006)
 
 
+def test_a_draw_that_lacks_a_class_does_not_count():
+    """Surprise is shown by one person of eight and never found: no draw may score the other two classes alone."""
+    person = np.repeat(range(8), 3)
+    true = np.tile([0, 0, 1], 8)
+    true[2] = 2
+    counts = counts_by_person(true, np.where(true == 2, 0, true), person)
+    found = bootstrap(counts, uar_of)
+    assert (found.low, found.high) == (found.value, found.value) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
+    # A draw has the person with probability 1 - (7/8)^8.
+    assert found.left_out == pytest.approx(2000 * (7 / 8) ** 8, abs=100)
+    assert bootstrap(counts, accuracy_of).left_out == 0
+    gap = bootstrap_gap(counts, counts[1:], uar_of)
+    assert gap.low == gap.high == pytest.approx(2 / 3 - 1)
+    assert gap.left_out > 500
+
+
+def test_there_is_no_interval_where_most_draws_lack_a_class():
+    counts = counts_by_person([0, 1, 2], [0, 1, 2], "abc")
+    found = bootstrap(counts).to_dict()
+    assert (found["value"], found["low"], found["high"]) == (1, None, None)
+    assert found["left_out"] == pytest.approx(2000 * (1 - 6 / 27), abs=100)
+
+
 def test_clips_of_one_person_do_not_make_it_surer():
     """Twenty people whose ten clips are all right or all wrong know as much as twenty clips, not as two hundred."""
     right = np.arange(20) % 2 == 0
