@@ -94,21 +94,28 @@ def _rows(keys: Sequence[str | None]) -> dict[str | None, NDArray[np.int64]]:
 
 
 def _gaps(name: str, keys: Sequence[str | None], samples: Samples, predicted: Classes) -> list[dict[str, Any]]:
-    """The difference of every two keys' scores. Means over different classes are not `comparable`."""
-    people = np.asarray(samples.people)
-    counts = {
-        key: counts_by_person(samples.emotion[rows], predicted[rows], people[rows].tolist())
-        for key, rows in _rows(keys).items()
-        if key is not None
-    }
+    """The difference of every two keys' scores. Means over different classes are not `comparable`.
+
+    People are drawn within each key; where some have rows of both, as one who is in two datasets, from all at once.
+    """
+    whose = list(zip(keys, samples.people, strict=True))
+    cells = dict(zip(dict.fromkeys(whose), counts_by_person(samples.emotion, predicted, whose), strict=True))
+    nothing = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
     found = []
-    for one, other in combinations(counts, 2):
-        support = [counts[key].sum(axis=(0, 2)) > 0 for key in (one, other)]
+    for one, other in combinations(sorted({key for key in keys if key is not None}), 2):
+        people = [[who for key, who in cells if key == side] for side in (one, other)]
+        if shared := not set(people[0]).isdisjoint(people[1]):
+            people = [list(dict.fromkeys(people[0] + people[1]))] * 2
+        first, second = (
+            np.array([cells.get((side, who), nothing) for who in some])
+            for side, some in zip((one, other), people, strict=True)
+        )
+        comparable = bool(((first.sum(axis=(0, 2)) > 0) == (second.sum(axis=(0, 2)) > 0)).all())
         gap = {
-            score: bootstrap_gap(counts[one], counts[other], statistic).to_dict()
+            score: bootstrap_gap(first, second, statistic, paired=shared).to_dict()
             for score, statistic in STATISTICS.items()
         }
-        found.append({"of": name, "between": [one, other], "comparable": bool((support[0] == support[1]).all()), **gap})
+        found.append({"of": name, "between": [one, other], "comparable": comparable, **gap})
     return found
 
 

@@ -117,18 +117,27 @@ def bootstrap_gap(
     second: Counts,
     statistic: Statistic = uf1_of,
     *,
+    paired: bool = False,
     draws: int = DRAWS,
     level: float = 0.95,
     seed: int = 0,
 ) -> Interval:
-    """The score of one group of people less that of another, each drawn by itself; draws are left out as above."""
+    """The score of one set of rows less that of another, whose people are drawn each by themselves.
+
+    Draws are left out as above.
+
+    Args:
+        paired: the two have the same people in the same order, some perhaps without rows in one of them: a person is
+            drawn once, with all rows.
+    """
     _require_people(first)
     _require_people(second)
-    scores = [
-        _scores(counts, _drawn(len(counts), draws, seed + i), statistic) for i, counts in enumerate((first, second))
-    ]
+    weights = [_drawn(len(counts), draws, seed + i) for i, counts in enumerate((first, second))]
+    if paired:
+        weights[1] = weights[0]
+    scores = [_scores(counts, drawn, statistic) for counts, drawn in zip((first, second), weights, strict=True)]
     value = float(statistic(first.sum(axis=0)) - statistic(second.sum(axis=0)))
-    return _interval(value, scores[0] - scores[1], level, len(first) + len(second))
+    return _interval(value, scores[0] - scores[1], level, len(first) + (0 if paired else len(second)))
 
 
 def paired_permutation(

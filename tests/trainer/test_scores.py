@@ -59,6 +59,24 @@ def test_the_gap_of_two_groups_has_an_interval(scores):
     assert gap["comparable"] is True
 
 
+def test_a_person_of_two_datasets_is_drawn_once(samples):
+    """All people in both datasets, with as many right in each: whoever is drawn, there is no gap."""
+    half = np.arange(len(samples)) % 6 < 3
+    predicted = guesses(samples).predicted
+    predicted = np.where(half, predicted, np.roll(predicted, 3))
+
+    def gap_of(person):
+        where = np.where(half, "one", "two").tolist()
+        twice = dataclasses.replace(samples, dataset=where, person=person)
+        gaps = emotion_scores(twice, predicted, guesses(twice).heads, (), [])["gaps"]
+        return next(gap["uf1"] for gap in gaps if gap["of"] == "dataset")
+
+    assert gap_of(samples.subject) == {"value": 0, "low": 0, "high": 0, "people": 6, "left_out": 0}
+    lone = gap_of([code if code == "01" else f"{code}{one}" for code, one in zip(samples.subject, half, strict=True)])
+    assert lone["people"] == 11
+    assert lone["low"] < 0 < lone["high"]
+
+
 def test_groups_of_different_classes_are_not_comparable(samples):
     emotion = np.where(np.array(samples.group) == "asian", samples.emotion % 2, samples.emotion)
     (gap,) = of(samples, emotion=emotion)["gaps"]
