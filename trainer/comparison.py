@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +29,13 @@ class Finished:
     """A run that is done, as its folder has it; rows in the order of their pair_id."""
 
     path: Path
+    name: str
+    """The folder's name; in a comparison with as many of the folders above it as tell the runs apart."""
     summary: dict[str, Any]
     pair_id: tuple[str, ...]
     person: tuple[str, ...]
     true: NDArray[np.int64]
     predicted: NDArray[np.int64]
-
-    @property
-    def name(self) -> str:
-        """The folder's name."""
-        return self.path.name
 
     @property
     def choices(self) -> dict[str, Any]:
@@ -59,8 +56,10 @@ def read_finished(run: Path) -> Finished:
         np.array([CLASSES.index(value) for value in table[name].to_pylist()], dtype=np.int64)
         for name in ("true", "predicted")
     )
+    path = run.resolve()
     return Finished(
-        run.absolute(),
+        path,
+        path.name,
         summary,
         tuple(table["pair_id"].to_pylist()),
         tuple(table["person"].to_pylist()),
@@ -81,6 +80,7 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
     """
     if len(runs) < 2 or len({run.path for run in runs}) < len(runs):
         raise InputError(f"{len(runs)} runs: give at least two different folders")
+    runs = _told_apart(runs)
     settings: list[list[Finished]] = []
     for run in runs:
         same = next((setting for setting in settings if setting[0].choices == run.choices), None)
@@ -90,6 +90,14 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
         "settings": [_setting(setting, settings[0][0]) for setting in settings],
         "tests": [paired_test(settings[0], setting) for setting in settings[1:]],
     }
+
+
+def _told_apart(runs: Sequence[Finished]) -> list[Finished]:
+    """The runs with names that differ: the shortest ends of their paths that do."""
+    length = 1
+    while len({run.path.parts[-length:] for run in runs}) < len(runs):
+        length += 1
+    return [replace(run, name=str(Path(*run.path.parts[-length:]))) for run in runs]
 
 
 def _row(run: Finished) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -90,6 +91,23 @@ def test_compare_and_report_from_the_shell(runs, tmp_path):
     before = (runs / "a1" / "report.html").read_bytes()
     assert CliRunner().invoke(app, ["report", str(runs / "a1")]).exit_code == 0
     assert (runs / "a1" / "report.html").read_bytes() == before
+
+
+def test_runs_of_one_name_are_told_apart_by_the_folders_above(runs, tmp_path):
+    for above, name in (("micro", "a0"), ("fast", "b0")):
+        shutil.copytree(runs / name, tmp_path / above / "seed-0")
+    folders = [str(tmp_path / above / "seed-0") for above in ("micro", "fast")]
+    done = CliRunner().invoke(app, ["compare", *folders])
+    assert done.exit_code == 0, done.output
+    assert [line.partition(": ")[0] for line in done.output.splitlines()] == [
+        "micro/seed-0",
+        "fast/seed-0",
+        "fast/seed-0 less micro/seed-0",
+    ]
+    assert CliRunner().invoke(app, ["report", *folders]).exit_code == 0
+    html = (tmp_path / "micro" / "seed-0" / "beside.html").read_text()
+    assert "Beside fast/seed-0" in html
+    assert "fast/seed-0 less micro/seed-0: UF1 " in html
 
 
 def test_table_v_has_the_runs_and_the_papers_counts(runs):
