@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from flowkit.errors import InputError, OutputError
-from trainer.run_folder import METRICS, PREDICTIONS
+from trainer.run_folder import METRICS, PREDICTIONS, RunFolder
 from trainer.statistics import STATISTICS, counts_by_person, paired_permutation
 from trainer.types import CLASSES
 
@@ -31,6 +31,8 @@ class Finished:
     path: Path
     name: str
     """The folder's name; in a comparison with as many of the folders above it as tell the runs apart."""
+    samples: str
+    """SHA-256 (hex) of the samples, before their labels were shuffled where they were."""
     summary: dict[str, Any]
     pair_id: tuple[str, ...]
     person: tuple[str, ...]
@@ -38,9 +40,15 @@ class Finished:
     predicted: NDArray[np.int64]
 
     @property
-    def choices(self) -> dict[str, Any]:
-        """The configuration without its seed."""
-        return {name: value for name, value in self.summary["config"].items() if name not in _NO_CHOICE}
+    def seed(self) -> int:
+        """The run's seed."""
+        return int(self.summary["config"]["seed"])
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """What seeds of one setting have in common: the configuration without its seed, and the samples."""
+        choices = {name: value for name, value in self.summary["config"].items() if name not in _NO_CHOICE}
+        return {**choices, "samples_sha256": self.samples}
 
 
 def read_finished(run: Path) -> Finished:
@@ -48,6 +56,7 @@ def read_finished(run: Path) -> Finished:
     try:
         summary = json.loads((run / METRICS).read_text())
         table = pq.read_table(run / PREDICTIONS).sort_by("pair_id")
+        record = RunFolder(run).record()
     except (OSError, ValueError) as error:
         raise OutputError(f"{run} holds no finished run; give a folder of flowkit-train loso that is done") from error
     if "overall" not in summary["metrics"]:
@@ -60,6 +69,7 @@ def read_finished(run: Path) -> Finished:
     return Finished(
         path,
         path.name,
+        record["input"].get("unshuffled_sha256", record["samples_sha256"]),
         summary,
         tuple(table["pair_id"].to_pylist()),
         tuple(table["person"].to_pylist()),
@@ -72,19 +82,22 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
     """What `flowkit-train compare` tells, ready for JSON.
 
     Returns:
-        `runs`: each run with its scores. `settings`: runs that differ in nothing but the seed as one, with mean,
-        standard deviation (null for one run) and extremes of each score. `tests`: each later setting against the first.
+        `runs`: each run with its scores. `settings`: runs on the same samples that differ in nothing but the seed as
+        one, with mean, standard deviation (null for one run) and extremes of each score. `tests`: each later setting
+        against the first.
 
     Raises:
-        InputError: for fewer than two runs, and for a folder given twice.
+        InputError: for fewer than two runs, for a folder given twice, and for one seed twice in a setting.
     """
     if len(runs) < 2 or len({run.path for run in runs}) < len(runs):
         raise InputError(f"{len(runs)} runs: give at least two different folders")
     runs = _told_apart(runs)
     settings: list[list[Finished]] = []
     for run in runs:
-        same = next((setting for setting in settings if setting[0].choices == run.choices), None)
+        same = next((setting for setting in settings if setting[0].setting == run.setting), None)
         settings.append([run]) if same is None else same.append(run)
+    for setting in settings:
+        _require_seeds(setting)
     return {
         "runs": [_row(run) for run in runs],
         "settings": [_setting(setting, settings[0][0]) for setting in settings],
@@ -100,13 +113,23 @@ def _told_apart(runs: Sequence[Finished]) -> list[Finished]:
     return [replace(run, name=str(Path(*run.path.parts[-length:]))) for run in runs]
 
 
+def _require_seeds(setting: Sequence[Finished]) -> None:
+    first: dict[int, Finished] = {}
+    for run in setting:
+        if (twin := first.setdefault(run.seed, run)) is not run:
+            raise InputError(
+                f"{twin.name} and {run.name} are of one setting and have one seed ({run.seed}): the same run twice; "
+                "leave one out"
+            )
+
+
 def _row(run: Finished) -> dict[str, Any]:
     config, overall = run.summary["config"], run.summary["metrics"]["overall"]
     scores = {
         name: {"value": overall[name], **{end: overall["intervals"][name][end] for end in ("low", "high")}}
         for name in STATISTICS
     }
-    return {"run": run.name, "model": config["model"], "seed": config["seed"], "n": overall["n"], **scores}
+    return {"run": run.name, "model": config["model"], "seed": run.seed, "n": overall["n"], **scores}
 
 
 def _setting(runs: Sequence[Finished], first: Finished) -> dict[str, Any]:
@@ -116,11 +139,11 @@ def _setting(runs: Sequence[Finished], first: Finished) -> dict[str, Any]:
         deviation = float(values.std(ddof=1)) if len(values) > 1 else None
         extremes = {"lowest": float(values.min()), "highest": float(values.max())}
         spread[name] = {"mean": float(values.mean()), "sd": deviation, **extremes}
-    differs = {key: value for key, value in runs[0].choices.items() if value != first.choices.get(key)}
+    differs = {key: value for key, value in runs[0].setting.items() if value != first.setting.get(key)}
     return {
         "runs": [run.name for run in runs],
         "model": runs[0].summary["config"]["model"],
-        "seeds": [run.summary["config"]["seed"] for run in runs],
+        "seeds": [run.seed for run in runs],
         "differs": differs,
         **spread,
     }

@@ -123,9 +123,19 @@ def _beside(page: Page, other: Page, comparison: Mapping[str, Any]) -> dict[str,
         "lead": _lead(other.summary),
         "table": tables.comparison_table(comparison),
         "tests": tables.test_sentences(comparison),
-        "differs": tables.differences(page.summary["config"], other.summary["config"]),
+        "differs": tables.differences(_choices(page.summary), _choices(other.summary)),
         "figures": _figures(other.summary, second),
     }
+
+
+def _choices(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run was made with: its configuration, its shards and the parameters of their extraction."""
+    source, told = summary["input"], dict(summary["config"])
+    told["shards"] = source.get("shards")
+    for name, value in (source.get("parameters") or {}).items():
+        parts = value if isinstance(value, dict) else {"": value}
+        told |= {f"extraction {name} {part}".strip(): each for part, each in parts.items()}
+    return told
 
 
 def _mistake(row: Mapping[str, Any]) -> dict[str, str]:

@@ -90,8 +90,8 @@ class Samples:
 def shuffle_labels(samples: Samples, seed: int) -> Samples:
     """The same samples with their targets permuted over the clips: pairs of one clip keep a common one.
 
-    Class counts over clips stay. What a model scores on such samples is what it scores without a relation between
-    motion and emotion.
+    Class counts over clips stay, and `source` says which samples these were. What a model scores on them is what it
+    scores without a relation between motion and emotion.
     """
     clips = sorted(set(samples.clip_id))
     first = {clip: i for i, clip in reversed(list(enumerate(samples.clip_id)))}
@@ -99,7 +99,8 @@ def shuffle_labels(samples: Samples, seed: int) -> Samples:
     given = {clip: first[clips[other]] for clip, other in zip(clips, order, strict=True)}
     rows = np.array([given[clip] for clip in samples.clip_id])
     units = None if samples.units is None else samples.units[rows]
-    return dataclasses.replace(samples, emotion=samples.emotion[rows], units=units)
+    source = {**samples.source, "unshuffled_sha256": samples.digest()}
+    return dataclasses.replace(samples, emotion=samples.emotion[rows], units=units, source=source)
 
 
 def ethnic_targets(samples: Samples, rows: NDArray[np.int64]) -> tuple[tuple[str, ...], NDArray[np.int64]]:

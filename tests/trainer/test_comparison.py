@@ -10,13 +10,15 @@ from typer.testing import CliRunner
 
 from flowkit.errors import InputError, OutputError
 from tests.motions import motion_samples
-from tests.trainer.test_results import guesses
+from tests.trainer.test_results import guesses, write_finished
 from trainer.cli import app
 from trainer.comparison import compare, read_finished
-from trainer.results import write_run
+from trainer.samples import shuffle_labels
 from trainer.statistics import counts_by_person, paired_permutation, uf1_of
 from trainer.studies.table_v import table_v, verdict
 from trainer.types import RunConfig
+
+FAST = {"parameters": {"preset": "fast", "tvl1": {"warps": 3}}}
 
 
 @pytest.fixture(scope="module")
@@ -30,11 +32,9 @@ def runs(samples, tmp_path_factory):
     root = tmp_path_factory.mktemp("runs")
     made = [("a0", 0, "resnet18"), ("a1", 1, "resnet18"), ("b0", 0, "dual-resnet18"), ("b1", 1, "dual-resnet18")]
     for number, (name, seed, model) in enumerate(made):
-        (root / name).mkdir()
-        write_run(root / name, samples, RunConfig(seed=seed, model=model), guesses(samples, seed=number))
+        write_finished(root / name, samples, RunConfig(seed=seed, model=model), guesses(samples, seed=number))
     fewer = dataclasses.replace(samples, pair_id=[f"{i:08x}" for i in range(len(samples))])
-    (root / "other").mkdir()
-    write_run(root / "other", fewer, RunConfig(model="ststnet"), guesses(fewer))
+    write_finished(root / "other", fewer, RunConfig(model="ststnet"), guesses(fewer))
     return root
 
 
@@ -62,6 +62,40 @@ def test_settings_are_tested_in_pairs_by_people(runs):
 
 
 @pytest.mark.parametrize(
+    ("change", "tested"),
+    [
+        (lambda samples: dataclasses.replace(samples, cubes=2 * samples.cubes, source=FAST), True),
+        (lambda samples: motion_samples(subjects=4, clips=6, side=16), False),
+    ],
+    ids=["other flow", "fewer people"],
+)
+def test_runs_on_other_samples_are_another_setting(samples, runs, tmp_path, change, tested):
+    changed = change(samples)
+    for seed in (0, 1):
+        write_finished(tmp_path / f"c{seed}", changed, RunConfig(seed=seed), guesses(changed, seed=seed + 7))
+    found = compare([*finished(runs, "a0", "a1"), *finished(tmp_path, "c0", "c1")])
+    assert [setting["runs"] for setting in found["settings"]] == [["a0", "a1"], ["c0", "c1"]]
+    assert list(found["settings"][1]["differs"]) == ["samples_sha256"]
+    (test,) = found["tests"]
+    assert test["p"] is not None if tested else "do not predict the same pairs of the same people" in test["why"]
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "c0"), str(runs / "a0")])
+    assert done.exit_code == 0, done.output
+    html = (tmp_path / "c0" / "beside.html").read_text()
+    assert ("by swapping 8 people" in html) is tested
+    assert "nothing but the seed" not in html
+    assert ("<td>extraction preset</td><td>fast</td><td>None</td>" in html) is tested
+
+
+def test_seeds_of_shuffled_labels_are_one_setting(samples, tmp_path):
+    for seed in (0, 1):
+        config = RunConfig(seed=seed, shuffle_labels=True)
+        shuffled = shuffle_labels(samples, seed)
+        write_finished(tmp_path / f"s{seed}", shuffled, config, guesses(shuffled))
+    found = compare(finished(tmp_path, "s0", "s1"))
+    assert [setting["seeds"] for setting in found["settings"]] == [[0, 1]]
+
+
+@pytest.mark.parametrize(
     ("names", "why"),
     [(("a0", "other"), "do not predict the same pairs"), (("a0", "a1", "b0"), "2 and 1 seeds: give as many of each")],
 )
@@ -74,6 +108,9 @@ def test_what_is_no_pair_is_not_tested(runs, names, why):
 def test_what_cannot_be_compared_is_refused(runs, tmp_path):
     with pytest.raises(InputError, match="give at least two different folders"):
         compare(finished(runs, "a0", "a0"))
+    shutil.copytree(runs / "a0", tmp_path / "copy")
+    with pytest.raises(InputError, match=r"^a0 and copy are of one setting and have one seed \(0\): the same"):
+        compare([*finished(runs, "a1", "a0"), *finished(tmp_path, "copy")])
     with pytest.raises(OutputError, match="holds no finished run"):
         read_finished(tmp_path)
 

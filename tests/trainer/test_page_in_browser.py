@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from tests.motions import motion_samples
-from tests.trainer.test_results import guesses
+from tests.trainer.test_results import guesses, write_finished
 from trainer.comparison import compare, read_finished
 from trainer.pictures import as_png
 from trainer.report import Page, render
-from trainer.results import read_page, write_run
+from trainer.results import read_page
 from trainer.types import RunConfig
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -54,8 +54,7 @@ def page(tmp_path_factory):
         result = guesses(samples, seed=seed)
         for fold in result.folds:
             fold.curves.extend({"epoch": e, "lr": 0.1, "loss": 1 / e, "loss_emotion": 0.9 / e} for e in (1, 2, 3))
-        (root / name).mkdir()
-        write_run(root / name, samples, RunConfig(seed=seed, batch=8 + seed), result)
+        write_finished(root / name, samples, RunConfig(seed=seed, batch=8 + seed), result)
     panels = as_png(np.full((40, 60, 3), 120, dtype=np.uint8))
     first, second = (read_page(root / name) for name in ("first", "second"))
     text = render(

@@ -9,10 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from flowkit.errors import Interrupted
+from flowkit.output.record import put_record
 from tests.motions import motion_samples
 from trainer.metrics import score, score_by, uf1
 from trainer.results import caveats, summarise, write_run
-from trainer.run import folds_of, pooled
+from trainer.run import describe, folds_of, pooled
+from trainer.run_folder import CONFIG
 from trainer.train import FoldResult
 from trainer.types import CLASSES, RunConfig
 
@@ -29,6 +31,13 @@ def guesses(samples, seed=0):
         for fold in folds_of(samples, config)
     ]
     return pooled(samples, results, config)
+
+
+def write_finished(folder, samples, config, result):
+    """The folder of a run that is done, made without training."""
+    folder.mkdir(parents=True)
+    put_record(folder / CONFIG, describe(samples, folds_of(samples, config), config))
+    return write_run(folder, samples, config, result)
 
 
 @pytest.fixture(scope="module")
