@@ -159,7 +159,7 @@ def summarise(samples: Samples, config: RunConfig, result: RunResult, run: Path)
             "clips": len(set(samples.clip_id)),
             "people": len(set(samples.people)),
             "group_column": samples.group_column,
-            **({"megc2019": composition(samples.dataset)} if config.protocol == "megc2019" else {}),
+            **({"megc2019": composition(samples.dataset, samples.clip_id)} if config.protocol == "megc2019" else {}),
         },
         "metrics": metrics,
         "curves": mean_curves(result),

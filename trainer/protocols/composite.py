@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from flowkit.errors import InputError
@@ -38,7 +39,7 @@ def megc_name(dataset: str | None) -> str:
     return "smic" if name.replace("-", "_") in ("smic", "smic_hs") else name
 
 
-def composition(datasets: Sequence[str | None]) -> dict[str, tuple[int, int]]:
-    """For each dataset of the challenge the number of rows here and of clips there."""
-    here = [megc_name(name) for name in datasets]
-    return {name: (here.count(name), there) for name, there in MEGC2019.items()}
+def composition(datasets: Sequence[str | None], clips: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """For each dataset of the challenge the number of clips here and there, of rows with their dataset and clip_id."""
+    here = Counter(name for name, _ in {(megc_name(name), clip) for name, clip in zip(datasets, clips, strict=True)})
+    return {name: (here[name], there) for name, there in MEGC2019.items()}

@@ -123,7 +123,8 @@ def test_one_person_is_nobody_to_train_on():
 
 
 def test_the_composite_says_how_many_clips_the_challenge_had():
-    assert composition(["casme2", "SMIC-HS", "smic_hs", "samm"]) == {
+    clips = ["c/1", "h/1", "h/2", "s/1", "s/1"]
+    assert composition(["casme2", "SMIC-HS", "smic_hs", "samm", "samm"], clips) == {
         "casme2": (1, 145),
         "samm": (1, 133),
         "smic": (2, 164),
