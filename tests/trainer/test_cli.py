@@ -123,6 +123,17 @@ def test_errors_are_one_sentence_and_exit_2(out, tmp_path, arguments, message):
     assert not (tmp_path / "run").exists()
 
 
+def test_datasets_may_be_listed_with_blanks(tmp_path):
+    samples = motion_samples(subjects=6, clips=3)
+    dataset = [("casme2", "samm", "smic")[i // 6] for i in range(len(samples))]
+    out = write_out(samples, tmp_path / "out", dataset=dataset)
+    done = flowkit_train(out, "-o", tmp_path / "run", "--model", "svc", "--datasets", "casme2, samm")
+    assert done.exit_code == 0, done.stderr
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert config["config"]["datasets"] == ["casme2", "samm"]
+    assert config["input"]["rows"] == 12
+
+
 @pytest.mark.parametrize("place", [0, 1, 3])
 def test_debug_shows_the_traceback_wherever_it_stands(tmp_path, capsys, monkeypatch, place):
     arguments = ["loso", str(tmp_path), "-o", str(tmp_path / "run")]

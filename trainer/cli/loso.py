@@ -127,7 +127,7 @@ def loso(
             preset,
             model=model,
             protocol=protocol,
-            datasets=tuple(datasets.split(",")) if datasets else None,
+            datasets=tuple(name.strip() for name in datasets.split(",")) if datasets else None,
             target=target,
             epochs=epochs,
             select=select,
