@@ -28,6 +28,7 @@ from trainer.run_folder import PREDICTIONS as PREDICTIONS_FILE
 from trainer.samples import Samples
 from trainer.scores import emotion_scores
 from trainer.statistics import DRAWS
+from trainer.train import fold_seed, inner_split
 from trainer.types import CLASSES, SLIPS, RunConfig
 
 SCHEMA_VERSION = 3
@@ -227,10 +228,13 @@ def caveats(samples: Samples, config: RunConfig, result: RunResult) -> list[str]
         if count < 20:
             notes.append(f"Class {name} has only {count} rows: its F1 is uncertain, and UF1 with it.")
     for fold in result.folds:
-        absent = set(range(len(CLASSES))) - set(samples.emotion[fold.fold.train].tolist())
+        rows, _ = inner_split(samples, fold.fold, config, fold_seed(config.seed, fold.fold.index))
+        absent = set(range(len(CLASSES))) - set(samples.emotion[rows].tolist())
         if absent and len(set(samples.emotion.tolist())) == len(CLASSES):
             names = ", ".join(CLASSES[k] for k in sorted(absent))
-            notes.append(f"Without {fold.fold.name} no training row shows {names}: that fold cannot predict it.")
+            notes.append(
+                f"Without {fold.fold.name} no row that is trained on shows {names}: that fold cannot predict it."
+            )
     return notes + _group_caveats(samples)
 
 

@@ -15,7 +15,7 @@ from trainer.metrics import score, score_by, uf1
 from trainer.results import caveats, summarise, write_run
 from trainer.run import describe, folds_of, pooled
 from trainer.run_folder import CONFIG
-from trainer.train import FoldResult
+from trainer.train import FoldResult, fold_seed, inner_split
 from trainer.types import CLASSES, RunConfig
 
 
@@ -103,8 +103,25 @@ def test_missing_input_and_missing_classes_are_said(samples):
     assert "3 planned pairs are missing" in notes
     assert "2 planned pairs of the extraction failed" in notes
     assert "1 pairs have no emotion3" in notes
-    assert "Without toy/04 no training row shows surprise" in notes
+    assert "Without toy/04 no row that is trained on shows surprise" in notes
     assert "Without toy/03" not in notes
+
+
+def test_a_fold_that_sets_the_only_people_with_a_class_aside_is_said(samples):
+    """Surprise is shown by two people: with one held out and the other set aside, no row that trains has it."""
+    both = np.isin(samples.subject, ["03", "04"])
+    few = dataclasses.replace(samples, emotion=np.where(both, samples.emotion, samples.emotion % 2))
+    said = set()
+    for seed in range(4):
+        config = RunConfig(select="inner", seed=seed)
+        notes = " ".join(caveats(few, config, guesses(few)))
+        for fold in folds_of(few, config):
+            rows, _ = inner_split(few, fold, config, fold_seed(seed, fold.index))
+            told = f"Without {fold.name} no row that is trained on shows surprise" in notes
+            assert told == (2 not in few.emotion[rows])
+            said.add(told)
+        assert "trained on shows surprise" not in " ".join(caveats(few, RunConfig(seed=seed), guesses(few)))
+    assert said == {True, False}
 
 
 def test_draws_that_lack_a_class_are_said(samples):
