@@ -129,7 +129,8 @@ def _row(run: Finished) -> dict[str, Any]:
         name: {"value": overall[name], **{end: overall["intervals"][name][end] for end in ("low", "high")}}
         for name in STATISTICS
     }
-    return {"run": run.name, "model": config["model"], "seed": run.seed, "n": overall["n"], **scores}
+    told = {"run": run.name, "model": config["model"], "seed": run.seed, "slips": config["slips"]}
+    return {**told, "n": overall["n"], **scores}
 
 
 def _setting(runs: Sequence[Finished], first: Finished) -> dict[str, Any]:
@@ -144,6 +145,7 @@ def _setting(runs: Sequence[Finished], first: Finished) -> dict[str, Any]:
         "runs": [run.name for run in runs],
         "model": runs[0].summary["config"]["model"],
         "seeds": [run.seed for run in runs],
+        "slips": runs[0].setting["slips"],
         "differs": differs,
         **spread,
     }
@@ -155,6 +157,7 @@ def paired_test(first: Sequence[Finished], second: Sequence[Finished]) -> dict[s
     `why` says why there is no test: other rows, or other numbers of seeds.
     """
     told: dict[str, Any] = {"first": [run.name for run in first], "second": [run.name for run in second]}
+    told["slips"] = sorted({slip for run in (first[0], second[0]) for slip in run.setting["slips"]})
     if any((run.pair_id, run.person) != (first[0].pair_id, first[0].person) for run in [*first, *second]):
         return {**told, "p": None, "why": "the runs do not predict the same pairs of the same people"}
     if len(first) != len(second):

@@ -15,7 +15,7 @@ from typing import Any
 from trainer import report_tables as tables
 from trainer.paper import against_paper
 from trainer.plots import draw_confusion, draw_curves, draw_f1, draw_intervals
-from trainer.scores import headline
+from trainer.scores import headline, no_result
 from trainer.templates import fill
 
 DRAWN_GROUPS = 5
@@ -78,6 +78,7 @@ def _lead(summary: dict[str, Any]) -> str:
     return (
         f"{source['rows']} {config['role']} pairs of {source['clips']} clips, {source['people']} people, "
         f"{size} px, {config['epochs']} epochs, seed {config['seed']}, on {summary['device']}"
+        f"{no_result(config['slips'])}"
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from trainer.scores import no_result
+
 SCORES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
 Table = dict[str, Any]
 """`header` and `rows` of cells; `fewer`, where a part lacks a class."""
@@ -142,11 +144,13 @@ def test_sentences(comparison: Mapping[str, Any]) -> list[str]:
     sentences = []
     for test in comparison["tests"]:
         if test["p"] is None:
-            sentences.append(f"No paired test: {test['why']}.")
+            sentences.append(f"No paired test: {test['why']}{no_result(test['slips'])}.")
             continue
         told = [f"{label} {test['difference'][key]:+.3f} (p = {test['p'][key]:.3f})" for key, label in SCORES.items()]
         which = f"{', '.join(test['second'])} less {', '.join(test['first'])}"
-        sentences.append(f"{which}: {', '.join(told)}; two-sided, by swapping {test['people']} people.")
+        sentences.append(
+            f"{which}: {', '.join(told)}; two-sided, by swapping {test['people']} people{no_result(test['slips'])}."
+        )
     return sentences
 
 

@@ -178,7 +178,7 @@ def summarise(samples: Samples, config: RunConfig, result: RunResult, run: Path)
             for fold in result.folds
         ],
         "seconds_per_fold": round(float(np.mean(seconds)), 3),
-        "caveats": [] if units else caveats(samples, config, result) + _interval_caveats(samples, metrics["overall"]),
+        "caveats": caveats(samples, config, result) + ([] if units else _interval_caveats(samples, metrics["overall"])),
     }
 
 
@@ -207,10 +207,18 @@ def _write(content: bytes, path: Path) -> None:
 
 def caveats(samples: Samples, config: RunConfig, result: RunResult) -> list[str]:
     """What a reader must know before believing the scores, in sentences."""
+    notes = _run_caveats(samples, config)
+    if config.target == "emotion3":
+        notes += _class_caveats(samples, config, result) + _group_caveats(samples)
+    return notes
+
+
+def _run_caveats(samples: Samples, config: RunConfig) -> list[str]:
     notes = []
+    labels, column = ("Action units", "au") if config.target == "au12" else ("Emotions", "emotion3")
     if config.shuffle_labels:
         notes.append(
-            "Emotions were permuted over the clips: this run is a null control and its scores mean nothing else."
+            f"{labels} were permuted over the clips: this run is a null control and its scores mean nothing else."
         )
     notes += [f"This run repeats a slip on purpose, and is no result: {SLIPS[slip]}." for slip in config.slips]
     missing, failed, unlabelled = (
@@ -221,9 +229,14 @@ def caveats(samples: Samples, config: RunConfig, result: RunResult) -> list[str]
     if failed:
         notes.append(f"{failed} planned pairs of the extraction failed and are missing here.")
     if unlabelled:
-        notes.append(f"{unlabelled} pairs have no emotion3 in the manifest and were left out.")
+        notes.append(f"{unlabelled} pairs have no {column} in the manifest and were left out.")
     if (people := len(set(samples.people))) < 10:
         notes.append(f"There are only {people} people: one unusual person can move every score.")
+    return notes
+
+
+def _class_caveats(samples: Samples, config: RunConfig, result: RunResult) -> list[str]:
+    notes = []
     for name, count in zip(CLASSES, np.bincount(samples.emotion, minlength=len(CLASSES)), strict=True):
         if count < 20:
             notes.append(f"Class {name} has only {count} rows: its F1 is uncertain, and UF1 with it.")
@@ -235,7 +248,7 @@ def caveats(samples: Samples, config: RunConfig, result: RunResult) -> list[str]
             notes.append(
                 f"Without {fold.fold.name} no row that is trained on shows {names}: that fold cannot predict it."
             )
-    return notes + _group_caveats(samples)
+    return notes
 
 
 def _interval_caveats(samples: Samples, overall: Mapping[str, Any]) -> list[str]:

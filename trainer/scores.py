@@ -188,6 +188,11 @@ def headline(metrics: Mapping[str, Any]) -> str:
     return f"{', '.join(told)}; means over {len(overall['classes'])} classes"
 
 
+def no_result(slips: Sequence[str]) -> str:
+    """The clause that ends a line about runs with slips; "" for runs without."""
+    return f"; a run with {' '.join(f'--slip {slip}' for slip in slips)}: no result" if slips else ""
+
+
 def _bounds(interval: Mapping[str, Any]) -> str:
     if interval["low"] is None:
         return "no interval"

@@ -65,9 +65,17 @@ def test_each_slip_is_found_and_said(out, tmp_path, choices, check, verdict):
     assert found.pop(check) == verdict
     assert not {"leak", "slip"} & set(found.values())
     assert CliRunner().invoke(app, ["audit", str(tmp_path / "run")]).exit_code == 1
-    if config.slips and config.target == "emotion3":
+    if config.slips:
         assert any("repeats a slip on purpose, and is no result" in note for note in summary["caveats"])
+    if config.slips and config.target == "emotion3":
         assert "No result: this run repeats the slip" in (tmp_path / "run" / "report.html").read_text()
+
+
+def test_the_command_says_that_a_run_with_a_slip_is_no_result(out, tmp_path):
+    arguments = ["loso", str(out), "-o", str(tmp_path / "run"), "--model", "svc", "--target", "au12"]
+    done = CliRunner().invoke(app, [*arguments, "--slip", "substring-aus"])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-2].endswith("12 pairs of 4 people; a run with --slip substring-aus: no result")
 
 
 def test_the_best_epoch_is_that_of_the_held_out_rows(out, tmp_path):

@@ -147,6 +147,20 @@ def test_runs_of_one_name_are_told_apart_by_the_folders_above(runs, tmp_path):
     assert "fast/seed-0 less micro/seed-0: UF1 " in html
 
 
+def test_a_run_with_a_slip_is_said_to_be_no_result_in_every_line(samples, runs, tmp_path):
+    clause = "; a run with --slip best-epoch: no result"
+    for seed in (0, 1):
+        config = RunConfig(seed=seed, slips=("best-epoch",))
+        write_finished(tmp_path / f"c{seed}", samples, config, guesses(samples, seed=seed))
+    folders = [str(runs / "a0"), str(runs / "a1"), str(tmp_path / "c0"), str(tmp_path / "c1")]
+    lines = CliRunner().invoke(app, ["compare", *folders]).output.splitlines()
+    assert [line.endswith(clause) for line in lines] == [False, False, True, True, False, True, True]
+    assert CliRunner().invoke(app, ["report", str(runs / "a0"), str(tmp_path / "c0")]).exit_code == 0
+    html = (runs / "a0" / "beside.html").read_text()
+    assert f"on cpu{clause}.</p>" in html
+    assert f"by swapping 8 people{clause}.</p>" in html
+
+
 def test_table_v_has_the_runs_and_the_papers_counts(runs):
     found = finished(runs, "b0", "a0")
     rows = table_v(found).to_pylist()

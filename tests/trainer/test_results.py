@@ -88,6 +88,17 @@ def test_caveats_name_what_the_scores_hide(samples):
     assert "null control" in caveats(samples, RunConfig(shuffle_labels=True), guesses(samples))[0]
 
 
+def test_caveats_of_action_units_are_about_the_run_and_no_class(samples):
+    units = dataclasses.replace(samples, units=np.zeros((len(samples), 12), dtype=np.int64), source={"failed_pairs": 2})
+    config = RunConfig(target="au12", shuffle_labels=True, slips=("substring-aus",))
+    assert [note.partition(":")[0] for note in caveats(units, config, guesses(units))] == [
+        "Action units were permuted over the clips",
+        "This run repeats a slip on purpose, and is no result",
+        "2 planned pairs of the extraction failed and are missing here.",
+        "There are only 4 people",
+    ]
+
+
 def test_a_group_from_one_dataset_is_a_confound(samples):
     datasets = ["samm" if group == "non_asian" else f"casme{i % 2}" for i, group in enumerate(samples.group)]
     confounded = dataclasses.replace(samples, dataset=datasets)

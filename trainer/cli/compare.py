@@ -38,25 +38,27 @@ def compare(
 
 def lines(found: Mapping[str, Any]) -> list[str]:
     """What the command prints."""
+    from trainer.scores import no_result
+
     told = []
     for run in found["runs"]:
         scores = ", ".join(f"{label} {run[key]['value']:.3f}{_bounds(run[key])}" for key, label in SCORES.items())
-        told.append(f"{run['run']}: {run['model']}, seed {run['seed']}: {scores}")
+        told.append(f"{run['run']}: {run['model']}, seed {run['seed']}: {scores}{no_result(run['slips'])}")
     for setting in found["settings"]:
         if len(setting["runs"]) > 1:
             scores = ", ".join(
                 f"{label} {setting[key]['mean']:.3f} (sd {setting[key]['sd']:.3f})" for key, label in SCORES.items()
             )
-            told.append(f"{setting['model']}, {len(setting['runs'])} seeds: {scores}")
+            told.append(f"{setting['model']}, {len(setting['runs'])} seeds: {scores}{no_result(setting['slips'])}")
     for test in found["tests"]:
         which = f"{', '.join(test['second'])} less {', '.join(test['first'])}"
         if test["p"] is None:
-            told.append(f"{which}: no test, {test['why']}")
+            told.append(f"{which}: no test, {test['why']}{no_result(test['slips'])}")
             continue
         scores = ", ".join(
             f"{label} {test['difference'][key]:+.3f} (p = {test['p'][key]:.4f})" for key, label in SCORES.items()
         )
-        told.append(f"{which}: {scores}, {test['people']} people")
+        told.append(f"{which}: {scores}, {test['people']} people{no_result(test['slips'])}")
     return told
 
 

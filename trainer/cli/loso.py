@@ -181,7 +181,7 @@ def _loso(out: Path, folder: Path, config: RunConfig, *, tensorboard: bool, **ho
     from trainer.inputs import arrange_memory
     from trainer.results import write_run
     from trainer.run import run
-    from trainer.scores import headline
+    from trainer.scores import headline, no_result
     from trainer.tensorboard import require_tensorboard, write_logs
 
     if tensorboard:
@@ -194,7 +194,7 @@ def _loso(out: Path, folder: Path, config: RunConfig, *, tensorboard: bool, **ho
         write_logs(folder / "tensorboard", summary, result)
     people = f"{len(samples)} pairs of {len(set(samples.people))} people"
     shuffled = ", labels shuffled" if config.shuffle_labels else ""
-    typer.echo(f"{headline(summary['metrics'])}; {people}{shuffled}")
+    typer.echo(f"{headline(summary['metrics'])}; {people}{shuffled}{no_result(config.slips)}")
     name = "report.html" if (folder / "report.html").exists() else "metrics.json"
     typer.echo(f"{name.partition('.')[0]}: {folder / name}")
 
