@@ -21,6 +21,8 @@ from trainer.run_folder import METRICS, PREDICTIONS, RunFolder
 from trainer.statistics import STATISTICS, counts_by_person, paired_permutation
 from trainer.types import CLASSES
 
+UNIT_STATISTICS = ("binary", "macro")
+"""The means over action units that metrics.json has, as trainer/protocols/cd6me.py says."""
 _NO_CHOICE = ("seed", "threads", "device")
 
 
@@ -134,12 +136,7 @@ def _row(run: Finished) -> dict[str, Any]:
 
 
 def _setting(runs: Sequence[Finished], first: Finished) -> dict[str, Any]:
-    spread = {}
-    for name in STATISTICS:
-        values = np.array([run.summary["metrics"]["overall"][name] for run in runs])
-        deviation = float(values.std(ddof=1)) if len(values) > 1 else None
-        extremes = {"lowest": float(values.min()), "highest": float(values.max())}
-        spread[name] = {"mean": float(values.mean()), "sd": deviation, **extremes}
+    overall = [run.summary["metrics"]["overall"] for run in runs]
     differs = {key: value for key, value in runs[0].setting.items() if value != first.setting.get(key)}
     return {
         "runs": [run.name for run in runs],
@@ -147,8 +144,42 @@ def _setting(runs: Sequence[Finished], first: Finished) -> dict[str, Any]:
         "seeds": [run.seed for run in runs],
         "slips": runs[0].setting["slips"],
         "differs": differs,
-        **spread,
+        **{name: _spread([scores[name] for scores in overall]) for name in STATISTICS},
     }
+
+
+def _spread(scores: Sequence[float]) -> dict[str, float | None]:
+    values = np.array(scores)
+    deviation = float(values.std(ddof=1)) if len(values) > 1 else None
+    extremes = {"lowest": float(values.min()), "highest": float(values.max())}
+    return {"mean": float(values.mean()), "sd": deviation, **extremes}
+
+
+def unit_seeds(runs: Sequence[Path]) -> dict[str, Any]:
+    """What `compare` tells, of the seeds of one setting whose target is action units: their mean F1, without a test."""
+    summaries = [json.loads((run / METRICS).read_text()) for run in runs]
+    config = summaries[0]["config"]
+    about = {"model": config["model"], "slips": config["slips"]}
+    units = [summary["metrics"]["units"] for summary in summaries]
+    seeds = [summary["config"]["seed"] for summary in summaries]
+    rows = [
+        {
+            **about,
+            "run": run.name,
+            "seed": seed,
+            "n": scores["n"],
+            **{name: {"value": scores[name], "low": None, "high": None} for name in UNIT_STATISTICS},
+        }
+        for run, seed, scores in zip(runs, seeds, units, strict=True)
+    ]
+    setting = {
+        **about,
+        "runs": [run.name for run in runs],
+        "seeds": seeds,
+        "differs": {},
+        **{name: _spread([scores[name] for scores in units]) for name in UNIT_STATISTICS},
+    }
+    return {"runs": rows, "settings": [setting], "tests": []}
 
 
 def paired_test(first: Sequence[Finished], second: Sequence[Finished]) -> dict[str, Any]:

@@ -145,6 +145,24 @@ def test_several_seeds_from_the_shell(out, tmp_path):
     assert (tmp_path / "seed-1" / "report.html").exists()
 
 
+def test_several_seeds_of_action_units_have_a_mean_and_a_spread(out, tmp_path):
+    arguments = ["loso", str(out), "-o", str(tmp_path), "--model", "ststnet", "--epochs", "2", "--target", "au12"]
+    done = CliRunner().invoke(app, [*arguments, "--device", "cpu", "--jobs", "1", "--seeds", "2"])
+    assert done.exit_code == 0, done.output
+    assert done.output.splitlines()[-1].startswith("ststnet, 2 seeds: F1 of units, binary 0.")
+    found = json.loads((tmp_path / "seeds.json").read_text())
+    units = [
+        json.loads((tmp_path / f"seed-{seed}" / "metrics.json").read_text())["metrics"]["units"] for seed in (0, 1)
+    ]
+    (setting,) = found["settings"]
+    assert (setting["seeds"], found["tests"]) == ([0, 1], [])
+    for name in ("binary", "macro"):
+        values = [scores[name] for scores in units]
+        assert [run[name]["value"] for run in found["runs"]] == values
+        assert setting[name]["mean"] == pytest.approx(np.mean(values))
+        assert setting[name]["sd"] == pytest.approx(np.std(values, ddof=1))
+
+
 def test_one_class_is_refused_before_anything_is_written(tmp_path):
     samples = motion_samples(subjects=3, clips=3, side=16)
     out = write_out(samples, tmp_path / "out", emotion3=["positive"] * 9)

@@ -14,6 +14,7 @@ from trainer.cli.endings import stoppable
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.")]
 SCORES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
+UNIT_SCORES = {"binary": "F1 of units, binary", "macro": "macro"}
 
 
 def compare(
@@ -40,14 +41,15 @@ def lines(found: Mapping[str, Any]) -> list[str]:
     """What the command prints."""
     from trainer.scores import no_result
 
+    names = SCORES if "uf1" in found["runs"][0] else UNIT_SCORES
     told = []
     for run in found["runs"]:
-        scores = ", ".join(f"{label} {run[key]['value']:.3f}{_bounds(run[key])}" for key, label in SCORES.items())
+        scores = ", ".join(f"{label} {run[key]['value']:.3f}{_bounds(run[key])}" for key, label in names.items())
         told.append(f"{run['run']}: {run['model']}, seed {run['seed']}: {scores}{no_result(run['slips'])}")
     for setting in found["settings"]:
         if len(setting["runs"]) > 1:
             scores = ", ".join(
-                f"{label} {setting[key]['mean']:.3f} (sd {setting[key]['sd']:.3f})" for key, label in SCORES.items()
+                f"{label} {setting[key]['mean']:.3f} (sd {setting[key]['sd']:.3f})" for key, label in names.items()
             )
             told.append(f"{setting['model']}, {len(setting['runs'])} seeds: {scores}{no_result(setting['slips'])}")
     for test in found["tests"]:

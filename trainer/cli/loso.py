@@ -165,16 +165,16 @@ def loso(
 def _seeds(out: Path, folder: Path, configs: Sequence[RunConfig], **how: Any) -> None:
     from flowkit.output.files import put_text
     from trainer.cli.compare import lines
-    from trainer.comparison import compare, read_finished
+    from trainer.comparison import compare, read_finished, unit_seeds
 
     folders = [folder / f"seed-{config.seed}" for config in configs]
     for config, each in zip(configs, folders, strict=True):
         typer.echo(f"seed {config.seed}")
         _loso(out, each, config, **how)
-    if configs[0].target == "emotion3":
-        found = compare([read_finished(each) for each in folders])
-        put_text(folder / "seeds.json", json.dumps(found, indent=2, ensure_ascii=False) + "\n")
-        typer.echo("\n".join(lines(found)))
+    emotion = configs[0].target == "emotion3"
+    found = compare([read_finished(each) for each in folders]) if emotion else unit_seeds(folders)
+    put_text(folder / "seeds.json", json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    typer.echo("\n".join(lines(found)))
 
 
 def _loso(out: Path, folder: Path, config: RunConfig, *, tensorboard: bool, **how: Any) -> None:
