@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import findfont, get_font
 from matplotlib.ticker import MaxNLocator
 
 INK, ACCENT = "#22303c", "#2f6f8f"
@@ -140,7 +142,16 @@ def _legend(figure: Figure, axes: Axes, labels: Sequence[str]) -> None:
 
 
 def _shortened(name: str) -> str:
+    """A name of at most LONGEST_NAME letters, with codes (\\u4e2d) for those that the figures' font lacks."""
+    has = _letters()
+    name = "".join(letter if ord(letter) in has else letter.encode("unicode_escape").decode() for letter in name)
     return name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "\N{HORIZONTAL ELLIPSIS}"
+
+
+@cache
+def _letters() -> frozenset[int]:
+    """The code points that the figures' font can draw."""
+    return frozenset(get_font(findfont(STYLE["font.family"])).get_charmap())
 
 
 def _svg(figure: Figure) -> str:

@@ -164,6 +164,15 @@ def test_a_group_may_be_named_as_formulas_and_private_names_are():
     ]
 
 
+def test_a_name_in_letters_that_the_font_lacks_is_drawn_in_codes_without_a_warning(samples):
+    group = ["漢族" if name == "asian" else name for name in samples.group]
+    dataset = [("数据集", "samm")[int(code) % 2] for code in samples.subject]
+    html = page(dataclasses.replace(samples, group=group, dataset=dataset))
+    assert "<td>漢族</td>" in html
+    placed, _ = letters(["all", "漢族", "Ägäis ⊕"])
+    assert [name.partition(" (")[0] for name in placed] == ["all", r"\u6f22\u65cf", "Ägäis ⊕"]
+
+
 def test_equal_runs_give_equal_pages(samples):
     assert page(samples) == page(samples)
 
