@@ -1,5 +1,6 @@
 """Tiny runs as the audit and Grad-CAM find them: a clean one passes, and each slip that is planted is found."""
 
+import dataclasses
 import json
 
 import numpy as np
@@ -125,6 +126,28 @@ def test_grad_cam_from_the_shell_and_on_the_page(clean):
     assert groups == {(g, e) for g in ("all", "asian", "non_asian") for e in ("negative", "positive", "surprise")}
     assert CliRunner().invoke(app, ["report", str(clean)]).exit_code == 0
     assert "Where the network looks" in (clean / "report.html").read_text()
+
+
+def test_grad_cam_refuses_shards_that_the_run_was_not_trained_on(clean, tmp_path):
+    """Without the first person the second one would be explained by the network that trained on the second."""
+    pytest.importorskip("captum")
+    samples = motion_samples(subjects=4, clips=3, side=64, seed=1)
+    rows = range(3, len(samples))
+    less = dataclasses.replace(
+        samples,
+        cubes=samples.cubes[3:],
+        emotion=samples.emotion[3:],
+        person=(),
+        **{
+            name: [getattr(samples, name)[i] for i in rows]
+            for name in ("clip_id", "pair_id", "dataset", "subject", "group")
+        },
+    )
+    other = write_out(less, tmp_path / "less")
+    arguments = ["study", "grad-cam", str(clean), "--shards", str(other), "-o", str(tmp_path / "maps")]
+    with pytest.raises(InputError, match=rf"less: does not hold what {clean} was trained on; give .* by --shards"):
+        app(arguments, standalone_mode=False)
+    assert not (tmp_path / "maps").exists()
 
 
 def test_tensorboard_is_named_where_it_is_missing(out, tmp_path, monkeypatch):

@@ -21,10 +21,11 @@ from torch import nn
 
 from flowkit.errors import InputError
 from trainer.data import load
+from trainer.folds import Fold
 from trainer.inputs import Inputs
 from trainer.run import folds_of
 from trainer.run_folder import RunFolder
-from trainer.samples import Samples
+from trainer.samples import Samples, shuffle_labels
 from trainer.saved import config_of, load_trained
 from trainer.types import CLASSES
 
@@ -63,16 +64,13 @@ def explain(run: Path, shards: Path | None = None, *, picture: bool = False) -> 
         picture: explain the backbone that reads the apex frame instead of the one that reads the cube.
 
     Raises:
-        InputError: for a model without such a backbone. OutputError: where a fold's weights were not saved.
+        InputError: for a model without such a backbone, and for shards that do not hold what the run was trained on.
+        OutputError: where a fold's weights were not saved.
     """
-    record = RunFolder(run).record()
-    config = config_of(record)
-    samples = load(shards or Path(record["input"]["shards"]), config)
-    if config.target != "emotion3":
-        raise InputError(f"{run}: its target is {config.target}; maps are of emotions")
+    samples, folds = _trained_on(run, shards)
     n = len(samples)
     maps, predicted, fold_of = np.zeros((n, SIDE, SIDE)), np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
-    for fold in folds_of(samples, config):
+    for fold in folds:
         trained = load_trained(run, fold.index)
         if not isinstance(trained.model, nn.Module):
             raise InputError("model='svc' is no network and has no layers to explain")
@@ -84,6 +82,22 @@ def explain(run: Path, shards: Path | None = None, *, picture: bool = False) -> 
             maps[rows], predicted[rows] = _maps(trained.model, layer, cubes, rgb)
         fold_of[fold.held_out] = fold.index
     return Explained(samples, maps, predicted, fold_of, _backdrops(samples, picture))
+
+
+def _trained_on(run: Path, shards: Path | None) -> tuple[Samples, list[Fold]]:
+    """The samples and the folds of the run, to the bit: of others, fold 3 may have trained on whom it would explain."""
+    record = RunFolder(run).record()
+    config, out = config_of(record), shards or Path(record["input"]["shards"])
+    if config.target != "emotion3":
+        raise InputError(f"{run}: its target is {config.target}; maps are of emotions")
+    samples = load(out, config)
+    if config.shuffle_labels:
+        samples = shuffle_labels(samples, config.seed)
+    folds = folds_of(samples, config)
+    divided = [{"fold": f.index, "name": f.name, "train": len(f.train), "held_out": len(f.held_out)} for f in folds]
+    if samples.digest() != record["samples_sha256"] or divided != record["folds"]:
+        raise InputError(f"{out}: does not hold what {run} was trained on; give the output that it was, by --shards")
+    return samples, folds
 
 
 def last_layer(model: nn.Module, picture: bool) -> nn.Module:
