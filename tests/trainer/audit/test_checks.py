@@ -112,6 +112,44 @@ def test_near_identical_cubes(rng):
     assert near_identical(cubes, clips, ["a"] * 8).verdict == "warning"
 
 
+def drawn(rng, side=64, strength=0.3):
+    """A motion of its own, (3, side, side): five bumps of some tenths of a pixel."""
+    y, x = np.mgrid[:side, :side] / side
+    cube = np.zeros((3, side, side), dtype=np.float32)
+    for row, column, u, v in zip(*rng.uniform(0.15, 0.85, (2, 5)), *rng.normal(0, strength, (2, 5)), strict=True):
+        cube[:2] += np.multiply.outer([u, v], np.exp(-((x - column) ** 2 + (y - row) ** 2) / 0.02))
+    return cube
+
+
+def test_the_same_turn_of_the_head_makes_no_copies(rng):
+    """As in a study where all look up: the turn is much the larger motion, and what is shown is everybody's own."""
+    y, x = np.mgrid[:64, :64] - 31.5
+    turn = np.deg2rad(3) * np.stack([-y, x, np.zeros_like(x)])
+    cubes = np.array([drawn(rng, strength=0.15) + turn * rng.uniform(0.95, 1.05) for _ in range(12)], dtype=np.float32)
+    cubes[:, :2] += rng.normal(0, 0.01, cubes[:, :2].shape)
+    clips, people = [f"c{i}" for i in range(12)], [f"p{i}" for i in range(12)]
+    assert near_identical(cubes, clips, people).verdict == "passed"
+    cubes[11] = cubes[0]
+    cubes[11, :2] += rng.normal(0, 0.01, cubes[11, :2].shape)
+    assert near_identical(cubes, clips, people).examples == ("c0 and c11",)
+
+
+@pytest.mark.parametrize("change", ["noise", "cropped", "larger"])
+def test_copies_that_were_worked_on_are_found(rng, change):
+    whole = np.array([drawn(rng, side=96) for _ in range(6)])
+    cubes = whole[:, :, 2:-2, 2:-2].copy()
+    match change:
+        case "noise":
+            cubes[5] = cubes[0] + rng.normal(0, 0.03, cubes[0].shape)
+        case "cropped":
+            cubes[5] = whole[0, :, 3:-1, 1:-3]
+        case "larger":
+            cubes[5] = 1.08 * cubes[0]
+    assert near_identical(cubes, list("abcdef"), list("ABCDEF")).examples == ("a and f",)
+    cubes[5] = 2 * cubes[0]  # as strong again: another motion
+    assert near_identical(cubes, list("abcdef"), list("ABCDEF")).verdict == "passed"
+
+
 def test_strain_along_the_wrong_axes(rng):
     flows = rng.normal(size=(4, 2, 32, 32))
     flows = np.cumsum(np.cumsum(flows, axis=2), axis=3).astype(np.float32)
