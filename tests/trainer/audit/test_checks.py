@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flowkit.errors import InputError
+from flowkit.motion.strain import strain_magnitude
 from trainer.audit.checks import (
     above_chance,
     audit_predictions,
@@ -161,6 +162,14 @@ def test_strain_along_the_wrong_axes(rng):
     noise = np.concatenate([flows, rng.random((4, 1, 32, 32), dtype=np.float32)], axis=1)
     assert strain_axes(noise).verdict == "not checked"
     assert strain_axes(np.zeros_like(noise)).verdict == "not checked"
+
+
+@pytest.mark.parametrize(("variant", "verdict"), [("standard", "passed"), ("meb", "slip")])
+def test_the_strain_that_meb_has_is_known_by_its_axes(rng, variant, verdict):
+    """It takes zeros to lie outside of the image, and so is largest at the edge wherever a head has moved."""
+    flows = np.array([2 + drawn(rng)[:2] for _ in range(6)], dtype=np.float32)
+    strain = strain_magnitude(flows, variant, device="cpu")
+    assert strain_axes(np.concatenate([flows, strain[:, None]], axis=1)).verdict == verdict
 
 
 def test_files_of_others_are_read(tmp_path):
