@@ -79,6 +79,19 @@ def test_the_command_says_that_a_run_with_a_slip_is_no_result(out, tmp_path):
     assert done.output.splitlines()[-2].endswith("12 pairs of 4 people; a run with --slip substring-aus: no result")
 
 
+@pytest.mark.parametrize("protocol", ["hde", "loso-per-dataset"])
+def test_a_person_of_two_datasets_is_no_leak_where_neither_fold_trains_on_her(tmp_path, protocol):
+    samples = motion_samples(subjects=6, clips=3, seed=1)
+    where = ["A" if int(subject) < 4 else "B" for subject in samples.subject]
+    person = ["Jane" if subject in ("01", "04") else None for subject in samples.subject]
+    samples = dataclasses.replace(samples, dataset=where)
+    out = write_out(samples, tmp_path / "out", person=person)
+    trained(out, tmp_path / "run", RunConfig(device="cpu", model="svc", protocol=protocol))
+    for found in (audit_run(tmp_path / "run"), audit_run(tmp_path / "run", tmp_path / "gone")):
+        assert not [finding for finding in found if finding.verdict in ("leak", "slip")]
+    assert verdicts(tmp_path / "run")["people in training"] == "passed"
+
+
 def test_the_best_epoch_is_that_of_the_held_out_rows(out, tmp_path):
     """Chosen by the loss on the held-out person: its curve has the loss of the epoch that counts as the lowest."""
     config = RunConfig(device="cpu", model="ststnet", epochs=3, lr=0.05, slips=("best-epoch",))
