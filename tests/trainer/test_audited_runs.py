@@ -15,7 +15,7 @@ from trainer.cli import app
 from trainer.data import load, strain_of
 from trainer.results import write_run
 from trainer.run import run
-from trainer.types import RunConfig
+from trainer.types import SLIPS, RunConfig
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +64,7 @@ def test_each_slip_is_found_and_said(out, tmp_path, choices, check, verdict):
     summary = trained(out, tmp_path / "run", config)
     found = verdicts(tmp_path / "run")
     assert found.pop(check) == verdict
+    assert found.pop("slips on purpose") == ("slip" if config.slips else "passed")
     assert not {"leak", "slip"} & set(found.values())
     assert CliRunner().invoke(app, ["audit", str(tmp_path / "run")]).exit_code == 1
     if config.slips:
@@ -90,6 +91,23 @@ def test_a_person_of_two_datasets_is_no_leak_where_neither_fold_trains_on_her(tm
     for found in (audit_run(tmp_path / "run"), audit_run(tmp_path / "run", tmp_path / "gone")):
         assert not [finding for finding in found if finding.verdict in ("leak", "slip")]
     assert verdicts(tmp_path / "run")["people in training"] == "passed"
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        {"slips": ("test-batch-norm",), "size": 64, "batch": 8},
+        {"slips": ("substring-aus",), "model": "svc", "target": "au12"},
+    ],
+)
+def test_a_slip_is_found_where_nothing_but_the_choices_shows_it(out, tmp_path, choices):
+    config = RunConfig(device="cpu", epochs=1, **choices)
+    samples, result = run(out, tmp_path / "run", config, jobs=1)
+    summary = write_run(tmp_path / "run", samples, config, result)
+    slips = [finding["told"] for finding in summary["audit"] if finding["verdict"] == "slip"]
+    assert slips == [f"{config.slips[0]}: {SLIPS[config.slips[0]]}"]
+    found = audit_run(tmp_path / "run", tmp_path / "gone")
+    assert [finding.told for finding in found if finding.verdict == "slip"] == slips
 
 
 def test_the_best_epoch_is_that_of_the_held_out_rows(out, tmp_path):

@@ -20,7 +20,7 @@ from trainer.run_folder import PREDICTIONS, RunFolder
 from trainer.samples import Samples
 from trainer.saved import config_of, load_trained
 from trainer.train import predict
-from trainer.types import RunConfig
+from trainer.types import SLIPS, RunConfig
 
 SAME_PROBABILITY = 1e-4
 """Probabilities of a row alone and among others may differ by so much, by rounding in other kernels."""
@@ -78,7 +78,15 @@ def _of_predictions(found: Predictions, config: RunConfig) -> list[Finding]:
     without = set() if config.target == "emotion3" else {"class sets", "above chance", "shuffled labels"}
     if config.protocol in SEVERAL_FOLDS:
         without.add("people on both sides")
-    return [each for each in findings if each.check not in without]
+    return [*(each for each in findings if each.check not in without), *slips_on_purpose(config)]
+
+
+def slips_on_purpose(config: RunConfig) -> list[Finding]:
+    """What the run repeats on purpose: known without a trace of it, as where no network was saved."""
+    name = "slips on purpose"
+    if not config.slips:
+        return [Finding(name, "passed", "the run repeats no slip on purpose")]
+    return [Finding(name, "slip", f"{slip}: {SLIPS[slip]}") for slip in config.slips]
 
 
 def backbones(config: RunConfig) -> Finding:

@@ -16,7 +16,7 @@ ROWS = tuple(PAPER_CORRECT)
 
 
 def table_v(runs: Sequence[Finished]) -> pa.Table:
-    """A row a run in the order of the paper's models; then the paper's own rows with their counts.
+    """A row a run in the order of the paper's models, with its slips; then the paper's own rows with their counts.
 
     Columns: what, seed, clips (rows), correct, accuracy, low, high, uf1, uar; of the paper only what its accuracy says.
 
@@ -33,7 +33,7 @@ def table_v(runs: Sequence[Finished]) -> pa.Table:
 def verdict(runs: Sequence[Finished]) -> list[str]:
     """What the table can say, in sentences."""
     same = [run for run in runs if run.summary["metrics"]["overall"]["support"] == PAPER_CLIPS]
-    told = []
+    told = [f"{run.name} repeats {', '.join(_slips(run))} on purpose, and is no result." for run in runs if _slips(run)]
     if len(same) < len(runs):
         told.append(
             f"{len(runs) - len(same)} of {len(runs)} runs are of other clips than the paper's 290: no comparison."
@@ -56,7 +56,7 @@ def _row(run: Finished) -> dict[str, Any]:
     config, overall = run.summary["config"], run.summary["metrics"]["overall"]
     interval = overall["intervals"]["accuracy"]
     return {
-        "what": f"{run.name}: {config['model']}{', shared' if config['shared'] else ''}",
+        "what": ", ".join([f"{run.name}: {config['model']}", *(["shared"] if config["shared"] else []), *_slips(run)]),
         "seed": config["seed"],
         "clips": overall["n"],
         "correct": round(overall["accuracy"] * overall["n"]),
@@ -66,6 +66,10 @@ def _row(run: Finished) -> dict[str, Any]:
         "uf1": overall["uf1"],
         "uar": overall["uar"],
     }
+
+
+def _slips(run: Finished) -> list[str]:
+    return [f"slip {name}" for name in run.summary["config"]["slips"]]
 
 
 def _paper_row(model: str) -> dict[str, Any]:
