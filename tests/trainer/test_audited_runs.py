@@ -110,6 +110,16 @@ def test_a_slip_is_found_where_nothing_but_the_choices_shows_it(out, tmp_path, c
     assert [finding.told for finding in found if finding.verdict == "slip"] == slips
 
 
+def test_a_row_that_cannot_be_predicted_alone_is_a_finding(tmp_path):
+    """At 32 px the last layers of ResNet-18 have one value a channel, and one row has no statistics of its own."""
+    out = write_out(motion_samples(subjects=3, clips=3), tmp_path / "out")
+    summary = trained(out, tmp_path / "run", RunConfig(device="cpu", epochs=1, batch=8, slips=("test-batch-norm",)))
+    (found,) = [finding for finding in summary["audit"] if finding["check"] == "batch mates"]
+    assert found["verdict"] == "leak"
+    assert found["told"].startswith("fold toy/01: a row alone cannot be predicted (slips=test-batch-norm: ")
+    assert (tmp_path / "run" / "predictions.parquet").exists()
+
+
 def test_the_best_epoch_is_that_of_the_held_out_rows(out, tmp_path):
     """Chosen by the loss on the held-out person: its curve has the loss of the epoch that counts as the lowest."""
     config = RunConfig(device="cpu", model="ststnet", epochs=3, lr=0.05, slips=("best-epoch",))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from flowkit.errors import FlowkitError
+from flowkit.errors import FlowkitError, InputError
 from trainer.audit.checks import audit_predictions
 from trainer.audit.cubes import near_identical, strain_axes
 from trainer.audit.findings import Finding, shortened
@@ -146,7 +146,10 @@ def batch_mates(run: Path, samples: Samples, folds: list[Fold], config: RunConfi
     for fold in saved[:FOLDS_TRIED]:
         trained = load_trained(run, fold.index)
         together = predict(trained, samples, fold.held_out, config)
-        alone = [predict(trained, samples, fold.held_out[i : i + 1], config) for i in range(len(fold.held_out))]
+        try:
+            alone = [predict(trained, samples, fold.held_out[i : i + 1], config) for i in range(len(fold.held_out))]
+        except InputError as error:  # one value a channel has no statistics of its own
+            return Finding(name, "leak", f"fold {fold.name}: a row alone cannot be predicted ({error})")
         for head, values in together.items():
             single = np.concatenate([row[head] for row in alone])
             worst = max(worst, float(np.abs(values - single).max()))
