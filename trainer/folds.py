@@ -28,24 +28,28 @@ class Fold:
     """Row numbers, ascending; none of a person who is in `train`."""
 
 
-def people(person: Sequence[str | None], dataset: Sequence[str | None], subject: Sequence[str]) -> tuple[str, ...]:
+def people(
+    person: Sequence[str | None], dataset: Sequence[str | None], subject: Sequence[str | None]
+) -> tuple[str, ...]:
     """The name of each row's person: `person` where it is given, else "dataset/subject", else the subject.
 
     Datasets number their subjects from 1 independently, so a subject code names a person only within its dataset; and
     two datasets may have filmed the same people, which only `person` can tell.
 
-    Raises InputError where a subject of a dataset has two persons, or one in some rows only.
+    Raises InputError where a subject of a dataset has two persons, or one in some rows only, and for a row that has
+    neither person nor subject.
     """
     if not len(person) == len(dataset) == len(subject):
         raise InputError(f"{len(person)} persons, {len(dataset)} datasets, {len(subject)} subjects: give one a row")
     found: dict[tuple[str | None, str], str | None] = {}
     names = []
-    for who, where, code in zip(person, dataset, subject, strict=True):
-        who = who or None
-        key = (where or None, code)
-        name = f"{where}/{code}" if where else code
-        if found.setdefault(key, who) != who:
-            raise InputError(f"{name}: is person {found[key]!r} in one row and {who!r} in another; mend the manifest")
+    for row, (who, where, code) in enumerate(zip(person, dataset, subject, strict=True), 1):
+        if not who and not code:
+            raise InputError(f"row {row}: person and subject are missing, and folds are by person; give one of them")
+        name = f"{where}/{code}" if where else str(code)
+        if code and found.setdefault((where or None, code), who or None) != (who or None):
+            earlier = found[where or None, code]
+            raise InputError(f"{name}: is person {earlier!r} in one row and {who or None!r} in another; give it one in all")
         names.append(who or name)
     return tuple(names)
 

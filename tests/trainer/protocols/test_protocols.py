@@ -76,6 +76,13 @@ def test_a_subject_is_one_person():
         people([None], ["a", "a"], ["1", "2"])
 
 
+def test_a_person_needs_no_subject():
+    who = people(["Ann", "Bob", None, "Ann"], ["samm", "samm", "samm", None], [None, "", "07", None])
+    assert who == ("Ann", "Bob", "samm/07", "Ann")
+    with pytest.raises(InputError, match="row 2: person and subject are missing"):
+        people(["Ann", ""], ["samm", "samm"], [None, None])
+
+
 def test_the_order_of_the_rows_does_not_change_the_folds(rng):
     datasets, who = random_rows(rng)
     order = rng.permutation(len(who))
