@@ -43,13 +43,13 @@ def people(
         raise InputError(f"{len(person)} persons, {len(dataset)} datasets, {len(subject)} subjects: give one a row")
     found: dict[tuple[str | None, str], str | None] = {}
     names = []
-    for row, (who, where, code) in enumerate(zip(person, dataset, subject, strict=True), 1):
+    for row, (given, where, code) in enumerate(zip(person, dataset, subject, strict=True), 1):
+        who = given or None
         if not who and not code:
             raise InputError(f"row {row}: person and subject are missing, and folds are by person; give one of them")
         name = f"{where}/{code}" if where else str(code)
-        if code and found.setdefault((where or None, code), who or None) != (who or None):
-            earlier = found[where or None, code]
-            raise InputError(f"{name}: is person {earlier!r} in one row and {who or None!r} in another; give it one in all")
+        if code and (earlier := found.setdefault((where or None, code), who)) != who:
+            raise InputError(f"{name}: is person {earlier!r} in one row and {who!r} in another; give it one in all")
         names.append(who or name)
     return tuple(names)
 

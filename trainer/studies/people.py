@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import InputError
+from trainer.folds import people
 
 CLASSES = ("negative", "non-negative")
 """Of the prima-facie study: positive and surprise are one class."""
@@ -24,7 +25,7 @@ class Clips:
     clip_id: Sequence[str]
     dataset: Sequence[str]
     person: NDArray[np.str_]
-    """`person` where the manifest has it, else dataset/subject."""
+    """As `trainer.folds.people` names them."""
     first_group: NDArray[np.bool_]
     """Whether the person is of the first of the two groups."""
     negative: NDArray[np.bool_]
@@ -56,13 +57,13 @@ def labelled_clips(rows: Iterable[Any], groups: tuple[str, str] = GROUPS) -> Cli
         groups: the two values of the column group, in the order of drawing; written with any case, "-" or "_".
 
     Raises:
-        InputError: where a used clip has no person and no subject, where a person is of both groups, or where a group
-            has no clip at all.
+        InputError: as `people_of` of the used clips; where a person is of both groups, or where a group has no clip at
+            all.
     """
     names = [_plain(group) for group in groups]
     used = [row for row in rows if row.emotion3 is not None and _plain(row.group) in names]
     first = [_plain(row.group) == names[0] for row in used]
-    person = [person_of(row) for row in used]
+    person = people_of(used)
     for name, wanted in zip(groups, (True, False), strict=True):
         if wanted not in first:
             raise InputError(
@@ -92,10 +93,12 @@ def _plain(group: str | None) -> str:
     return (group or "").strip().casefold().replace("-", "_").replace(" ", "_")
 
 
-def person_of(row: Any) -> str:
-    """Who is filmed: `person` where the row has it, else dataset/subject; an InputError where it has neither."""
-    if person := getattr(row, "person", None):
-        return str(person)
-    if not row.subject:
-        raise InputError(f"{row.clip_id}: person and subject are missing, and folds are by person; give one of them")
-    return f"{row.dataset or ''}/{row.subject}"
+def people_of(rows: Sequence[Any]) -> tuple[str, ...]:
+    """Who is filmed in each row, by the names that folds have; raises as `trainer.folds.people`."""
+    for row in rows:
+        if not getattr(row, "person", None) and not row.subject:
+            raise InputError(
+                f"{row.clip_id}: person and subject are missing, and folds are by person; give one of them"
+            )
+    person, dataset, subject = ([getattr(row, name, None) for row in rows] for name in ("person", "dataset", "subject"))
+    return people(person, dataset, subject)

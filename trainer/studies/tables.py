@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
 
-from trainer.studies.people import Clips, person_of
+from trainer.studies.people import Clips, people_of
 from trainer.studies.sampling import Subset
 from trainer.types import CLASSES
 
 EMOTIONS = (*CLASSES, "none of three")
 
 
-def composition(rows: Iterable[Any]) -> pa.Table:
+def composition(rows: Sequence[Any]) -> pa.Table:
     """Table I: clips and people by dataset and ethnicity as given, of all clips and of those with an emotion3.
 
     Columns: dataset, ethnicity, clips, people, clips3, people3; sorted, with "not given" where there is no label.
+    Raises as `trainer.folds.people`.
     """
     found: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows:
+    for row, person in zip(rows, people_of(rows), strict=True):
         key = (row.dataset or "not given", row.ethnicity or "not given")
         cell = found.setdefault(key, {"clips": 0, "people": set(), "clips3": 0, "people3": set()})
         cell["clips"] += 1
-        cell["people"].add(person_of(row))
+        cell["people"].add(person)
         if row.emotion3 is not None:
             cell["clips3"] += 1
-            cell["people3"].add(person_of(row))
+            cell["people3"].add(person)
     return pa.Table.from_pylist(
         [
             {

@@ -141,6 +141,17 @@ def test_the_person_of_a_row_goes_before_its_subject():
     assert labelled_clips(made).person[0] == "a0"
 
 
+def test_a_person_who_would_be_two_is_refused():
+    """Given in all rows of a subject but one, a person would be in training and held out at once."""
+    made = rows()
+    for row in made:
+        row.person = "Jane" if row.subject == "a0" else None
+    assert labelled_clips(made).person[0] == "Jane"
+    made[1].person = None
+    with pytest.raises(InputError, match="one/a0: is person 'Jane' in one row and None in another"):
+        labelled_clips(made)
+
+
 def test_the_command_needs_a_manifest_alone(tmp_path, capsys):
     from trainer.cli import app
 
