@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,18 +13,21 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from flowkit.errors import InputError
+from trainer.folds import people
 
 NAMES = {
     "true": ("true", "y_true", "label", "emotion3"),
     "predicted": ("predicted", "y_pred", "prediction"),
     "fold": ("fold", "held_out", "split"),
-    "clip_id": ("clip_id", "clip", "filename", "video"),
+    "clip_id": ("clip_id", "clip"),
+    "file": ("filename", "video"),
     "person": ("person",),
     "subject": ("subject",),
     "dataset": ("dataset",),
     "epoch": ("epoch",),
 }
-"""By which names a column is known, in the order of preference; letter case does not matter."""
+"""By which names a column is known, in the order of preference; letter case does not matter. A `file` names a clip of
+its subject only: datasets number a subject's files from 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +55,25 @@ def read_predictions(path: Path) -> Predictions:
     several. Without a column fold, each person is a fold. Known names are in `NAMES`.
 
     Raises:
-        InputError: for a file that cannot be read, and for a missing column, with those that there are.
+        InputError: for a file that cannot be read or has no row; for a missing column, with those that there are; for a
+            row without a class, with an epoch that is no whole number, and as `trainer.folds.people`.
     """
     table = _read(path)
+    if not table.num_rows:
+        raise InputError(f"{path} has no row; give it a row a prediction")
     columns = {name: _column(table, known) for name, known in NAMES.items()}
-    for name in ("true", "predicted"):
-        if columns[name] is None:
-            raise _missing(path, table, name)
+    true, predicted = (_named(path, table, name, columns[name]) for name in ("true", "predicted"))
     person = _people(path, table, columns)
-    true, predicted = ([str(value) for value in columns[name] or []] for name in ("true", "predicted"))
     classes = tuple(sorted({*true, *predicted}))
-    clips = columns["clip_id"] or [f"row {i + 1}" for i in range(len(true))]
     epoch = columns["epoch"]
     return Predictions(
-        clip=tuple(map(str, clips)),
+        clip=_clips(columns, person),
         person=person,
         fold=tuple(map(str, columns["fold"])) if columns["fold"] else person,
         true=np.array([classes.index(value) for value in true], dtype=np.int64),
         predicted=np.array([classes.index(value) for value in predicted], dtype=np.int64),
         classes=classes,
-        epoch=tuple(int(str(value)) for value in epoch) if epoch else None,
+        epoch=tuple(_epoch(path, row, value) for row, value in enumerate(epoch, 1)) if epoch else None,
     )
 
 
@@ -99,13 +102,47 @@ def _column(table: pa.Table, known: tuple[str, ...]) -> list[object] | None:
     return None
 
 
+def _named(path: Path, table: pa.Table, name: str, values: list[object] | None) -> list[str]:
+    """The classes of a column as text. A blank is refused, but in our files of action units, where it shows none."""
+    if values is None:
+        raise _missing(path, table, name)
+    texts = ["" if value is None else str(value) for value in values]
+    units = b'"AU' in (table.schema.metadata or {}).get(b"classes", b"")
+    blank = [row for row, text in enumerate(texts, 1) if not text.strip()]
+    if blank and not units:
+        raise InputError(f"{path}: row {blank[0]} has no {name} class; give it one, or leave the row out")
+    return texts
+
+
+def _epoch(path: Path, row: int, value: object) -> int:
+    with suppress(ValueError):
+        if (number := float(str(value))).is_integer():  # 15.0, as other tools write it
+            return int(number)
+    raise InputError(f"{path}: row {row} has epoch {value!r}: must be a whole number; mend it, or leave the column out")
+
+
 def _people(path: Path, table: pa.Table, columns: dict[str, list[object] | None]) -> tuple[str, ...]:
-    if columns["person"] and all(columns["person"]):
-        return tuple(map(str, columns["person"]))
-    if columns["subject"] is None:
+    person, dataset, subject = (_texts(columns[name], table.num_rows) for name in ("person", "dataset", "subject"))
+    if columns["person"] is None and columns["subject"] is None:
         raise _missing(path, table, "subject")
-    datasets = columns["dataset"] or [None] * len(columns["subject"])
-    return tuple(f"{d}/{s}" if d else str(s) for d, s in zip(datasets, columns["subject"], strict=True))
+    given = tuple(name for name in person if name)
+    return given if len(given) == len(person) else people(person, dataset, subject)
+
+
+def _clips(columns: dict[str, list[object] | None], person: tuple[str, ...]) -> tuple[str, ...]:
+    n = len(person)
+    if columns["clip_id"]:
+        return tuple(map(str, columns["clip_id"]))
+    if columns["file"]:
+        of_subject = zip(_texts(columns["dataset"], n), _texts(columns["subject"], n), person, strict=True)
+        owners = ["/".join(filter(None, (dataset, subject or who))) for dataset, subject, who in of_subject]
+        return tuple(f"{owner}/{file}" for owner, file in zip(owners, columns["file"], strict=True))
+    return tuple(f"row {row}" for row in range(1, n + 1))
+
+
+def _texts(values: list[object] | None, n: int) -> list[str | None]:
+    """The values as text, None where there is none."""
+    return [None if value is None else str(value) or None for value in values or [None] * n]
 
 
 def _missing(path: Path, table: pa.Table, name: str) -> InputError:

@@ -183,9 +183,51 @@ def test_files_of_others_are_read(tmp_path):
     assert read_predictions(tmp_path / "ours.parquet").fold == ("7",)
 
 
+def written(folder, *lines):
+    (folder / "theirs.csv").write_text("\n".join(lines) + "\n")
+    return folder / "theirs.csv"
+
+
+def test_a_row_without_a_person_is_its_subjects(tmp_path):
+    """And the others keep theirs: Jane is one in both datasets."""
+    header = "person,dataset,subject,true,predicted"
+    found = read_predictions(written(tmp_path, header, "Jane,a,1,n,n", "Jane,b,7,p,p", ",b,8,n,p"))
+    assert found.person == found.fold == ("Jane", "Jane", "b/8")
+    with pytest.raises(InputError, match="a/1: is person 'Jane' in one row and None in another"):
+        read_predictions(written(tmp_path, header, "Jane,a,1,n,n", ",a,1,p,p"))
+    with pytest.raises(InputError, match="row 2: person and subject are missing"):
+        read_predictions(written(tmp_path, "person,true,predicted", "Jane,n,n", ",p,p"))
+
+
+def test_files_of_two_subjects_may_have_one_name(tmp_path):
+    header = "dataset,subject,filename,true,predicted"
+    found = read_predictions(written(tmp_path, header, "a,1,EP01,n,n", "a,2,EP01,p,p", "b,1,EP01,n,n"))
+    assert found.clip == ("a/1/EP01", "a/2/EP01", "b/1/EP01")
+    assert repeated_clips(found).verdict == "passed"
+
+
+def test_epochs_are_whole_numbers_however_written(tmp_path):
+    header = "subject,true,predicted,epoch"
+    assert read_predictions(written(tmp_path, header, "1,n,n,15.0", "2,p,p,7")).epoch == (15, 7)
+    for epoch in ("", "1.5", "last"):
+        with pytest.raises(InputError, match=rf"row 2 has epoch '{epoch}': must be a whole number"):
+            read_predictions(written(tmp_path, header, "1,n,n,15", f"2,p,p,{epoch}"))
+
+
+def test_a_blank_is_no_class_but_of_action_units(tmp_path):
+    for name, line in (("true", "2, ,p"), ("predicted", "2,p,")):
+        with pytest.raises(InputError, match=rf"row 2 has no {name} class; give it one, or leave the row out"):
+            read_predictions(written(tmp_path, "subject,true,predicted", "1,n,n", line))
+    table = pa.table({"true": ["", "AU4"], "predicted": ["AU4", ""], "person": ["x", "y"]})
+    pq.write_table(table.replace_schema_metadata({"classes": '["AU1", "AU4"]'}), tmp_path / "units.parquet")
+    assert read_predictions(tmp_path / "units.parquet").classes == ("", "AU4")
+
+
 def test_files_that_cannot_be_used_are_named(tmp_path):
     (tmp_path / "bad.csv").write_text("subject,y_true\n1,0\n")
     with pytest.raises(InputError, match=r"no column 'predicted' .*; its columns are subject, y_true"):
         read_predictions(tmp_path / "bad.csv")
+    with pytest.raises(InputError, match="has no row; give it a row a prediction"):
+        read_predictions(written(tmp_path, "subject,y_true,y_pred"))
     with pytest.raises(InputError, match="there is no such file"):
         read_predictions(tmp_path / "gone.csv")
