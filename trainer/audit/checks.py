@@ -161,13 +161,22 @@ def _agreement(found: Predictions, generator: np.random.Generator | None = None)
 
 
 def _against_permuted(found: Predictions) -> tuple[float, NDArray[np.float64]]:
-    """UF1 of the predictions, and of the same against permuted labels."""
+    """UF1 of the predictions, and of the same against labels permuted over the clips, as `shuffle_labels` does.
+
+    Rows of one clip share their label and much of what is predicted, so permuted by row they would seem to be above
+    chance. Where rows of a clip have several labels, it is rows that are permuted.
+    """
     generator = np.random.default_rng(0)
     everyone = ["all"] * len(found)
     classes = len(found.classes)
+    number = {clip: i for i, clip in enumerate(dict.fromkeys(found.clip))}
+    clip = np.array([number[name] for name in found.clip])
+    label = found.true[np.unique(clip, return_index=True)[1]]
+    if (label[clip] != found.true).any():
+        clip, label = np.arange(len(found)), found.true
 
     def scored(true: NDArray[np.int64]) -> float:
         return float(uf1_of(counts_by_person(true, found.predicted, everyone, classes).sum(axis=0)))
 
-    null = np.array([scored(generator.permutation(found.true)) for _ in range(PERMUTATIONS)])
+    null = np.array([scored(generator.permutation(label)[clip]) for _ in range(PERMUTATIONS)])
     return scored(found.true), null

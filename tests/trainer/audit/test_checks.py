@@ -113,6 +113,20 @@ def test_near_identical_cubes(rng):
     assert near_identical(cubes, clips, ["a"] * 8).verdict == "warning"
 
 
+def test_pairs_of_one_clip_are_permuted_together(monkeypatch):
+    """Eight pairs a clip, all with its label and one prediction, which is chance: that of few runs seems to be more."""
+    monkeypatch.setattr("trainer.audit.checks.PERMUTATIONS", 300)
+    leaks = 0
+    for seed in range(60):
+        draw = np.random.default_rng(seed)
+        clip = np.repeat(np.arange(30), 8)
+        true, predicted = (draw.integers(0, 3, 30)[clip] for _ in range(2))
+        person = tuple(f"p{k // 3}" for k in clip)
+        found = Predictions(tuple(f"c{k}" for k in clip), person, person, true, predicted, CLASSES)
+        leaks += above_chance(found, shuffled=True).verdict == "leak"
+    assert leaks <= 3
+
+
 def drawn(rng, side=64, strength=0.3):
     """A motion of its own, (3, side, side): five bumps of some tenths of a pixel."""
     y, x = np.mgrid[:side, :side] / side
