@@ -49,6 +49,15 @@ def test_a_clean_run_passes(clean):
     assert (done.exit_code, done.output.splitlines()[-1]) == (0, "0 leaks, 0 slips")
 
 
+def test_what_an_audit_would_not_heed_is_refused(clean, tmp_path):
+    for subject, option, told in (
+        (clean, ["--shuffled"], "--shuffled: .* is a run, whose config.json says it"),
+        (clean / "predictions.parquet", ["--shards", str(tmp_path)], "--shards: .* is no run's folder"),
+    ):
+        with pytest.raises(InputError, match=told):
+            app(["audit", str(subject), *option], standalone_mode=False)
+
+
 @pytest.mark.parametrize(
     ("choices", "check", "verdict"),
     [

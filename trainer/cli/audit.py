@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from flowkit.errors import InputError
 from flowkit.output.files import put_text
 from trainer.audit.findings import ORDER, Finding
 from trainer.cli.endings import stoppable
@@ -18,7 +19,7 @@ def audit(
         Path, typer.Argument(metavar="RUN|FILE", help="A run's folder, or a .csv or .parquet of predictions.")
     ],
     shards: Annotated[
-        Path | None, typer.Option(help="The output that the run was trained on. Default: where the run says it was.")
+        Path | None, typer.Option(help="The output that RUN was trained on. Default: where the run says it was.")
     ] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", metavar="FILE", help="The findings as JSON.")] = None,
     shuffled: Annotated[
@@ -48,9 +49,13 @@ def audit(
 
 def _findings(subject: Path, shards: Path | None, shuffled: bool) -> list[Finding]:
     if subject.is_dir():
+        if shuffled:
+            raise InputError(f"--shuffled: {subject} is a run, whose config.json says it; leave the option out")
         from trainer.audit.run import audit_run
 
         return audit_run(subject, shards)
+    if shards is not None:
+        raise InputError(f"--shards: {subject} is no run's folder, and only a run has shards; leave the option out")
     from trainer.audit.checks import audit_predictions
     from trainer.audit.predictions import read_predictions
 
