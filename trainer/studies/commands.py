@@ -92,11 +92,14 @@ def prima_facie(
     role: Annotated[str, typer.Option(help="Which pair of each clip.")] = "onset-apex",
 ) -> None:
     """Table IV: two classes of emotion within one group, within the other, and in a mixed set."""
+    if repeats < 1 or people < 2:
+        raise InputError(f"repeats={repeats}, people={people}: must be at least 1 and 2")
+    if not 16 <= size <= 1024 or not 0 <= seed < 2**32:
+        raise InputError(f"size={size}, seed={seed}: must be from 16 to 1024 px, and 0 or above and below 2^32")
+    study.require_unfitted(normalise)
     data = read_source(source, size, role)
     if data.cubes is None and not misindexed:
         raise InputError(f"{source} is a manifest, which has no motion; give an output of flowkit extract")
-    if repeats < 1 or people < 2:
-        raise InputError(f"repeats={repeats}, people={people}: must be at least 1 and 2")
     clips = labelled_clips(data.rows, _pair(groups))
     features = _features(data.cubes, data.rows, clips, pretrained, normalise)
     subsets = draw(clips, seed, people)
@@ -119,6 +122,9 @@ def prima_facie(
         "seed": seed,
         "repeats": repeats,
         "pretrained": pretrained,
+        "normalise": normalise,
+        "size": size,
+        "role": role,
         "features": "noise" if data.cubes is None else "ResNet-18",
         "paper": study.PAPER,
     }

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from trainer.models.weights import backbone, pretrained_weights
 from trainer.normalisation import fit_normaliser
+from trainer.studies.prima_facie import require_unfitted
 
 BATCH = 16
 
@@ -24,8 +25,9 @@ def resnet18_features(
         normalise: "none" or "minmax". What is fitted on training rows has no place here, where no fold is known.
 
     Raises:
-        InputError: where the weights cannot be had.
+        InputError: for another normalisation, and where the weights cannot be had.
     """
+    require_unfitted(normalise)
     torch.manual_seed(seed)
     model = backbone("resnet18", pretrained_weights(pretrained)).eval()
     scaled = fit_normaliser(normalise, cubes, range(len(cubes)))(cubes)

@@ -63,6 +63,14 @@ def new_classifier(kind: Classifier) -> Any:
     raise InputError(f"classifier={kind!r} is unknown; choose svc or forest")
 
 
+def require_unfitted(normalise: str) -> None:
+    """InputError for a normalisation that is fitted on rows: features are made once, of held-out clips, too."""
+    if normalise not in ("none", "minmax"):
+        raise InputError(
+            f"normalise={normalise!r}: must be none or minmax; any other would be fitted on held-out clips"
+        )
+
+
 def leave_one_person_out(
     clips: Clips, features: Features, kind: Classifier = "svc", *, misindexed: bool = False
 ) -> Predictions:

@@ -8,6 +8,7 @@ import pytest
 from sklearn.metrics import f1_score
 
 from flowkit.errors import InputError
+from tests.motions import motion_samples, write_out
 from trainer.studies import prima_facie as study
 from trainer.studies.people import labelled_clips
 from trainer.studies.sampling import class_matched, draw
@@ -150,6 +151,38 @@ def test_a_person_who_would_be_two_is_refused():
     made[1].person = None
     with pytest.raises(InputError, match="one/a0: is person 'Jane' in one row and None in another"):
         labelled_clips(made)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--normalise", "signed_global", "normalise='signed_global': must be none or minmax"),
+        ("--size", "0", "size=0, seed=42: must be from 16 to 1024 px"),
+        ("--size", "-5", "size=-5, seed=42: must be from 16 to 1024 px"),
+        ("--seed", "-1", "size=224, seed=-1: must be from 16 to 1024 px, and 0 or above"),
+    ],
+)
+def test_choices_that_cannot_be_are_refused_before_anything_is_read(tmp_path, option, value, told):
+    from trainer.cli import app
+
+    arguments = ["study", "prima-facie", str(tmp_path / "gone"), "-o", str(tmp_path / "run"), option, value]
+    with pytest.raises(InputError, match=told):
+        app(arguments, standalone_mode=False)
+
+
+def test_what_made_the_features_is_recorded(tmp_path):
+    from trainer.cli import app
+
+    samples = motion_samples(subjects=6, clips=3, side=16)
+    out = write_out(samples, tmp_path / "out", person=[f"p{code}" for code in samples.subject])
+    how = ["--people", "2", "--repeats", "1", "--normalise", "minmax", "--size", "32"]
+    app(["study", "prima-facie", str(out), "-o", str(tmp_path / "run"), *how], standalone_mode=False)
+    content = json.loads((tmp_path / "run" / "study.json").read_text())
+    assert {name: content[name] for name in ("normalise", "size", "role")} == {
+        "normalise": "minmax",
+        "size": 32,
+        "role": "onset-apex",
+    }
 
 
 def test_the_command_needs_a_manifest_alone(tmp_path, capsys):
