@@ -26,7 +26,7 @@ from trainer.protocols import split
 from trainer.run_folder import RunFolder, held, settle
 from trainer.samples import Samples, shuffle_labels
 from trainer.store import allocate, put, scratch
-from trainer.train import FoldResult, Heads, load_weights, run_fold
+from trainer.train import FoldResult, Heads, load_weights, require_trainable, run_fold
 from trainer.types import RunConfig
 
 FORMAT_VERSION = 2
@@ -100,6 +100,7 @@ def run(
         if config.shuffle_labels:
             samples = shuffle_labels(samples, config.seed)
         folds = folds_of(samples, config)
+        require_trainable(samples, folds, config)
         settle(folder, describe(samples, folds, config), overwrite=overwrite)
         todo = [fold.index for fold in folds if not place.done(fold, weights=save_weights)]
         announce(samples, folds, len(folds) - len(todo))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 
@@ -134,13 +134,22 @@ def predict_fold(trained: Trained, samples: Samples, fold: Fold, config: RunConf
     return FoldResult(fold, heads, trained.ethnic_classes, trained.curves, trained.epoch, seconds)
 
 
+def require_trainable(samples: Samples, folds: Sequence[Fold], config: RunConfig) -> None:
+    """Raises what the people and groups of any fold would make `train_fold` raise, before the first is trained."""
+    for fold in folds:
+        rows, _ = inner_split(samples, fold, config, fold_seed(config.seed, fold.index))
+        if find(config.model).ethnic:
+            _groups(samples, fold, rows, config)
+
+
 def inner_split(
     samples: Samples, fold: Fold, config: RunConfig, seed: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """The training rows that are trained on, and those of the people who tell when to stop (none with select="fixed").
 
-    With the slip best-epoch it is the held-out people who tell. Raises InputError where there are fewer than two
-    training people to divide.
+    With the slip best-epoch it is the held-out people who tell. Of a model that learns groups, nobody is set aside who
+    alone shows one. Raises InputError where there are fewer than two training people to divide, or each shows a group
+    alone.
     """
     if "best-epoch" in config.slips:
         return fold.train, fold.held_out
@@ -151,8 +160,28 @@ def inner_split(
     if len(names) < 2:
         raise InputError(f"fold {fold.name}: has 1 training person, and --select inner needs at least 2")
     count = min(max(1, round(config.inner_share * len(names))), len(names) - 1)
-    aside = np.isin(who, np.random.default_rng([seed, 1]).permutation(names)[:count])
+    drawn = np.random.default_rng([seed, 1]).permutation(names).tolist()
+    if find(config.model).ethnic:
+        drawn = _groups_kept(drawn, who.tolist(), [samples.group[i] for i in fold.train], count)
+    if not drawn:
+        raise InputError(
+            f"fold {fold.name}: each group is shown by 1 training person, and --select inner needs 2 of one"
+        )
+    aside = np.isin(who, drawn[:count])
     return fold.train[~aside], fold.train[aside]
+
+
+def _groups_kept(drawn: list[str], who: list[str], group: list[str | None], count: int) -> list[str]:
+    """Up to `count` of the people, in the order drawn, without whom the others still show every group."""
+    shown: dict[str, set[str | None]] = {}
+    for person, name in zip(who, group, strict=True):
+        shown.setdefault(person, set()).add(name)
+    aside: list[str] = []
+    for person in drawn:
+        rest = [shown[other] for other in shown if other not in (*aside, person)]
+        if len(aside) < count and shown[person] <= set().union(*rest):
+            aside.append(person)
+    return aside
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +207,17 @@ def _fold_data(
     inputs, emotion = Inputs(samples, rows, normalise, device), _targets(samples, rows, device)
     if not find(config.model).ethnic:
         return (), FoldData(inputs, emotion)
+    names, ethnicity = _groups(samples, fold, rows, config)
+    return names, FoldData(inputs, emotion, torch.from_numpy(ethnicity).to(device))
+
+
+def _groups(
+    samples: Samples, fold: Fold, rows: NDArray[np.int64], config: RunConfig
+) -> tuple[tuple[str, ...], NDArray[np.int64]]:
     names, ethnicity = ethnic_targets(samples, rows)
     if len(names) < 2:
-        raise InputError(f"fold {fold.name}: training rows show 1 group ({names[0]}); {config.model} needs 2")
-    return names, FoldData(inputs, emotion, torch.from_numpy(ethnicity).to(device))
+        raise InputError(f"fold {fold.name}: trains on 1 group ({names[0]}); {config.model} needs 2")
+    return names, ethnicity
 
 
 def fit(

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from flowkit.errors import Interrupted, OutputError
+from flowkit.errors import InputError, Interrupted, OutputError
 from tests.motions import motion_samples, write_out
 from trainer.inputs import torch_threads
 from trainer.pool import Event
@@ -71,6 +71,16 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(out, samples, tmp_path):
         noticed += found is None
         assert found is None or (repr(found) == repr(expected))
     assert noticed > len(whole) // 7 // 2
+
+
+def test_a_fold_that_cannot_be_trained_is_refused_before_the_first_is(samples, tmp_path):
+    """The last person alone is of the second group: without that one there is nothing to tell apart."""
+    group = ["many"] * 18 + ["one"] * 6
+    out = write_out(dataclasses.replace(samples, group=group), tmp_path / "out")
+    config = RunConfig(model="dual-resnet18", epochs=1, device="cpu")
+    with pytest.raises(InputError, match=r"fold toy/04: trains on 1 group \(many\); dual-resnet18 needs 2"):
+        run(out, tmp_path / "run", config, jobs=1)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -190,6 +190,27 @@ def test_the_best_epoch_is_chosen_by_training_people_alone(few):
     np.testing.assert_array_equal(again.probabilities, result.probabilities)
 
 
+def test_nobody_is_set_aside_who_alone_shows_a_group():
+    """Four people of one group and two of the other: without the one who is held out, the other must be trained on."""
+    samples = motion_samples(subjects=6, clips=2, side=16)
+    samples = dataclasses.replace(samples, group=["few" if int(s) > 4 else "many" for s in samples.subject])
+    config = dataclasses.replace(ONCE, model="dual-resnet18", select="inner", inner_share=0.4)
+    who, group = np.array(samples.people), np.array(samples.group)
+    changed = 0
+    for fold in folds_of(samples, config):
+        for seed in range(20):
+            rows, inner = inner_split(samples, fold, config, seed)
+            assert set(group[rows]) == {"few", "many"}
+            assert len(set(who[inner])) == 2
+            drawn = inner_split(samples, fold, dataclasses.replace(config, model="resnet18"), seed)[0].tolist()
+            assert rows.tolist() == drawn or len(set(group[drawn])) == 1
+            changed += rows.tolist() != drawn
+    assert changed > 0
+    alone = dataclasses.replace(samples, group=list(samples.subject))
+    with pytest.raises(InputError, match="fold toy/01: each group is shown by 1 training person"):
+        inner_split(alone, folds_of(alone, config)[0], config, seed=0)
+
+
 def test_bfloat16_changes_predictions_a_little(few):
     fold = folds_of(few, ONCE)[0]
     full = run_fold(few, fold, ONCE)
