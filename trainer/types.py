@@ -168,6 +168,8 @@ class RunConfig:
             self.pretrained is None or bool(info.pretrained), "pretrained", f"left out: {self.model} has no backbone"
         )
         require(self.pretrained_rgb is None or info.rgb, "pretrained_rgb", f"left out: {self.model} reads no picture")
+        alone = self.pretrained_rgb is None or not self.shared
+        require(alone, "pretrained_rgb", "left out with --shared, whose one backbone starts from --pretrained")
         require(self.protocol != "cd6me" or self.target == "au12", "target", "au12 with --protocol cd6me")
         require("substring-aus" not in self.slips or self.target == "au12", "target", "au12 with substring-aus")
         network = self.model != "svc" or not {"test-batch-norm", "best-epoch"} & set(self.slips)
