@@ -23,6 +23,11 @@ FUSIONS = ("concat", "attention", "mean")
 PRECISIONS = ("fp32", "bf16")
 SELECTIONS = ("fixed", "inner")
 OPTIMISERS = ("adam", "sgd")
+OF_NETWORKS = (
+    *("epochs", "select", "inner_share", "batch", "optimiser", "lr", "decay", "weight_decay"),
+    *("precise_batch_norm", "loss_weights", "precision", "compile"),
+)
+"""Choices of how a network learns."""
 SLIPS: Mapping[str, str] = {
     "test-batch-norm": "held-out rows are normalised by their own batch statistics: predictions depend on batch mates",
     "best-epoch": "the epoch with the lowest loss on the held-out rows themselves counts",
@@ -193,8 +198,14 @@ class RunConfig:
 
 
 def resolve_config(preset: str = "standard", **choices: Any) -> RunConfig:
-    """The configuration of a preset with explicit choices over it; a choice of None leaves what the preset has."""
+    """The configuration of a preset with explicit choices over it; a choice of None leaves what the preset has.
+
+    A choice of how a network learns is refused of svc, which is none; what the preset has of these is not heeded there.
+    """
     if preset not in PRESETS:
         raise InputError(f"preset={preset!r} is unknown; choose one of {', '.join(PRESETS)}")
     given = {name: value for name, value in choices.items() if value is not None}
-    return RunConfig(**{**PRESETS[preset], **given})
+    config = RunConfig(**{**PRESETS[preset], **given})
+    if config.model == "svc" and (vain := [name for name in given if name in OF_NETWORKS]):
+        raise InputError(f"{vain[0]}={given[vain[0]]!r}: must be left out: svc is no network and has no training steps")
+    return config

@@ -112,6 +112,13 @@ def test_an_earlier_run_is_kept_unless_overwritten(out, tmp_path):
         (["--protocol", "hde"], "hde needs two datasets, found 1 (toy)"),
         (["--model", "resnet18-tinyvit"], "toy/01/000: has no apex frame in colour, which resnet18-tinyvit reads"),
         (["--model", "svc", "--save-weights"], "model='svc' has no weights to save"),
+        (["--model", "svc", "--select", "inner"], "select='inner': must be left out: svc is no network"),
+        (["--model", "svc", "--epochs", "99"], "epochs=99: must be left out: svc is no network"),
+        (["--model", "svc", "--preset", "paper", "--compile"], "compile=True: must be left out: svc is no network"),
+        (
+            ["--model", "dual-resnet18-rgb", "--shared", "--pretrained-rgb", "x.pth"],
+            "pretrained_rgb='x.pth': must be left out with --shared, whose one backbone starts from --pretrained",
+        ),
         (["--role", "lag"], "no pair has the role 'lag'; there are onset-apex (16)"),
     ],
 )
@@ -132,6 +139,11 @@ def test_datasets_may_be_listed_with_blanks(tmp_path):
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["config"]["datasets"] == ["casme2", "samm"]
     assert config["input"]["rows"] == 12
+
+
+def test_a_preset_is_no_choice_that_svc_refuses(out, tmp_path):
+    done = flowkit_train(out, "-o", tmp_path / "run", "--model", "svc", "--preset", "paper", "--device", "cpu")
+    assert done.exit_code == 0, done.stderr
 
 
 @pytest.mark.parametrize("place", [0, 1, 3])
