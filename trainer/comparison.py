@@ -93,7 +93,7 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
     """
     if len(runs) < 2 or len({run.path for run in runs}) < len(runs):
         raise InputError(f"{len(runs)} runs: give at least two different folders")
-    runs = _told_apart(runs)
+    runs = told_apart(runs)
     settings: list[list[Finished]] = []
     for run in runs:
         same = next((setting for setting in settings if setting[0].setting == run.setting), None)
@@ -107,7 +107,7 @@ def compare(runs: Sequence[Finished]) -> dict[str, Any]:
     }
 
 
-def _told_apart(runs: Sequence[Finished]) -> list[Finished]:
+def told_apart(runs: Sequence[Finished]) -> list[Finished]:
     """The runs with names that differ: the shortest ends of their paths that do."""
     length = 1
     while len({run.path.parts[-length:] for run in runs}) < len(runs):

@@ -135,7 +135,7 @@ def test_signed_global_keeps_zero_and_sign_and_is_fitted_on_the_training_rows(sa
 def test_people_are_named_once_and_a_subject_with_two_is_refused(samples):
     assert samples.people is samples.people
     person = [None if i else "Ann" for i in range(len(samples))]
-    with pytest.raises(InputError, match="is person 'Ann' in one row and None in another; mend the manifest"):
+    with pytest.raises(InputError, match="is person 'Ann' in one row and None in another; give it one in all"):
         dataclasses.replace(samples, person=person)
 
 
