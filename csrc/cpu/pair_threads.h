@@ -4,7 +4,6 @@
 #include <condition_variable>
 #include <functional>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -16,8 +15,10 @@ class PairThreads {
   // As many threads as asked for, or those that the system grants.
   explicit PairThreads(int threads) {
     try {
+      helpers_.reserve(threads - 1);
       for (int member = 1; member < threads; ++member) helpers_.emplace_back([this, member] { help(member); });
-    } catch (const std::system_error&) {
+    } catch (...) {
+      // No more threads, or no memory for them. What left this constructor would leave its helpers waiting for ever.
     }
   }
   ~PairThreads() {
@@ -39,7 +40,7 @@ class PairThreads {
   void run(int parts, const Work& work) {
     if (parts > 1) {
       const std::lock_guard<std::mutex> guard(lock_);
-      work_ = work;
+      work_ = std::cref(work);
       parts_ = parts;
       busy_ = parts - 1;
       ++round_;

@@ -6,7 +6,6 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -32,9 +31,10 @@ void for_each(std::size_t count, int threads, const MakeWorker& make_worker) {
   const std::size_t helpers = std::min<std::size_t>(threads > 1 ? threads - 1 : 0, count > 0 ? count - 1 : 0);
   std::vector<std::thread> pool;
   try {
+    pool.reserve(helpers);
     for (std::size_t i = 0; i < helpers; ++i) pool.emplace_back(run);
-  } catch (const std::system_error&) {
-    // The system grants no more threads: those that run do all the work.
+  } catch (...) {
+    // The system grants no more threads, or no memory for them: those that run do all the work.
   }
   run();
   for (std::thread& thread : pool) thread.join();
