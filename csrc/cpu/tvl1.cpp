@@ -20,6 +20,12 @@ namespace {
 // Of a level that one thread sweeps sooner than several could agree on it.
 constexpr int kFewPixels = 1 << 16;
 
+// How many threads can share the iterations of a warp.
+int most_parts(Size size, const TVL1Params& params) {
+  const bool few = std::int64_t{size.width} * size.height < kFewPixels;
+  return few || !StopTest(params, size).simple() ? 1 : std::min(kMostIterationsAtOnce, params.inner_iterations);
+}
+
 Grid grid_of(Size size) { return {size.width, size.height, padded_stride(size.width)}; }
 
 template <class T>
@@ -113,7 +119,10 @@ struct TVL1Solver::Planes {
 };
 
 TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& kernels, int threads)
-    : params_(params), kernels_(kernels), threads_(threads), steps_(step_sizes(params)) {
+    : params_(params),
+      kernels_(kernels),
+      threads_(std::min(threads, most_parts(size, params))),
+      steps_(step_sizes(params)) {
   const std::vector<Size> sizes = pyramid_sizes(size, params);
   const Grid full = grid_of(size);
   const std::vector<float> smoothing = gaussian_taps(params.smoothing);
@@ -292,7 +301,7 @@ int TVL1Solver::iterate_warp(std::size_t s) {
   const AffineGradient affine = params_.affine_reference ? fit_affine(level.grid, p.u, p.v) : AffineGradient{};
   const StopTest stop(params_, level.size);
   StopProgress progress;
-  const int parts = level.size.width * level.size.height < kFewPixels ? 1 : threads_.size();
+  const int parts = std::min(threads_.size(), most_parts(level.size, params_));
   // With a stop to wait for, the last of a long queue of iterations would lag far behind the first.
   const int queue = parts * (params_.epsilon > 0.0 ? 6 : 8);
   const int at_once = stop.simple() ? std::min(queue, kMostIterationsAtOnce) : 1;

@@ -14,7 +14,8 @@ namespace flowkit {
 
 class TVL1Solver {
  public:
-  // `threads` share the iterations of a pair; the result does not depend on how many.
+  // At most `threads` share the iterations of a pair, as many as find work in them; the result does not depend on how
+  // many.
   TVL1Solver(Size size, const TVL1Params& params, const KernelTable& kernels, int threads);
   ~TVL1Solver();
   TVL1Solver(const TVL1Solver&) = delete;

@@ -7,6 +7,8 @@ import hashlib
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -19,6 +21,7 @@ from tests import fields
 from tests.peers import cv2_flow
 from tests.reference import tvl1
 
+THREADS = Path("/proc/self/task")
 # Fixed, modest counts: rounding grows with warps and levels where the border is zero, and nowhere else.
 FIXED = {
     name: params.replace(epsilon=0.0, warps=3, inner_iterations=15)
@@ -217,6 +220,25 @@ def test_threads_without_a_pair_of_their_own_help_and_change_no_bit(preset):
         more, again = flowkit.tvl1_flow(frames0, frames1, params=params, threads=threads, return_iterations=True)
         assert np.array_equal(one, more)
         assert np.array_equal(iterations, again)
+
+
+@pytest.mark.skipif(not THREADS.is_dir(), reason="threads are counted in /proc")
+@pytest.mark.parametrize(
+    ("preset", "side", "most"),
+    [("opencv", 64, 1), ("micro", 224, 1), ("opencv-cuda", 260, 1), ("fast", 260, 10), ("micro", 260, 16)],
+)
+def test_threads_that_a_pair_has_no_work_for_are_not_started(preset, side, most):
+    """Small levels and the cadenced stop are for one thread, and no sweep has more than 16 iterations."""
+    frames = [frames[0] for frames in fields.textured_batch(1, side, side)]
+    params = PRESETS[preset].replace(warps=1)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(int).result()
+        before = len(list(THREADS.iterdir()))
+        flow = pool.submit(flowkit.tvl1_flow, *frames, params=params, threads=64)
+        seen = before
+        while not flow.done():
+            seen = max(seen, len(list(THREADS.iterdir())))
+    assert seen - before <= most - 1
 
 
 def test_each_pair_stops_by_itself():
