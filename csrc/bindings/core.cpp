@@ -101,5 +101,6 @@ PYBIND11_MODULE(_core, m) {
   m.def("strain_tensor", &strain_tensor_batch, py::arg("flow"), py::arg("threads"));
   m.def("strain_magnitude", &strain_magnitude_batch, py::arg("flow"), py::arg("variant"), py::arg("threads"));
   bind_cuda(m);
-  if (const char* level = std::getenv("FLOWKIT_SIMD")) set_simd(level);
+  const char* level = std::getenv("FLOWKIT_SIMD");
+  if (level && *level) set_simd(level);
 }

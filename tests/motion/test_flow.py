@@ -290,6 +290,7 @@ def test_the_environment_forces_a_simd_level():
         )
 
     assert level("baseline").stdout.strip() == "baseline"
+    assert level("").stdout.strip() == _core.simd_levels()[-1], "empty is as not set"
     unknown = level("avx1024")
     assert unknown.returncode != 0
     assert "avx1024" in unknown.stderr
