@@ -15,7 +15,7 @@ enum class Border { zero, clamp, off, off_taps };
 enum class StopRule { every, cadenced };
 enum class Depth { side, diagonal };
 
-// The fields of flowkit.types.TVL1Params, checked there.
+// The fields of flowkit.params.TVL1Params, checked there.
 struct TVL1Params {
   double tau, lambda, theta, epsilon;
   StopRule stop_rule;
