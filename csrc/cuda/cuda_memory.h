@@ -73,14 +73,15 @@ inline std::string no_room(std::size_t count, const char* what, Size size, std::
          " a call, or end what else uses its memory";
 }
 
-// Runs the work on `count` items at a time, and says so where there is no room for them.
+// Runs the work on `count` items at a time; std::invalid_argument, as of what is too large, where there is no room for
+// them.
 template <class Work>
 void with_room(std::size_t count, const char* what, Size size, std::size_t item_bytes, std::size_t free,
                const Work& work) {
   try {
     work();
   } catch (const OutOfDeviceMemory&) {
-    throw std::runtime_error(no_room(count, what, size, item_bytes, free));
+    throw std::invalid_argument(no_room(count, what, size, item_bytes, free));
   }
 }
 

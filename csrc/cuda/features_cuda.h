@@ -9,7 +9,9 @@
 
 namespace flowkit {
 
-// flow: (n, 2, h, w) on the device; asynchronous. Throws std::runtime_error naming the CUDA call that failed.
+// These throw as those of tvl1_cuda.h.
+
+// flow: (n, 2, h, w) on the device; asynchronous.
 void flow_feature_cuda(FlowFeature feature, const float* flow, Size size, int n, void* out, DeviceStream on);
 
 // From host memory to host memory, as many flows at a time as the device has memory for.

@@ -8,7 +8,7 @@
 namespace flowkit {
 
 // All of these throw std::runtime_error naming the CUDA call that failed, and std::invalid_argument for sizes and
-// parameters that the programs cannot do.
+// parameters that the programs cannot do, or that the device has no memory for.
 
 // The scratch memory that tvl1_flow_cuda needs, on that device.
 std::size_t tvl1_workspace_bytes(Size size, int pairs, const TVL1Params& params, int device);

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import flowkit._core as _core
@@ -80,6 +82,15 @@ def require_gpu_of(name: str, number: int, device: str) -> None:
         raise InputError(f"{name} is on GPU {number}, which this build has no code for: the usable GPUs are {numbers}")
     if ":" in device and int(device.partition(":")[2]) != number:
         raise InputError(f"device={device!r}, but {name} is on GPU {number}: copy it there, or leave device out")
+
+
+@contextmanager
+def gpu_refusals() -> Iterator[None]:
+    """In here what the compiled part refuses on a GPU, as a size that it has no room for, is an InputError."""
+    try:
+        yield
+    except ValueError as error:
+        raise InputError(str(error)) from error
 
 
 def has_code_for(capability: tuple[int, int], architectures: str) -> bool:

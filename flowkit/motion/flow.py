@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import flowkit._core as _core
 from flowkit.errors import InputError
-from flowkit.motion.devices import available_cpus, require_gpu_of, require_gpus, require_gpus_for
+from flowkit.motion.devices import available_cpus, gpu_refusals, require_gpu_of, require_gpus, require_gpus_for
 from flowkit.motion.gpu_arrays import (
     MEMORY_SHARE,
     GpuArray,
@@ -109,7 +109,8 @@ def tvl1_flow(
     if number is None:
         flow, iterations = _core.tvl1_flow(first, second, resolved, low, high, start, thread_count(threads))
     else:
-        flow, iterations = _core.tvl1_flow_on_gpu(first, second, resolved, low, high, start, number)
+        with gpu_refusals():
+            flow, iterations = _core.tvl1_flow_on_gpu(first, second, resolved, low, high, start, number)
     if not np.isfinite(flow).all():
         bad = sorted({int(i) for i in np.argwhere(~np.isfinite(flow))[:, 0]})
         raise InputError(f"the flow of pair {bad[0]} is not finite: check the frames' values, or lower tau or lambda_")
@@ -229,7 +230,8 @@ def _workspace(frames: GpuArray, n: int, params: dict[str, Any]) -> tuple[GpuArr
     height, width = frames.shape[-2:]
 
     def size_for(pairs: int) -> int:
-        return _core.tvl1_workspace_bytes(height, width, pairs, params, frames.device)
+        with gpu_refusals():
+            return _core.tvl1_workspace_bytes(height, width, pairs, params, frames.device)
 
     pairs, size = n, size_for(n)
     free = free_bytes(frames) if n > 1 and size > SMALL_WORKSPACE_BYTES else None

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 import flowkit._core as _core
 from flowkit.errors import InputError
-from flowkit.motion.devices import require_gpu_of, require_gpus_for
+from flowkit.motion.devices import gpu_refusals, require_gpu_of, require_gpus_for
 from flowkit.motion.flow import SMALLEST_SIDE, as_array, gpu_number, require_finite, thread_count
 from flowkit.motion.gpu_arrays import GpuArray, empty, gpu_array, launched, on_gpu, stream_behind
 
@@ -39,7 +39,8 @@ def strain_tensor(flow: Any, *, device: str = "auto", threads: int | None = None
         order on the library's current stream; values that are not finite go unnoticed.
 
     Raises:
-        InputError (a ValueError): a wrong dtype, shape or value, or device `cuda` without a usable GPU.
+        InputError (a ValueError): a wrong dtype, shape or value, device `cuda` without a usable GPU, or a flow that the
+            GPU has no room for.
     """
     return _feature("tensor", flow, device, lambda batch: _core.strain_tensor(batch, thread_count(threads)))
 
@@ -65,8 +66,7 @@ def strain_magnitude(
         (n, h, w) or (h, w) float32, where the flow is.
 
     Raises:
-        InputError (a ValueError): a wrong dtype, shape or value, an unknown variant, or device `cuda` without a usable
-            GPU.
+        InputError (a ValueError): as `strain_tensor`, and an unknown variant.
     """
     if variant not in get_args(StrainVariant):
         raise InputError(f"variant={variant!r}: choose one of {', '.join(get_args(StrainVariant))}")
@@ -85,7 +85,11 @@ def _feature(name: str, flow: Any, device: str, on_cpu: Callable[[NDArray[np.flo
         require_gpu_of("flow", there.device, device)
         return feature_on_gpu(name, there)
     batch, single = _flow_batch(flow)
-    result = on_cpu(batch) if number is None else _core.flow_feature_on_gpu(name, batch, number)
+    if number is None:
+        result = on_cpu(batch)
+    else:
+        with gpu_refusals():
+            result = _core.flow_feature_on_gpu(name, batch, number)
     return result[0] if single else result
 
 
@@ -98,7 +102,8 @@ def feature_on_gpu(name: str, flow: GpuArray) -> Any:
     shape = (*batch, *(() if name == "magnitude" else (3,)), height, width)
     result = empty(flow, shape, np.float32, f"the {name} of shape {shape}")
     n = batch[0] if batch else 1
-    _core.flow_feature_cuda(name, flow.pointer, n, height, width, result.pointer, stream_behind(flow), flow.device)
+    with gpu_refusals():
+        _core.flow_feature_cuda(name, flow.pointer, n, height, width, result.pointer, stream_behind(flow), flow.device)
     launched(flow)
     return result.owner
 

@@ -9,7 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+import flowkit
+import flowkit.motion.flow as flow_module
+import flowkit.motion.strain as strain_module
 from flowkit import _core, _test_hooks
+from flowkit.errors import InputError
+from flowkit.motion import devices
 from flowkit.params import PRESETS
 from tests import fields
 from tests.ptx.standin import StandIn
@@ -227,16 +232,32 @@ def test_too_little_memory_says_what_to_do(ptx, monkeypatch):
     message = (
         r"no memory for 5 pairs of 40 x 33 px at a time \(\d MB; 269 MB were free\): give fewer pairs a call, or end"
     )
-    with pytest.raises(RuntimeError, match=message):
+    with pytest.raises(ValueError, match=message):
         flow_on(ptx, 0, frames, params)
-    with pytest.raises(RuntimeError, match=r"no memory for 1 pair of 40 x 33 px .*: give smaller frames a call"):
+    with pytest.raises(ValueError, match=r"no memory for 1 pair of 40 x 33 px .*: give smaller frames a call"):
         flow_on(ptx, 0, [f[:1] for f in frames], params)
-    with pytest.raises(RuntimeError, match=r"no memory for 9 flows of 100 x 80 px .*: give fewer flows a call"):
+    with pytest.raises(ValueError, match=r"no memory for 9 flows of 100 x 80 px .*: give fewer flows a call"):
         ptx.core.flow_feature_on_gpu("cube", np.zeros((9, 2, 80, 100), np.float32), 0)
     assert ptx.pending_error() == 0, "the next call of anybody must not report it as its own"
     monkeypatch.delenv("FLOWKIT_PTX_LARGEST")
     again, _ = flow_on(ptx, 0, frames, params)
     assert np.array_equal(again, expected)
+
+
+def test_what_a_gpu_refuses_is_an_input_error(ptx, monkeypatch):
+    """In `flowkit.tvl1_flow` and its like, over the stand-in."""
+    for module in (devices, flow_module, strain_module):
+        monkeypatch.setattr(module, "_core", ptx.core)
+    monkeypatch.setattr(devices, "_found", {})
+    frames = fields.facial_batch(2, 33, 40)
+    monkeypatch.setenv("FLOWKIT_PTX_LARGEST", "100000")
+    with pytest.raises(InputError, match=r"no memory for 2 pairs of 40 x 33 px"):
+        flowkit.tvl1_flow(*frames, device="cuda")
+    with pytest.raises(InputError, match=r"no memory for 9 flows of 100 x 80 px"):
+        flowkit.strain_magnitude(np.zeros((9, 2, 80, 100), np.float32), device="cuda")
+    monkeypatch.setenv("FLOWKIT_CUDA_VARIANT", "tile")
+    with pytest.raises(InputError, match=r"FLOWKIT_CUDA_VARIANT=tile: give resident"):
+        flowkit.tvl1_flow(*frames, device="cuda")
 
 
 # ---- finite flows
