@@ -1,6 +1,10 @@
 // Programs of what is computed from a flow: strain, and the motion cube (u, v, strain magnitude).
 #pragma once
 
+#include <limits>
+#include <stdexcept>
+#include <string>
+
 #include "../flow_feature.h"
 #include "../strain_math.h"
 #include "batch.h"
@@ -90,6 +94,10 @@ struct MotionCube {
 
 template <class Launcher, class Body>
 void launch_feature(Launcher& launcher, Size size, int n, const Body& body) {
+  // Pixels are counted in 32 bits, to the end of the last tile.
+  if (std::int64_t{size.width} * size.height > std::numeric_limits<int>::max() - EachPixel<Body>::kTile)
+    throw std::invalid_argument("flows of " + std::to_string(size.width) + " x " + std::to_string(size.height) +
+                                " px are too large for the GPU");
   const EachPixel<Body> program(size, n, 1, body);
   launcher.loop(program, program.all_tiles);
 }

@@ -260,6 +260,15 @@ def test_what_a_gpu_refuses_is_an_input_error(ptx, monkeypatch):
         flowkit.tvl1_flow(*frames, device="cuda")
 
 
+def test_flows_with_more_pixels_than_are_counted(ptx):
+    """Before anything is read or launched: there is no such memory here."""
+    before = ptx.calls("cudaLaunchKernelExC")
+    for height, width in ((46341, 46341), (3, (1 << 31) // 3)):
+        with pytest.raises(ValueError, match=rf"flows of {width} x {height} px are too large for the GPU"):
+            ptx.core.flow_feature_cuda("magnitude", 0, 1, height, width, 0, 0, 0)
+    assert ptx.calls("cudaLaunchKernelExC") == before
+
+
 # ---- finite flows
 
 
