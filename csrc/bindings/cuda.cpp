@@ -125,8 +125,9 @@ void finite_cuda(std::uintptr_t flow, int n, int height, int width, std::uintptr
 py::tuple flow_on_gpu(const py::array& frames0, const py::array& frames1, const py::dict& params, double lo, double hi,
                       const std::optional<Floats>& initial_flow, int device) {
 #if defined(FLOWKIT_WITH_CUDA)
-  const py::array first = py::array::ensure(frames0, py::array::c_style),
-                  second = py::array::ensure(frames1, py::array::c_style);
+  // By NumPy, whose error says what there is no memory for.
+  const py::object in_order = py::module_::import("numpy").attr("ascontiguousarray");
+  const py::array first = in_order(frames0), second = in_order(frames1);
   const py::ssize_t n = first.shape(0);
   Floats flow({n, py::ssize_t{2}, first.shape(1), first.shape(2)});
   py::array_t<std::int32_t> iterations(n);

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -267,6 +270,30 @@ def test_flows_with_more_pixels_than_are_counted(ptx):
         with pytest.raises(ValueError, match=rf"flows of {width} x {height} px are too large for the GPU"):
             ptx.core.flow_feature_cuda("magnitude", 0, 1, height, width, 0, 0, 0)
     assert ptx.calls("cudaLaunchKernelExC") == before
+
+
+NO_ROOM_FOR_A_COPY = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from flowkit.params import PRESETS
+from tests.ptx.standin import StandIn
+core = StandIn(Path(sys.argv[1])).core
+frames = np.broadcast_to(np.uint8(0), (1, 40000, 40000))
+used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 28), resource.RLIM_INFINITY))
+try:
+    core.tvl1_flow_on_gpu(frames, frames, PRESETS["fast"].to_dict(), 0, 255, None, 0)
+except MemoryError as error:
+    print(error)
+"""
+
+
+def test_frames_that_there_is_no_memory_to_copy(ptx_file):
+    command = [sys.executable, "-c", NO_ROOM_FOR_A_COPY, str(ptx_file)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=Path(__file__).parents[2])
+    assert done.returncode == 0, done.stderr
+    assert "Unable to allocate 1.49 GiB" in done.stdout
 
 
 # ---- finite flows
