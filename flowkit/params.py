@@ -30,9 +30,9 @@ class TVL1Params:
     tau: float = 0.25
     """Step of the dual ascent; at most 0.25 is stable."""
     lambda_: float = 0.15
-    """Weight of the data term, for grey values on 0..255."""
+    """Weight of the data term, for grey values on 0..255; at most 1e4."""
     theta: float = 0.3
-    """Tightness of the coupling between the data and the smoothness half-steps."""
+    """Tightness of the coupling between the data and the smoothness half-steps, from 1e-6 to 1e6."""
     epsilon: float = 0.01
     """Stop when the mean squared change of (u, v) is at most epsilon^2, in px^2; 0 never tests."""
     stop_rule: StopRule = "every"
@@ -77,9 +77,9 @@ class TVL1Params:
     stretch: bool = False
     """Stretch both images jointly to 0..255 first, as IPOL does."""
     smoothing: float = 0.0
-    """Sigma of a Gaussian on the full-size images, px."""
+    """Sigma of a Gaussian on the full-size images, px; 0 for none, or at least 0.01."""
     pyramid_blur: float = 0.0
-    """Before each reduction, a Gaussian of sigma pyramid_blur * sqrt(1 / scale^2 - 1) px."""
+    """Before each reduction, a Gaussian of sigma pyramid_blur * sqrt(1 / scale^2 - 1) px; 0, or at least 0.01."""
     high_pass: float = 0.0
     """From the images of every level the mean under a Gaussian of this sigma is taken away, px; 0 leaves it there."""
     high_pass_residual: bool = False
@@ -91,7 +91,7 @@ class TVL1Params:
     upsampling_exact: bool = False
     """Multiply upsampled flow by the true ratio of the sizes instead of 1 / scale."""
     flow_smoothing: float = 0.0
-    """Sigma of a Gaussian on the flow after the last warp, px; 0 for none."""
+    """Sigma of a Gaussian on the flow after the last warp, px; 0 for none, or at least 0.01."""
     flow_edge: float = 0.1
     """What departs from that Gaussian by far more than this is an edge, and stays, px."""
     refit_steps: int = 0
@@ -99,13 +99,13 @@ class TVL1Params:
     refit_sigma: float = 7.0
     """Sigma of that patch, px."""
     refit_smoothing: float = 3.0
-    """Sigma of a Gaussian on what a step adds, px."""
+    """Sigma of a Gaussian on what a step adds, px; 0 for none, or at least 0.01."""
     refit_widening: float = 1.0
     """The first step's patch and smoothing are so many times as wide."""
     refit_from: float = 6.0
     """Significance (chi-square, two degrees of freedom) up to which nothing is added."""
     refit_whole: float = 12.0
-    """Significance from which on all of it is."""
+    """Significance from which on all of it is; at least 1e-6 more."""
     refit_credit: float = 0.0
     """Significance that a step has at most for going the way that the flow, beside its surroundings, goes already."""
     refit_noise_limit: float = 1e6
@@ -127,12 +127,12 @@ class TVL1Params:
         for name, kind in _CHOICES.items():
             require(getattr(self, name) in get_args(kind), name, "one of " + ", ".join(get_args(kind)))
         require(0 < self.tau <= 0.25, "tau", "above 0 and at most 0.25, or the iteration diverges")
-        require(0 < self.lambda_ < 1e6, "lambda_", "above 0")
-        require(0 < self.theta < 1e6, "theta", "above 0")
+        require(0 < self.lambda_ <= 1e4, "lambda_", "above 0 and at most 10000")
+        require(1e-6 <= self.theta <= 1e6, "theta", "from 1e-6 to 1e6")
         require(0 <= self.epsilon < 1e6, "epsilon", "0 (no test) or above")
         require(1 <= self.levels <= 64, "levels", "from 1 to 64")
         require(0.1 <= self.scale <= 0.95, "scale", "from 0.1 to 0.95")
-        require(self.min_side >= 3, "min_side", "at least 3 px")
+        require(3 <= self.min_side <= 10**6, "min_side", "from 3 to 1000000 px")
         require(1 <= self.warps <= 1000, "warps", "from 1 to 1000")
         require(0 <= self.coarse_warps <= 1000, "coarse_warps", "from 0 (as warps) to 1000")
         require(1 <= self.outer_iterations <= 10000, "outer_iterations", "from 1 to 10000")
@@ -142,18 +142,18 @@ class TVL1Params:
         require(0 <= self.gradient_floor < 1e6, "gradient_floor", "0 or above")
         require(0.3 <= self.patch_sigma <= 20, "patch_sigma", "from 0.3 to 20 px")
         require(0.01 <= self.residual_scale <= 1e4, "residual_scale", "from 0.01 to 10000 grey values")
-        require(0 <= self.smoothing <= 20, "smoothing", "from 0 to 20 px")
-        require(0 <= self.pyramid_blur <= 20, "pyramid_blur", "from 0 to 20 px")
+        for name in ("smoothing", "pyramid_blur", "flow_smoothing", "refit_smoothing"):
+            sigma = getattr(self, name)
+            require(sigma == 0 or 0.01 <= sigma <= 20, name, "0 (none), or from 0.01 to 20 px")
         require(self.high_pass == 0 or 0.3 <= self.high_pass <= 100, "high_pass", "0 (none), or from 0.3 to 100 px")
-        require(0 <= self.flow_smoothing <= 20, "flow_smoothing", "from 0 to 20 px")
         require(1e-6 <= self.flow_edge <= 1e6, "flow_edge", "from 1e-6 to 1e6 px")
         require(0 <= self.refit_steps <= 100, "refit_steps", "from 0 to 100")
         require(0.3 <= self.refit_sigma <= 20, "refit_sigma", "from 0.3 to 20 px")
-        require(0 <= self.refit_smoothing <= 20, "refit_smoothing", "from 0 to 20 px")
         most = min(4.0, 20 / self.refit_sigma)
         require(1 <= self.refit_widening <= most, "refit_widening", f"from 1 to {most:g} (patches of 20 px at most)")
         require(0 <= self.refit_from < 1e6, "refit_from", "0 or above")
-        require(self.refit_from < self.refit_whole <= 1e6, "refit_whole", "above refit_from")
+        span = self.refit_whole - self.refit_from
+        require(span >= 1e-6 and self.refit_whole <= 1e6, "refit_whole", "above refit_from by 1e-6, and at most 1e6")
         require(0 <= self.refit_credit <= 1e6, "refit_credit", "from 0 to 1e6")
         require(1 <= self.refit_noise_limit <= 1e6, "refit_noise_limit", "from 1 to 1e6")
 

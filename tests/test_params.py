@@ -10,6 +10,7 @@ import pytest
 import flowkit
 from flowkit.errors import InputError
 from flowkit.params import PRESETS, TVL1Params, params_label, resolve_params
+from tests import fields
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,9 @@ from flowkit.params import PRESETS, TVL1Params, params_label, resolve_params
         ("tau", 0.26, "above 0 and at most 0.25"),
         ("tau", float("nan"), "above 0"),
         ("lambda_", -0.1, "above 0"),
-        ("theta", 0.0, "above 0"),
+        ("lambda_", 1.1e4, "above 0 and at most 10000"),
+        ("theta", 0.0, "from 1e-6 to 1e6"),
+        ("theta", 1e-45, "from 1e-6 to 1e6"),
         ("epsilon", -1e-3, "0 .no test. or above"),
         ("epsilon", float("inf"), "0 .no test. or above"),
         ("levels", 0, "from 1 to 64"),
@@ -27,27 +30,35 @@ from flowkit.params import PRESETS, TVL1Params, params_label, resolve_params
         ("levels", True, "a whole number"),
         ("scale", 1.0, "from 0.1 to 0.95"),
         ("scale", "0.5", "a number"),
-        ("min_side", 2, "at least 3 px"),
+        ("min_side", 2, "from 3 to 1000000 px"),
+        ("min_side", 2**31, "from 3 to 1000000 px"),
         ("warps", 0, "from 1 to 1000"),
         ("coarse_warps", -1, "from 0 .as warps. to 1000"),
         ("outer_iterations", 0, "from 1 to"),
-        ("inner_iterations", 0, "from 1 to"),
+        ("inner_iterations", 0, "from 1 to 100000"),
+        ("inner_iterations", 100_001, "from 1 to 100000"),
         ("median", 4, "0 .none., 3 or 5"),
         ("cubic", 0.5, "from -1 to 0"),
         ("gradient_floor", -1.0, "0 or above"),
-        ("smoothing", 21.0, "from 0 to 20 px"),
-        ("pyramid_blur", -0.1, "from 0 to 20 px"),
+        ("smoothing", 21.0, "0 .none., or from 0.01 to 20 px"),
+        ("smoothing", 1e-170, "0 .none., or from 0.01 to 20 px"),
+        ("pyramid_blur", -0.1, "0 .none., or from 0.01 to 20 px"),
+        ("pyramid_blur", 1e-300, "0 .none., or from 0.01 to 20 px"),
         ("residual_norm", "huber", "one of charbonnier, cauchy"),
         ("high_pass", 0.1, "0 .none., or from 0.3 to 100 px"),
         ("refit_steps", -1, "from 0 to 100"),
         ("refit_sigma", 0.0, "from 0.3 to 20 px"),
-        ("refit_smoothing", 21.0, "from 0 to 20 px"),
+        ("refit_smoothing", 21.0, "0 .none., or from 0.01 to 20 px"),
+        ("refit_smoothing", 1e-170, "0 .none., or from 0.01 to 20 px"),
         ("refit_widening", 0.5, r"from 1 to 2\.85714 \(patches of 20 px at most\)"),
         ("refit_from", -1.0, "0 or above"),
-        ("refit_whole", 6.0, "above refit_from"),
+        ("refit_whole", 6.0, "above refit_from by 1e-6"),
+        ("refit_whole", 6.0 + 1e-7, "above refit_from by 1e-6"),
+        ("refit_whole", 1e7, "above refit_from by 1e-6, and at most 1e6"),
         ("refit_credit", -1.0, "from 0 to 1e6"),
         ("refit_noise_limit", 0.5, "from 1 to 1e6"),
-        ("flow_smoothing", 21.0, "from 0 to 20 px"),
+        ("flow_smoothing", 21.0, "0 .none., or from 0.01 to 20 px"),
+        ("flow_smoothing", 1e-170, "0 .none., or from 0.01 to 20 px"),
         ("flow_edge", 0.0, "from 1e-6 to 1e6 px"),
         ("stretch", 1, "true or false"),
         ("upsampling_exact", "yes", "true or false"),
@@ -72,6 +83,26 @@ def test_the_first_patch_of_the_refit_is_at_most_as_wide_as_patches_can_be():
     assert not flowkit.tvl1_flow(frame, frame, params=widest, device="cpu").any()
     with pytest.raises(InputError, match=r"^refit_widening=3\.33.*: must be from 1 to 2 \(patches of 20 px at most"):
         widest.replace(refit_sigma=10.0)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(
+    "bound",
+    [
+        {"lambda_": 1e-300},
+        {"lambda_": 1e4},
+        {"theta": 1e-6},
+        {"theta": 1e6},
+        {"min_side": 10**6},
+        dict.fromkeys(("smoothing", "pyramid_blur", "flow_smoothing", "refit_smoothing"), 0.01),
+        {"refit_steps": 1, "refit_from": 0.0, "refit_whole": 1e-6},
+    ],
+    ids=str,
+)
+def test_the_flow_is_finite_at_the_bounds(preset, bound):
+    frames = fields.facial_crop(40, 36)[:2]
+    params = PRESETS[preset].replace(**{"warps": 1, "outer_iterations": 1, "inner_iterations": 5, **bound})
+    assert np.isfinite(flowkit.tvl1_flow(*frames, params=params, device="cpu")).all()
 
 
 def test_whole_numbers_are_numbers():
