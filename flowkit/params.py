@@ -51,6 +51,7 @@ class TVL1Params:
     outer_iterations: int = 10
     """Medians a warp, each followed by at most `inner_iterations` iterations."""
     inner_iterations: int = 30
+    """Times `outer_iterations` and the warps of a level at most 10 million."""
     median: int = 5
     """Side of the median filter on u and v: 0 (none), 3 or 5 px."""
     cubic: float = -0.75
@@ -136,7 +137,9 @@ class TVL1Params:
         require(1 <= self.warps <= 1000, "warps", "from 1 to 1000")
         require(0 <= self.coarse_warps <= 1000, "coarse_warps", "from 0 (as warps) to 1000")
         require(1 <= self.outer_iterations <= 10000, "outer_iterations", "from 1 to 10000")
-        require(1 <= self.inner_iterations <= 100000, "inner_iterations", "from 1 to 100000")
+        inner = min(100_000, 10_000_000 // (max(self.warps, self.coarse_warps) * self.outer_iterations))
+        rule = f"from 1 to {inner} (10 million iterations a level at most)"
+        require(1 <= self.inner_iterations <= inner, "inner_iterations", rule)
         require(self.median in (0, 3, 5), "median", "0 (none), 3 or 5")
         require(-1 <= self.cubic <= 0, "cubic", "from -1 to 0")
         require(0 <= self.gradient_floor < 1e6, "gradient_floor", "0 or above")

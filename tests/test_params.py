@@ -35,8 +35,8 @@ from tests import fields
         ("warps", 0, "from 1 to 1000"),
         ("coarse_warps", -1, "from 0 .as warps. to 1000"),
         ("outer_iterations", 0, "from 1 to"),
-        ("inner_iterations", 0, "from 1 to 100000"),
-        ("inner_iterations", 100_001, "from 1 to 100000"),
+        ("inner_iterations", 0, "from 1 to 100000 "),
+        ("inner_iterations", 100_001, "from 1 to 100000 "),
         ("median", 4, "0 .none., 3 or 5"),
         ("cubic", 0.5, "from -1 to 0"),
         ("gradient_floor", -1.0, "0 or above"),
@@ -83,6 +83,13 @@ def test_the_first_patch_of_the_refit_is_at_most_as_wide_as_patches_can_be():
     assert not flowkit.tvl1_flow(frame, frame, params=widest, device="cpu").any()
     with pytest.raises(InputError, match=r"^refit_widening=3\.33.*: must be from 1 to 2 \(patches of 20 px at most"):
         widest.replace(refit_sigma=10.0)
+
+
+@pytest.mark.parametrize("changes", [{"warps": 1000}, {"warps": 1, "coarse_warps": 1000}], ids=str)
+def test_iterations_of_a_level_are_at_most_ten_million(changes):
+    most = PRESETS["micro"].replace(outer_iterations=10, inner_iterations=1000, **changes)
+    with pytest.raises(InputError, match=r"^inner_iterations=1001: must be from 1 to 1000 .10 million iterations a"):
+        most.replace(inner_iterations=1001)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
