@@ -46,8 +46,8 @@ def tvl1_flow(
     surroundings = gaussian_of_both(flow, 2 * params.refit_sigma) if params.refit_credit else flow
     for step in range(params.refit_steps):
         wide = params.refit_widening if step == 0 else 1.0
-        one = params.replace(refit_sigma=wide * params.refit_sigma, refit_smoothing=wide * params.refit_smoothing)
-        flow = refit(pyramid0[0], pyramid1[0], flow, flow - surroundings if params.refit_credit else 0 * flow, one)
+        departure = flow - surroundings if params.refit_credit else 0 * flow
+        flow = refit(pyramid0[0], pyramid1[0], flow, departure, params, wide)
     return flow, total
 
 
@@ -245,18 +245,19 @@ def keep_edges(flow: Flow, params: TVL1Params) -> Flow:
     return mean + squares / (squares + params.flow_edge**2) * (flow - mean)
 
 
-def refit(image0: Image, image1: Image, flow: Flow, departure: Flow, params: TVL1Params) -> Flow:
+def refit(image0: Image, image1: Image, flow: Flow, departure: Flow, params: TVL1Params, wide: float) -> Flow:
     """One refit step: the least-squares motion of a wide patch, where it is significant, smoothed and added."""
     h, w = flow.shape[1:]
+    sigma = wide * params.refit_sigma
     gx, gy, rho = (np.pad(plane[1:-1, 1:-1], 1) for plane in linearise(image0, image1, flow, params))
-    mean = functools.partial(gaussian, sigma=params.refit_sigma)
+    mean = functools.partial(gaussian, sigma=sigma)
     m = np.array([[mean(gx * gx), mean(gx * gy)], [mean(gx * gy), mean(gy * gy)]]).transpose(2, 3, 0, 1)
     b = np.array([mean(gx * rho), mean(gy * rho)]).transpose(1, 2, 0)
     m = m + (1e-3 * np.trace(m, axis1=2, axis2=3) + 1e-6)[..., None, None] * np.eye(2)
     explained = np.einsum("yxi,yxi->yx", b, np.linalg.solve(m, b[..., None])[..., 0])
     noise = np.maximum(mean(rho * rho) - explained, 0.3**2)
-    count = 4 * math.pi * params.refit_sigma**2
-    y, x = (inside_share(n, params.refit_sigma) for n in (h, w))
+    count = 4 * math.pi * sigma**2
+    y, x = (inside_share(n, sigma) for n in (h, w))
     significance = count * explained / noise * np.outer(y, x)
     ridged = m + (noise / (count * 0.3**2))[..., None, None] * np.eye(2)
     step = -np.linalg.solve(ridged, b[..., None])[..., 0].transpose(2, 0, 1)
@@ -267,7 +268,7 @@ def refit(image0: Image, image1: Image, flow: Flow, departure: Flow, params: TVL
         significance *= min(1, 1.8 / usual)
     significance *= np.minimum(1, params.refit_noise_limit / (noise * (1 / noise).mean()))
     share = np.clip((significance - params.refit_from) / (params.refit_whole - params.refit_from), 0, 1)
-    return flow + np.stack([gaussian(share * part, params.refit_smoothing) for part in step])
+    return flow + np.stack([gaussian(share * part, wide * params.refit_smoothing) for part in step])
 
 
 def inside_share(n: int, sigma: float) -> NDArray[np.float64]:
