@@ -29,6 +29,8 @@ from flowkit.params import TVL1Params, resolve_params
 
 SMALLEST_SIDE = 3
 """Frames must have at least this many pixels a side."""
+MOST_THREADS = 4096
+"""More than the CPUs of any machine, and few enough to start."""
 SMALL_WORKSPACE_BYTES = 2**28
 """Asking a GPU how much memory is free takes as long as a small flow: up to here it is tried without."""
 
@@ -126,11 +128,12 @@ def _for_the_solver(params: TVL1Params) -> dict[str, Any]:
 
 
 def thread_count(threads: int | None) -> int:
-    """`threads`, or the number of CPUs this process may use; InputError below 1."""
+    """`threads`, or the number of CPUs this process may use; InputError below 1 and above `MOST_THREADS`."""
     if threads is None:
         return available_cpus()
-    if isinstance(threads, bool) or not isinstance(threads, (int, np.integer)) or threads < 1:
-        raise InputError(f"threads={threads!r}: must be a whole number of at least 1, or None for all CPUs")
+    whole = isinstance(threads, (int, np.integer)) and not isinstance(threads, bool)
+    if not whole or not 1 <= threads <= MOST_THREADS:
+        raise InputError(f"threads={threads!r}: must be a whole number from 1 to {MOST_THREADS}, or None for all CPUs")
     return int(threads)
 
 

@@ -141,6 +141,8 @@ def poisoned(value: float) -> np.ndarray:
         (IMAGE, IMAGE, {"threads": 0}, "threads.*0"),
         (IMAGE, IMAGE, {"threads": -2}, "threads.*-2"),
         (IMAGE, IMAGE, {"threads": 1.5}, "threads.*1.5"),
+        (IMAGE, IMAGE, {"threads": 2**31 - 1}, "threads=2147483647.*from 1 to 4096"),
+        (IMAGE, IMAGE, {"threads": 2**40}, "threads=1099511627776.*from 1 to 4096"),
         (IMAGE, IMAGE, {"preset": "opencv4"}, "opencv4.*micro"),
         (IMAGE, IMAGE, {"params": {"lamda": 1}}, "lamda.*lambda_"),
         (IMAGE, IMAGE, {"params": {"tau": 1.0}}, "tau=1.0"),

@@ -14,6 +14,7 @@ from flowkit.extraction.line import STAGES, Stopped, Times
 from flowkit.extraction.part import Job, PartRunner, commit_failed
 from flowkit.extraction.plan import Part
 from flowkit.frames import is_video
+from flowkit.motion.flow import MOST_THREADS
 from flowkit.output.commit import Commit
 
 
@@ -37,10 +38,11 @@ class LocalEngine:
         if not parts:
             return
         processes = min(self.workers, len(parts))
+        threads = min(self.workers, MOST_THREADS) if processes == 1 else 1
         if processes == 1 and not any(_of_a_video(part) for part in parts):
-            done = _here(parts, PartRunner(job, threads=self.workers))
+            done = _here(parts, PartRunner(job, threads=threads))
         else:
-            self.crew.employ(Brief(job, threads=self.workers if processes == 1 else 1))
+            self.crew.employ(Brief(job, threads=threads))
             done = _Shift(parts, job, processes, self.crew).done()
         try:
             for one in done:
