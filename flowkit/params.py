@@ -293,11 +293,15 @@ PRESETS: Mapping[str, TVL1Params] = {
 
 def resolve_params(preset: str = "micro", params: TVL1Params | Mapping[str, Any] | None = None) -> TVL1Params:
     """The parameters that a preset's name and optional overrides (a mapping), or a full set, stand for."""
-    if preset not in PRESETS:
+    if not isinstance(preset, str) or preset not in PRESETS:
         raise InputError(f"preset={preset!r} is unknown; choose one of {', '.join(PRESETS)}")
     if isinstance(params, TVL1Params):
         return params
-    return PRESETS[preset].replace(**params) if params else PRESETS[preset]
+    if params is None:
+        return PRESETS[preset]
+    if not isinstance(params, Mapping) or not all(isinstance(name, str) for name in params):
+        raise InputError(f"params={params!r}: must be TVL1Params, or a mapping of names of its fields to values")
+    return PRESETS[preset].replace(**params)
 
 
 def params_label(preset: str, params: TVL1Params) -> str:

@@ -141,7 +141,7 @@ def gpu_number(device: str) -> int | None:
     """The GPU that `device` asks for by name, or None for `auto` and `cpu`; InputError where it cannot be used."""
     if device in ("auto", "cpu"):
         return None
-    name, _, digits = device.partition(":")
+    name, _, digits = device.partition(":") if isinstance(device, str) else ("", "", "")
     if name != "cuda" or (":" in device and not digits.isdecimal()):
         raise InputError(f"device={device!r}: choose 'auto', 'cpu', 'cuda' or 'cuda:N'")
     usable = {gpu.number: gpu for gpu in require_gpus(f"device={device!r}")}
