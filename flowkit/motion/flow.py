@@ -332,8 +332,9 @@ def check_frames(name: str, frames: NDArray[Any] | GpuArray) -> None:
         raise InputError(f"{name} has shape {shape}: give grey frames (h, w) or (n, h, w)")
     if 0 in shape:
         raise InputError(f"{name} has shape {shape}: it is empty")
-    if len(shape) == 3 and shape[2] in (3, 4) and min(shape[:2]) > 4:
-        raise InputError(f"{name} has shape {shape}, which looks like a colour image: give grey frames (h, w)")
+    if len(shape) == 3 and shape[2] in (3, 4) and shape[1] > 4 and shape[0] >= SMALLEST_SIDE:
+        what = "which looks like a colour image: give grey frames (h, w), so narrow ones one by one"
+        raise InputError(f"{name} has shape {shape}, {what}")
     if min(shape[-2:]) < SMALLEST_SIDE:
         raise InputError(f"{name} has shape {shape}: frames need at least {SMALLEST_SIDE} x {SMALLEST_SIDE} px")
 

@@ -52,6 +52,12 @@ def test_a_single_pair_gives_a_single_flow_and_a_batch_of_one_a_batch():
     assert np.array_equal(flowkit.tvl1_flow(image0[None], image1[None]), single[None])
 
 
+@pytest.mark.parametrize("shape", [(100, 3), (2, 100, 3), (7, 4, 3), (7, 3, 4), (9, 3, 100)], ids=str)
+def test_small_and_narrow_frames_are_no_colour_images(shape):
+    frames = np.zeros(shape, np.uint8)
+    assert flowkit.tvl1_flow(frames, frames).shape == (*shape[:-2], 2, *shape[-2:])
+
+
 def test_read_only_input_is_accepted_and_never_changed():
     image0, image1, truth = (a.copy() for a in fields.facial_crop(24, 20))
     start = truth.astype(np.float32)
@@ -129,6 +135,9 @@ def poisoned(value: float) -> np.ndarray:
         (IMAGE[:, :2], IMAGE[:, :2], {}, "frames0.*2.*3"),
         (IMAGE[0], IMAGE[0], {}, "frames0"),
         (np.zeros((20, 24, 3), np.uint8), np.zeros((20, 24, 3), np.uint8), {}, "frames0.*(colour|grey)"),
+        (np.zeros((3, 5, 3), np.uint8), np.zeros((3, 5, 3), np.uint8), {}, "frames0.*colour image.*one by one"),
+        (np.zeros((4, 100, 3), np.uint8), np.zeros((4, 100, 3), np.uint8), {}, "frames0.*colour image.*one by one"),
+        (np.zeros((5, 100, 4), np.uint8), np.zeros((5, 100, 4), np.uint8), {}, "frames0.*colour image.*one by one"),
         (np.zeros((2, 20, 24, 3), np.uint8), np.zeros((2, 20, 24, 3), np.uint8), {}, "frames0"),
         (IMAGE.astype(np.int16), IMAGE.astype(np.int16), {}, "frames0.*int16"),
         (IMAGE.astype(np.float64), IMAGE.astype(np.float64), {"value_range": (0, 1)}, "frames0.*float64"),
