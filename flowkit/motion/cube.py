@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from flowkit.errors import InputError
-from flowkit.motion.flow import tvl1_flow
+from flowkit.motion.flow import as_array, tvl1_flow
 from flowkit.motion.gpu_arrays import gpu_array, on_gpu
 from flowkit.motion.strain import StrainVariant, feature_on_gpu, strain_magnitude
 from flowkit.params import TVL1Params
@@ -66,10 +66,12 @@ def motion_cube(
         `return_iterations` also the iterations each pair ran, (n,) int32.
 
     Raises:
-        InputError (a ValueError): as `tvl1_flow` and `strain_magnitude`.
+        InputError (a ValueError): as `tvl1_flow` and `strain_magnitude`, and an `out` that the result does not go into.
     """
     if on_gpu(frames0) and variant != "standard":
         raise InputError(f"variant={variant!r}: on a GPU there is 'standard' only; copy the flow to the CPU for others")
+    if out is not None:
+        _check_out(out, frames0)
     flow, iterations = tvl1_flow(
         frames0,
         frames1,
@@ -88,3 +90,19 @@ def motion_cube(
         out = np.empty((*flow.shape[:-3], 3, *flow.shape[-2:]), np.float32)
     cube = np.concatenate([flow, strain[..., None, :, :]], axis=-3, out=out, casting="same_kind")
     return (cube, iterations) if return_iterations else cube
+
+
+def _check_out(out: Any, frames0: Any) -> None:
+    """Before the solver runs."""
+    if on_gpu(frames0):
+        raise InputError("out is for frames on the CPU: leave it out where they are on a GPU")
+    if not isinstance(out, np.ndarray):
+        raise InputError(f"out is of type {type(out).__name__}: give a NumPy array")
+    frames = as_array("frames0", frames0).shape
+    wanted = (*frames[:-2], 3, *frames[-2:])
+    if out.shape != wanted:
+        raise InputError(f"out has shape {out.shape}: frames of shape {frames} need {wanted}")
+    if out.dtype not in (np.float32, np.float16):
+        raise InputError(f"out is {out.dtype}: give float32 or float16")
+    if not out.flags.writeable:
+        raise InputError("out is read-only: give an array that can be written to")

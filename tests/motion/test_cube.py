@@ -58,3 +58,34 @@ def test_refusals_are_those_of_flow_and_strain():
         flowkit.motion_cube(FRAMES0, FRAMES1, variant="sobel")
     with pytest.raises(InputError, match="preset='faster'"):
         flowkit.motion_cube(FRAMES0, FRAMES1, preset="faster")
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float16])
+def test_out_is_filled_and_returned(dtype):
+    out = np.full((3, 3, 40, 33), np.nan, dtype)
+    cube = flowkit.motion_cube(FRAMES0, FRAMES1, preset="fast", out=out)
+    assert cube is out
+    assert np.array_equal(out, flowkit.motion_cube(FRAMES0, FRAMES1, preset="fast").astype(dtype))
+
+
+def read_only() -> np.ndarray:
+    out = np.empty((3, 3, 40, 33), np.float32)
+    out.flags.writeable = False
+    return out
+
+
+@pytest.mark.parametrize(
+    ("out", "message"),
+    [
+        (7, "out is of type int: give a NumPy array"),
+        (np.empty((3, 3, 40, 32), np.float32), r"out has shape \(3, 3, 40, 32\): frames of .* need \(3, 3, 40, 33\)"),
+        (np.empty((3, 40, 33), np.float32), r"out has shape \(3, 40, 33\)"),
+        (np.empty((3, 3, 40, 33)), "out is float64: give float32 or float16"),
+        (np.empty((3, 3, 40, 33), np.int32), "out is int32"),
+        (read_only(), "out is read-only"),
+    ],
+)
+def test_an_out_that_the_result_does_not_go_into_is_refused_before_the_solver_runs(monkeypatch, out, message):
+    monkeypatch.setattr("flowkit.motion.cube.tvl1_flow", None)
+    with pytest.raises(InputError, match=message):
+        flowkit.motion_cube(FRAMES0, FRAMES1, out=out)

@@ -58,6 +58,8 @@ def test_cubes_and_strain_are_the_cpus(gpu):
     assert np.array_equal(here(gpu, cube), flowkit.motion_cube(FRAMES0, FRAMES1, **FAST))
     for compute in (flowkit.strain_tensor, flowkit.strain_magnitude):
         assert np.array_equal(here(gpu, compute(gpu.asarray(START))), compute(START))
+    with pytest.raises(InputError, match="out is for frames on the CPU"):
+        flowkit.motion_cube(*there, out=np.empty(cube.shape, np.float32), **FAST)
 
 
 def test_all_goes_onto_the_current_stream(gpu):
