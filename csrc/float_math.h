@@ -65,9 +65,9 @@ FLOWKIT_HD float inverse(float a) {
   return fmaf(r, fmaf(-a, r, 1.0f), r);
 }
 
-// a / b, for b as above and a quotient that is no subnormal number: with the rounded inverse the remainder of the first
-// guess is exact and corrects it (P. Markstein, Computation of Elementary Functions on the IBM RISC System/6000
-// Processor, 1990).
+// a / b, for b as above, |a| >= 2^-102 and a quotient that is no subnormal number: with the rounded inverse the
+// remainder of the first guess is exact and corrects it (P. Markstein, Computation of Elementary Functions on the IBM
+// RISC System/6000 Processor, 1990).
 FLOWKIT_HD float quotient_by(float a, float b, float inverse_b) {
   const float q = a * inverse_b;
   return fmaf(inverse_b, fmaf(-b, q, a), q);
