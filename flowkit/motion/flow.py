@@ -75,6 +75,8 @@ def tvl1_flow(
 ) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.int32]]:
     """The flow (u, v) with frames0(x, y) ~ frames1(x + u, y + v), in pixels, +u to the right, +v downwards.
 
+    A call computes to its end before Python hears Ctrl-C: many frames are better given some seconds' worth at a time.
+
     Args:
         frames0, frames1: grey frames (n, h, w), or one pair (h, w): uint8, uint16 (0..65535 stands for 0..255) or
             float32, any strides, at least 3 x 3 px. NumPy arrays and anything on the CPU that offers DLPack or the
