@@ -16,7 +16,7 @@ import flowkit._core as _core
 from flowkit.errors import InputError
 from flowkit.extraction.engines.device_pipeline import IN_FLIGHT, DeviceMaker, DeviceMemoryError
 from flowkit.extraction.request import ExtractRequest
-from flowkit.motion.devices import require_gpus
+from flowkit.motion.devices import gpu_refusals, require_gpus
 from flowkit.motion.gpu_arrays import MEMORY_SHARE
 from flowkit.motion.strain import strain_magnitude
 
@@ -54,10 +54,14 @@ class CudaDevice:
         self._next = 0
 
     def most_pairs(self, shape: tuple[int, int], dtype: np.dtype[Any]) -> int:
-        """As many as fit into a share of the memory that is free now, or that the slots would give for it."""
+        """As many as fit into a share of the memory that is free now, or that the slots would give for it.
+
+        Raises InputError for frames that are too large for a GPU, and a variant of the iteration that there is not.
+        """
         self._make_current()
         pixels = shape[0] * shape[1]
-        one, two = (_core.tvl1_workspace_bytes(*shape, n, self._params, self._number) for n in (1, 2))
+        with gpu_refusals():
+            one, two = (_core.tvl1_workspace_bytes(*shape, n, self._params, self._number) for n in (1, 2))
         # Frames, flow, a cube of float32, the iterations and whether it is finite, beside the workspace.
         a_pair = (two - one) + pixels * (2 * dtype.itemsize + 5 * 4) + 5
         free = self._cupy.cuda.runtime.memGetInfo()[0] + self._cupy.get_default_memory_pool().free_bytes()
