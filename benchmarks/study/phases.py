@@ -19,7 +19,6 @@ from flowkit.params import TVL1Params
 from flowkit.synthetic.render import digitise
 
 FRAMES = 4
-FACES = 6
 DRIFT_PX = 0.3
 """How far the head is, at most, from where it is in a phase's first frame, in the other frames of a drifting phase."""
 
@@ -29,7 +28,7 @@ Grey = NDArray[Any]
 def phases(which: Set, params: TVL1Params) -> dict[str, dict[str, float]]:
     """Rows of single frames, of 4 + 4 frames of a steady head, and of a drifting one; noise of 1 grey level."""
     found: dict[str, dict[str, list[float]]] = {}
-    for k, look in enumerate(looks(which)[:FACES]):
+    for k, look in enumerate(looks(which)):
         for kind in ("still", "bump"):
             shot = Shot(
                 measure="phases",

@@ -27,6 +27,8 @@ from flowkit.params import PRESETS
 
 Document = dict[str, Any]
 CLIP_FRAMES = 32
+FRONTIER_EACH = 12
+"""How often looks and places are drawn for a curve; its presets are many."""
 PROVED = 20
 """Every so many pairs a peer itself is run where a preset stands in for it."""
 
@@ -61,7 +63,7 @@ def report(which: Set, each: int, repeats: int, say: Callable[[str], None]) -> D
         "goals": [_plain(verdict) for verdict in judged],
         "milliseconds": times,
         "phases": {name: {row: _digits(value) for row, value in rows.items()} for name, rows in averaged.items()},
-        "frontier": frontier(which, each),
+        "frontier": frontier(which, FRONTIER_EACH),
         "bounds": bounds(which),
         "rates": _rates(which),
         "presets": {name: PRESETS[name].to_dict() for name in ("micro", "fast")},
