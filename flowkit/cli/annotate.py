@@ -146,6 +146,8 @@ def map_to_groups(
 ) -> None:
     """Set the group by the ethnicity; the paper's: asian, indian and others are asian, white and black non_asian.
 
+    A group that a person corrected stays; one that came from an ethnicity which is gone goes with it.
+
     Example: flowkit annotate map corrected.parquet -o grouped.parquet
     """
     from flowkit.labels.classifier import parse_labels
@@ -153,8 +155,10 @@ def map_to_groups(
 
     revision = _opened(source, out, "group")
     name, content = read_mapping(mapping)
-    counts, changed = map_groups(revision, name, content, parse_labels(codes) if codes else ())
+    counts, changed, kept = map_groups(revision, name, content, parse_labels(codes) if codes else ())
     revision.write(out)
+    if kept:
+        typer.echo(f"groups of {kept} clips stay as a person corrected them")
     told = ", ".join(f"{group or 'no group'} {count}" for group, count in counts.most_common())
     typer.echo(f"clips by group: {told}; {changed} changed -> {out}")
 

@@ -47,7 +47,7 @@ def put_labels(
 
     Args:
         values: by the clip's place in the manifest.
-        told: the source of each.
+        told: the source of each; of a label that is taken away it stays only where a person has done it.
         why: more that a change says, such as `who`, by place.
 
     Returns:
@@ -65,7 +65,7 @@ def put_labels(
             entry: dict[str, Any] = {"from": old, "from_source": said[label][i], "to": value, "to_source": told[i]}
             entry |= {name: texts[i] for name, texts in why.items()}
             changes[i] = json.dumps([*json.loads(changes[i] or "[]"), entry], ensure_ascii=False)
-        said[label][i] = told[i]
+        said[label][i] = _source(value, told[i], "", label)
     revision.put(label, current)
     revision.put(f"{label}_changes", changes)
     for name in LABELS:

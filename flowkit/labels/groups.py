@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,10 @@ from flowkit.datasets.labels import GROUP_OF
 from flowkit.datasets.revision import Revision
 from flowkit.datasets.tables import csv_lines, csv_text
 from flowkit.errors import InputError
-from flowkit.labels.columns import MODEL, put_labels, sources
+from flowkit.labels.columns import CORRECTED, MODEL, put_labels, sources
+
+_MAPPED = re.compile(rf"(?:{MODEL}, )?mapping .+ of ethnicity \(|[^:]*: ethnicity from .*\bgroup from ethnicity(?:,|$)")
+"""The sources of a group that came from the clip's own ethnicity: by `map_groups`, or by a sheet without groups."""
 
 
 def read_mapping(text: str) -> tuple[str, Mapping[str, str]]:
@@ -41,15 +45,17 @@ def read_mapping(text: str) -> tuple[str, Mapping[str, str]]:
 
 def map_groups(
     revision: Revision, name: str, mapping: Mapping[str, str], codes: Sequence[str] = ()
-) -> tuple[Counter[str | None], int]:
-    """Sets each clip's group by its ethnicity; a clip without one keeps the group that it has.
+) -> tuple[Counter[str | None], int, int]:
+    """Sets each clip's group by its ethnicity, but not one that a person has corrected.
+
+    A clip without an ethnicity keeps the group that it has, unless that came from an ethnicity, which is gone then.
 
     Args:
         name: of the mapping, which becomes part of the groups' source.
         codes: what ethnicities that are written as 0, 1, 2, ... stand for, in this order; they are replaced.
 
     Returns:
-        Clips by group, and how many groups were others before.
+        Clips by group, how many groups were others before, and how many stay as a person has corrected them.
 
     Raises:
         InputError: for an ethnicity that the mapping lacks.
@@ -62,11 +68,16 @@ def map_groups(
         most, count = unknown.most_common(1)[0]
         remedy = "say what the codes stand for (--codes)" if most.isdecimal() else f"add it to the mapping {name}"
         raise InputError(f"ethnicity {most!r} ({count} clips) has no group; {remedy}")
-    grounds = sources(revision, "ethnicity")
-    values: dict[int, str | None] = {i: mapping[e.casefold()] for i, e in enumerate(ethnicities) if e is not None}
-    told = {i: f"{_marked(grounds[i])}mapping {name} of ethnicity ({grounds[i]})" for i in values}
+    grounds, said = sources(revision, "ethnicity"), [source or "" for source in sources(revision, "group")]
+    corrected = [source.startswith(CORRECTED) for source in said]
+    values: dict[int, str | None] = {
+        i: None if ethnicity is None else mapping[ethnicity.casefold()]
+        for i, ethnicity in enumerate(ethnicities)
+        if not corrected[i] and (ethnicity is not None or _MAPPED.match(said[i]))
+    }
+    told = {i: f"{_marked(grounds[i])}mapping {name} of ethnicity ({grounds[i] or 'none'})" for i in values}
     changed = put_labels(revision, "group", values, told, who=dict.fromkeys(values, "flowkit annotate map"))
-    return Counter(revision.texts("group")), changed
+    return Counter(revision.texts("group")), changed, sum(corrected)
 
 
 def _marked(source: str | None) -> str:

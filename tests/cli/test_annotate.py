@@ -55,6 +55,13 @@ def test_from_frames_to_the_report(flowkit, folder):
     _, stdout, _ = run("report", folder / "4.parquet", "--page", folder / "labels.html")
     assert "3 clips: model's guess" in stdout
     assert "3 clips carry a model's guess" in (folder / "labels.html").read_text()
+    (folder / "g.csv").write_text("clip_id,value,who,why\ntoy/1/0,non_asian,Ann,asked\n")
+    run("correct", folder / "4.parquet", folder / "g.csv", "-o", folder / "g.parquet", "--column", "group")
+    _, stdout, _ = run("map", folder / "g.parquet", "-o", folder / "kept.parquet")
+    assert stdout.splitlines() == [
+        "groups of 1 clips stay as a person corrected them",
+        f"clips by group: non_asian 3, asian 2; 0 changed -> {folder / 'kept.parquet'}",
+    ]
     _, _, stderr = run("correct", folder / "4.parquet", folder / "c.csv", "-o", folder / "5.parquet")
     assert stderr == ""
 

@@ -209,12 +209,56 @@ def test_a_correction_that_cannot_be_used_is_refused(revision, tmp_path, text, s
 
 def test_groups_are_the_papers_and_say_that_they_rest_on_a_guess(revision):
     consolidate(revision, "ethnicity", ties="probability")
-    counts, changed = map_groups(revision, *read_mapping("paper"))
+    counts, changed, kept = map_groups(revision, *read_mapping("paper"))
     assert dict(counts) == {"asian": 4, "non_asian": 2, None: 1}
-    assert changed == 0
+    assert (changed, kept) == (0, 0)
     told = sources(revision, "group")
     assert told[0].startswith(f"{MODEL}, mapping paper of ethnicity ({MODEL}, majority")
     assert told[5] == "mapping paper of ethnicity (the manifest, which does not say from where)"
+
+
+def test_a_group_that_a_person_corrected_stays(revision, tmp_path):
+    consolidate(revision, "ethnicity", ties="probability")
+    map_groups(revision, *read_mapping("paper"))
+    by_hand = "clip_id,value,who,why\nsamm/1/a,non_asian,Ann,asked\nsamm/1/b,none,Ann,withdrawn\n"
+    assert correct(revision, "group", corrections(tmp_path, by_hand)) == (2, 2)
+    for step in (revision, _written(revision, tmp_path / "m.csv"), _merged(revision, tmp_path / "merged.csv")):
+        counts, changed, kept = map_groups(step, *read_mapping("paper"))
+        assert (dict(counts), changed, kept) == ({"non_asian": 3, None: 2, "asian": 2}, 0, 2)
+        assert step.column("group")[:3] == ["non_asian", None, "asian"]
+        assert sources(step, "group")[:2] == ["corrected by Ann: asked", "corrected by Ann: withdrawn"]
+
+
+def test_a_mapped_group_goes_with_the_ethnicity_that_it_came_from(revision, tmp_path):
+    consolidate(revision, "ethnicity", ties="probability")
+    map_groups(revision, *read_mapping("paper"))
+    taken = corrections(tmp_path, "person,value,who,why\nsamm/1,none,Bo,withdrawn\n")
+    assert correct(revision, "ethnicity", taken) == (3, 3)
+    for step in (_written(revision, tmp_path / "m.csv"), _merged(revision, tmp_path / "merged.csv"), revision):
+        assert map_groups(step, *read_mapping("paper"))[1:] == (3, 0)
+        assert step.column("group") == [None] * 3 + ["non_asian"] * 2 + ["asian", None]
+        assert sources(step, "group")[:3] == [None] * 3
+        assert step.clips[0].label_source == "ethnicity: corrected by Bo: withdrawn"
+        assert map_groups(step, *read_mapping("paper"))[1:] == (0, 0)
+    _, change = changes_of(revision, "group")[0]
+    assert (change["from"], change["to"]) == ("asian", None)
+    assert change["to_source"] == "mapping paper of ethnicity (corrected by Bo: withdrawn)"
+    again = corrections(tmp_path, "person,value,who,why\nsamm/1,white,Bo,asked\n")
+    correct(revision, "ethnicity", again)
+    map_groups(revision, *read_mapping("paper"))
+    assert revision.column("group")[:3] == ["non_asian"] * 3
+
+
+def test_a_sheets_own_group_stays_without_an_ethnicity(revision, tmp_path):
+    derived = "s.csv: ethnicity from column Race, group from ethnicity, age from column Age"
+    written = "s.csv: ethnicity from column Race, group from column RaceConcised"
+    revision.put("ethnicity", ["asian"] * 7)
+    revision.put("group", ["asian"] * 7)
+    revision.put("label_source", [derived, written, "s.csv: group from column RaceConcised", None, *[derived] * 3])
+    taken = "person,value,who,why\nsamm/1,none,Bo,withdrawn\nsamm/2,none,Bo,withdrawn\n"
+    correct(revision, "ethnicity", corrections(tmp_path, taken))
+    assert map_groups(revision, *read_mapping("paper"))[1:] == (2, 0)
+    assert revision.column("group") == [None, "asian", "asian", "asian", None, "asian", "asian"]
 
 
 def test_all_five_groups_are_mapped_as_in_the_paper():
@@ -230,7 +274,7 @@ def test_a_mapping_of_the_users_and_codes_in_an_order_that_is_said(revision, tmp
     with pytest.raises(InputError, match=r"ethnicity '0' \(2 clips\) has no group; say what the codes stand for"):
         map_groups(revision, *read_mapping("paper"))
     (tmp_path / "map.csv").write_text("ethnicity,group\nWhite,w\nBlack,b\nAsian,a\nIndian,i\n")
-    counts, _ = map_groups(revision, *read_mapping(str(tmp_path / "map.csv")), ("white", "black", "indian", "asian"))
+    counts, *_ = map_groups(revision, *read_mapping(str(tmp_path / "map.csv")), ("white", "black", "indian", "asian"))
     assert revision.column("ethnicity")[:3] == ["indian", "asian", "white"]
     assert revision.column("group")[:3] == ["i", "a", "w"]
     assert counts["w"] == 2
