@@ -108,7 +108,7 @@ def merge(
     if composite not in COMPOSITES:
         raise InputError(f"--as {composite}: choose {', '.join(COMPOSITES)}")
     joint = join(COMPOSITES[composite], manifests)
-    rows = compare(joint.clips, against, joint.composite.datasets) if against else []
+    rows = compare(joint.clips, against, joint.composite) if against else []
     if not joint.clips:
         raise InputError(f"{composite}: not one clip of the manifests is in it; look at their emotions")
     write_manifest(joint.clips, out)

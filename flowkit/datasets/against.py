@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from flowkit.datasets.composites import Composite
 from flowkit.datasets.contract import plain
 from flowkit.datasets.defects import Defect
 from flowkit.datasets.emotions import EMOTION3, emotion3_of
@@ -26,17 +27,17 @@ class _Listed:
     has_class: bool
 
 
-def compare(clips: Sequence[Clip], reference: Path, datasets: Sequence[str]) -> list[Defect]:
-    """Every difference between the clips and a reference list, one record each, in the list's order, then the clips'.
+def compare(clips: Sequence[Clip], reference: Path, composite: Composite) -> list[Defect]:
+    """Every difference between a composite's clips and a reference list, in the list's order, then the clips'.
 
     The list is a manifest (.parquet), or a sheet with clip_id, or with Subject, Filename, of CAS(ME)3 Onset, and, where
-    there are several datasets, Dataset; and with a class or emotion, if classes are to be compared. Its rows of no
-    class are passed over.
+    there are several datasets, Dataset; and with a class or emotion, if classes are to be compared. Its rows of
+    no class are passed over, unless such clips belong to the composite.
 
     Raises:
         InputError: for a file that is no such list, or a row that does not say which clip it is.
     """
-    listed = _read(reference, datasets)
+    listed = _read(reference, composite)
     ours = {clip.clip_id: clip for clip in clips}
     found = []
     for clip_id, one in listed.items():
@@ -44,7 +45,8 @@ def compare(clips: Sequence[Clip], reference: Path, datasets: Sequence[str]) -> 
         if clip_id not in ours:
             found.append(Defect(**place, what="not among the clips here", done="missing", failed=True))  # type: ignore[arg-type]
         elif one.has_class and ours[clip_id].emotion3 != one.emotion3:
-            what = f"class {one.emotion3} there, {ours[clip_id].emotion3} here (row {ours[clip_id].sheet_row})"
+            here = ours[clip_id]
+            what = f"class {one.emotion3 or 'none'} there, {here.emotion3 or 'none'} here (row {here.sheet_row})"
             found.append(Defect(**place, what=what, done="kept as here", failed=True))  # type: ignore[arg-type]
     for clip in clips:
         if clip.clip_id not in listed:
@@ -56,18 +58,24 @@ def compare(clips: Sequence[Clip], reference: Path, datasets: Sequence[str]) -> 
     return found
 
 
-def _read(path: Path, datasets: Sequence[str]) -> dict[str, _Listed]:
+def _read(path: Path, composite: Composite) -> dict[str, _Listed]:
     if path.suffix.lower() == ".parquet":
-        return {clip.clip_id: _Listed(i, clip.emotion3, True) for i, clip in enumerate(read_manifest(path), start=1)}
+        clips = read_manifest(path)
+        has_class = any(clip.emotion3 for clip in clips)
+        return {
+            clip.clip_id: _Listed(i, clip.emotion3, has_class)
+            for i, clip in enumerate(clips, start=1)
+            if clip.emotion3 or composite.any_class or not has_class
+        }
     for sheet in read_sheets([path]):
         for i, cells in enumerate(sheet.rows):
             names = [plain(cell) for cell in cells]
             if "clipid" in names or {"subject", "filename"} <= set(names):
-                return _rows(sheet, i, names, datasets)
+                return _rows(sheet, i, names, composite)
     raise InputError(f"{path} has no header with clip_id, or Subject and Filename; give a list of clips")
 
 
-def _rows(sheet: Sheet, header: int, names: list[str], datasets: Sequence[str]) -> dict[str, _Listed]:
+def _rows(sheet: Sheet, header: int, names: list[str], composite: Composite) -> dict[str, _Listed]:
     column = next((name for name in _CLASS if name in names), None)
     listed: dict[str, _Listed] = {}
     for number, cells in enumerate(sheet.rows[header + 1 :], start=header + 2):
@@ -76,8 +84,9 @@ def _rows(sheet: Sheet, header: int, names: list[str], datasets: Sequence[str]) 
             continue
         emotion = row.get(column or "", "")
         emotion3 = emotion.casefold() if emotion.casefold() in EMOTION3 else emotion3_of(emotion)
-        if column is None or emotion3 is not None:
-            clip_id = row.get("clipid") or _clip_id(sheet, number, row, datasets)
+        named = row.get("clipid") or row.get("filename")  # a line of text below the table names no clip
+        if column is None or emotion3 or (named and composite.any_class):
+            clip_id = row.get("clipid") or _clip_id(sheet, number, row, composite.datasets)
             listed[clip_id] = _Listed(number, emotion3, column is not None)
     return listed
 

@@ -70,6 +70,8 @@ class Composite:
     left_out: Callable[[Clip], str | None]
     """Why a clip of the datasets is none of the set; None where it is one."""
     published: tuple[Count, ...]
+    any_class: bool = False
+    """Whether clips of none of the three classes belong to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ COMPOSITES = {
             title="CD6ME",
             datasets=("casme", "casme2", "samm", "4dme", "mmew", "casme3a"),
             left_out=lambda _: None,
+            any_class=True,
             published=(
                 Count(number=2031),
                 *_units("casme", 189, 19, (23, 17, 70, 0, 1, 4, 40, 3, 9, 23, 14, 13), 22),

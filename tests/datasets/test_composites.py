@@ -77,6 +77,15 @@ def test_cd6me_has_2031_clips_and_its_units(three, tmp_path):
     assert joint.differences == []
     assert len(joint.composite.published) == 1 + 6 * 15
     assert joint.notes == unknown_people(set(joint.composite.datasets))
+    # Clips of no class are clips of this set, and of a list of it.
+    for name in ("list.csv", "list.parquet"):
+        write_manifest(joint.clips, tmp_path / name)
+        assert compare(joint.clips, tmp_path / name, joint.composite) == []
+    (missing,) = compare(joint.clips[1:], tmp_path / "list.csv", joint.composite)
+    assert (missing.clip_id, missing.what) == ("casme2/sub01/EP000", "not among the clips here")
+    other = dataclasses.replace(joint.clips[0], emotion3="negative")
+    (told,) = compare([other, *joint.clips[1:]], tmp_path / "list.csv", joint.composite)
+    assert told.what == "class none there, negative here (row 2)"
     # A unit that is left out of one clip is counted, with what may be it.
     clips = read_manifest(more[0])
     doubted = next(clip for clip in clips if clip.au and clip.au.split("+")[0] == "1")
@@ -150,7 +159,7 @@ def test_a_reference_list_finds_every_row_that_departs(three, tmp_path):
     listed += [["SAMM", int(row[0]), row[1], row[7]] for row in sheets.samm_rows()]
     reference = comma(tmp_path / "published.csv", listed)
     joint = join(JOINT, [three["casme2"], three["samm"]])
-    assert compare(joint.clips, reference, JOINT.datasets) == []
+    assert compare(joint.clips, reference, JOINT) == []
     gone, other, new = (place_of(rows, emotion) for emotion in ("happiness", "repression", "others"))
 
     def change(rows):
@@ -160,7 +169,7 @@ def test_a_reference_list_finds_every_row_that_departs(three, tmp_path):
 
     joint = departing(tmp_path, three, change)
     assert "casme2 positive: 31, published 32" in joint.differences
-    told = [str(one) for one in compare(joint.clips, reference, JOINT.datasets)]
+    told = [str(one) for one in compare(joint.clips, reference, JOINT)]
     names = [f"casme2/sub{rows[at][0]}/{rows[at][1]}" for at in (other, gone, new)]
     assert told == [
         f"published.csv row {other + 2}, clip {names[0]!r}: class negative there, surprise here (row {other + 2}); "
@@ -168,9 +177,11 @@ def test_a_reference_list_finds_every_row_that_departs(three, tmp_path):
         f"published.csv row {gone + 2}, clip {names[1]!r}: not among the clips here; missing",
         f"casme2.csv row {new + 2}, clip {names[2]!r}: not in published.csv; kept",
     ]
-    # An earlier manifest is a list, too.
+    # A manifest is a list, too: an earlier one, and one of all clips, whose others belong to no list of three classes.
+    write_manifest([*read_manifest(three["casme2"]), *read_manifest(three["samm"])], tmp_path / "all.parquet")
+    assert compare(join(JOINT, [three["casme2"], three["samm"]]).clips, tmp_path / "all.parquet", JOINT) == []
     write_manifest(join(JOINT, [three["casme2"], three["samm"]]).clips, tmp_path / "earlier.parquet")
-    assert len(compare(joint.clips, tmp_path / "earlier.parquet", JOINT.datasets)) == 3
+    assert len(compare(joint.clips, tmp_path / "earlier.parquet", JOINT)) == 3
 
 
 def test_counts_by_group_need_groups(three, tmp_path):
@@ -197,23 +208,23 @@ def test_manifests_that_do_not_make_the_set_are_refused(three, names, told):
 def test_a_list_that_is_none_is_refused(three, tmp_path):
     clips = read_manifest(three["casme2"])
     with pytest.raises(InputError, match="no header with clip_id"):
-        compare(clips, comma(tmp_path / "a.csv", [["a", "b"]]), JOINT.datasets)
+        compare(clips, comma(tmp_path / "a.csv", [["a", "b"]]), JOINT)
     rows = [["Dataset", "Subject", "Filename"], ["CK", 1, "x"]]
     with pytest.raises(InputError, match="row 2: dataset 'CK', subject '1' is none of casme2, samm"):
-        compare(clips, comma(tmp_path / "b.csv", rows), JOINT.datasets)
+        compare(clips, comma(tmp_path / "b.csv", rows), JOINT)
 
 
 def test_a_list_says_which_onset_where_a_video_has_several_clips(tmp_path):
     manifest = sheets.indexed(tmp_path, "casme3a", sheets.CASME3, [["spNO.1", "a", 1, 2, 3, "4", "I", "sad"]])
-    clips, names = read_manifest(manifest), ("casme2", "casme3a")
+    clips, cd6me = read_manifest(manifest), COMPOSITES["cd6me"]
     published = ["CAS(ME)3 part A", "spNO.1", "a", "sad"]
     for header, row in ((["Emotion"], published), (["Emotion", "Onset"], [*published, None])):
         reference = comma(tmp_path / "list.csv", [["Dataset", "Subject", "Filename", *header], row])
         told = r"list.csv row 2: clips of CAS\(ME\)3 part A .*, and here is no onset; give it in a column of that name"
         with pytest.raises(InputError, match=told):
-            compare(clips, reference, names)
-    rows = [["Dataset", "Subject", "Filename", "Emotion", "Onset"], [*published, "1.0"]]
-    assert compare(clips, comma(tmp_path / "list.csv", rows), names) == []
+            compare(clips, reference, cd6me)
+    rows = [["Dataset", "Subject", "Filename", "Emotion", "Onset"], [*published, "1.0"], ["as published in 2025"]]
+    assert compare(clips, comma(tmp_path / "list.csv", rows), cd6me) == []
 
 
 def test_a_person_of_two_datasets_is_one_among_all():
