@@ -30,7 +30,9 @@ def clips_from(
     - a folder that directly holds images with a number in their names: one clip, named by the folder, and not
       searched further;
     - any other folder: one clip for each video and each folder of frames below it, in natural order, named by its
-      path in there (a video's with its suffix, so that a.mp4 and a.mov stay apart). Hidden entries are skipped.
+      path in there (a video's with its suffix, so that a.mp4 and a.mov stay apart). Hidden entries are skipped, and so
+      are links that cannot be followed, but for one with the name of a video, which is a clip whose pairs fail; so is
+      a folder that holds nothing but such links with the names of frames.
 
     Args:
         frame_base: number of a video's first frame, 0 unless given. A manifest says its own, and so do the frames of a
@@ -180,21 +182,33 @@ def _sources_below(folder: Path, top: bool = True) -> Iterator[Path]:
         return
     with scan:
         entries = sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda e: _natural(e.name))
-    files = [Path(entry.path) for entry in entries if entry.is_file()]
-    frame = next((file for file in files if _is_frame(file)), None)
-    video = next((file for file in files if is_video(file)), None)
-    _require_one_kind(folder, frame, video)
-    if frame:
+    kinds = {Path(entry.path): _kind(entry) for entry in entries}
+    files = [path for path, kind in kinds.items() if kind == "file"]
+    frame = next(filter(_is_frame, files), None)
+    _require_one_kind(folder, frame, next(filter(is_video, files), None))
+    within = {path: kind for path, kind in kinds.items() if kind == "folder" or (kind and is_video(path))}
+    if frame or (not within and any(kind == "lost" and _is_frame(path) for path, kind in kinds.items())):
         yield folder
         return
     here = os.path.realpath(folder)
-    for entry in entries:
+    for path, kind in within.items():
+        if kind != "folder":
+            yield path
+        # A link to a folder above would lead round for ever.
+        elif not Path(here).is_relative_to(os.path.realpath(path)):
+            yield from _sources_below(path, top=False)
+
+
+def _kind(entry: os.DirEntry[str]) -> str | None:
+    """`folder`, `file`, or `lost` for a link that cannot be followed; None for a pipe and the like."""
+    try:
         if entry.is_dir():
-            # A link to a folder above would lead round for ever.
-            if not Path(here).is_relative_to(os.path.realpath(entry.path)):
-                yield from _sources_below(Path(entry.path), top=False)
-        elif entry.is_file() and is_video(entry.path):
-            yield Path(entry.path)
+            return "folder"
+        if entry.is_file():
+            return "file"
+    except OSError:
+        return "lost"
+    return "lost" if entry.is_symlink() else None
 
 
 def _is_frame(file: Place) -> bool:

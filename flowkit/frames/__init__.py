@@ -124,7 +124,8 @@ def open_source(source: str | Place, *, frame_base: int = 0) -> FrameSource:
     if path.is_dir() if isinstance(path, Path) else not video:
         return FolderSource(path)
     if not path.exists():
-        raise InputError(f"{path} does not exist; give a folder of numbered frames or a video file")
+        why = "is a link that leads nowhere" if isinstance(path, Path) and path.is_symlink() else "does not exist"
+        raise InputError(f"{path} {why}; give a folder of numbered frames or a video file")
     if not path.is_file():  # to open a pipe would wait for who writes into it
         raise InputError(f"{path} is no regular file; give a folder of numbered frames or a video file")
     if not video:

@@ -11,6 +11,7 @@ import pytest
 
 from flowkit.datasets import clips_from, manifest_fingerprint, read_manifest
 from flowkit.errors import InputError
+from flowkit.frames.survey import survey
 from flowkit.types import Clip
 
 
@@ -54,6 +55,23 @@ def test_folder_of_clips_in_natural_order_with_paths_as_ids(tmp_path):
         ("s10/EP01", 0),
     ]
     assert [clip.source for clip in clips] == [str(tmp_path / clip.clip_id) for clip in clips]
+
+
+def test_links_that_cannot_be_followed_stop_no_other_clips(tmp_path):
+    make_frames(tmp_path / "good")
+    (tmp_path / "gone").mkdir()
+    (tmp_path / "posters" / "clip").mkdir(parents=True)
+    (tmp_path / "posters" / "clip" / "talk.mp4").touch()
+    for name in ("good/img3.jpg", "gone/img1.jpg", "posters/img1.jpg", "notes", "sub", "round.mp4"):
+        (tmp_path / name).symlink_to(Path(name).name)
+    for name in ("dead.mp4", "readme.txt"):
+        (tmp_path / name).symlink_to("absent")
+    clips = clips_from(tmp_path)
+    assert [clip.clip_id for clip in clips] == ["dead.mp4", "gone", "good", "posters/clip/talk.mp4", "round.mp4"]
+    surveys = survey(clips)
+    assert surveys["good"].error is None
+    for name, told in [("dead.mp4", "leads nowhere"), ("round.mp4", "leads nowhere"), ("gone", "no image named")]:
+        assert told in surveys[name].error
 
 
 def test_sources_that_stand_for_no_clips_are_refused(tmp_path):
