@@ -191,7 +191,7 @@ def test_gpu_on_the_command_line_goes_before_a_device_in_a_config(flowkit, data,
 
 CONFIGS = {
     "sizes: 32": "'sizes' is no option of extract; the nearest is 'size'",
-    "workers: many": "Invalid value for '--workers': ",
+    "workers: many": "Invalid value for '--workers': Input should be a valid integer",
     "retry-failed: perhaps": "retry-failed is 'perhaps'; write true or false",
     "size: [1, 2]": "size is [1, 2]; write one value",
     "source: ''": "source is empty (''); leave it out or fill it",
