@@ -5,7 +5,7 @@ python -m benchmarks.study_micro report
 python -m benchmarks.study_micro pages
 
 quick: the rows of all goals on the tuning set; what peers find, and the frames, are kept in build/study.
-report: every method on the report set, a quarter of an hour; writes benchmarks/results/study_micro.json, then the pages.
+report: every method on the report set, in 15 minutes; writes benchmarks/results/study_micro.json, then the pages.
 pages: fills the tables of docs/study-micro.md and docs/accuracy.md, and docs/figures/frontier.svg, from that file.
 """
 
