@@ -59,7 +59,7 @@ def _is_a_worker(child: str) -> bool:
 
 
 @contextmanager
-def when_it_hangs(pipe: Path, act: Callable[[], None]) -> Iterator[None]:
+def when_it_hangs(pipe: Path, act: Callable[[Path], None]) -> Iterator[None]:
     """Acts each time that somebody has come to read the pipe, which stays silent."""
     over = threading.Event()
 
@@ -69,7 +69,7 @@ def when_it_hangs(pipe: Path, act: Callable[[], None]) -> Iterator[None]:
                 descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
             except OSError:  # nobody reads
                 continue
-            act()
+            act(pipe)
             os.close(descriptor)
 
     watcher = threading.Thread(target=watch)
@@ -81,12 +81,21 @@ def when_it_hangs(pipe: Path, act: Callable[[], None]) -> Iterator[None]:
         watcher.join()
 
 
-def crash() -> None:
-    for worker in workers():
+def crash(pipe: Path) -> None:
+    """Ends the worker that reads the pipe, and no other, which may be opening another clip."""
+    while not (readers := [worker for worker in workers() if _has_open(worker, pipe)]):
+        time.sleep(0.001)
+    for reader in readers:
         with suppress(ProcessLookupError):
-            os.kill(worker, signal.SIGSEGV)
-        while worker in workers():
+            os.kill(reader, signal.SIGSEGV)
+        while reader in workers():
             time.sleep(0.01)
+
+
+def _has_open(process: int, path: Path) -> bool:
+    with suppress(OSError):  # it has ended meanwhile
+        return any(link.readlink() == path for link in Path(f"/proc/{process}/fd").iterdir())
+    return False
 
 
 def require_only_b_failed(out: Path, reason: str) -> None:
@@ -170,7 +179,7 @@ def test_a_signal_ends_a_run_whose_decoder_hangs(tmp_path, clips):
     nobody heard the signal.
     """
     process = start("extract", clips[1].source, "-o", tmp_path / "out")
-    with when_it_hangs(tmp_path / "clips" / "pipe", lambda: process.send_signal(signal.SIGTERM)):
+    with when_it_hangs(tmp_path / "clips" / "pipe", lambda _: process.send_signal(signal.SIGTERM)):
         stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (3, "")
     assert stderr == f"flowkit: {tmp_path / 'out'} is not finished; run the same command again to continue\n"
