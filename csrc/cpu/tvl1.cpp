@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <optional>
 #include <thread>
 #include <utility>
 
@@ -69,40 +70,80 @@ void stretch(const Grid& g, float* image0, float* image1) {
 struct TVL1Solver::Level {
   Size size;
   Grid grid;
-  float* frame0;
-  float* frame1;
+  float* frame0 = nullptr;
+  float* frame1 = nullptr;
   // To this level from the next finer one, and to it from the next coarser one.
   ResampleTaps down_x, down_y, up_x, up_y, dual_x, dual_y;
   double up_gain_u = 1.0, up_gain_v = 1.0;
 };
 
-// All memory of a solver: cut from one block, every plane in the geometry of the level it serves at the moment.
+// All memory of a solver: cut from one block, every plane in the geometry of the level it serves at the moment. And the
+// taps of its Gaussians.
 struct TVL1Solver::Planes {
   static constexpr std::size_t kAlign = 64;
   // Planes begin a few cache lines apart from a multiple of 4 KiB, or the same pixel of all of them would fall into one
   // cache set.
   static constexpr std::size_t kSkew = 5 * kAlign / sizeof(float);
 
-  explicit Planes(std::size_t floats) : block(floats) { std::memset(block.data(), 0, floats * sizeof(float)); }
+  explicit Planes(const TVL1Params& params)
+      : smoothing(gaussian_taps(params.smoothing)),
+        reduction(gaussian_taps(reduction_sigma(params))),
+        high_pass(gaussian_taps(params.high_pass)),
+        patch_taps(params.data_term == DataTerm::patch ? gaussian_taps(params.patch_sigma) : std::vector<float>()),
+        refit_surroundings(gaussian_taps(surroundings_sigma(params))),
+        flow_smoothing(gaussian_taps(params.flow_smoothing)),
+        refit_taps{gaussian_taps(refit_sigmas(params, 0).patch), gaussian_taps(refit_sigmas(params, 1).patch)},
+        refit_smoothing{gaussian_taps(refit_sigmas(params, 0).smoothing),
+                        gaussian_taps(refit_sigmas(params, 1).smoothing)} {}
 
   static std::size_t padded(std::size_t count) { return (count + kSkew + 15) / 16 * 16; }
-  static std::size_t plane_floats(const Grid& g) { return padded(kRowPadding + g.stride * g.height + kRowPadding); }
-  // With the rows of a warp source's border above and below.
-  static std::size_t framed_floats(const Grid& g) {
-    return padded(kRowPadding + g.stride * (g.height + 2 * WarpSource::kFrame) + kRowPadding);
-  }
-  static std::ptrdiff_t framed_start(const Grid& g) { return kRowPadding + g.stride * WarpSource::kFrame; }
-  static std::size_t row_floats(const Grid& g) { return padded(g.stride + 2 * kRowPadding); }
 
-  float* take(std::size_t count) {
-    float* at = block.data() + used;
+  // `count` floats, and the place `start` of them. Before there is a block they are only counted.
+  float* take(std::size_t count, std::ptrdiff_t start = 0) {
+    float* at = block ? block->data() + used + start : nullptr;
     used += count;
     return at;
   }
-  float* take_plane(const Grid& g) { return take(plane_floats(g)) + kRowPadding; }
-  float* take_framed(const Grid& g) { return take(framed_floats(g)) + framed_start(g); }
+  static std::size_t plane_floats(const Grid& g) { return padded(kRowPadding + g.stride * g.height + kRowPadding); }
+  float* take_plane(const Grid& g) { return take(plane_floats(g), kRowPadding); }
+  float* take_row(const Grid& g) { return take(padded(g.stride + 2 * kRowPadding), kRowPadding); }
+  // With the rows of a warp source's border above and below.
+  static std::ptrdiff_t framed_start(const Grid& g) { return kRowPadding + g.stride * WarpSource::kFrame; }
+  float* take_framed(const Grid& g, std::ptrdiff_t start) {
+    return take(padded(kRowPadding + g.stride * (g.height + 2 * WarpSource::kFrame) + kRowPadding), start);
+  }
 
-  Block block;
+  // What a solver of these levels needs, the finest first, and their frames.
+  void lay_out(std::vector<Level>& levels, const TVL1Params& params) {
+    const Grid& full = levels.front().grid;
+    for (float** plane : {&u, &v, &pu_x, &pu_y, &pv_x, &pv_y, &gx, &gy, &rho_c, &square}) *plane = take_plane(full);
+    zero_row = take_row(full);
+    const std::size_t border = std::max({smoothing.size(), reduction.size(), high_pass.size(),
+                                         refit_smoothing[0].size(), refit_surroundings.size(), flow_smoothing.size()});
+    blur_columns = take(padded(turned_floats(full, static_cast<int>(border))));
+    for (float*& row : median_rows) row = take_row(full);
+    for (float** plane : {&derivative_x, &derivative_y}) *plane = take_framed(full, 0);
+    if (!patch_taps.empty()) patch = take_plane(full);
+    if (const std::size_t widest = std::max(patch_taps.size(), refit_taps[0].size()))
+      ring = take(padded(patch_scratch(full, static_cast<int>(widest) - 1)));
+    if (high_passes_residuals(params)) {
+      picture = take_framed(full, 0);
+      for (float** plane : {&rho, &on}) *plane = take_plane(full);
+    }
+    for (Level& level : levels) {
+      level.frame0 = take_plane(level.grid);
+      level.frame1 = take_framed(level.grid, framed_start(level.grid));
+    }
+  }
+
+  // A block of all that has been counted so far, zeros, to be laid out once more.
+  void allocate() {
+    block.emplace(used);
+    std::memset(block->data(), 0, used * sizeof(float));
+    used = 0;
+  }
+
+  std::optional<Block> block;
   std::size_t used = 0;
 
   float *u, *v, *pu_x, *pu_y, *pv_x, *pv_y, *gx, *gy, *rho_c, *square;
@@ -110,73 +151,27 @@ struct TVL1Solver::Planes {
   float* median_rows[kMedianRows];
   // Of I1 on the level being solved: whole blocks, as the rows above the image depend on the level. Scratch elsewhere.
   float *derivative_x, *derivative_y;
-  std::vector<float> smoothing, reduction, high_pass, patch_taps, refit_surroundings, flow_smoothing;
-  std::vector<float> refit_taps[2], refit_smoothing[2];  // of the first step, and of all others
   // Only where there are patches: the fifth plane of the data term's steps, and the ring that they are averaged in.
   float *patch = nullptr, *ring = nullptr;
   // Only where residuals lose their mean: I1 without its own, scratch elsewhere; what the mean is made of.
   float *picture = nullptr, *rho = nullptr, *on = nullptr;
+
+  std::vector<float> smoothing, reduction, high_pass, patch_taps, refit_surroundings, flow_smoothing;
+  std::vector<float> refit_taps[2], refit_smoothing[2];  // of the first step, and of all others
 };
 
 TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& kernels, int threads)
     : params_(params),
       kernels_(kernels),
       threads_(std::min(threads, most_parts(size, params))),
-      steps_(step_sizes(params)) {
+      steps_(step_sizes(params)),
+      planes_(std::make_unique<Planes>(params)) {
   const std::vector<Size> sizes = pyramid_sizes(size, params);
-  const Grid full = grid_of(size);
-  const std::vector<float> smoothing = gaussian_taps(params.smoothing);
-  const std::vector<float> reduction = gaussian_taps(reduction_sigma(params));
-  const std::vector<float> high_pass = gaussian_taps(params.high_pass);
-  const std::vector<float> refit_taps[] = {gaussian_taps(refit_sigmas(params, 0).patch),
-                                           gaussian_taps(refit_sigmas(params, 1).patch)};
-  const std::vector<float> refit_smoothing[] = {gaussian_taps(refit_sigmas(params, 0).smoothing),
-                                                gaussian_taps(refit_sigmas(params, 1).smoothing)};
-  const std::vector<float> refit_surroundings = gaussian_taps(surroundings_sigma(params));
-  const std::vector<float> flow_smoothing = gaussian_taps(params.flow_smoothing);
-  const int border =
-      static_cast<int>(std::max({smoothing.size(), reduction.size(), high_pass.size(), refit_smoothing[0].size(),
-                                 refit_surroundings.size(), flow_smoothing.size()}));
-  std::size_t floats = 10 * Planes::plane_floats(full) + 2 * Planes::framed_floats(full) +
-                       (1 + kMedianRows) * Planes::row_floats(full) + Planes::padded(turned_floats(full, border));
-  for (const Size& s : sizes) floats += Planes::plane_floats(grid_of(s)) + Planes::framed_floats(grid_of(s));
-  const bool patch = params.data_term == DataTerm::patch;
-  const std::vector<float> patch_taps = patch ? gaussian_taps(params.patch_sigma) : std::vector<float>();
-  const std::size_t widest = std::max(patch_taps.size(), refit_taps[0].size());
-  const std::size_t ring_floats = widest > 0 ? Planes::padded(patch_scratch(full, static_cast<int>(widest) - 1)) : 0;
-  floats += ring_floats + (patch ? Planes::plane_floats(full) : 0);
-  const bool means = high_passes_residuals(params);
-  if (means) floats += 2 * Planes::plane_floats(full) + Planes::framed_floats(full);
-  planes_ = std::make_unique<Planes>(floats);
-  Planes& p = *planes_;
-  for (float** plane : {&p.u, &p.v, &p.pu_x, &p.pu_y, &p.pv_x, &p.pv_y, &p.gx, &p.gy, &p.rho_c, &p.square})
-    *plane = p.take_plane(full);
-  p.zero_row = p.take(Planes::row_floats(full)) + kRowPadding;
-  p.blur_columns = p.take(Planes::padded(turned_floats(full, border)));
-  for (float*& row : p.median_rows) row = p.take(Planes::row_floats(full)) + kRowPadding;
-  for (float** plane : {&p.derivative_x, &p.derivative_y}) *plane = p.take(Planes::framed_floats(full));
-  if (patch) p.patch = p.take_plane(full);
-  p.ring = p.take(ring_floats);
-  if (means) {
-    p.picture = p.take(Planes::framed_floats(full));
-    for (float** plane : {&p.rho, &p.on}) *plane = p.take_plane(full);
-  }
-  p.patch_taps = patch_taps;
-  std::copy_n(refit_taps, 2, p.refit_taps);
-  std::copy_n(refit_smoothing, 2, p.refit_smoothing);
-  p.refit_surroundings = refit_surroundings;
-  p.flow_smoothing = flow_smoothing;
-  p.high_pass = high_pass;
-  p.smoothing = smoothing;
-  p.reduction = reduction;
-
   const double nominal = 1.0 / params.scale;
   for (std::size_t s = 0; s < sizes.size(); ++s) {
     Level level;
     level.size = sizes[s];
     level.grid = grid_of(sizes[s]);
-    level.frame0 = p.take_plane(level.grid);
-    level.frame1 = p.take_framed(level.grid);
     if (s > 0) {
       level.down_x = ResampleTaps(sizes[s - 1].width, sizes[s].width, nominal, params.grid, params.pyramid_kernel);
       level.down_y = ResampleTaps(sizes[s - 1].height, sizes[s].height, nominal, params.grid, params.pyramid_kernel);
@@ -194,6 +189,9 @@ TVL1Solver::TVL1Solver(Size size, const TVL1Params& params, const KernelTable& k
     }
     levels_.push_back(std::move(level));
   }
+  planes_->lay_out(levels_, params);
+  planes_->allocate();
+  planes_->lay_out(levels_, params);
 }
 
 TVL1Solver::~TVL1Solver() = default;
