@@ -81,7 +81,7 @@ def trim_commits(out: Place, plans: Sequence[Sequence[Part]]) -> None:
     """
     for part, commit, kept in stale_commits(out, plans):
         if (trimmed := without_failures(part, commit, kept)) is None:
-            drop_commit(out, part.number)
+            drop_commit(out, part.number, commit.files)
             continue
         files = [file for file in commit.files if file != commit.file("failures")]
         if kept.num_rows:

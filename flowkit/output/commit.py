@@ -152,17 +152,19 @@ def unrecorded(
 
     Files of unfinished parts are none: a run that is killed leaves a part's files without its record. Those of a
     committed part beside the ones that its record names are only where `superseded` is asked for: a run that was killed
-    while it computed the part again has left them.
+    while it computed the part again has left them, which of an attempt's is certain by the name.
     """
     known = {file.name for commit in commits.values() for file in commit.files}
     replaced = {without_attempt(name) for name in known}
+    attempted = {part_file(folder, part) for part in commits for folder in ("shards", "failures")}
     unsettled = {part_file(folder, part) for part in unfinished for folder in ("shards", "failures")}
     for folder in ("shards", "failures"):
         for path in entries(out, folder):
             name = f"{folder}/{path.name}"
             if name in known or without_attempt(name) in unsettled or path.name.startswith("."):
                 continue
-            if without_attempt(name) not in replaced:
+            rule = without_attempt(name)
+            if rule not in (replaced if rule == name else attempted):
                 yield path, f"{out / name} is in no commit record and not planned; remove it, or give it its name back"
             elif superseded:
                 told = f"{name} is left over from a run that was killed; run the same extraction again to remove it"

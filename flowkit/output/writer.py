@@ -179,11 +179,11 @@ def new_names(out: Place, part: int) -> dict[str, str]:
     return {folder: _of_attempt(name, attempt) for folder, name in names.items()}
 
 
-def drop_commit(out: Place, part: int) -> None:
-    """Removes a part's commit record: from then on the part is to be computed.
+def drop_commit(out: Place, part: int, files: Iterable[FileRecord] = ()) -> None:
+    """Removes a part's commit record, and then the files that it names: from then on the part is to be computed.
 
     Raises:
-        Interrupted: if it cannot be removed.
+        Interrupted: if the record cannot be removed.
     """
     record = out / part_file("commits", part)
     try:
@@ -192,6 +192,7 @@ def drop_commit(out: Place, part: int) -> None:
             sync_folder(record.parent)
     except OSError as error:
         raise Interrupted(unwritable(record, error)) from error
+    _remove_files(out, {file.name for file in files})
 
 
 def mark_several(out: Place) -> None:
@@ -226,8 +227,16 @@ def write_commit(out: Place, commit: Commit) -> None:
     record = out / part_file("commits", commit.part)
     _require_files(out, commit)
     earlier = _replace_in_store(record, commit) if isinstance(record, StorePath) else _replace_on_disk(record, commit)
-    for name in {file.name for file in earlier if _is_part_file(file.name)} - {file.name for file in commit.files}:
-        # Should this fail, or the run die here: the next run removes the file.
+    left = {file.name for file in earlier}
+    if isinstance(out, Path):  # what an attempt that was killed has left under names that no later one gives its files
+        left |= {part_file(folder, commit.part) for folder in _PART_FOLDERS}
+    _remove_files(out, left - {file.name for file in commit.files})
+
+
+def _remove_files(out: Place, names: Iterable[str]) -> None:
+    """Removes files of a part that no record names any more."""
+    for name in filter(_is_part_file, names):
+        # Should this fail, or the run die here: a later run removes the file.
         with suppress(OSError, FlowkitError):
             (out / name).unlink(missing_ok=True)
 

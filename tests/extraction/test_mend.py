@@ -36,6 +36,14 @@ def away(clip: Clip) -> Callable[[], object]:
     return lambda: shutil.move(hidden, clip.source)
 
 
+class Killed(BaseException):
+    """In place of SIGKILL."""
+
+
+def _die(*_: object) -> None:
+    raise Killed
+
+
 def times(out: Path) -> dict[str, int]:
     """When the shards and commit records were written."""
     return {str(path): path.stat().st_mtime_ns for folder in ("shards", "commits") for path in (out / folder).iterdir()}
@@ -88,6 +96,24 @@ def test_parts_of_missing_clips_alone_are_filled(tmp_path, small_parts):
     assert rows(out) == rows(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_shares_fill_such_parts_too(tmp_path, small_parts, monkeypatch, killed):
+    clips, out = clips_at(tmp_path, "abcdefgh", frames=3), tmp_path / "out"
+    bring_back = [away(clip) for clip in clips[1:6]]
+    extract(clips, out, **SMALL)
+    for back in bring_back:
+        back()
+    with monkeypatch.context() as patch:
+        if killed:  # between the first record and its files
+            patch.setattr("flowkit.output.writer._remove_files", _die)
+            with pytest.raises(Killed):
+                extract(clips, out, retry_failed=True, shard="1/2", **SMALL)
+    for share in ("1/2", "2/2"):
+        extract(clips, out, retry_failed=True, shard=share, **SMALL)
+    assert verify(out).problems == []
+    assert verify(out).ok
+
+
 def test_a_clip_of_another_size_leaves_the_division_of_the_others(tmp_path):
     clips = clips_at(tmp_path, "ac")
     clips[1:1] = clips_at(tmp_path, "b", size=(40, 40))
@@ -132,10 +158,6 @@ def test_a_mended_plan_is_made_anew_by_repair(tmp_path, small_parts):
     pairs.write_bytes(whole[:-9])
     assert repair(out, clips).verification.ok
     assert pairs.read_bytes() == whole
-
-
-class Killed(BaseException):
-    """In place of SIGKILL."""
 
 
 def test_a_kill_at_any_moment_of_the_mending_is_resumed(tmp_path, small_parts, monkeypatch):

@@ -131,6 +131,29 @@ def test_a_clip_that_was_missing_goes_behind_the_plan(bucket):
     assert not list(bucket.folder("behind").glob("failures/*"))
 
 
+@pytest.mark.parametrize("killed", [False, True])
+def test_parts_of_missing_clips_alone_are_filled(bucket, monkeypatch, killed):
+    source, out = bucket.folder(f"emptied{killed}"), f"s3://{NAME}/filled{killed}"
+    monkeypatch.setattr("flowkit.extraction.plan.rows_per_part", lambda shape, planned: 2)
+    clips = [Clip(clip_id=name, source=f"s3://{NAME}/{source.name}/{name}") for name in "abcdef"]
+    for name in "af":
+        frame_folder(source / name, range(1, 4))
+    assert extract(clips, out, **ASKED).failed == 4
+    for name in "bcde":
+        frame_folder(source / name, range(1, 4))
+    if killed:  # between the records and their files
+        monkeypatch.setattr("flowkit.output.writer._remove_files", lambda *_: None)
+    assert extract(clips, out, retry_failed=True, **ASKED).failed == 0
+    assert verify(out).problems == []
+    assert len(read(out)) == 12
+    left = [*bucket.folder(f"filled{killed}").glob("failures/*")]
+    assert bool(left) is killed
+    for path in left:
+        os.utime(path, (time.time() - 25 * 3600,) * 2)
+    extract(clips, out, **ASKED)
+    assert not [*bucket.folder(f"filled{killed}").glob("failures/*")]
+
+
 def test_two_runs_at_once_leave_one_sound_output(data, plain, bucket):
     out = f"s3://{NAME}/both"
     with ThreadPoolExecutor(2) as pool:
