@@ -12,7 +12,8 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -27,6 +28,14 @@ _TRY_S = 6.0
 """How long obstore itself tries again, which no signal interrupts; and how long a first answer may take."""
 _TIMEOUT_S = 60.0
 """For one request, which transfers some MiB at most, but for what is read at once."""
+_ENDPOINTS = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+"""By scheme, the variables that obstore takes for a store's address."""
+_ADDRESS = re.compile(r"https?://(\[[\da-f:.]+\]|[\w.-]+)(:\d{1,5})?(/[!-~]*)?", re.ASCII | re.IGNORECASE)
+_SENT = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION")
+"""Variables whose values go into each request to S3, where no blank can stand."""
 _Answer = TypeVar("_Answer")
 
 
@@ -50,6 +59,7 @@ def _bucket(root: str, process: int, timeout_s: float) -> ObjectStore:
     """
     from obstore.store import from_url
 
+    _require_settings(root.partition(":")[0])
     try:
         return from_url(
             root,
@@ -70,7 +80,35 @@ def _bucket(root: str, process: int, timeout_s: float) -> ObjectStore:
             },
         )
     except Exception as error:
-        raise StoreError(f"{root} cannot be used: {_first_line(error)}; correct the environment's settings") from error
+        raise _unusable(root, error) from error
+
+
+def _require_settings(scheme: str) -> None:
+    """Raises StoreError for an environment of which obstore would panic, which says nothing to the user."""
+    for name in _ENDPOINTS.get(scheme, ()):
+        address = os.environ.get(name)
+        if address is not None and not _ADDRESS.fullmatch(address):
+            raise StoreError(
+                f"{name}={address!r} is no address; write it as http://HOST:PORT or https://HOST, or unset it"
+            )
+    for name in _SENT if scheme == "s3" else ():
+        if re.search(r"[^!-~]", os.environ.get(name, "")):  # its value may be a secret
+            raise StoreError(f"{name} has a blank, a line's end or another such character in it; set it without that")
+
+
+@contextmanager
+def _panics_told(root: str) -> Iterator[None]:
+    """A panic of obstore's in here, which is no Exception, becomes a StoreError."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        raise _unusable(root, error) from error
+
+
+def _unusable(root: str, error: BaseException) -> StoreError:
+    return StoreError(f"{root} cannot be used: {_first_line(error)}; correct the environment's settings")
 
 
 def asked(root: str, key: str, ask: Callable[[Any, ObjectStore], _Answer]) -> _Answer:
@@ -79,6 +117,11 @@ def asked(root: str, key: str, ask: Callable[[Any, ObjectStore], _Answer]) -> _A
         import obstore as obs
     except ImportError as error:
         raise StoreError(f"{root} needs obstore, which is not installed; pip install 'flowkit-mer[store]'") from error
+    with _panics_told(root):
+        return _asked(root, key, ask, obs)
+
+
+def _asked(root: str, key: str, ask: Callable[[Any, ObjectStore], _Answer], obs: Any) -> _Answer:
     began = time.monotonic()
     with _lock:
         if root not in _answered:

@@ -13,6 +13,7 @@ from flowkit.output.files import is_as_written, write_whole
 from flowkit.output.store import StorePath, each, is_url, place
 from flowkit.output.store_client import Overtaken, forget
 from tests.bucket import NAME
+from tests.clips import flowkit
 
 
 @pytest.mark.parametrize(
@@ -151,3 +152,34 @@ def test_refusals_are_no_reason_to_wait(bucket, monkeypatch):
     with pytest.raises(StoreError, match="no credentials are set; set AWS_ACCESS_KEY_ID"):
         place(f"s3://{NAME}/a").read_bytes()
     forget()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        *(
+            ("AWS_ENDPOINT_URL", value, r"is no address; write it as http://HOST:PORT or https://HOST, or unset it$")
+            for value in ("127.0.0.1:9000", "minio.example.com", "http://127.0.0.1:9000 ", "http://", "http://:9", "")
+        ),
+        ("AWS_ENDPOINT_URL_S3", "minio.example.com", "^AWS_ENDPOINT_URL_S3='minio.example.com' is no address"),
+        (
+            "AWS_ACCESS_KEY_ID",
+            "any\none",
+            "^AWS_ACCESS_KEY_ID has a blank, a line's end or another such character in it",
+        ),
+        # One of which only obstore knows, by a panic.
+        ("AWS_ENDPOINT_URL", "http://127.0.0.1:99999", f"^s3://{NAME} cannot be used: .*InvalidPort; correct the env"),
+    ],
+)
+def test_settings_of_which_obstore_would_panic_are_a_sentence(bucket, monkeypatch, name, value, told):
+    monkeypatch.setenv(name, value)
+    forget()
+    with pytest.raises(StoreError, match=told):
+        place(f"s3://{NAME}/x").exists()
+    code, _, line = flowkit("verify", f"s3://{NAME}/x")
+    assert code == 2
+    assert ("panicked" in line) is ("InvalidPort" in told)
+    assert "Traceback" not in line
+    monkeypatch.undo()
+    forget()
+    assert not place(f"s3://{NAME}/x").exists()
