@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 import flowkit._core as _core
-from flowkit.errors import FrameError, InputError, Interrupted
+from flowkit.errors import FlowkitError, FrameError, InputError, Interrupted
 from flowkit.extraction.apex import Picture, apex_pictures
 from flowkit.extraction.decode import FrameStore, assess, decode_part, unexpected, value_range
 from flowkit.extraction.decoded import Computed, DecodedPart, Frame
@@ -29,10 +29,11 @@ from flowkit.extraction.request import ExtractRequest, versions
 from flowkit.extraction.steadying import finish
 from flowkit.motion.cube import motion_cube
 from flowkit.output.commit import Commit
+from flowkit.output.plan_file import require_plan
 from flowkit.output.quality import QUALITY
 from flowkit.output.shard import failure_schema, shard_schema
 from flowkit.output.store import Place
-from flowkit.output.writer import cube_column, new_names, put_table, write_commit
+from flowkit.output.writer import cube_column, new_names, put_table, remove_files, write_commit
 from flowkit.types import Pair
 
 
@@ -44,6 +45,8 @@ class Job:
     request: ExtractRequest
     metadata: dict[str, Any]
     """What `flowkit.extraction.resume.run_metadata` gives."""
+    plan_sha256: str | None = None
+    """Of the plan that the parts are of, where other runs can replace it: it is looked at again before each commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +129,7 @@ class PartRunner:
         return self._commit(part, part_rows(DecodedPart(part, {}, results), self._job.request, self._job.metadata))
 
     def _commit(self, part: Part, rows: PartRows) -> Commit:
-        return commit_rows(self._job.out, part.number, rows, self._job.request.parameters_hash)
+        return commit_rows(self._job, part.number, rows)
 
 
 def run_part(
@@ -167,7 +170,7 @@ def without(part: Part, given_up: Mapping[str, str]) -> Part:
 def commit_failed(part: Part, job: Job, reason: str) -> Commit:
     """Commits a part that is given up: all its pairs are failures. Raises as `commit_rows`."""
     rows = part_rows(DecodedPart(part, {}, _failed(part, reason)), job.request, job.metadata)
-    return commit_rows(job.out, part.number, rows, job.request.parameters_hash)
+    return commit_rows(job, part.number, rows)
 
 
 def _failed(part: Part, reason: str) -> list[Computed | str | None]:
@@ -257,19 +260,25 @@ def _apexes(decoded: DecodedPart, request: ExtractRequest) -> list[Picture]:
     return [picture for i in computed if not isinstance(picture := found[i], FrameError)]
 
 
-def commit_rows(out: Place, part: int, rows: PartRows, parameters_hash: str) -> Commit:
+def commit_rows(job: Job, part: int, rows: PartRows) -> Commit:
     """Writes a part's files and then its commit record; an earlier attempt's count until then.
 
     Raises:
-        Interrupted: if the disk is full or cannot be written.
+        Interrupted: if the disk is full or cannot be written, or another run has replaced the plan.
     """
-    names = new_names(out, part)
+    out, names = job.out, new_names(job.out, part)
     files = []
     for folder, table in (("shards", rows.shard), ("failures", rows.failures)):
         if table is not None and table.num_rows:
             files.append(put_table(out, names[folder], table))
     computed = rows.shard.num_rows if rows.shard is not None else 0
-    commit = Commit(part, computed, rows.failures.num_rows, parameters_hash, tuple(files))
+    commit = Commit(part, computed, rows.failures.num_rows, job.request.parameters_hash, tuple(files))
+    if job.plan_sha256 is not None:
+        try:
+            require_plan(out, job.plan_sha256)
+        except FlowkitError:
+            remove_files(out, names.values())
+            raise
     write_commit(out, commit)
     return commit
 

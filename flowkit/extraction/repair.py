@@ -115,7 +115,8 @@ def repair(
             if again:
                 parts = mending.parts(again, lambda clips: survey_apart(clips, crew, workers))
                 require_room(out, cube_bytes(parts, mending.request))
-                job = Job(out, mending.request, mending.request.metadata(mending.clips))
+                plan_sha256 = None if alone else mending.run["plan"]["sha256"]
+                job = Job(out, mending.request, mending.request.metadata(mending.clips), plan_sha256)
                 _settled(compute(parts, {}, job, chosen, report))
                 result.parts = again
         remove_superseded(out, finished(out).values(), alone)

@@ -31,7 +31,7 @@ from flowkit.output.plan_file import (
     read_survey,
 )
 from flowkit.output.store import Place
-from flowkit.output.writer import write_plan
+from flowkit.output.writer import mark_several, plain_digest, write_plan
 
 _RATES = {True: "variable", False: "constant", None: None}
 _COMPARED = PLANNED[1:]
@@ -66,7 +66,8 @@ def settle_plan(
     *,
     accept_changes: bool = False,
     retry_failed: bool = False,
-) -> list[Part]:
+    alone: bool = True,
+) -> tuple[list[Part], str]:
     """Writes plan and survey into a new output, or makes sure that an older one was planned alike, from the same
     frames and with the same decoders.
 
@@ -76,9 +77,11 @@ def settle_plan(
         accept_changes: go on with changed frames or decoders, and record that in `run.json`.
         retry_failed: changes of clips with failed pairs are accepted, since mending those is what a retry is for; the
             pairs of clips that could not be opened then, and can be now, go behind the plan where it does not fit them.
+        alone: no other run can be writing to OUT. One that is at parts of a plan that is replaced here commits none of
+            them, and from now on touches no file of another's.
 
     Returns:
-        The parts of OUT's plan.
+        The parts of OUT's plan, and the SHA-256 of its pairs.
 
     Raises:
         OutputError: naming what differs, if OUT was made with other parameters, another manifest or other frames.
@@ -88,7 +91,7 @@ def settle_plan(
         tables = plan_tables(parts, surveys)
         run = metadata | {"origin": origin or {}, "plan": {"pairs": tables[PAIRS_FILE].num_rows, "parts": len(parts)}}
         if write_plan(out, tables, run, new=True):  # else another run has been faster, and has perhaps planned the same
-            return [*parts]
+            return [*parts], read_run(out)["plan"]["sha256"]
     how = {"accept_changes": accept_changes, "retry_failed": retry_failed}
     found = compare_plan(out, parts, surveys, request, metadata, **how)
     if found.changes or found.replaces:
@@ -99,9 +102,11 @@ def settle_plan(
             tables = plan_tables(found.plans[-1], surveys)
             counts = {"pairs": tables[PAIRS_FILE].num_rows, "parts": len(found.plans[-1])}
             run["plan"] = run["plan"] | counts | {"mended": found.mended}
+            if not alone:
+                mark_several(out)
         write_plan(out, tables, run, mended=found.replaces)
     trim_commits(out, found.plans)
-    return found.plans[-1]
+    return found.plans[-1], plain_digest(tables[PAIRS_FILE]) if found.replaces else found.run["plan"]["sha256"]
 
 
 def compare_plan(

@@ -130,9 +130,9 @@ def extract(
                         remove_superseded(out, done.values(), alone)
                         return all_done(out, done.values(), report)
                 parts = make_parts(clips, request, surveys)
-                accepted = {"accept_changes": accept_changes, "retry_failed": retry_failed}
+                accepted = {"accept_changes": accept_changes, "retry_failed": retry_failed, "alone": alone}
                 with planning(out, share):
-                    parts = settle_plan(out, parts, surveys, request, metadata, origin, **accepted)
+                    parts, plan_sha256 = settle_plan(out, parts, surveys, request, metadata, origin, **accepted)
             if not alone:
                 require_settled(out)
             commits = finished(out)
@@ -142,7 +142,8 @@ def extract(
             mine = [part if part.number in done else with_sources(part, surveys) for part in mine]
             needed = cube_bytes((part for part in mine if part.number not in commits), request)
             require_room(out, needed)
-            summary = compute(mine, done, Job(out, request, metadata), chosen, _with_size(report, needed))
+            job = Job(out, request, metadata, None if alone else plan_sha256)
+            summary = compute(mine, done, job, chosen, _with_size(report, needed))
             if alone:  # files of workers that died at a part which another has computed since
                 remove_superseded(out, finished(out).values(), alone)
             if len(mine) == len(parts):

@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from flowkit.errors import OutputError
+from flowkit.errors import Interrupted, OutputError
 from flowkit.output.parquet import read_table
 from flowkit.output.record import damaged, read_record
 from flowkit.output.store import Place
@@ -83,6 +83,14 @@ def read_run(out: Place) -> dict[str, Any]:
     if version == 1:
         _require_version_1(path, run)
     return run
+
+
+def require_plan(out: Place, sha256: str) -> None:
+    """Raises Interrupted where the pairs of OUT's plan are no longer those of this checksum."""
+    if read_run(out)["plan"]["sha256"] != sha256:
+        raise Interrupted(
+            f"another run has put clips behind the plan of {str(out)!r}; run the same command again to continue"
+        )
 
 
 def _require_version_1(path: Place, run: dict[str, Any]) -> None:

@@ -192,7 +192,7 @@ def drop_commit(out: Place, part: int, files: Iterable[FileRecord] = ()) -> None
             sync_folder(record.parent)
     except OSError as error:
         raise Interrupted(unwritable(record, error)) from error
-    _remove_files(out, {file.name for file in files})
+    remove_files(out, {file.name for file in files})
 
 
 def mark_several(out: Place) -> None:
@@ -230,10 +230,10 @@ def write_commit(out: Place, commit: Commit) -> None:
     left = {file.name for file in earlier}
     if isinstance(out, Path):  # what an attempt that was killed has left under names that no later one gives its files
         left |= {part_file(folder, commit.part) for folder in _PART_FOLDERS}
-    _remove_files(out, left - {file.name for file in commit.files})
+    remove_files(out, left - {file.name for file in commit.files})
 
 
-def _remove_files(out: Place, names: Iterable[str]) -> None:
+def remove_files(out: Place, names: Iterable[str]) -> None:
     """Removes files of a part that no record names any more."""
     for name in filter(_is_part_file, names):
         # Should this fail, or the run die here: a later run removes the file.

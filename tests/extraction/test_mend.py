@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from flowkit import extract, verify
-from flowkit.errors import OutputError
+from flowkit.errors import Interrupted, OutputError
 from flowkit.extraction.repair import repair
+from flowkit.extraction.tally import Summary
 from flowkit.output.files import is_as_written
 from flowkit.output.plan_file import read_plan, read_run
 from flowkit.types import Clip
@@ -105,12 +106,28 @@ def test_shares_fill_such_parts_too(tmp_path, small_parts, monkeypatch, killed):
         back()
     with monkeypatch.context() as patch:
         if killed:  # between the first record and its files
-            patch.setattr("flowkit.output.writer._remove_files", _die)
+            patch.setattr("flowkit.output.writer.remove_files", _die)
             with pytest.raises(Killed):
                 extract(clips, out, retry_failed=True, shard="1/2", **SMALL)
     for share in ("1/2", "2/2"):
         extract(clips, out, retry_failed=True, shard=share, **SMALL)
     assert verify(out).problems == []
+    assert verify(out).ok
+
+
+def test_a_run_does_not_go_on_with_a_plan_that_another_has_replaced(tmp_path, small_parts):
+    clips, out = clips_at(tmp_path, "abcdefgh", frames=3), tmp_path / "out"
+    bring_back = [away(clip) for clip in clips[1:6]]
+
+    def other(_: Summary) -> None:
+        while bring_back:
+            bring_back.pop()()
+        extract(clips, out, retry_failed=True, shard="2/2", **SMALL)
+
+    with pytest.raises(Interrupted, match=r"another run has put clips behind the plan of .*; run the same command"):
+        extract(clips, out, shard="1/2", report=other, **SMALL)
+    assert verify(out).problems == []
+    assert extract(clips, out, shard="1/2", **SMALL).parts_left == 0
     assert verify(out).ok
 
 

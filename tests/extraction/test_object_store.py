@@ -20,6 +20,7 @@ from flowkit.extraction.repair import repair
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.resume import require_settled, settle_plan
 from flowkit.extraction.run import extract
+from flowkit.extraction.tally import Summary
 from flowkit.frames.digest import frames_sha256
 from flowkit.frames.survey import survey
 from flowkit.output.commit import Commit, finished
@@ -142,7 +143,7 @@ def test_parts_of_missing_clips_alone_are_filled(bucket, monkeypatch, killed):
     for name in "bcde":
         frame_folder(source / name, range(1, 4))
     if killed:  # between the records and their files
-        monkeypatch.setattr("flowkit.output.writer._remove_files", lambda *_: None)
+        monkeypatch.setattr("flowkit.output.writer.remove_files", lambda *_: None)
     assert extract(clips, out, retry_failed=True, **ASKED).failed == 0
     assert verify(out).problems == []
     assert len(read(out)) == 12
@@ -152,6 +153,24 @@ def test_parts_of_missing_clips_alone_are_filled(bucket, monkeypatch, killed):
         os.utime(path, (time.time() - 25 * 3600,) * 2)
     extract(clips, out, **ASKED)
     assert not [*bucket.folder(f"filled{killed}").glob("failures/*")]
+
+
+def test_a_run_does_not_go_on_with_a_plan_that_another_has_replaced(bucket, monkeypatch):
+    source, out = bucket.folder("replaced"), f"s3://{NAME}/went-on"
+    monkeypatch.setattr("flowkit.extraction.plan.rows_per_part", lambda shape, planned: 2)
+    clips = [Clip(clip_id=name, source=f"s3://{NAME}/replaced/{name}") for name in "abcdef"]
+    for name in "af":
+        frame_folder(source / name, range(1, 4))
+
+    def other(_: Summary) -> None:
+        for name in "bcde":
+            frame_folder(source / name, range(1, 4))
+        extract(clips, out, retry_failed=True, **ASKED)
+
+    with pytest.raises(Interrupted, match="another run has put clips behind the plan of"):
+        extract(clips, out, report=other, **ASKED)
+    assert verify(out).ok
+    assert len([*bucket.folder("went-on").glob("shards/*")]) == len(read(out).paths)
 
 
 def test_two_runs_at_once_leave_one_sound_output(data, plain, bucket):

@@ -111,7 +111,7 @@ class DeviceRunner:
 
     def __call__(self, part: Part) -> Commit:
         """Runs a part and commits its files; raises Interrupted where they cannot be written."""
-        return commit_rows(self._job.out, part.number, self.rows(part), self._job.request.parameters_hash)
+        return commit_rows(self._job, part.number, self.rows(part))
 
     def rows(self, part: Part) -> PartRows:
         """A part's rows, committed nowhere."""
@@ -261,8 +261,7 @@ class _Pipeline:
         def write() -> None:
             with self._clock("write"):
                 rows = part_rows(decoded, self.job.request, self.job.metadata)
-                number, parameters_hash = decoded.part.number, self.job.request.parameters_hash
-                commit = commit_rows(self.job.out, number, rows, parameters_hash)
+                commit = commit_rows(self.job, decoded.part.number, rows)
             self._finished.put(commit)
             self._room.release()
 
