@@ -1,4 +1,4 @@
-"""Clips that could not be opened when a plan was made, and can be now: their pairs go behind it.
+"""Clips that could not be opened or read when a plan was made, and can be now: their pairs go behind it.
 
 All rows that such a clip has in the parts of the plan are failures. They leave it, and what else these parts hold stays
 as it is. The same clips, mended in the same order, give the same plan again.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,30 +26,38 @@ from flowkit.output.writer import drop_commit, new_names, put_table, write_commi
 
 _UNOPENED = Survey(None, None, "", "could not be opened")
 
+Retry = Mapping[str, bool]
+"""The clips that it has mended, by clip_id: whether they had been opened before, and only their frames not read."""
 
-def mended_plans(parts: Sequence[Part], request: ExtractRequest, mended: Sequence[Collection[str]]) -> list[list[Part]]:
-    """The plan as it was before any of these clips could be opened, and as it was after each retry that mended some.
+
+def mended_plans(parts: Sequence[Part], request: ExtractRequest, mended: Sequence[Retry]) -> list[list[Part]]:
+    """The plan as it was before any of these clips could be read, and as it was after each retry that mended some.
 
     Args:
-        parts: of a plan made anew, in which all of the clips can be opened.
-        mended: the clip_ids that each retry has mended.
+        parts: of a plan made anew, in which all of the clips can be read.
+        mended: by each retry.
 
     Raises:
         OutputError: if parts would be left empty.
     """
     if not mended:
         return [[*parts]]
-    plan, ever = parse_plan(request.pairs), set().union(*mended)
+    plan = parse_plan(request.pairs)
     now: dict[str, list[PlannedRow]] = {}
     for row in _rows(parts):
         now.setdefault(row[0].clip.clip_id, []).append(row)
-    then = (
-        [(pair, None) for pair in plan_pairs(rows[0][0].clip, plan, _UNOPENED)] if clip_id in ever else rows
-        for clip_id, rows in now.items()
-    )
-    plans = [list(divide([*itertools.chain.from_iterable(then)]))]
-    for clip_ids in mended:
-        plans.append(_behind(plans[-1], {clip_id: rows for clip_id, rows in now.items() if clip_id in clip_ids}))
+
+    def before(retries: Sequence[Retry], clip_id: str) -> list[PlannedRow]:
+        """The clip's rows as they were before these retries."""
+        opened = next((retry[clip_id] for retry in retries if clip_id in retry), None)
+        if opened is None:
+            return now[clip_id]
+        pairs = [pair for pair, _ in now[clip_id]]  # whose numbers were known, where it had been opened
+        return [(pair, None) for pair in (pairs if opened else plan_pairs(pairs[0].clip, plan, _UNOPENED))]
+
+    plans = [list(divide([*itertools.chain.from_iterable(before(mended, clip_id) for clip_id in now)]))]
+    for i, retry in enumerate(mended, 1):
+        plans.append(_behind(plans[-1], {clip_id: before(mended[i:], clip_id) for clip_id in now if clip_id in retry}))
     return plans
 
 
@@ -118,7 +126,7 @@ def _behind(parts: Sequence[Part], rows: dict[str, list[PlannedRow]]) -> list[Pa
     added = list(divide([*itertools.chain.from_iterable(rows.values())], fewest=len(emptied)))
     if len(added) < len(emptied):
         raise OutputError(
-            f"{len(emptied)} parts of the plan have only pairs of clips that could not be opened, and these have no "
+            f"{len(emptied)} parts of the plan have only pairs of clips that could not be read, and these have no "
             "more than that now; give another -o"
         )
     numbers = itertools.chain(emptied, itertools.count(len(parts)))

@@ -19,7 +19,7 @@ from flowkit.extraction.part import Job
 from flowkit.extraction.plan import Part, PlannedPair, make_parts, parts_as_planned
 from flowkit.extraction.remaining import with_sources
 from flowkit.extraction.request import ExtractRequest
-from flowkit.extraction.resume import changed_versions, first_difference, plan_tables, survey_table
+from flowkit.extraction.resume import changed_versions, first_difference, plan_tables, recorded_retries, survey_table
 from flowkit.extraction.run import in_order, no_collection
 from flowkit.extraction.tally import Report, Summary, compute
 from flowkit.frames.survey import Survey
@@ -194,8 +194,7 @@ class _Mending:
             return
         clips, request = self._ask()
         surveys = survey(clips)
-        mended = self.run.get("plan", {}).get("mended", [])
-        parts = mended_plans(make_parts(clips, request, surveys), request, mended)[-1]
+        parts = mended_plans(make_parts(clips, request, surveys), request, recorded_retries(self.run))[-1]
         tables = plan_tables(parts, surveys)
         self._require_old_survey(tables[SURVEY_FILE], checksums[_CHECKSUMS[SURVEY_FILE]])
         counts = {"pairs": tables[PAIRS_FILE].num_rows, "parts": len(parts)}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from flowkit.errors import Interrupted, OutputError
-from flowkit.extraction.mend import mended_plans, trim_commits
+from flowkit.extraction.mend import Retry, mended_plans, trim_commits
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import DECIDING, ExtractRequest
 from flowkit.frames.survey import Survey
@@ -49,8 +48,8 @@ class Continued:
     """`run.json` as it is there."""
     plans: list[list[Part]]
     """The last is the output's plan; those before it as in `mended_plans`."""
-    mended: list[list[str]]
-    """The clips that each retry has mended, this one among them."""
+    mended: list[Retry]
+    """Each retry that has mended clips, this one among them."""
     replaces: bool
     """Whether the output's pairs are still those of the plan before the last."""
     changes: list[Change]
@@ -76,7 +75,8 @@ def settle_plan(
         origin: where clips and boxes came from, which `run.json` of a new output records.
         accept_changes: go on with changed frames or decoders, and record that in `run.json`.
         retry_failed: changes of clips with failed pairs are accepted, since mending those is what a retry is for; the
-            pairs of clips that could not be opened then, and can be now, go behind the plan where it does not fit them.
+            pairs of clips that could not be opened or read then, and can be now, go behind the plan where it does not
+            fit them.
         alone: no other run can be writing to OUT. One that is at parts of a plan that is replaced here commits none of
             them, and from now on touches no file of another's.
 
@@ -101,7 +101,7 @@ def settle_plan(
         if found.replaces:
             tables = plan_tables(found.plans[-1], surveys)
             counts = {"pairs": tables[PAIRS_FILE].num_rows, "parts": len(found.plans[-1])}
-            run["plan"] = run["plan"] | counts | {"mended": found.mended}
+            run["plan"] = run["plan"] | counts | retries_recorded(found.mended)
             if not alone:
                 mark_several(out)
         write_plan(out, tables, run, mended=found.replaces)
@@ -122,11 +122,11 @@ def compare_plan(
     """What `settle_plan` finds in an output that has a plan; arguments and errors are the same, nothing is written."""
     run, surveyed = read_run(out), survey_table(surveys)
     _require_same_request(out, run, metadata)
-    opened = _opened_since(out, run, surveyed)
-    plans, mended, replaces = _same_pairs(out, run, parts, request, opened, retry_failed)
+    mendable = _mendable(out, run, surveyed)
+    plans, mended, replaces = _same_pairs(out, run, parts, request, mendable, retry_failed)
     changes = [*changed_versions(run, metadata), *_changed_clips(out, run, surveyed)]
     if not accept_changes:
-        _refuse(out, changes, mended={*_clips_with_failures(out), *opened, SURVEY_FILE} if retry_failed else set())
+        _refuse(out, changes, mended={*_clips_with_failures(out), *mendable, SURVEY_FILE} if retry_failed else set())
     return Continued(run, plans, mended, replaces, changes)
 
 
@@ -203,37 +203,54 @@ def _same_pairs(
     run: dict[str, Any],
     parts: Sequence[Part],
     request: ExtractRequest,
-    opened: list[str],
+    mendable: Retry,
     retry_failed: bool,
-) -> tuple[list[list[Part]], list[list[str]], bool]:
+) -> tuple[list[list[Part]], list[Retry], bool]:
     """The first three of `Continued`; an OutputError if OUT has other pairs."""
     # Frames that were moved as a whole are still the same frames.
     there = read_plan(out).select(_COMPARED)
-    mended: list[list[str]] = run["plan"].get("mended", [])
+    mended = recorded_retries(run)
     plans = mended_plans(parts, request, mended)
     if there.equals(here := _plan_table(plans[-1]).select(_COMPARED)):
         return plans, mended, False
-    if retry_failed:
-        # A run that was killed while it mended the plan has left the earlier pairs with the later run.json.
-        mended = [*mended, opened] if opened else mended
-        plans = mended_plans(parts, request, mended)
-        if len(plans) > 1 and there.equals(_plan_table(plans[-2]).select(_COMPARED)):
+    # A run that was killed while it mended the plan has left the earlier pairs with the later run.json.
+    mended = [*mended, mendable] if mendable else mended
+    plans = mended_plans(parts, request, mended)
+    hint = ""
+    if len(plans) > 1 and there.equals(_plan_table(plans[-2]).select(_COMPARED)):
+        if retry_failed:
             return plans, mended, True
-    clip_id = next(itertools.chain(opened, *mended), None)
-    hint = f"; clip {clip_id!r} could not be opened then, and --retry-failed mends that"
+        clip_id, was_opened = next(iter(mended[-1].items()))
+        what = "read" if was_opened else "opened"
+        hint = f"; clip {clip_id!r} could not be {what} then, and --retry-failed mends that"
     raise OutputError(
         f"{str(out)!r} was planned from other frames ({_first_change(there, here)}); "
-        f"bring the frames back, or give another -o{hint if clip_id and not retry_failed else ''}"
+        f"bring the frames back, or give another -o{hint}"
     )
 
 
-def _opened_since(out: Place, run: dict[str, Any], here: pa.Table) -> list[str]:
-    """The clips that could not be opened when the plan was made, and can be now."""
+def recorded_retries(run: dict[str, Any]) -> list[Retry]:
+    """The retries that `run.json` says have mended clips."""
+    mended = run.get("plan", {}).get("mended", [])
+    unread = run.get("plan", {}).get("unread", [[]] * len(mended))
+    return [{clip_id: clip_id in read for clip_id in all_} for all_, read in zip(mended, unread, strict=True)]
+
+
+def retries_recorded(mended: Sequence[Retry]) -> dict[str, list[list[str]]]:
+    """What `run.json` says of retries; `unread` only where there is such a clip."""
+    unread = [[clip_id for clip_id, opened in retry.items() if opened] for retry in mended]
+    return {"mended": [[*retry] for retry in mended]} | ({"unread": unread} if any(unread) else {})
+
+
+def _mendable(out: Place, run: dict[str, Any], here: pa.Table) -> Retry:
+    """The clips that could not be opened or read when the plan was made, and can be now."""
     if not is_as_written(out / SURVEY_FILE, run["plan"]["survey_sha256"]):
-        return []
-    rows = zip(*(table["identity"].to_pylist() for table in (read_survey(out), here)), strict=True)
-    clip_ids = here["clip_id"].to_pylist()
-    return [clip_id for clip_id, (then, now) in zip(clip_ids, rows, strict=True) if now and not then]
+        return {}
+    found = {}
+    for then, now in zip(read_survey(out).to_pylist(), here.to_pylist(), strict=True):
+        if (now["identity"] and not then["identity"]) or (now["height"] and not then["height"]):
+            found[now["clip_id"]] = bool(then["identity"])
+    return found
 
 
 def first_difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[str, Any, Any] | None:

@@ -144,6 +144,49 @@ def test_a_clip_of_another_size_leaves_the_division_of_the_others(tmp_path):
     assert rows(tmp_path / "out") == rows(tmp_path / "whole")
 
 
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_clip_of_damaged_frames_that_return_in_another_size(tmp_path, small_parts, missing):
+    """Of which the numbers were known; and when it could not even be opened before."""
+    clips, out = clips_at(tmp_path, "abcde", frames=4), tmp_path / "out"
+    shutil.rmtree(clips[1].source)
+    back = away(clips[3])
+    if missing:
+        e_back = away(clips[4])
+        extract(clips, out, **SMALL)
+        e_back()
+    frame_folder(Path(clips[1].source), range(1, 5), seed=9)
+    for path in Path(clips[1].source).iterdir():
+        path.write_bytes(b"no picture")
+    extract(clips, out, retry_failed=missing, **SMALL)
+    frame_folder(Path(clips[1].source), range(1, 5), seed=ord("b"), size=(48, 40))
+    with pytest.raises(OutputError, match="clip 'b' could not be read then, and --retry-failed mends that"):
+        extract(clips, out, **SMALL)
+    assert extract(clips, out, retry_failed=True, **SMALL).failed == 1
+    assert verify(out).ok
+    plan = read_run(out)["plan"]
+    assert (plan["mended"], plan["unread"]) == ([["b", "e"]] * missing + [["b"]], [[]] * missing + [["b"]])
+    back()
+    assert extract(clips, out, retry_failed=True, **SMALL).failed == 0
+    assert verify(out).ok
+    extract(clips, tmp_path / "whole", **SMALL)
+    assert rows(out) == rows(tmp_path / "whole")
+    pairs = out / "plan" / "pairs.parquet"
+    pairs.write_bytes((whole := pairs.read_bytes())[:-9])
+    assert repair(out, clips).verification.ok
+    assert pairs.read_bytes() == whole
+
+
+def test_a_hint_is_given_only_where_it_helps(tmp_path, small_parts):
+    clips, out = clips_at(tmp_path, "abcd"), tmp_path / "out"
+    back = away(clips[1])
+    extract(clips, out, **SMALL)
+    back()
+    extract(clips, out, retry_failed=True, **SMALL)
+    frame_folder(Path(clips[0].source), [5])
+    with pytest.raises(OutputError, match=r"other frames \(clip a: .*\); bring the frames back, or give another -o$"):
+        extract(clips, out, **SMALL)
+
+
 def test_a_plan_that_is_not_yet_computed_is_mended_too(tmp_path, small_parts):
     clips, out = clips_at(tmp_path, "abcd"), tmp_path / "out"
     back = away(clips[2])
