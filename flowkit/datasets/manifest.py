@@ -31,7 +31,7 @@ from flowkit.datasets.tables import (
 )
 from flowkit.errors import InputError, OutputError
 from flowkit.output.files import write_whole
-from flowkit.output.store import Place, is_url, place
+from flowkit.output.store import Place, StorePath, is_url, place
 from flowkit.types import Clip, canonical_json, clips_of_columns, fingerprint
 
 SCHEMA = pa.schema(
@@ -259,8 +259,8 @@ def _may_exist(source: str) -> bool:
 
 def _absolute(root: str, source: str) -> str:
     """A source, which may be relative to a folder; in object stores a folder's last "/" is left out."""
-    if "://" in source and is_url(source):
-        return str(place(source))
+    if "://" in source and isinstance(found := place(source), StorePath):
+        return str(found)
     if "://" in root and not source.startswith("/"):
         return str(place(f"{root}/{source}"))
     return os.path.normpath(os.path.join(root, source))  # noqa: PTH118

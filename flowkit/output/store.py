@@ -30,6 +30,7 @@ _UPLOADS = 4
 _PIECE_BYTES = 16 * 2**20
 
 _URL = re.compile(rf"({'|'.join(SCHEMES)}):/+([^/]+)/*(.*)")
+_OTHER_URL = re.compile(r"([a-z][a-z0-9+.-]+):/.*", re.IGNORECASE)
 _Answer = TypeVar("_Answer")
 _Item = TypeVar("_Item")
 
@@ -245,7 +246,7 @@ def place(text: str | Place) -> Place:
     A `Path` made from a URL, which has lost a slash, is that URL's place.
 
     Raises:
-        InputError: for a URL without a bucket.
+        InputError: for a URL without a bucket, or of another scheme.
     """
     if isinstance(text, StorePath):
         return text
@@ -254,6 +255,11 @@ def place(text: str | Place) -> Place:
         return StorePath(f"{scheme}://{bucket}", posixpath.normpath(f"/{key}").strip("/"))
     if re.match(rf"({'|'.join(SCHEMES)})://", str(text)):
         raise InputError(f"{text} names no bucket; write it as {str(text).partition(':')[0]}://BUCKET/NAME")
+    if found := _OTHER_URL.fullmatch(str(text)):
+        raise InputError(
+            f"{text} begins with {found[1]}:, and flowkit knows s3://, gs:// and az://, in small letters; give one of "
+            "those, or for a folder of that name its absolute path"
+        )
     return Path(text)
 
 

@@ -34,7 +34,7 @@ def test_a_url_is_a_place_in_a_store(text, name):
     assert pickle.loads(pickle.dumps(place(text))) == place(text)
 
 
-@pytest.mark.parametrize("text", ["out", "/s3/out", "s3", "s3:out", "http://b/out", "./s3:/b", "/x/s3://b"])
+@pytest.mark.parametrize("text", ["out", "/s3/out", "s3", "s3:out", "./s3:/b", "/x/s3://b"])
 def test_anything_else_is_a_path(text):
     assert not is_url(text)
     assert place(text) == Path(text)
@@ -43,6 +43,21 @@ def test_anything_else_is_a_path(text):
 def test_a_url_without_a_bucket_is_refused():
     with pytest.raises(InputError, match=r"s3:/// names no bucket; write it as s3://BUCKET/NAME"):
         place("s3:///")
+
+
+@pytest.mark.parametrize("text", ["S3://b/out", "Gs://b", "http://b/out", "ftp://b", "file:///tmp/out"])
+def test_urls_of_other_schemes_are_refused(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    for name in (text, Path(text)):
+        with pytest.raises(InputError, match=r"begins with \w+:, and flowkit knows s3://, gs:// and az://, in small"):
+            place(name)
+    (tmp_path / "clips").mkdir()
+    (tmp_path / "manifest.csv").write_text(f"clip_id,source\na,{text}\n")
+    for source, out in (("clips", text), (text, "out"), ("manifest.csv", "out")):
+        code, _, line = flowkit("extract", source, "-o", out)
+        assert (code, len(line.splitlines())) == (2, 1)
+        assert "in small letters; give one of those" in line
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clips", "manifest.csv"]
 
 
 def test_names_are_those_of_pathlib(tmp_path):
