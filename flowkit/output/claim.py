@@ -12,7 +12,7 @@ from pathlib import Path
 
 from flowkit.errors import InputError, Interrupted, OutputError
 from flowkit.output.commit import FOLDERS, SHARED
-from flowkit.output.files import make_folder, sync_folder, unwritable
+from flowkit.output.files import make_folder, remove_uploads, sync_folder, unwritable
 from flowkit.output.plan_file import RUN_FILE
 from flowkit.output.store import Place, StorePath
 from flowkit.output.writer import mark_several, remove_temporary
@@ -68,7 +68,11 @@ def claimed(out: Place, share: Share = WHOLE, *, is_ours: bool = False) -> Itera
     if not is_ours:
         refuse_foreign(out)
     if isinstance(out, StorePath):
-        yield False
+        remove_uploads()
+        try:
+            yield False
+        finally:
+            remove_uploads()  # of the run's own workers, which are ended by then, whatever they were at
         return
     try:
         for folder in FOLDERS:

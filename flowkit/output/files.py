@@ -6,6 +6,7 @@ import errno
 import functools
 import hashlib
 import os
+import shutil
 import socket
 import tempfile
 import time
@@ -19,6 +20,8 @@ from flowkit.errors import Interrupted
 from flowkit.output.store import Place, StorePath
 
 TEMPORARY = ".tmp-"
+_UPLOADS = "flowkit-store-"
+"""Begins the names of the folders in which files are written before they go into an object store."""
 _OLD_S = 24 * 3600.0
 """A file of a process that cannot be asked after is taken for left behind after this long."""
 
@@ -58,7 +61,7 @@ def write_whole(path: Place, write: Callable[[Path], None]) -> Written:
 
 
 def _write_into_store(path: StorePath, write: Callable[[Path], None]) -> Written:
-    with tempfile.TemporaryDirectory(prefix="flowkit-") as folder:
+    with tempfile.TemporaryDirectory(prefix=f"{_UPLOADS}{_here()}-{os.getpid()}-") as folder:
         temporary = Path(folder) / path.name
         try:
             write(temporary)
@@ -70,8 +73,15 @@ def _write_into_store(path: StorePath, write: Callable[[Path], None]) -> Written
         return Written(temporary.stat().st_size, digest)
 
 
+def remove_uploads() -> None:
+    """Removes what processes that were killed on their way to an object store have left on this machine."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_UPLOADS}*"):
+        if is_abandoned(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def is_abandoned(temporary: Path) -> bool:
-    """Whether nobody writes to a temporary file any more: its process has ended, or it has not changed for a day."""
+    """Whether nobody writes to a temporary file or folder any more: its process has ended, or it is a day old."""
     try:
         _, here, pid, _ = temporary.name.rsplit("-", 3)
         if here == _here():

@@ -3,6 +3,8 @@
 import dataclasses
 import os
 import shutil
+import signal
+import subprocess
 import sys
 import threading
 import time
@@ -24,6 +26,7 @@ from flowkit.extraction.tally import Summary
 from flowkit.frames.digest import frames_sha256
 from flowkit.frames.survey import survey
 from flowkit.output.commit import Commit, finished
+from flowkit.output.files import write_whole
 from flowkit.output.plan_file import read_plan
 from flowkit.output.shard import read
 from flowkit.output.store import place
@@ -34,7 +37,7 @@ from flowkit.pictures.pair import render
 from flowkit.types import Clip
 from tests.bucket import NAME
 from tests.clips import flowkit as command
-from tests.clips import frame_folder, rows, video
+from tests.clips import frame_folder, rows, start, video
 from tests.damage import flip_a_bit
 from tests.proxy import Proxy
 
@@ -287,6 +290,40 @@ def test_a_network_that_stands_still_costs_nothing_but_time(data, plain, bucket)
     assert summary.failed == 1
     assert verify(out).ok
     assert rows(out) == plain
+
+
+def test_a_run_that_is_stopped_leaves_nothing_in_the_folder_for_temporary_files(data, bucket, tmp_path):
+    process = start("extract", data / "manifest.csv", "-o", f"s3://{NAME}/stopped", "--pairs", "lag:1", "--workers", 2,
+                    env=os.environ | {"TMPDIR": str(tmp_path)})  # fmt: skip
+    until = time.monotonic() + 60
+    while not [*tmp_path.glob("flowkit-*/part-*")]:
+        assert time.monotonic() < until
+    bucket.process.send_signal(signal.SIGSTOP)  # so that it is at it still
+    try:
+        assert [*tmp_path.glob("flowkit-*")]
+        process.send_signal(signal.SIGTERM)
+        _, told = process.communicate(timeout=60)
+    finally:
+        bucket.process.send_signal(signal.SIGCONT)
+    assert (process.returncode, len(told.splitlines())) == (3, 1)
+    assert not [*tmp_path.glob("flowkit-*")]
+
+
+def test_what_a_killed_run_has_left_on_this_machine_goes(data, bucket, tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with subprocess.Popen(["true"]) as ended:
+        pass
+
+    def write(path: Path) -> None:
+        path.write_bytes(b"half")
+        for pid in (ended.pid, os.getpid()):
+            shutil.copytree(path.parent, tmp_path / f"{path.parent.name.replace(f'-{os.getpid()}-', f'-{pid}-')}_")
+
+    write_whole(place(f"s3://{NAME}/upload"), write)
+    assert len([*tmp_path.glob("flowkit-*/upload")]) == 2
+    extract(data / "plain.csv", f"s3://{NAME}/swept", **ASKED)
+    (own,) = tmp_path.glob("flowkit-*")
+    assert f"-{os.getpid()}-" in own.name
 
 
 def test_a_store_that_does_not_come_back_stops_the_run(data, plain, bucket, monkeypatch):
