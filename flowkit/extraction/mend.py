@@ -24,7 +24,8 @@ from flowkit.output.parquet import read_table
 from flowkit.output.store import Place
 from flowkit.output.writer import drop_commit, new_names, put_table, write_commit
 
-_UNOPENED = Survey(None, None, "", "could not be opened")
+UNOPENED = Survey(None, None, "", "could not be opened")
+"""Of any such clip, as far as plan and survey depend on it."""
 
 Retry = Mapping[str, bool]
 """The clips that it has mended, by clip_id: whether they had been opened before, and only their frames not read."""
@@ -53,7 +54,7 @@ def mended_plans(parts: Sequence[Part], request: ExtractRequest, mended: Sequenc
         if opened is None:
             return now[clip_id]
         pairs = [pair for pair, _ in now[clip_id]]  # whose numbers were known, where it had been opened
-        return [(pair, None) for pair in (pairs if opened else plan_pairs(pairs[0].clip, plan, _UNOPENED))]
+        return [(pair, None) for pair in (pairs if opened else plan_pairs(pairs[0].clip, plan, UNOPENED))]
 
     plans = [list(divide([*itertools.chain.from_iterable(before(mended, clip_id) for clip_id in now)]))]
     for i, retry in enumerate(mended, 1):

@@ -14,12 +14,19 @@ from flowkit.extraction.disk import cube_bytes, require_room
 from flowkit.extraction.engines import crew_for, open_engine
 from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.engines.survey import survey_apart
-from flowkit.extraction.mend import mended_plans
+from flowkit.extraction.mend import UNOPENED, mended_plans
 from flowkit.extraction.part import Job
 from flowkit.extraction.plan import Part, PlannedPair, make_parts, parts_as_planned
 from flowkit.extraction.remaining import with_sources
 from flowkit.extraction.request import ExtractRequest
-from flowkit.extraction.resume import changed_versions, first_difference, plan_tables, recorded_retries, survey_table
+from flowkit.extraction.resume import (
+    changed_versions,
+    first_difference,
+    mendable_clips,
+    plan_tables,
+    recorded_retries,
+    survey_table,
+)
 from flowkit.extraction.run import in_order, no_collection
 from flowkit.extraction.tally import Report, Summary, compute
 from flowkit.frames.survey import Survey
@@ -194,6 +201,9 @@ class _Mending:
             return
         clips, request = self._ask()
         surveys = survey(clips)
+        # What could not be opened then is planned as it was, although it can be now.
+        mendable = mendable_clips(self.out, self.run, survey_table(surveys))
+        surveys |= {clip_id: UNOPENED for clip_id, opened in mendable.items() if not opened}
         parts = mended_plans(make_parts(clips, request, surveys), request, recorded_retries(self.run))[-1]
         tables = plan_tables(parts, surveys)
         self._require_old_survey(tables[SURVEY_FILE], checksums[_CHECKSUMS[SURVEY_FILE]])

@@ -122,7 +122,7 @@ def compare_plan(
     """What `settle_plan` finds in an output that has a plan; arguments and errors are the same, nothing is written."""
     run, surveyed = read_run(out), survey_table(surveys)
     _require_same_request(out, run, metadata)
-    mendable = _mendable(out, run, surveyed)
+    mendable = mendable_clips(out, run, surveyed)
     plans, mended, replaces = _same_pairs(out, run, parts, request, mendable, retry_failed)
     changes = [*changed_versions(run, metadata), *_changed_clips(out, run, surveyed)]
     if not accept_changes:
@@ -213,8 +213,7 @@ def _same_pairs(
     plans = mended_plans(parts, request, mended)
     if there.equals(here := _plan_table(plans[-1]).select(_COMPARED)):
         return plans, mended, False
-    # A run that was killed while it mended the plan has left the earlier pairs with the later run.json.
-    mended = [*mended, mendable] if mendable else mended
+    mended = _with_this(out, run, mendable)
     plans = mended_plans(parts, request, mended)
     hint = ""
     if len(plans) > 1 and there.equals(_plan_table(plans[-2]).select(_COMPARED)):
@@ -242,15 +241,34 @@ def retries_recorded(mended: Sequence[Retry]) -> dict[str, list[list[str]]]:
     return {"mended": [[*retry] for retry in mended]} | ({"unread": unread} if any(unread) else {})
 
 
-def _mendable(out: Place, run: dict[str, Any], here: pa.Table) -> Retry:
-    """The clips that could not be opened or read when the plan was made, and can be now."""
-    if not is_as_written(out / SURVEY_FILE, run["plan"]["survey_sha256"]):
+def _with_this(out: Place, run: dict[str, Any], mendable: Retry) -> list[Retry]:
+    """The retries that `run.json` has, and with them this one, which mends these clips."""
+    mended = recorded_retries(run)
+    if mended and not is_as_written(out / PAIRS_FILE, run["plan"]["sha256"]):
+        # A run that was killed while it mended the plan has left the earlier pairs with the later run.json.
+        return [*mended[:-1], {**mended[-1], **mendable}]
+    return [*mended, mendable] if mendable else mended
+
+
+def mendable_clips(out: Place, run: dict[str, Any], here: pa.Table) -> Retry:
+    """The clips that could not be opened or read when the plan was made, and can be now, by the survey that is there.
+
+    A run that was killed while it mended the plan has left the survey of before: its clips are not among them.
+    """
+    try:
+        there = read_survey(out)
+    except OutputError:
         return {}
+    if not there["clip_id"].equals(here["clip_id"]):
+        return {}
+    sound = is_as_written(out / SURVEY_FILE, run.get("plan", {}).get("survey_sha256", ""))
+    done: Retry = {} if sound else dict(*recorded_retries(run)[-1:])
     found = {}
-    for then, now in zip(read_survey(out).to_pylist(), here.to_pylist(), strict=True):
+    rows = (table.select(["clip_id", "identity", "height"]).to_pylist() for table in (there, here))
+    for then, now in zip(*rows, strict=True):
         if (now["identity"] and not then["identity"]) or (now["height"] and not then["height"]):
             found[now["clip_id"]] = bool(then["identity"])
-    return found
+    return {clip_id: opened for clip_id, opened in found.items() if clip_id not in done}
 
 
 def first_difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[str, Any, Any] | None:

@@ -250,6 +250,29 @@ def test_a_kill_at_any_moment_of_the_mending_is_resumed(tmp_path, small_parts, m
     assert moments > 12
 
 
+@pytest.mark.parametrize("repaired", [False, True])
+def test_a_clip_that_returns_after_a_kill_is_mended_too(tmp_path, small_parts, monkeypatch, repaired):
+    clips, begun = clips_at(tmp_path, "abcdefg", frames=3), tmp_path / "begun"
+    extract(clips, tmp_path / "whole", **SMALL)
+    back, later = (away(clip) for clip in (clips[1], clips[4]))
+    extract(clips, begun, **SMALL)
+    back()
+    ends = []
+    for moment in range(20):
+        out = Path(shutil.copytree(begun, tmp_path / f"out-{moment}"))
+        if not _killed_at(moment, clips, out, monkeypatch):
+            break
+        ends.append(out)
+    later()
+    for out in ends:
+        if repaired:
+            repair(out, clips, workers=1)
+        extract(clips, out, retry_failed=True, **SMALL)
+        assert verify(out).ok
+        assert rows(out) == rows(tmp_path / "whole")
+    assert len(ends) > 6
+
+
 def _killed_at(moment: int, clips: list[Clip], out: Path, monkeypatch) -> bool:
     """Whether a retry came to that many changes of names, and was killed there."""
     left = [moment]
