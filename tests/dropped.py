@@ -20,13 +20,6 @@ class Hook:
             exec('import os, signal, time; os.kill(os.getpid(), signal.SIGTERM); time.sleep(300)')
 sys.meta_path.insert(0, Hook())
 """
-WHEN_RAY_ANSWERS = """import os, signal, threading, time
-def wait_for_ray():
-    while 'sigterm_handler' not in getattr(signal.getsignal(signal.SIGTERM), '__qualname__', ''):
-        time.sleep(0.001)
-    os.kill(os.getpid(), signal.SIGTERM)
-threading.Thread(target=wait_for_ray, daemon=True).start()
-"""
 
 
 def sigterm_in_a_callback(folder: Path, module: str) -> dict[str, str]:
@@ -46,11 +39,6 @@ def sigterm_on_the_way_out(folder: Path) -> dict[str, str]:
     """The environment of a process that gets one when all of its code has run, and Python takes itself apart."""
     at_exit = "import atexit, os, signal\natexit.register(lambda: os.kill(os.getpid(), signal.SIGTERM))\n"
     return _running_first(folder, at_exit)
-
-
-def sigterm_to_ray(folder: Path) -> dict[str, str]:
-    """The environment of a process that gets one as soon as Ray, while it starts, has set its own handler."""
-    return _running_first(folder, WHEN_RAY_ANSWERS)
 
 
 def _running_first(folder: Path, text: str) -> dict[str, str]:

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import subprocess
+import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ STORE_BYTES = 100 * 2**20
 
 ANSWER_S = 5.0
 """How long an address may take to answer."""
+START_S = 10.0
+"""How long Ray may go on with its start after a signal."""
 
 
 class RayEngine:
@@ -99,7 +102,6 @@ class RayEngine:
 
         Raises:
             InputError: where that fails.
-            Interrupted: where a SIGTERM comes meanwhile.
         """
         # Ray reads these when it starts: send no usage report, and do not warn about GPUs that nobody asks for.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -109,24 +111,19 @@ class RayEngine:
             cpus = self._workers or available_cpus()
             options |= {"num_cpus": cpus, "object_store_memory": STORE_BYTES, "include_dashboard": False}
             options["address"] = "local"
-        before = {number: signal.getsignal(number) for number in _SIGNALS}
+        keeper = None if self._address else ray_keeper.start()
         try:
-            self._ray.init(**options)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+            with _undisturbed():
+                self._ray.init(**options)
+        except BaseException as error:
+            if keeper is not None:
+                keeper.communicate()
+            if not isinstance(error, (ConnectionError, ValueError, RuntimeError)):
+                raise
             where = self._named if self._address else "a local Ray cluster"
             remedy = "; a cluster that asks for a token wants RAY_AUTH_MODE=token set here" if self._address else ""
             raise InputError(f"{where} cannot be joined: {str(error).splitlines()[0]}{remedy}") from error
-        except SystemExit:  # by Ray's own answer to SIGTERM, see below
-            self._ray.shutdown()
-            raise Interrupted("stopped while Ray was being joined; run the same command again to continue") from None
-        finally:
-            # Ray has set one of its own for SIGTERM, which ends this process in the middle of what it does.
-            if threading.current_thread() is threading.main_thread():
-                for number, handler in before.items():
-                    signal.signal(number, handler)
-        if self._address is not None:
-            return None
-        return ray_keeper.start(self._ray._private.worker.global_worker.node.get_session_dir_path())
+        return keeper
 
 
 def _require_answer(named: str, address: str) -> None:
@@ -142,6 +139,58 @@ def _require_answer(named: str, address: str) -> None:
             f"{named}: nobody answers there ({reason}); start that cluster, or leave the address out to start one on "
             "this machine"
         ) from error
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """In here Ray starts: a signal comes again at the end, or ends this process where that is not there within START_S.
+
+    Ray would answer SIGTERM by an exception in the middle of its own code, which leaves it in pieces.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    came: list[int] = []
+    stderr = os.dup(2)
+    give_up = threading.Timer(START_S, _end, [stderr])
+    give_up.daemon = True
+
+    def note(number: int, _: object) -> None:
+        if not came:
+            give_up.start()
+        came.append(number)
+
+    before = {number: handler for number in _SIGNALS if (handler := signal.getsignal(number)) is not None}
+    set_handler = signal.signal
+    for number, handler in before.items():
+        if handler is not signal.SIG_IGN:
+            set_handler(number, note)
+    # Ray asks for no other handlers than these.
+    signal.signal = lambda number, _: signal.getsignal(number)  # type: ignore[assignment]
+    with tempfile.TemporaryFile() as said:
+        os.dup2(said.fileno(), 2)
+        try:
+            yield
+        finally:
+            signal.signal = set_handler
+            for number, handler in before.items():
+                signal.signal(number, handler)
+            give_up.cancel()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            if came:
+                # For the last half second the handler is one of Ray's compiled code, which tells of it on stderr,
+                # calls ours, and aborts this process three seconds later.
+                signal.alarm(0)
+                signal.raise_signal(came[-1])
+            else:
+                said.seek(0)
+                os.write(2, said.read())
+
+
+def _end(stderr: int) -> None:
+    os.write(stderr, b"flowkit: stopped while Ray was starting; run the same command again to continue\n")
+    os._exit(Interrupted.exit_code)
 
 
 @contextmanager
@@ -168,7 +217,7 @@ def _signals_held() -> Iterator[Callable[[], None]]:
     finally:
         for number in held:
             signal.signal(number, before[number])
-    hear()
+        hear()
 
 
 @dataclass

@@ -1,12 +1,13 @@
 """A process beside the driver of a local Ray cluster, which ends what is left of the cluster once the driver is gone.
 
 Ray ties its servers to the driver, but not the agents that they start. Run as a script, with nothing but Python's own
-modules: `python -I ray_keeper.py SESSION`, the folder of the cluster's session.
+modules: `python -I ray_keeper.py PID`, the driver's. It is there before the cluster is, whose start can be cut off too.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -17,31 +18,37 @@ from pathlib import Path
 _TRIES = 10
 
 
-def start(session: str) -> subprocess.Popen[bytes]:
-    """Starts it; when its standard input is closed, by the driver or by the driver's death, it does its work."""
-    command = [sys.executable, "-I", __file__, session]
+def start() -> subprocess.Popen[bytes]:
+    """Starts it for this process; when its standard input is closed, by the driver or by the driver's death, it does
+    its work.
+    """
+    command = [sys.executable, "-I", __file__, str(os.getpid())]
     return subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
 
 
-def members(session: str, but: set[int]) -> list[int]:
-    """The processes, but for these, that have a file of the session's folder open, as all of them have their logs."""
+def members(driver: int) -> list[int]:
+    """The processes, but for the driver, that have a file of its session's folder open, as all of them have their logs.
+
+    Ray names that folder after the driver's id, which is another one's in a container.
+    """
+    session = re.compile(rf"/session_[^/]+_{driver}/")
+    here = Path("/proc/self/ns/pid").readlink()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            files = (str(link.readlink()) for link in (folder / "fd").iterdir())
-            if int(folder.name) not in but and any(name.startswith(f"{session}/") for name in files):
+            other = int(folder.name) != driver and (folder / "ns/pid").readlink() == here
+            if other and any(session.search(str(link.readlink())) for link in (folder / "fd").iterdir()):
                 found.append(int(folder.name))
     return found
 
 
-def main(session: str) -> None:
+def main(driver: int) -> None:
     """Waits for the end of the driver, and then ends the session's processes."""
-    driver = os.getppid()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
     sys.stdin.buffer.read()
     for _ in range(_TRIES):
-        pids = members(session, {os.getpid(), driver})
+        pids = members(driver)
         if not pids:
             return
         for pid in pids:
@@ -51,4 +58,4 @@ def main(session: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(int(sys.argv[1]))
