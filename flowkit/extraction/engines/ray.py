@@ -52,7 +52,8 @@ class RayEngine:
         self._device = device
         self._limit_s = time_limit_s
         # Which `ray job submit` sets for what it runs: a job computes on its own cluster and starts none.
-        self._address = address or os.environ.get("RAY_ADDRESS") or None
+        named = address or os.environ.get("RAY_ADDRESS")
+        self._address = None if named in (None, "", "local") else named  # "local" is Ray's word for one that it starts
         self._named = f"ray_address={address!r}" if address else f"RAY_ADDRESS={self._address!r}"
         if self._address is not None and not self._ray.is_initialized():
             _require_answer(self._named, self._address)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from flowkit.errors import InputError, Interrupted
-from flowkit.extraction.engines.ray import RayEngine
+from flowkit.extraction.engines.ray import STORE_BYTES, RayEngine
 from flowkit.extraction.engines.ray_keeper import members
 from flowkit.extraction.run import extract
 from flowkit.output.shard import read
@@ -137,6 +137,19 @@ def test_actors_that_never_start_are_told_of(job, cluster, monkeypatch):
     with pytest.raises(Interrupted, match=r"not one of 2 Ray actors has started in 1 s: the cluster has no CPU or GPU"):
         list(RayEngine(2, None).run(parts, job))
     cluster.kill(other)
+
+
+def test_the_address_local_is_a_cluster_of_its_own_like_that_of_no_address(monkeypatch):
+    ray = pytest.importorskip("ray")
+    given = []
+    monkeypatch.setattr(ray, "init", lambda **options: given.append(options))
+    for address, variable in ((None, ""), ("local", "127.0.0.1:1"), (None, "local")):
+        monkeypatch.setenv("RAY_ADDRESS", variable)
+        keeper = RayEngine(2, address).join()
+        assert keeper is not None
+        keeper.communicate()
+    assert given[0]["object_store_memory"] == STORE_BYTES
+    assert given[1:] == given[:1] * 2
 
 
 def test_an_address_that_nobody_answers_is_one_sentence(tmp_path, monkeypatch):
