@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,8 @@ STORE_BYTES = 100 * 2**20
 
 ANSWER_S = 5.0
 """How long an address may take to answer."""
+CLUSTER_ANSWER_S = 8.0
+"""How long a cluster's control may take to answer, once Ray is imported."""
 START_S = 10.0
 """How long Ray may go on with its start after a signal."""
 
@@ -128,7 +131,7 @@ class RayEngine:
 
 
 def _require_answer(named: str, address: str) -> None:
-    """An InputError where nobody answers at an address, which Ray itself would find out in minutes."""
+    """An InputError where nobody, or no Ray cluster, answers at an address; Ray itself waits for one for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not colon or not port.isdigit():
         return  # "auto", or what Ray knows better
@@ -140,6 +143,27 @@ def _require_answer(named: str, address: str) -> None:
             f"{named}: nobody answers there ({reason}); start that cluster, or leave the address out to start one on "
             "this machine"
         ) from error
+    if "://" not in address and not _is_cluster(address):
+        raise InputError(
+            f"{named}: what answers there is no Ray cluster that lets this process in; give the address that `ray "
+            "start` names, set RAY_AUTH_MODE=token where the cluster asks for a token, or leave the address out to "
+            "start one on this machine"
+        )
+
+
+def _is_cluster(address: str) -> bool:
+    """Whether a cluster's control answers. Asks in a process of its own, since Ray's client cannot be stopped."""
+    ask = "import sys; from ray._raylet import GcsClient; print(flush=True); GcsClient(address=sys.argv[1])"
+    command = [sys.executable, "-P", "-c", ask, address]
+    client = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        # A Ray without this client is asked no more than that.
+        return not client.stdout.readline() or client.wait(CLUSTER_ANSWER_S) == 0  # type: ignore[union-attr]
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        client.kill()
+        client.communicate()
 
 
 @contextmanager
@@ -152,7 +176,10 @@ def _undisturbed() -> Iterator[None]:
         yield
         return
     came: list[int] = []
-    stderr = os.dup(2)
+    try:
+        stderr = os.dup(2)
+    except OSError:  # it is closed
+        stderr = os.open(os.devnull, os.O_WRONLY)
     give_up = threading.Timer(START_S, _end, [stderr])
     give_up.daemon = True
 
@@ -170,8 +197,11 @@ def _undisturbed() -> Iterator[None]:
     signal.signal = lambda number, _: signal.getsignal(number)  # type: ignore[assignment]
     with tempfile.TemporaryFile() as said:
         os.dup2(said.fileno(), 2)
+        words = b""
         try:
             yield
+            said.seek(0)
+            words = said.read()  # where Ray cannot be joined, our own sentence says it
         finally:
             signal.signal = set_handler
             for number, handler in before.items():
@@ -184,9 +214,8 @@ def _undisturbed() -> Iterator[None]:
                 # calls ours, and aborts this process three seconds later.
                 signal.alarm(0)
                 signal.raise_signal(came[-1])
-            else:
-                said.seek(0)
-                os.write(2, said.read())
+            elif words:
+                os.write(2, words)
 
 
 def _end(stderr: int) -> None:

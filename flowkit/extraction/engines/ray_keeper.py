@@ -32,12 +32,12 @@ def members(driver: int) -> list[int]:
     Ray names that folder after the driver's id, which is another one's in a container.
     """
     session = re.compile(rf"/session_[^/]+_{driver}/")
-    here = Path("/proc/self/ns/pid").readlink()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            other = int(folder.name) != driver and (folder / "ns/pid").readlink() == here
-            if other and any(session.search(str(link.readlink())) for link in (folder / "fd").iterdir()):
+            other = int(folder.name) != driver
+            here = (folder / "ns/pid").readlink() == Path("/proc/self/ns/pid").readlink()
+            if other and here and any(session.search(str(link.readlink())) for link in (folder / "fd").iterdir()):
                 found.append(int(folder.name))
     return found
 

@@ -143,11 +143,11 @@ def test_the_address_local_is_a_cluster_of_its_own_like_that_of_no_address(monke
     ray = pytest.importorskip("ray")
     given = []
     monkeypatch.setattr(ray, "init", lambda **options: given.append(options))
+    # Another cluster of this process may be there, and a real keeper would end it.
+    monkeypatch.setattr("flowkit.extraction.engines.ray_keeper.start", lambda: "the keeper")
     for address, variable in ((None, ""), ("local", "127.0.0.1:1"), (None, "local")):
         monkeypatch.setenv("RAY_ADDRESS", variable)
-        keeper = RayEngine(2, address).join()
-        assert keeper is not None
-        keeper.communicate()
+        assert RayEngine(2, address).join() == "the keeper"
     assert given[0]["object_store_memory"] == STORE_BYTES
     assert given[1:] == given[:1] * 2
 
@@ -165,6 +165,20 @@ def test_an_address_that_nobody_answers_is_one_sentence(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=rf"RAY_ADDRESS='{address}': nobody answers there"):
         RayEngine(None, None)
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.slow
+def test_an_address_where_another_server_answers_is_one_sentence(tmp_path):
+    pytest.importorskip("ray")
+    frame_folder(tmp_path / "clip", range(3))
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        code, _, stderr = flowkit(
+            "extract", tmp_path / "clip", "-o", tmp_path / "out", "--engine", "ray", "--ray-address", address
+        )
+    assert code == 2
+    assert stderr.startswith(f"flowkit: ray_address='{address}': what answers there is no Ray cluster ")
+    assert len(stderr.splitlines()) == 1
 
 
 @pytest.mark.slow
