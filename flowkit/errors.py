@@ -18,6 +18,8 @@ from contextlib import contextmanager
 from typing import NoReturn, Protocol, runtime_checkable
 
 _MOMENT_S = 0.05
+_INTERRUPTED = 130
+"""What typer makes of a KeyboardInterrupt that nothing has caught: of one between two handlers of signals, say."""
 UNEXPECTED_EXIT_CODE = 70
 """EX_SOFTWARE of sysexits.h."""
 
@@ -78,6 +80,8 @@ def run_command(name: str, command: Callable[[list[str]], object]) -> int:
                 f"an argument is empty ({empty!r}), as a shell's variable that is not set; leave it out or fill it"
             )
         code = command(arguments or ["--help"])
+        if code == _INTERRUPTED:
+            raise Interrupted("stopped; run the same command again")
     except Exception as error:
         if "--debug" in arguments:
             traceback.print_exc()

@@ -102,6 +102,16 @@ def test_wrong_paths_and_words_are_one_sentence(flowkit, tmp_path, monkeypatch, 
     assert stderr.count("\n") == 1
 
 
+def test_an_interrupt_that_nothing_has_caught_is_one_line_and_code_3(flowkit, monkeypatch):
+    """Of a signal between two handlers, which typer would end with 130 and no word."""
+
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flowkit.output.verify.verify", interrupted)
+    assert flowkit("verify", "out") == (3, "", "flowkit: stopped; run the same command again\n")
+
+
 def test_no_arguments_show_the_help(flowkit):
     code, stdout, stderr = flowkit()
     assert (code, stderr) == (2, "")
