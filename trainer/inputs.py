@@ -148,13 +148,12 @@ def torch_threads(count: int) -> Iterator[None]:
 def arrange_memory() -> None:
     """Gives the memory of large tensors back when they are freed, in huge pages, where the C library is glibc.
 
-    Kept for the next tensor, which has another size, the memory of a fold grows by half a gigabyte; given back in small
-    pages, the system zeroes a million of them again in 10 steps of ResNet-18, a fifth of the time. To be called before
-    torch makes its first tensor.
+    Kept for the next tensor, which has another size, the memory of a fold grows by half a gigabyte; given back in
+    small pages, the system zeroes a million of them again in 10 steps of ResNet-18, a fifth of the time or more.
+    `trainer.pool` asks torch for huge ones, before it is imported.
     """
     if sys.platform != "linux":
         return
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # c10/core/impl/alloc_cpu.cpp
     trim_threshold, mmap_threshold = -1, -3  # malloc.h
     library = ctypes.CDLL(None)
     if hasattr(library, "mallopt") and hasattr(library, "gnu_get_libc_version"):

@@ -171,6 +171,8 @@ def _context(model: str) -> Any:
     """
     if sys.platform != "linux":
         return mp.get_context("spawn")
+    # Huge pages: torch (c10/core/impl/alloc_cpu.cpp) reads this at its first tensor, which the import of timm makes.
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     context = mp.get_context("forkserver")
     context.set_forkserver_preload(["trainer.train", "trainer.saved", *(["timm"] if find(model).pretrained else [])])
     return context
