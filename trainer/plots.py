@@ -73,7 +73,7 @@ def draw_f1(series: Sequence[tuple[str, dict[str, Any]]], classes: Sequence[str]
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
         if len(series) > 1:
-            _legend(figure, axes, [f"{_shortened(name)} (n = {scores['n']})" for name, scores in series])
+            _legend(figure, axes, [f"{drawable(name)} (n = {scores['n']})" for name, scores in series])
         return _svg(figure)
 
 
@@ -95,7 +95,7 @@ def draw_intervals(parts: Sequence[tuple[str, dict[str, Any]]]) -> str:
             axes.grid(axis="x", color="#e3e8ec")
             axes.spines[["top", "right", "left"]].set_visible(False)
             axes.tick_params(axis="y", length=0)
-        columns[0].set_yticks(range(len(parts)), [f"{_shortened(name)} (n = {part['n']})" for name, part in parts])
+        columns[0].set_yticks(range(len(parts)), [f"{drawable(name)} (n = {part['n']})" for name, part in parts])
         columns[0].set_ylim(len(parts) - 0.5, -0.5)
         return _svg(figure)
 
@@ -141,7 +141,7 @@ def _legend(figure: Figure, axes: Axes, labels: Sequence[str]) -> None:
         legend.remove()
 
 
-def _shortened(name: str) -> str:
+def drawable(name: str) -> str:
     """A name of at most LONGEST_NAME letters, with codes (\\u4e2d) for those that the figures' font lacks."""
     has = _letters()
     name = "".join(letter if ord(letter) in has else letter.encode("unicode_escape").decode() for letter in name)

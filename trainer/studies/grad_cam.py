@@ -233,7 +233,7 @@ def panels(found: Explained) -> bytes:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    from trainer.plots import STYLE
+    from trainer.plots import STYLE, drawable
 
     parts = {(group, emotion): rows for group, emotion, rows in cells(found)}
     groups = list(dict.fromkeys(group for group, _ in parts))
@@ -249,7 +249,7 @@ def panels(found: Explained) -> bytes:
                 mean = by_person(found.maps, people, rows).mean(axis=0)
                 axes.imshow(by_person(found.backdrop, people, rows).mean(axis=0), extent=(0, 1, 1, 0))
                 axes.imshow(mean, cmap="inferno", alpha=0.55, extent=(0, 1, 1, 0), interpolation="bilinear")
-                axes.set_title(f"{emotion}, {groups[row]}\n{len(rows)} rows", size=8)
+                axes.set_title(f"{emotion}, {drawable(groups[row])}\n{len(rows)} rows", size=8)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()

@@ -1,16 +1,30 @@
 """Grad-CAM: maps lie where the evidence is, and the scores say where that is."""
 
+import dataclasses
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from flowkit.errors import InputError
+from tests.motions import motion_samples
 from trainer.models.outputs import Outputs
 
 pytest.importorskip("captum")
 
-from trainer.studies.grad_cam import REGIONS, SIDE, _maps, asymmetry, by_person, last_layer, region_scores
+from trainer.studies.grad_cam import (
+    REGIONS,
+    SIDE,
+    Explained,
+    _maps,
+    asymmetry,
+    by_person,
+    last_layer,
+    panels,
+    region_scores,
+)
 
 
 class Looks(nn.Module):
@@ -69,3 +83,13 @@ def test_models_without_such_a_layer_are_refused():
         last_layer(nn.Linear(1, 1), picture=False)
     with pytest.raises(InputError, match="reads no apex frame"):
         last_layer(Looks(), picture=True)
+
+
+def test_a_group_in_letters_that_the_font_lacks_is_drawn_without_a_warning():
+    samples = motion_samples(subjects=2, clips=3)
+    samples = dataclasses.replace(samples, group=["\u6f22\u65cf"] * len(samples))
+    none = np.zeros(len(samples), np.int64)
+    even = np.full((len(samples), SIDE, SIDE), 1 / SIDE**2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert panels(Explained(samples, even, none, none, np.zeros((*even.shape, 3)))).startswith(b"\x89PNG")
