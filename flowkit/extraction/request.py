@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -187,7 +188,7 @@ DECIDING = ("av", "simplejpeg", "opencv")
 
 
 def software_version() -> str:
-    return importlib.metadata.version("flowkit-mer")
+    return _installed("flowkit-mer")
 
 
 def versions() -> dict[str, str]:
@@ -195,8 +196,14 @@ def versions() -> dict[str, str]:
     packages = {}
     for name in ("numpy", "pyarrow", "av", "simplejpeg"):
         with suppress(importlib.metadata.PackageNotFoundError):  # a decoder that is not there decodes nothing
-            packages[name] = importlib.metadata.version(name)
+            packages[name] = _installed(name)
     return {"flowkit": software_version(), **packages, "opencv": cv2.__version__}
+
+
+@functools.cache
+def _installed(package: str) -> str:
+    """Its version, looked up once a process: every part notes them all, and to parse them takes five milliseconds."""
+    return importlib.metadata.version(package)
 
 
 def _size(size: int | tuple[int, int] | str | None) -> tuple[int, int] | None:
