@@ -41,6 +41,8 @@ class Row:
     """Text by field; "" where the cell is empty or there is no such column."""
     columns: dict[str, str]
     """The header that a field's text stands under."""
+    others: dict[str, list[str]] = field(default_factory=dict)
+    """By field what further columns of it say, where that is something else: "Apex='7'"."""
     frames: dict[str, int | None] = field(default_factory=dict)
     clip_id: str = ""
     folder: str = ""
@@ -202,20 +204,28 @@ def rows_of(dataset: Dataset, table: Table) -> list[Row]:
     """The table's rows with their texts by field; those of another dataset (column Dataset) are not among them."""
     rows = []
     for number, cells in table.rows:
-        raw = {
-            table.names[place] or f"column {place + 1}" if place < len(table.names) else f"column {place + 1}": cell
-            for place, cell in enumerate(cells)
-            if cell
-        }
+        raw = {_header_of(table, place): cell for place, cell in enumerate(cells) if cell}
         texts: dict[str, str] = {}
         columns: dict[str, str] = {}
+        others: dict[str, list[str]] = {}
         for name, places in table.columns.items():
             filled = [place for place in places if place < len(cells) and cells[place]] or places[:1]
             if filled:
                 place = filled[0]
                 texts[name] = cells[place] if place < len(cells) else ""
-                columns[name] = table.names[place] if place < len(table.names) and table.names[place] else name
-        row = Row(table.sheet, number, raw, texts, columns)
+                columns[name] = _header_of(table, place)
+                further = [other for other in filled[1:] if cells[other] != texts[name]]
+                others[name] = [f"{_header_of(table, other)}={cells[other]!r}" for other in further]
+        row = Row(table.sheet, number, raw, texts, columns, others)
         if not texts.get("dataset") or plain(texts["dataset"]) in {plain(dataset.name), plain(dataset.title)}:
             rows.append(row)
     return rows
+
+
+def _header_of(table: Table, place: int) -> str:
+    """A column's header; with its number where an earlier one has the same, which alone where there is none."""
+    name = table.names[place] if place < len(table.names) else ""
+    number = f"column {place + 1}"
+    if not name:
+        return number
+    return name if table.names.index(name) == place else f"{name} ({number})"

@@ -12,7 +12,8 @@ def _read(row: Row, _: object) -> None:
 
 
 def _check(row: Row) -> None:
-    if row.texts["fps"] not in RATES:
+    rate = row.texts["fps"]
+    if rate.replace(".", "").isdecimal() and rate not in RATES:
         row.note("fps", "none of 200, 300 and 500", "kept as annotated")
     if row.texts["filename"].split("_")[0].casefold() != row.texts["subject"]:
         row.note("filename", f"begins with another subject than {row.texts['subject']}", "both are kept")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from flowkit.datasets.contract import Dataset, Row
+from flowkit.datasets.contract import NOTHING, Dataset, Row
 
 CLASSES = {"positive": "positive", "negative": "negative", "surprise": "surprise", "repression": "negative"}
 """A column each, and the class of three that it belongs to."""
@@ -14,7 +14,7 @@ def _read(row: Row, _: object) -> None:
 
 def _class(row: Row) -> str | None:
     """The class of three that all marked columns agree on."""
-    marked = [name for name in (*CLASSES, "others") if row.texts[name] not in ("", "0")]
+    marked = [name for name in (*CLASSES, "others") if row.texts[name] not in NOTHING | {"", "0"}]
     for name in marked:
         if row.texts[name] != "1":
             row.note(name, "neither 0 nor 1", "read as 1", failed=True)

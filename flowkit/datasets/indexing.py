@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import string
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from flowkit.datasets.labels import labels_of
 from flowkit.datasets.person import person_of
 from flowkit.datasets.repairs import Repair, repair
 from flowkit.datasets.sheets import Sheet
+from flowkit.datasets.tables import odd_clip_id
 from flowkit.errors import FrameError, InputError
 from flowkit.frames import is_video
 from flowkit.frames.folder import numbered_images
@@ -159,12 +161,27 @@ def _keyed(dataset: Dataset, rows: list[Row], context: Any) -> list[Row]:
         if row.out:
             continue
         row.clip_id = dataset.clip_id(row.texts)
+        _refuse_odd_names(dataset, row)
+        if row.out:
+            continue
         row.person = person_of(dataset, row.texts["subject"])
         if row.clip_id in kept:
             row.refuse("filename", f"row {kept[row.clip_id].number} has the same key", "remove one of them")
         else:
             kept[row.clip_id] = row
     return list(kept.values())
+
+
+def _refuse_odd_names(dataset: Dataset, row: Row) -> None:
+    """Leaves a row out whose cells make no clip_id, or lead to another folder than the one that they name."""
+    fields = {field for layout in dataset.folders for _, field, _, _ in string.Formatter().parse(layout) if field}
+    for name in sorted(fields):
+        text = row.texts.get(name, "")
+        if text.startswith("/") or any(part in (".", "..") or part.endswith("*") for part in text.split("/")):
+            row.refuse(name, "no name of a folder", "correct the cell")
+            return
+    if odd := odd_clip_id(row.clip_id):
+        row.refuse("filename", f"the clip_id has {odd[0]}", "correct the cell")
 
 
 def _repair(rows: list[Row], repairs: Sequence[Repair]) -> None:
@@ -179,6 +196,9 @@ def _repair(rows: list[Row], repairs: Sequence[Repair]) -> None:
 
 def _read(dataset: Dataset, row: Row) -> None:
     """Frames, emotion and action units of a row from its texts."""
+    for name, others in row.others.items():
+        for other in others:
+            row.note(name, f"there is {other}, too", "the first counts")
     for name in FRAMES:
         row.frames[name] = _frame(dataset, row, name)
     _order(row)
@@ -371,7 +391,7 @@ def _clip(dataset: Dataset, row: Row, revision: str, fps: float | None) -> Clip:
 def _rate(dataset: Dataset, row: Row) -> float | None:
     """The frame rate of the row's own column, else the dataset's."""
     text = row.texts.get("fps", "")
-    if not text:
+    if not text and "fps" not in dataset.required:
         return dataset.fps
     try:
         rate = float(text)

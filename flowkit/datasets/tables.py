@@ -137,14 +137,20 @@ def column_names(path: Place, required: Iterable[str]) -> list[str]:
 
 def require_clip_id(where: str, clip_id: str) -> None:
     """Raises InputError for a clip_id with control characters, or one that is absurdly long."""
+    if odd := odd_clip_id(clip_id):
+        what, remedy = odd
+        raise InputError(f"{where}: clip_id {clip_id[:40]!r}{'...' if len(clip_id) > 40 else ''} has {what}; {remedy}")
+
+
+def odd_clip_id(clip_id: str) -> tuple[str, str] | None:
+    """What a clip_id has that none may have, a control character or too many of any, and the remedy."""
     if clip_id.isprintable() and len(clip_id) <= MOST_ID_CHARACTERS:  # which is quicker to ask
-        return
+        return None
     if odd := _CONTROL.search(clip_id):
-        raise InputError(f"{where}: clip_id {clip_id[:40]!r} has the character U+{ord(odd[0]):04X}; leave it out")
+        return f"the character U+{ord(odd[0]):04X}", "leave it out"
     if len(clip_id) > MOST_ID_CHARACTERS:
-        raise InputError(
-            f"{where}: clip_id {clip_id[:40]!r}... has {len(clip_id)} characters; give at most {MOST_ID_CHARACTERS}"
-        )
+        return f"{len(clip_id)} characters", f"give at most {MOST_ID_CHARACTERS}"
+    return None
 
 
 def whole_number(where: str, column: str, text: str) -> int:

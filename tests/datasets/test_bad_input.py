@@ -1,5 +1,7 @@
 """What is wrong with a sheet or a tree is told with file, row and value, and the rest is indexed all the same."""
 
+import json
+
 import pytest
 
 from flowkit.datasets.casme2 import CASME2
@@ -80,6 +82,24 @@ def changed(row, **cells):
             3,
         ),
         (
+            {"Filename": "../sub01/EP01"},
+            "sheet.csv row 3, clip 'casme2/sub02/../sub01/EP01': Filename='../sub01/EP01': no name of a folder; "
+            "the row is left out: correct the cell",
+            2,
+        ),
+        (
+            {"Filename": "EP0*"},
+            "sheet.csv row 3, clip 'casme2/sub02/EP0*': Filename='EP0*': no name of a folder; "
+            "the row is left out: correct the cell",
+            2,
+        ),
+        (
+            {"Filename": "EP\n01"},
+            "sheet.csv row 3, clip 'casme2/sub02/EP\\n01': Filename='EP\\n01': the clip_id has the character U+000A; "
+            "the row is left out: correct the cell",
+            2,
+        ),
+        (
             {"ApexFrame": 9},
             "sheet.csv row 3, clip 'casme2/sub02/EP01': ApexFrame='9': {root}/sub02/EP01 has no frame 9, its frames "
             "are 1 to 5; the number is kept and its pairs will fail: add the file, or repair the annotation",
@@ -104,6 +124,21 @@ def test_frames_and_subjects_may_be_written_with_a_point(root):
     assert [(clip.subject, clip.onset, clip.apex, clip.au) for clip in found.clips] == [
         (f"0{number}", 1, 3, "4") for number in (1, 2, 3)
     ]
+
+
+def test_a_second_column_that_says_something_else_is_told_and_kept(root):
+    header = [*HEADER, "Apex", "ApexFrame"]
+    rows = [[*GOOD[0], 3, 4], [*changed(GOOD[1], ApexFrame=None), None, 5], [*GOOD[2], None, None]]
+    file = comma(root.parent / "sheet.csv", [header, *rows])
+    found = index_dataset(CASME2, root, read_sheets([file]))
+    first, second, third = found.clips
+    assert (first.apex, second.apex, third.apex) == (3, 5, 3)
+    assert first.defects == ("ApexFrame='3': there is ApexFrame (column 9)='4', too, the first counts",)
+    assert second.defects == third.defects == ()
+    assert found.failed == 0
+    raw = json.loads(first.annotation_row)
+    assert (raw["ApexFrame"], raw["Apex"], raw["ApexFrame (column 9)"]) == ("3", "3", "4")
+    assert json.loads(second.annotation_row)["ApexFrame (column 9)"] == "5"
 
 
 @pytest.mark.parametrize("fps", [float("inf"), float("nan"), 0.0, -25.0])

@@ -95,14 +95,15 @@ def test_4dme_clips_show_several_classes(tmp_path):
         ["DSM01", "clip_2", "Negative, Repression", 1, 2, 3, "4", 0, 1, 0, 1, 0],
         ["DSM02", "clip_1", "Positive, Surprise", 1, 2.5, 3, "1+2", 1, 0, 1, 0, 0],
         ["DSM02", "clip_2", "Others", 1, 2, 3, "7", 0, 0, 0, 0, 1],
+        ["DSM02", "clip_3", "Surprise", 1, 2, 3, "7", "-", "N/A", 1, None, "/"],
     ]
     for row in rows:
         frames(tmp_path / "gray_micro" / row[0] / row[1], range(1, 25), "{:03d}.jpg")
     found = index(FOUR_DME, tmp_path, comma(tmp_path / "4DME.csv", [header, *rows]))
-    first, second, third, fourth = found.clips
+    first, second, third, fourth, fifth = found.clips
     assert (first.onset, first.apex, first.offset, first.fps) == (12, 15, 20, None)
-    assert [clip.emotion3 for clip in found.clips] == ["positive", "negative", None, None]
-    assert first.defects == fourth.defects == second.defects == ()
+    assert [clip.emotion3 for clip in found.clips] == ["positive", "negative", None, None, "surprise"]
+    assert first.defects == second.defects == fourth.defects == fifth.defects == ()
     assert any("marked as positive and surprise" in defect for defect in third.defects)
     assert [(one.row, one.column, one.value) for one in found.defects if one.failed] == [(4, "Apex", "2.5")]
     assert third.apex is None
@@ -115,15 +116,18 @@ def test_dfme_has_a_rate_a_row_and_numbers_from_0(tmp_path):
         ["sub0003", "sub0003_01", 0, 20, 95, "disgust", 1, 500, "AD38"],
         ["sub0003", "sub0003_02", 3, 20, 40, "happiness", 2, "300", "M58"],
         ["sub0004", "sub0003_03", 0, 20, 40, "surprise", 3, "fast", "L1+L2"],
+        ["sub0003", "sub0003_04", 0, 20, 40, "surprise", 3, None, "L1+L2"],
     ]
     for row in rows:
         frames(tmp_path / row[1], range(100), "{:05d}.png")
     found = index(DFME, tmp_path, comma(tmp_path / "DFME.csv", [header, *rows]))
-    first, second, third = found.clips
+    first, second, third, fourth = found.clips
     assert (first.clip_id, first.onset, first.fps, first.defects) == ("dfme/sub0003_01", 0, 500, ())
     assert (second.fps, second.emotion3, second.au) == (300, "positive", "M58")
-    assert third.fps is None
-    assert [(one.row, one.value) for one in found.defects if one.failed] == [(4, "fast")]
+    assert third.fps is fourth.fps is None
+    assert [(one.row, one.value) for one in found.defects if one.column == "Fps"] == [(4, "fast"), (5, "")]
+    assert found.failed == 2
+    assert index(DFME, tmp_path, tmp_path / "DFME.csv", fps=200).failed == 0
     assert any("begins with another subject than sub0004" in defect for defect in third.defects)
 
 
