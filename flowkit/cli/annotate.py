@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flowkit.cli.clip_bar import clip_bar, tell_failures
-from flowkit.cli.signals import stoppable
+from flowkit.cli.signals import NOTHING_WRITTEN, stoppable
 from flowkit.errors import OutputError, printable
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def predict_labels(
     )
     classifier, crop, revision = Classifier(model, reading), parse_face(face), Revision(source)
     at_once = available_cpus() if workers is None else workers
-    with stoppable(), clip_bar(len(revision.clips)) as report:
+    with stoppable(NOTHING_WRITTEN), clip_bar(len(revision.clips)) as report:
         guesses = predict(revision.clips, classifier, frames=frames, face=crop, workers=at_once, report=report)
     failures = put_guesses(revision, column, guesses, classifier)
     revision.write(out)

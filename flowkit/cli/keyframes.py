@@ -10,7 +10,7 @@ import typer
 
 from flowkit.cli.clip_bar import clip_bar, tell_failures
 from flowkit.cli.options import Preset
-from flowkit.cli.signals import stoppable
+from flowkit.cli.signals import NOTHING_WRITTEN, stoppable
 from flowkit.errors import OutputError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def reselect_keyframes(
     rule = Rule(range=parse_range(range_), direction=direction, metric=metric, preset=preset)
     how = _how(face, size, workers)
     revision = Revision(source)
-    with stoppable(), clip_bar(len(revision.clips)) as report:
+    with stoppable(NOTHING_WRITTEN), clip_bar(len(revision.clips)) as report:
         results = reselect(revision.clips, rule, report=report, **how)
     outcome = put_reselected(revision, results, rule)
     revision.write(out)
@@ -108,7 +108,7 @@ def spot_apexes(
     how = _how(face, size, workers)
     revision = Revision(source)
     chosen = [i for i, clip in enumerate(revision.clips) if every or clip.apex is None]
-    with stoppable(), clip_bar(len(chosen)) as report:
+    with stoppable(NOTHING_WRITTEN), clip_bar(len(chosen)) as report:
         found = dict(zip(chosen, spot([revision.clips[i] for i in chosen], rule, report=report, **how), strict=True))
     outcome = put_spotted(revision, [found.get(i) for i in range(len(revision.clips))], rule)
     revision.write(out)

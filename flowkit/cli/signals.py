@@ -18,6 +18,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TIDYING_S = 5.0
 """Signals that come so soon after the first do not disturb the tidying that it has begun."""
 _STOPPED = "stopped; run the same command again"
+NOTHING_WRITTEN = "stopped, and nothing is written; run the same command again"
+"""What a command says that writes all at its end."""
 
 
 def stop_at_once() -> None:
@@ -37,7 +39,7 @@ class _Stop(KeyboardInterrupt):
 
 
 @contextmanager
-def stoppable() -> Iterator[None]:
+def stoppable(told: str = "stopped before the first pair; run the same command again to continue") -> Iterator[None]:
     """In here a signal ends the run in order, as a KeyboardInterrupt, which leaves this as `Interrupted`."""
     first: float | None = None
     last = signal.SIGTERM
@@ -69,7 +71,7 @@ def stoppable() -> Iterator[None]:
             over = True  # from here on `stop` raises no more: nothing would catch it where handlers are exchanged
             _install(signal.SIG_IGN if first is not None else before or _end)
     except KeyboardInterrupt:
-        raise Interrupted("stopped before the first pair; run the same command again to continue") from None
+        raise Interrupted(told) from None
 
 
 def _end(*_: object) -> None:

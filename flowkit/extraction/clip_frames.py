@@ -35,6 +35,13 @@ class ClipFrames:
         self._framing = frame_clip(clip, survey, face or WholeFrame(), size)
         self._size = size
 
+    def require(self, numbers: range) -> None:
+        """A FrameError for the first of the numbers that is missing; a mistyped frame costs no time or memory."""
+        held = [number for number in self.source.numbers() if number in numbers]
+        if len(held) < len(numbers):
+            missing = next(number for number, one in zip(numbers, [*held, None], strict=False) if number != one)
+            next(self.read([missing]))
+
     def read(self, numbers: Iterable[int], *, colour: bool = False) -> Iterator[tuple[int, NDArray[Any]]]:
         """(number, frame) of each different number, ascending: (h, w), or (h, w, 3) RGB with `colour`.
 

@@ -110,13 +110,15 @@ def reselect_clip(
     first, last = frames.source.first, frames.source.last
     reach = math.floor(rule.range * (apex - onset))
     reach_offset = 0 if offset is None else math.floor(rule.range * (offset - apex))
+    if reach == 0 and reach_offset == 0:
+        return Reselected(onset, apex, offset, (0, 0), 1.0)
+    for number in (onset, apex) if offset is None else (onset, apex, offset):
+        frames.require(range(number, number + 1))
     onsets = [onset + step for step in _steps(reach, rule.direction) if step == 0 or first <= onset + step]
     apexes = [apex - step for step in _steps(reach, rule.direction)]
     apexes = [at for at in apexes if at == apex or at < (last + 1 if offset is None else offset)]
     offsets = [] if offset is None else [offset - step for step in _steps(reach_offset, rule.direction)]
     offsets = [at for at in offsets if at == offset or at <= last]
-    if reach == 0 and reach_offset == 0:
-        return Reselected(onset, apex, offset, (0, 0), 1.0)
     pictures = dict(frames.read([*onsets, *apexes, *offsets]))
     _require_one_depth(pictures)
 

@@ -112,6 +112,7 @@ def spot_clip(
     numbers = range(onset, offset + 1)
     if len(numbers) < 3:
         raise FrameError(f"onset {onset} and offset {offset} leave no frame between them; annotate the apex by hand")
+    frames.require(numbers)
     motion, strain = activity(frames.read(numbers), rule)
     return peak(numbers[1:], motion, strain, rule.moving)
 

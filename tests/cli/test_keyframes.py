@@ -1,11 +1,14 @@
 """The commands keyframes reselect and keyframes spot."""
 
 import dataclasses
+import os
+import signal
 
 import pyarrow.parquet as pq
 import pytest
 
 from flowkit.datasets import read_manifest, write_manifest
+from flowkit.frames.folder import FolderSource
 from tests.clips import dataset
 
 
@@ -80,6 +83,23 @@ def test_ends_that_were_taken_are_keyframes_of_the_new_manifest(flowkit, made):
     assert "ends=first-last" in one["keyframes_source"]
     code, _, stderr = flowkit("extract", new, "-o", folder / "out", "--quiet")
     assert (code, stderr) == (0, "")
+
+
+@pytest.mark.parametrize("command", [("reselect",), ("spot", "--all")])
+def test_a_stop_says_that_nothing_is_written(flowkit, made, monkeypatch, command):
+    folder, _ = made
+    read = FolderSource.read
+
+    def interrupted(self, *arguments, **how):
+        os.kill(os.getpid(), signal.SIGINT)
+        return read(self, *arguments, **how)
+
+    monkeypatch.setattr(FolderSource, "read", interrupted)
+    new = folder / "new.csv"
+    code, stdout, stderr = flowkit("keyframes", *command, folder / "manifest.csv", "-o", new)
+    assert (code, stdout) == (3, "")
+    assert stderr == "flowkit: stopped, and nothing is written; run the same command again\n"
+    assert not new.exists()
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ def test_pixels_are_subtracted_as_numbers():
         ({"apex": None}, "no apex is annotated; annotate it, or find one by flowkit keyframes spot"),
         ({"onset": 40}, "onset 40, apex 40, offset 70 are not in this order; correct the annotation"),
         ({"offset": 30}, "onset 10, apex 40, offset 30 are not in this order"),
+        ({"apex": 500_000_000_000, "offset": 900_000_000_000}, "has no frame 500000000000"),
         ({"offset": 90}, "has no frame 90, its frames are 1 to 80; add the file or correct the annotation"),
     ],
 )

@@ -82,6 +82,9 @@ def test_flow_and_strain_count_alike():
     [
         ({"onset": OFFSET - 1}, "onset 69 and offset 70 leave no frame between them"),
         ({"offset": 90}, "has no frame 81"),
+        ({"offset": 900_000_000_000}, "has no frame 81"),
+        ({"onset": 300_000_000_000, "offset": 900_000_000_000}, "has no frame 300000000000"),
+        ({"onset": -300_000_000_000}, "has no frame -300000000000"),
     ],
 )
 def test_what_has_no_apex_is_said(still_head, clip, sentence):
