@@ -249,13 +249,16 @@ def csv_rows(path: Place, text: str, separator: str) -> Iterator[tuple[int, list
         ) from error
 
 
-def csv_lines(path: Place, text: str) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
-    """The names of the columns of a small CSV with commas, and its filled lines, each with its place; all stripped.
+def csv_lines(path: Place, text: str, required: tuple[str, ...]) -> tuple[list[str], list[tuple[str, dict[str, str]]]]:
+    """The names of the columns of a small CSV, and its filled lines, each with its place; all stripped.
+
+    Args:
+        required: columns by which the separator is known, as in `read_columns`.
 
     Raises:
         InputError: for a line that has not one cell for each name, and for quotes that are not closed.
     """
-    rows = csv_rows(path, text, ",")
+    rows = csv_rows(path, text, _separator(text, required))
     names = [name.strip() for name in next(rows, (0, []))[1]]
     lines = []
     for end, cells in rows:

@@ -42,7 +42,7 @@ class Verdict:
 
 
 def consolidate(revision: Revision, label: str, ties: str = "leave") -> tuple[list[Verdict], int]:
-    """Gives all clips of a person the label that most of them have.
+    """Gives all clips of a person the label that most of them have, in lower case.
 
     Where the votes are equal the clips keep what they have, unless `ties` is `probability`: then the label whose
     guesses are more probable together, among guesses only. A clip whose label a person has taken away stays without
@@ -59,7 +59,8 @@ def consolidate(revision: Revision, label: str, ties: str = "leave") -> tuple[li
     people: dict[str, list[int]] = {}
     for i, clip in enumerate(revision.clips):
         people.setdefault(filmed_in(clip), []).append(i)
-    said, guesses = revision.texts(label), revision.texts(f"{label}_guess")
+    written, guesses = revision.texts(label), revision.texts(f"{label}_guess")
+    said = [text and text.casefold() for text in written]
     labelled, guessed = sources(revision, label), revision.texts(f"{label}_guess_source")
     probable = revision.column(f"{label}_guess_probability")
     values: dict[int, str | None] = {}
@@ -76,7 +77,7 @@ def consolidate(revision: Revision, label: str, ties: str = "leave") -> tuple[li
         texts = guessed if basis == "guess" else labelled
         grounds = " | ".join(sorted({texts[i] or "" for i in agreeing}))
         for i in voting:
-            if basis == "guess" or said[i] != verdict.label:
+            if basis == "guess" or written[i] != verdict.label:
                 values[i] = verdict.label
                 told[i] = _source(basis, len(agreeing), len(places), verdict.tied, grounds)
     who = dict.fromkeys(values, "flowkit annotate consolidate")

@@ -41,7 +41,7 @@ def read_corrections(path: Path) -> list[Correction]:
         text = csv_text(path)
     except (OSError, ValueError) as error:
         raise InputError(f"{str(path)!r} cannot be read as CSV: {error}; give the file of corrections") from error
-    names, lines = csv_lines(path, text)
+    names, lines = csv_lines(path, text, COLUMNS)
     if missing := [name for name in COLUMNS if name not in names]:
         raise InputError(f"{path} has no column {missing[0]!r}; its columns are {', '.join(names) or 'none'}")
     if "clip_id" not in names and "person" not in names:

@@ -31,13 +31,13 @@ def read_mapping(text: str) -> tuple[str, Mapping[str, str]]:
     except (OSError, ValueError) as error:
         raise InputError(f"mapping {text!r} cannot be read as CSV: {error}; give a file, or paper") from error
     mapping: dict[str, str] = {}
-    for where, cells in csv_lines(path, content)[1]:
+    for where, cells in csv_lines(path, content, ("ethnicity", "group"))[1]:
         ethnicity, group = (cells.get(name, "") for name in ("ethnicity", "group"))
         if not (ethnicity and group):
             raise InputError(f"{where}: ethnicity {ethnicity!r}, group {group!r}; each line gives both")
         if ethnicity.casefold() in mapping:
             raise InputError(f"{where}: ethnicity {ethnicity!r} occurs a second time; keep one")
-        mapping[ethnicity.casefold()] = group
+        mapping[ethnicity.casefold()] = group.casefold()
     if not mapping:
         raise InputError(f"{path} maps nothing; give it the columns ethnicity and group, a line each")
     return path.name, mapping

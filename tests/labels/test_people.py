@@ -114,6 +114,16 @@ def test_a_label_that_was_given_outweighs_guesses_and_a_minority_is_kept_in_sigh
     assert (again[0].label, changed) == ("white", 0)
 
 
+def test_votes_are_counted_whatever_their_case(revision):
+    revision.put("ethnicity", ["Asian", "white", "asian", "WHITE", "White", None, None])
+    revision.put("label_source", ["sheet.xlsx"] * 5 + [None] * 2)
+    verdicts, changed = consolidate(revision, "ethnicity")
+    assert [verdict.text for verdict in verdicts[:2]] == ["asian 2, white 1", "white 2"]
+    assert revision.column("ethnicity")[:5] == ["asian", "asian", "asian", "white", "white"]
+    assert changed == 4
+    assert [change["from"] for _, change in changes_of(revision, "ethnicity")] == ["Asian", "white", "WHITE", "White"]
+
+
 def corrections(tmp_path, text):
     path = tmp_path / "c.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
@@ -179,6 +189,12 @@ def _written(revision, path):
 def _merged(revision, path):
     write_manifest(revision.clips, path)  # as merging does: the fields of clips alone
     return Revision(path)
+
+
+def test_corrections_may_be_separated_as_spreadsheets_do(revision, tmp_path):
+    text = "person;value;who;why\nsamm/1;White;Ann;asked, twice\n"
+    assert correct(revision, "ethnicity", corrections(tmp_path, text)) == (3, 0)
+    assert sources(revision, "ethnicity")[0] == "corrected by Ann: asked, twice"
 
 
 @pytest.mark.parametrize(
@@ -273,7 +289,7 @@ def test_a_mapping_of_the_users_and_codes_in_an_order_that_is_said(revision, tmp
     revision.put("ethnicity", ["2", "3", "0", "0", None, "1", None])
     with pytest.raises(InputError, match=r"ethnicity '0' \(2 clips\) has no group; say what the codes stand for"):
         map_groups(revision, *read_mapping("paper"))
-    (tmp_path / "map.csv").write_text("ethnicity,group\nWhite,w\nBlack,b\nAsian,a\nIndian,i\n")
+    (tmp_path / "map.csv").write_text("ethnicity;group\nWhite;W\nBlack;b\nAsian;a\nIndian;I\n")
     counts, *_ = map_groups(revision, *read_mapping(str(tmp_path / "map.csv")), ("white", "black", "indian", "asian"))
     assert revision.column("ethnicity")[:3] == ["indian", "asian", "white"]
     assert revision.column("group")[:3] == ["i", "a", "w"]
