@@ -40,7 +40,9 @@ from flowkit.pictures.cuts import is_cut
 from flowkit.types import Box
 
 _PANEL_HEIGHTS = (288, 512)
+_WIDEST = 4000  # two in a row are within what JPEG and WebP can hold
 _NARROWEST = 190  # room for the wheel and its text
+_NARROWEST_BAR = 110  # and for the numbers at its ends
 _TOP = 104
 
 
@@ -67,7 +69,8 @@ def compose(pair: PairView, scale_px: float | None = None) -> Picture:
     peak_strain = _robust_peak(pair.strain)
     flow = flow_to_rgb(pair.flow, peak_px or None)
     strain = strain_to_rgb(pair.strain, peak_strain or None)
-    height = int(np.clip(pair.flow.shape[1], *_PANEL_HEIGHTS))
+    tall, wide = pair.strain.shape
+    height = max(1, min(int(np.clip(tall, *_PANEL_HEIGHTS)), _WIDEST * tall // wide))
     panels = [(label, fit(panel, height)) for label, panel in (*pair.frames, ("flow", flow), ("strain", strain))]
     width = panels[-1][1].shape[1]
     columns = 2 if width > 1.4 * height else len(panels)
@@ -91,7 +94,7 @@ def compose(pair: PairView, scale_px: float | None = None) -> Picture:
         if label == "flow":
             _draw_wheel(canvas, x, y + height + 8, f"{'scale' if scale_px else 'peak'} {peak_px:.3g} px")
         if label == "strain":
-            _draw_bar(canvas, x, y + height + 12, width, peak_strain)
+            _draw_bar(canvas, x, y + height + 12, max(width, _NARROWEST_BAR), peak_strain)
     return canvas
 
 

@@ -14,7 +14,7 @@ from flowkit.datasets import read_manifest, write_manifest
 from flowkit.errors import InputError, OutputError
 from flowkit.extraction.run import extract
 from flowkit.output.shard import read
-from flowkit.pictures.canvas import PAPER
+from flowkit.pictures.canvas import PAPER, write_picture
 from flowkit.pictures.colours import flow_to_rgb
 from flowkit.pictures.pair import PairView, _pair_view, compose, render
 from flowkit.synthetic.dataset import make_dataset, truth_path
@@ -37,6 +37,20 @@ def test_every_shape_fits_on_its_paper(shape: tuple[int, int], with_frames: bool
     panel_area = round(shape[1] * height / shape[0]) * height
     grey = (picture == 90).all(axis=-1).sum()
     assert grey == pytest.approx(2 * panel_area if with_frames else 0, rel=0.01)
+
+
+def test_the_bar_of_a_narrow_strain_has_room_for_its_numbers() -> None:
+    picture = compose(PairView("t", "s", "c", (), np.zeros((2, 300, 9), np.float32), np.ones((300, 9), np.float32)))
+    bar = picture[TOP + 300 + 12, LEFT + 190 + 20 :]
+    assert (bar[109] == (252, 255, 164)).all()
+    assert (bar[110:112] == PAPER).all()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp"])
+def test_a_very_wide_pair_can_be_written_in_every_format(tmp_path: Path, suffix: str) -> None:
+    frames = (("frame 1", np.zeros((20, 3000, 3), np.uint8)), ("frame 2", np.zeros((20, 3000, 3), np.uint8)))
+    pair = PairView("t", "s", "c", frames, np.zeros((2, 20, 3000), np.float32), np.zeros((20, 3000), np.float32))
+    write_picture(tmp_path / f"wide{suffix}", compose(pair))
 
 
 def test_a_still_pair_is_white_and_black() -> None:
