@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from flowkit.cli.clip_bar import clip_bar, tell_failures
+from flowkit.cli.options import require_unread
 from flowkit.cli.signals import NOTHING_WRITTEN, stoppable
 from flowkit.errors import OutputError, printable
 
@@ -125,6 +126,7 @@ def correct_labels(
     """
     from flowkit.labels.correct import correct, read_corrections
 
+    require_unread(out, corrections)
     revision = _opened(source, out, column)
     count, changed = correct(revision, column, read_corrections(corrections))
     revision.write(out)
@@ -153,6 +155,7 @@ def map_to_groups(
     from flowkit.labels.classifier import parse_labels
     from flowkit.labels.groups import map_groups, read_mapping
 
+    require_unread(out, Path(mapping))
     revision = _opened(source, out, "group")
     name, content = read_mapping(mapping)
     counts, changed, kept = map_groups(revision, name, content, parse_labels(codes) if codes else ())
@@ -180,6 +183,7 @@ def report_labels(
     from flowkit.pages import write_page
 
     require_label(column)
+    require_unread(page, source)
     summary = summarise(Revision(source), column)
     for line in lines(summary):
         typer.echo(printable(line))

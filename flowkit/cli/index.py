@@ -8,6 +8,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from flowkit.cli.options import require_unread
 from flowkit.datasets.contract import Dataset
 from flowkit.datasets.defects import Defect, defects_path, write_defects
 from flowkit.datasets.generic import generic as generic_dataset
@@ -107,6 +108,8 @@ def merge(
     _require_manifest(out)
     if composite not in COMPOSITES:
         raise InputError(f"--as {composite}: choose {', '.join(COMPOSITES)}")
+    for written in (out, defects_path(out), page):
+        require_unread(written, *manifests, against)
     joint = join(COMPOSITES[composite], manifests)
     rows = compare(joint.clips, against, joint.composite) if against else []
     if not joint.clips:
@@ -142,6 +145,8 @@ def _index(
 ) -> int:
     """Indexes, writes, and says what there is; the exit code is 1 where rows failed."""
     _require_manifest(out)
+    for written in (out, defects_path(out), page):
+        require_unread(written, *annotations, repairs)
     sheets = read_sheets(annotations)
     lines = read_repairs(repairs) if repairs else ()
     index = index_dataset(dataset, root, sheets, sheet=sheet, repairs=lines, fps=fps)

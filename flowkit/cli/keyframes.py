@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flowkit.cli.clip_bar import clip_bar, tell_failures
-from flowkit.cli.options import Preset
+from flowkit.cli.options import Preset, require_unread
 from flowkit.cli.signals import NOTHING_WRITTEN, stoppable
 from flowkit.errors import OutputError
 
@@ -58,6 +58,7 @@ def reselect_keyframes(
     from flowkit.keyframes.revise import put_reselected
 
     require_manifest_name(out)
+    require_unread(page, source)
     rule = Rule(range=parse_range(range_), direction=direction, metric=metric, preset=preset)
     how = _how(face, size, workers)
     revision = Revision(source)
@@ -104,6 +105,7 @@ def spot_apexes(
     from flowkit.keyframes.spot import SpotRule, spot
 
     require_manifest_name(out)
+    require_unread(page, source)
     rule = SpotRule(head=head, moving=moving, preset=preset, ends=ends)
     how = _how(face, size, workers)
     revision = Revision(source)

@@ -73,3 +73,9 @@ def _typed(text: str, kind: str, value: str) -> Any:
         wanted = {"bool": "true or false", "int": "a whole number", "float": "a number"}[kind]
         raise InputError(f"--set {text}: the value must be {wanted}") from error
     return value
+
+
+def require_unread(written: Path | None, *read: Path | None) -> None:
+    """An InputError for a file that would be written in the place of one that the command reads."""
+    if written and any(path and path.resolve() == written.resolve() for path in read):
+        raise InputError(f"{str(written)!r} is read here, and would be replaced; give another name")

@@ -87,6 +87,9 @@ def test_a_damaged_clip_is_listed_and_the_rest_is_done(flowkit, folder):
         (["consolidate", "{m}", "-o", "n.csv", "--column", "emotion"], "column 'emotion' is no label"),
         (["map", "{m}", "-o", "n.csv", "--mapping", "none.csv"], "mapping 'none.csv' cannot be read as CSV"),
         (["correct", "{m}", "none.csv", "-o", "n.csv"], "'none.csv' cannot be read as CSV"),
+        (["correct", "{m}", "c.csv", "-o", "c.csv"], "'c.csv' is read here, and would be replaced"),
+        (["map", "{m}", "--mapping", "map.csv", "-o", "map.csv"], "'map.csv' is read here, and would be replaced"),
+        (["report", "{m}", "--page", "{m}"], "'.*m.csv' is read here, and would be replaced"),
         (["report", "none.csv"], "'.*none.csv' cannot be read as csv"),
     ],
 )

@@ -155,3 +155,24 @@ def test_merge_checks_and_compares(flowkit, tmp_path):
     assert "casme2 surprise: 24, published 25" in page.read_text()
     code, _, stderr = flowkit("index", "merge", samm, "--as", "megc", "-o", joint)
     assert (code, stderr) == (2, "flowkit: --as megc: choose casme2+samm, megc2019, cd6me\n")
+
+
+@pytest.mark.parametrize("option", ["-o", "--page"])
+def test_no_file_that_is_read_is_replaced(flowkit, root, tmp_path, option):
+    file = comma(tmp_path / "coding.csv", [HEADER, *ROWS])
+    before = file.read_bytes()
+    written = ("-o", file) if option == "-o" else ("-o", tmp_path / "m.csv", "--page", file)
+    code, stdout, stderr = flowkit("index", "casme2", root, "--annotations", file, *written)
+    assert (code, stdout) == (2, "")
+    assert stderr == f"flowkit: '{file}' is read here, and would be replaced; give another name\n"
+    assert file.read_bytes() == before
+
+
+def test_a_composite_replaces_none_of_its_manifests(flowkit, root, tmp_path):
+    file = comma(tmp_path / "coding.csv", [HEADER, *ROWS])
+    manifest = tmp_path / "m.csv"
+    flowkit("index", "casme2", root, "--annotations", file, "-o", manifest)
+    before = manifest.read_bytes()
+    code, _, stderr = flowkit("index", "merge", manifest, "--as", "casme2+samm", "-o", manifest)
+    assert (code, manifest.read_bytes()) == (2, before)
+    assert "is read here, and would be replaced" in stderr

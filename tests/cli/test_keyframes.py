@@ -109,6 +109,7 @@ def test_a_stop_says_that_nothing_is_written(flowkit, made, monkeypatch, command
         (["reselect", "{m}", "-o", "n.csv", "--metric", "ssim"], "metric 'ssim' is unknown"),
         (["reselect", "{m}", "-o", "n.csv", "--range", "x"], "range 'x' is no number"),
         (["spot", "{m}", "-o", "n.csv", "--head", "x"], "head 'x' is unknown"),
+        (["spot", "{m}", "-o", "n.csv", "--page", "{m}"], "'{m}' is read here, and would be replaced"),
         (["spot", "{m}", "-o", "n.csv", "--workers", "0"], "workers=0: give at least 1"),
     ],
 )
@@ -118,5 +119,5 @@ def test_a_wrong_option_is_one_sentence(flowkit, made, arguments, sentence):
         "keyframes", *(text.replace("{m}", str(folder / "manifest.csv")) for text in arguments)
     )
     assert (code, stdout) == (2, "")
-    assert stderr.startswith(f"flowkit: {sentence}")
+    assert stderr.startswith(f"flowkit: {sentence.replace('{m}', str(folder / 'manifest.csv'))}")
     assert stderr.count("\n") == 1
