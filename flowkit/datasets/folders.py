@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -114,4 +115,6 @@ def _is_video_file(path: Path) -> bool:
 
 
 def _normal(name: str) -> str:
-    return re.sub("[0-9]+", lambda digits: str(int(digits[0])), name.casefold())
+    # Macs write a letter and its accent as two characters, spreadsheets as one.
+    composed = unicodedata.normalize("NFC", name).casefold()
+    return re.sub("[0-9]+", lambda digits: str(int(digits[0])), composed)

@@ -143,6 +143,14 @@ def test_a_dataset_of_ones_own_with_named_columns(tmp_path):
     assert clip.source == str(tmp_path / "d1/Anna/t1")
 
 
+def test_names_with_accents_are_found_however_a_disk_writes_them(tmp_path):
+    frames(tmp_path / "Jose\u0301" / "t1", [1, 3])
+    file = comma(tmp_path / "m.csv", [["subject", "filename", "onset", "apex"], ["Jos\u00e9", "t1", 1, 3]])
+    found = index(generic("lab", {}, "{subject}/{filename}"), tmp_path, file)
+    assert found.defects == []
+    assert found.clips[0].source == str(tmp_path / "Jose\u0301" / "t1")
+
+
 def test_a_dataset_of_ones_own_may_be_videos(tmp_path):
     video(tmp_path / "a.mp4", 3)
     file = comma(tmp_path / "m.csv", [["subject", "filename", "onset"], ["s1", "a", 1], ["s1", "b", 1]])
