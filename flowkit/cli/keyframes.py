@@ -26,7 +26,9 @@ Face = Annotated[str, typer.Option(metavar="MODE", help="As of flowkit extract: 
 Size = Annotated[str | None, typer.Option(metavar="N|WxH", help="Resize to this many pixels. Default: as it is.")]
 Workers = Annotated[int | None, typer.Option(help="Clips at a time. Default: one a CPU.")]
 Page = Annotated[Path | None, typer.Option("--page", metavar="HTML", help="Also write a page of the shifts.")]
-Pictures = Annotated[int, typer.Option(metavar="N", help="Clips shown on the page, those that moved most; 0: none.")]
+Pictures = Annotated[
+    int, typer.Option(metavar="N", min=0, help="Clips shown on the page, those that moved most; 0: none.")
+]
 
 
 @app.command("reselect")

@@ -79,7 +79,10 @@ def _read_workbook(path: Path) -> list[Sheet]:
             ]
     except (CalamineError, OSError, ValueError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"annotation file {str(path)!r} is no workbook that can be read ({reason})") from error
+        raise InputError(
+            f"annotation file {str(path)!r} is no workbook that can be read ({reason}); open it in a spreadsheet "
+            "program, and save it as .xlsx"
+        ) from error
 
 
 def _read_csv(path: Path) -> list[Sheet]:

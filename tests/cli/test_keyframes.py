@@ -110,6 +110,7 @@ def test_a_stop_says_that_nothing_is_written(flowkit, made, monkeypatch, command
         (["reselect", "{m}", "-o", "n.csv", "--range", "x"], "range 'x' is no number"),
         (["spot", "{m}", "-o", "n.csv", "--head", "x"], "head 'x' is unknown"),
         (["spot", "{m}", "-o", "n.csv", "--page", "{m}"], "'{m}' is read here, and would be replaced"),
+        (["spot", "{m}", "-o", "n.csv", "--pictures", "-1"], "Invalid value for '--pictures'"),
         (["spot", "{m}", "-o", "n.csv", "--workers", "0"], "workers=0: give at least 1"),
     ],
 )
