@@ -17,12 +17,13 @@ def _locate(row: Row, names: Mapping[int, str]) -> None:
     """Frames are named by the clock (image17581039): a row's number is such a name, or counts from FirstF.
 
     What counts from FirstF becomes the number of the file at that place; outside of the folder it stays, and fails.
+    Numbers of which one lies between the files' are names; one that is missing fails, and none takes its place.
     """
     wanted = [frame for frame in (row.frames["onset"], row.frames["offset"]) if frame is not None]
     first = row.texts.get("first", "")
-    if all(frame in names for frame in wanted) or not first.isdecimal():
-        return
     numbers = sorted(names)
+    if any(numbers[0] <= frame <= numbers[-1] for frame in wanted) or not first.isdecimal():
+        return
     places = {name: frame - int(first) for name in ("onset", "offset") if (frame := row.frames[name]) is not None}
     if all(0 <= place < len(numbers) for place in places.values()):
         for name, place in places.items():

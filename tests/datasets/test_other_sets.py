@@ -49,6 +49,21 @@ def test_smic_names_frames_by_the_clock(tmp_path):
     assert any("SMIC has no apexes" in note for note in found.notes)
 
 
+def test_a_frame_of_smic_that_is_missing_is_told_and_no_other_takes_its_place(tmp_path):
+    header = ["Subject", "Filename", "OnsetF", "OffsetF", "Emotion", "FirstF"]
+    rows = [[1, "s01_ne_01", 17581041, 17581045, "ne", 17581039], [1, "s01_ne_02", 17581041, 17581099, "ne", 17581030]]
+    for name in ("s01_ne_01", "s01_ne_02"):
+        folder = tmp_path / "HS" / "s01" / "micro" / "negative" / name
+        frames(folder, [17581039, *range(17581042, 17581060)], "image{}.jpg")
+    found = index(SMIC, tmp_path, xlsx(tmp_path / "a.xlsx", {"HS": [header, *rows]}))
+    assert [(clip.onset, clip.offset) for clip in found.clips] == [(17581041, 17581045), (17581041, 17581099)]
+    assert [(one.row, one.value) for one in found.defects if one.failed] == [
+        (2, "17581041"),
+        (3, "17581041"),
+        (3, "17581099"),
+    ]
+
+
 def test_smic_folders_that_may_be_either_are_told(tmp_path):
     header = ["Subject", "Filename", "OnsetF", "OffsetF", "Emotion", "FirstF"]
     folder = tmp_path / "HS" / "s01" / "micro" / "negative"
