@@ -18,6 +18,7 @@ LABELS = ("ethnicity", "group", "age", "gender")
 MODEL = "model guess"
 CORRECTED = "corrected"
 UNSAID = "the manifest, which does not say from where"
+_WITHIN = re.compile(rf"; (?=(?:{'|'.join(LABELS)}): )")
 
 
 def require_label(name: str) -> None:
@@ -104,5 +105,6 @@ def _parts(shared: str) -> dict[str, str]:
 
 
 def _joined(revision: Revision, said: Mapping[str, list[str | None]], i: int) -> str | None:
-    """All sources of a clip's labels in one text, as shards have it."""
-    return "; ".join(f"{name}: {texts[i]}" for name, texts in said.items() if texts[i] is not None) or None
+    """All sources of a clip's labels in one text, as shards have it; what would begin a part within one does not."""
+    parts = ((name, text) for name, texts in said.items() if (text := texts[i]) is not None)
+    return "; ".join(f"{name}: {_WITHIN.sub(', ', text)}" for name, text in parts) or None

@@ -175,6 +175,17 @@ def test_a_label_that_a_person_took_away_stays_away(revision, tmp_path):
     assert sources(revision, "ethnicity")[0] == "corrected by Bo: asked"
 
 
+def test_a_reason_that_reads_like_a_source_is_none(revision, tmp_path):
+    first = 'person,value,who,why\nsamm/1,white,Ann,"asked; group: unsure"\n'
+    second = 'person,value,who,why\nsamm/1,asian,Bo,"seen; ethnicity: sheet.xlsx"\n'
+    correct(revision, "ethnicity", corrections(tmp_path, first))
+    correct(revision, "group", corrections(tmp_path, second))
+    assert sources(revision, "ethnicity")[0] == "corrected by Ann: asked; group: unsure"
+    merged = _merged(revision, tmp_path / "merged.csv")
+    assert sources(merged, "ethnicity")[0] == "corrected by Ann: asked, group: unsure"
+    assert sources(merged, "group")[0] == "corrected by Bo: seen, ethnicity: sheet.xlsx"
+
+
 def test_labels_that_are_missing_were_not_taken_away(revision):
     revision.put("label_source", ["corrected sheet of our lab"] * 7)
     consolidate(revision, "ethnicity")
