@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import string
 from collections.abc import Mapping
 
@@ -23,6 +24,9 @@ def generic(name: str, columns: Mapping[str, str], folder: str) -> Dataset:
     """
     if not name or not all(letter.isalnum() or letter in "_-" for letter in name):
         raise InputError(f"--name {name!r}: give letters, digits, - and _; it begins every clip_id")
+    below = posixpath.normpath(folder)
+    if below.startswith(("/", "..")):
+        raise InputError(f"--folder {folder!r}: give the path below ROOT, without .. and with no / before it")
     try:
         parts = [
             (field, form or conversion)
@@ -45,6 +49,6 @@ def generic(name: str, columns: Mapping[str, str], folder: str) -> Dataset:
         columns=named,
         required=tuple(dict.fromkeys(("subject", "filename", *fields, *columns))),
         subject=("(.+)", "{}"),
-        folders=(folder,),
+        folders=(below,),
         notes=("the columns are those that --column names, and the fields' own names",),
     )

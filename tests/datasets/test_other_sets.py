@@ -158,6 +158,14 @@ def test_a_dataset_of_ones_own_with_named_columns(tmp_path):
     assert clip.source == str(tmp_path / "d1/Anna/t1")
 
 
+@pytest.mark.parametrize("folder", ["{subject}/{filename}/", "./{subject}/{filename}", "{subject}//{filename}"])
+def test_a_template_may_be_written_as_shells_complete_it(tmp_path, folder):
+    frames(tmp_path / "Anna" / "t1", [1, 3])
+    file = comma(tmp_path / "m.csv", [["subject", "filename", "onset", "apex"], ["Anna", "t1", 1, 3]])
+    found = index(generic("lab", {}, folder), tmp_path, file)
+    assert (found.defects, found.clips[0].source) == ([], str(tmp_path / "Anna" / "t1"))
+
+
 def test_names_with_accents_are_found_however_a_disk_writes_them(tmp_path):
     frames(tmp_path / "Jose\u0301" / "t1", [1, 3])
     file = comma(tmp_path / "m.csv", [["subject", "filename", "onset", "apex"], ["Jos\u00e9", "t1", 1, 3]])
@@ -182,6 +190,8 @@ def test_a_dataset_of_ones_own_may_be_videos(tmp_path):
         ("x", {}, "{subject", "--folder '{subject'"),
         ("x", {}, "{subject:02d}/{filename}", "--folder '{subject:02d}/{filename}': .*; write {subject} without"),
         ("x", {}, "s{subject}/{filename!x}", "write {filename} without a format"),
+        ("x", {}, "/{subject}/{filename}", "give the path below ROOT"),
+        ("x", {}, "../{subject}/{filename}", "give the path below ROOT"),
     ],
 )
 def test_a_template_that_is_none_is_refused(name, columns, folder, told):
