@@ -175,7 +175,7 @@ def _keyed(dataset: Dataset, rows: list[Row], context: Any) -> list[Row]:
 def _refuse_odd_names(dataset: Dataset, row: Row) -> None:
     """Leaves a row out whose cells make no clip_id, or lead to another folder than the one that they name."""
     fields = {field for layout in dataset.folders for _, field, _, _ in string.Formatter().parse(layout) if field}
-    for name in sorted(fields):
+    for name in sorted({"subject", "filename", *fields} & {*row.columns}):
         text = row.texts.get(name, "")
         if text.startswith("/") or any(part in (".", "..") or part.endswith("*") for part in text.split("/")):
             row.refuse(name, "no name of a folder", "correct the cell")

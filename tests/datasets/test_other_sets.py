@@ -91,6 +91,7 @@ def test_mmew_keeps_others_in_a_folder_of_another_name(tmp_path):
         ["01", "S01-02-003", 1, 5, 9, "L12", "others", "blinks"],
         [2, "S02-01-001", 2, 5, 9, "4", "anger", None],
     ]
+    unsaid = [2, "S02-01-002", 1, 5, 9, "4", "/", None]  # stays, without its folder, which the emotion names
     for row, emotion in zip(rows, ("happiness", "repression", "anger"), strict=True):
         frames(tmp_path / "Micro_Expression" / emotion / row[1], range(1, 17), "{}.jpg")
     found = index(MMEW, tmp_path, xlsx(tmp_path / "MMEW.xlsx", {"s": [header, *rows]}))
@@ -100,6 +101,8 @@ def test_mmew_keeps_others_in_a_folder_of_another_name(tmp_path):
     assert (second.emotion, second.emotion3, second.defects) == ("others", None, ())
     assert any("clips of MMEW begin with frame 1" in defect for defect in third.defects)
     assert found.failed == 0
+    found = index(MMEW, tmp_path, xlsx(tmp_path / "MMEW.xlsx", {"s": [header, *rows, unsaid]}))
+    assert (len(found.clips), found.clips[3].emotion, found.failed) == (4, None, 1)
 
 
 def test_4dme_clips_show_several_classes(tmp_path):
