@@ -60,7 +60,7 @@ class Stabilising:
         if self.kind == "none":
             return "none"
         names = [name for name, region in REGIONS.items() if region == self.region and self.kind != "nose"]
-        return f"{self.kind}:{names[0] if names else ','.join(f'{value:g}' for value in self.region)}"
+        return f"{self.kind}:{names[0] if names else ','.join(map(_decimal, self.region))}"
 
 
 def parse_stabilise(text: str) -> Stabilising:
@@ -257,6 +257,11 @@ def _sampled(frame: NDArray[Any], motion: Motion, shape: tuple[int, ...]) -> NDA
 
 def _square(motion: Motion) -> NDArray[np.float64]:
     return np.vstack([motion, [0.0, 0.0, 1.0]])
+
+
+def _decimal(value: float) -> str:
+    """In as many digits as the number has, and without an exponent, which a box cannot have."""
+    return np.format_float_positional(value, trim="-")
 
 
 _BOX = re.compile(r"[0-9.]+(,[0-9.]+){3}")

@@ -104,6 +104,8 @@ def test_what_cannot_be_stabilised_says_why():
         ("similarity:0,0,1,1", "similarity:whole"),
         ("translation:0.1,0.2,0.30,0.5", "translation:0.1,0.2,0.3,0.5"),
         ("nose:0.45,.4,0.1,0.2", "nose:0.45,0.4,0.1,0.2"),
+        ("translation:0.00001,0,0.5,1.0", "translation:0.00001,0,0.5,1"),
+        ("translation:0.0679215,0,0.9320785,1", "translation:0.0679215,0,0.9320785,1"),
     ],
 )
 def test_how_is_written_in_one_way(text, written):
