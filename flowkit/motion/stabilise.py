@@ -109,7 +109,7 @@ def _settled(fit: _Fit, frame1: NDArray[np.float32], motion: Motion) -> Motion:
         motion = (_square(motion) @ np.linalg.inv(_square(step)))[:2]
         _require_plausible(fit.reach(motion), min(fit.shape), weight)
         if fit.reach(step) < _STILL_PX:
-            _require_likeness(float(np.corrcoef(fit.values, fit.seen(frame1, motion))[0, 1]))
+            _require_likeness(fit.values, fit.seen(frame1, motion))
             return motion
     raise FrameError(f"stabilising has not settled after {_STEPS} steps; give another --stabilise or its region")
 
@@ -240,7 +240,10 @@ def _require_plausible(reach: float, side: int, weight: float) -> None:
         )
 
 
-def _require_likeness(correlation: float) -> None:
+def _require_likeness(before: NDArray[np.float64], after: NDArray[np.float32]) -> None:
+    if not np.ptp(after):
+        raise FrameError("stabilising fails: the second frame is flat where its region ends; it may be a black one")
+    correlation = float(np.corrcoef(before, after)[0, 1])
     if not correlation >= _LEAST_LIKENESS:
         raise FrameError(
             f"stabilising fails: where it ends the region correlates by {correlation:.2f} with the first frame, needed "

@@ -90,6 +90,8 @@ def test_what_cannot_be_stabilised_says_why():
     flat = np.full((64, 64), 90, np.uint8)
     with pytest.raises(FrameError, match="nothing to hold on to in its region"):
         head_motion(flat, flat, parse_stabilise("translation"))
+    with pytest.raises(FrameError, match="the second frame is flat where its region ends"):
+        head_motion(pair(1, ("12",), 0.5, POSES[0])[0], np.zeros((SIZE, SIZE), np.uint8), parse_stabilise("similarity"))
     noise = [cv2.GaussianBlur(rng.integers(0, 255, (64, 64), dtype=np.uint8), (0, 0), 3) for _ in range(2)]
     with pytest.raises(FrameError, match=r"stabilising (runs off|fails|has not settled)"):
         head_motion(*noise, parse_stabilise("similarity:whole"))
