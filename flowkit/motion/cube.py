@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from flowkit.errors import InputError
 from flowkit.motion.flow import as_array, tvl1_flow
 from flowkit.motion.gpu_arrays import gpu_array, on_gpu
-from flowkit.motion.strain import StrainVariant, feature_on_gpu, strain_magnitude
+from flowkit.motion.strain import StrainVariant, check_variant, feature_on_gpu, strain_magnitude
 from flowkit.params import TVL1Params
 
 
@@ -68,6 +68,7 @@ def motion_cube(
     Raises:
         InputError (a ValueError): as `tvl1_flow` and `strain_magnitude`, and an `out` that the result does not go into.
     """
+    check_variant(variant)
     if on_gpu(frames0) and variant != "standard":
         raise InputError(f"variant={variant!r}: on a GPU there is 'standard' only; copy the flow to the CPU for others")
     if out is not None:

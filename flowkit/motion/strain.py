@@ -68,13 +68,18 @@ def strain_magnitude(
     Raises:
         InputError (a ValueError): as `strain_tensor`, and an unknown variant.
     """
-    if variant not in get_args(StrainVariant):
-        raise InputError(f"variant={variant!r}: choose one of {', '.join(get_args(StrainVariant))}")
+    check_variant(variant)
     if variant != "standard" and (on_gpu(flow) or gpu_number(device) is not None):
         raise InputError(f"variant={variant!r}: on a GPU there is 'standard' only; copy the flow to the CPU for others")
     return _feature(
         "magnitude", flow, device, lambda batch: _core.strain_magnitude(batch, variant, thread_count(threads))
     )
+
+
+def check_variant(variant: str) -> None:
+    """InputError where there is no such variant."""
+    if variant not in get_args(StrainVariant):
+        raise InputError(f"variant={variant!r}: choose one of {', '.join(get_args(StrainVariant))}")
 
 
 def _feature(name: str, flow: Any, device: str, on_cpu: Callable[[NDArray[np.float32]], NDArray[np.float32]]) -> Any:

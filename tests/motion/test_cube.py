@@ -54,10 +54,14 @@ def test_a_still_pair_has_a_zero_cube():
 def test_refusals_are_those_of_flow_and_strain():
     with pytest.raises(InputError, match=r"frames1.*32"):
         flowkit.motion_cube(FRAMES0, FRAMES1[..., 1:])
-    with pytest.raises(InputError, match=r"variant='sobel'"):
-        flowkit.motion_cube(FRAMES0, FRAMES1, variant="sobel")
     with pytest.raises(InputError, match="preset='faster'"):
         flowkit.motion_cube(FRAMES0, FRAMES1, preset="faster")
+
+
+def test_a_variant_that_there_is_not_is_refused_before_the_solver_runs(monkeypatch):
+    monkeypatch.setattr("flowkit.motion.cube.tvl1_flow", None)
+    with pytest.raises(InputError, match="variant='sobel': choose one of standard, meb, softnet"):
+        flowkit.motion_cube(FRAMES0, FRAMES1, variant="sobel")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float16])
