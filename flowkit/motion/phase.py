@@ -73,8 +73,9 @@ def average_phase(
     low, high = grey_range(array.dtype, value_range)
     if array.ndim != 3 or min(array.shape[1:]) < 16:
         raise InputError(f"frames has shape {array.shape}: give grey frames (n, h, w), at least 1 of 16 x 16 px")
-    if not 0 <= reference < len(array):
-        raise InputError(f"reference={reference}: the frames are numbered 0 to {len(array) - 1}")
+    whole = isinstance(reference, (int, np.integer)) and not isinstance(reference, bool)
+    if not whole or not 0 <= reference < len(array):
+        raise InputError(f"reference={reference!r}: the frames are numbered 0 to {len(array) - 1}")
     require_finite("frames", array)
     grey = array.astype(np.float32)
     if (low, high) != (0.0, 255.0):
