@@ -130,7 +130,7 @@ class TVL1Params:
         require(0 < self.tau <= 0.25, "tau", "above 0 and at most 0.25, or the iteration diverges")
         require(0 < self.lambda_ <= 1e4, "lambda_", "above 0 and at most 10000")
         require(1e-6 <= self.theta <= 1e6, "theta", "from 1e-6 to 1e6")
-        require(0 <= self.epsilon < 1e6, "epsilon", "0 (no test) or above")
+        require(0 <= self.epsilon < 1e6, "epsilon", "0 (no test) or above, and below 1e6")
         require(1 <= self.levels <= 64, "levels", "from 1 to 64")
         require(0.1 <= self.scale <= 0.95, "scale", "from 0.1 to 0.95")
         require(3 <= self.min_side <= 10**6, "min_side", "from 3 to 1000000 px")
@@ -142,7 +142,7 @@ class TVL1Params:
         require(1 <= self.inner_iterations <= inner, "inner_iterations", rule)
         require(self.median in (0, 3, 5), "median", "0 (none), 3 or 5")
         require(-1 <= self.cubic <= 0, "cubic", "from -1 to 0")
-        require(0 <= self.gradient_floor < 1e6, "gradient_floor", "0 or above")
+        require(0 <= self.gradient_floor < 1e6, "gradient_floor", "0 or above, and below 1e6")
         require(0.3 <= self.patch_sigma <= 20, "patch_sigma", "from 0.3 to 20 px")
         require(0.01 <= self.residual_scale <= 1e4, "residual_scale", "from 0.01 to 10000 grey values")
         for name in ("smoothing", "pyramid_blur", "flow_smoothing", "refit_smoothing"):
@@ -154,7 +154,7 @@ class TVL1Params:
         require(0.3 <= self.refit_sigma <= 20, "refit_sigma", "from 0.3 to 20 px")
         most = min(4.0, 20 / self.refit_sigma)
         require(1 <= self.refit_widening <= most, "refit_widening", f"from 1 to {most:g} (patches of 20 px at most)")
-        require(0 <= self.refit_from < 1e6, "refit_from", "0 or above")
+        require(0 <= self.refit_from < 1e6, "refit_from", "0 or above, and below 1e6")
         span = self.refit_whole - self.refit_from
         require(span >= 1e-6 and self.refit_whole <= 1e6, "refit_whole", "above refit_from by 1e-6, and at most 1e6")
         require(0 <= self.refit_credit <= 1e6, "refit_credit", "from 0 to 1e6")
