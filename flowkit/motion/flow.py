@@ -33,6 +33,7 @@ MOST_THREADS = 4096
 """More than the CPUs of any machine, and few enough to start."""
 SMALL_WORKSPACE_BYTES = 2**28
 """Asking a GPU how much memory is free takes as long as a small flow: up to here it is tried without."""
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @overload
@@ -368,11 +369,11 @@ def grey_range(dtype: np.dtype[Any], value_range: tuple[float, float] | None) ->
         raise InputError("float32 frames need value_range=(black, white), such as (0, 1) or (0, 255)")
     try:
         low, high = (float(bound) for bound in value_range)
-        usable = bool(np.isfinite([low, high]).all()) and low < high
+        usable = -low <= _LARGEST and high <= _LARGEST and high - low >= 255 / _LARGEST
     except (TypeError, ValueError):
         usable = False
     if not usable:
-        raise InputError(f"value_range={value_range!r}: must be two finite numbers, the first below the second")
+        raise InputError(f"value_range={value_range!r}: must be two numbers in reach of float32, black below white")
     return low, high
 
 
