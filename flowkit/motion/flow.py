@@ -290,6 +290,8 @@ def _initial_flow_on_gpu(initial_flow: Any, frames: GpuArray) -> GpuArray:
 def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
     """`value` as a NumPy array without a copy where it offers DLPack or the array protocol."""
     if isinstance(value, np.ndarray):
+        if np.ma.is_masked(value):
+            raise InputError(f"{name} has masked values, and a mask is not heeded: fill them in (numpy.ma.filled)")
         return value
     if on_gpu(value):
         raise InputError(f"{name} is on a GPU: copy it to the CPU first")

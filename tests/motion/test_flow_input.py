@@ -130,6 +130,8 @@ def poisoned(value: float) -> np.ndarray:
         (FLOAT, FLOAT, {"value_range": 255}, "value_range"),
         (IMAGE, IMAGE, {"value_range": (0, 255)}, "value_range"),
         (IMAGE, FLOAT, {"value_range": (0, 255)}, "frames1|dtype"),
+        (np.ma.masked_invalid(poisoned(np.nan)), FLOAT, {"value_range": (0, 1)}, "frames0 has masked values"),
+        (IMAGE, np.ma.masked_equal(IMAGE, 0), {}, "frames1 has masked values"),
         (IMAGE, IMAGE[:-1], {}, r"frames1.*19"),
         (np.zeros((2, 20, 24), np.uint8), np.zeros((3, 20, 24), np.uint8), {}, "frames1"),
         (np.zeros((1, 20, 24), np.uint8), IMAGE, {}, "frames1"),
