@@ -71,8 +71,11 @@ def on_gpu(value: Any) -> bool:
 
 
 def without_gradient(value: Any) -> Any:
-    """A torch tensor cut off from its gradient, which neither protocol hands out; anything else as it is."""
-    return value.detach() if _made_by("torch", "Tensor", value) else value
+    """A torch tensor cut off from its gradient, which neither protocol hands out; anything else as it is.
+
+    DLPack hands out a view that torch negates on reading, as the imaginary part of a conjugate, without its sign.
+    """
+    return value.detach().resolve_neg() if _made_by("torch", "Tensor", value) else value
 
 
 def gpu_array(name: str, value: Any) -> GpuArray:

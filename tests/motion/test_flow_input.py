@@ -103,6 +103,14 @@ def test_torch_tensors_are_arrays():
     assert np.array_equal(flow, flowkit.tvl1_flow(frames0, frames1))
 
 
+def test_a_view_that_torch_negates_on_reading_is_negated():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    flow = torch.from_numpy(np.random.default_rng(1).standard_normal((2, 20, 24)).astype(np.float32))
+    negated = torch.complex(flow, flow).conj().imag
+    assert negated.is_neg()
+    assert np.array_equal(flowkit.strain_tensor(negated), flowkit.strain_tensor(-flow.numpy()))
+
+
 IMAGE = np.zeros((20, 24), np.uint8)
 FLOAT = np.zeros((20, 24), np.float32)
 
