@@ -3,7 +3,7 @@
 Each frame is first brought to where the head is in the phase's reference frame, by a similarity that is fitted to all
 pixels with weights that leave out what moves otherwise (inverse compositional Lucas-Kanade: Baker, Matthews, IJCV 56,
 2004). Then each pixel is averaged over the frames without those that depart from their median by more than noise does
-(Hampel's weights), so a blink or a dropped frame leaves no trace.
+(Hampel's weights), so of three or more a blink or a dropped frame leaves no trace.
 """
 
 from __future__ import annotations
@@ -213,4 +213,5 @@ def _noise(frames: NDArray[np.float32]) -> float:
     for i, j in combinations(range(len(sparse)), 2):
         difference = sparse[i] - sparse[j]
         spreads.append(_spread((difference - np.median(difference)).ravel()) / math.sqrt(2))
-    return max(float(np.quantile(spreads, 0.25)), _LEAST_NOISE)
+    # One of these, and not between two: of three frames with one dropped only one pair is alike.
+    return max(float(np.quantile(spreads, 0.25, method="lower")), _LEAST_NOISE)

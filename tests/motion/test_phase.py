@@ -138,6 +138,13 @@ def test_a_blink_and_a_dropped_frame_leave_no_trace():
     assert np.abs(flowkit.average_phase(dropped) - whole)[clean(3, 0.0) > 20].max() < 4
 
 
+def test_two_frames_outvote_one_that_was_dropped():
+    frames = takes(3, 0.0, np.random.default_rng(6), (REST,) * 3)
+    kept = flowkit.average_phase(frames[:2])
+    frames[2] = 0
+    assert np.abs(flowkit.average_phase(frames) - kept)[clean(3, 0.0) > 20].max() < 4
+
+
 def test_flickering_light_is_averaged():
     frames = takes(1, 0.0, np.random.default_rng(7)).astype(np.float32) * 0.9
     frames *= np.float32([1.0, 1.03, 0.97, 1.0])[:, None, None]
