@@ -1,5 +1,5 @@
 # The words that CMake takes for CUDA architectures, as numbers: the extension carries its architectures, by which it tells whether a GPU
-# can run it (flowkit/gpu.py).
+# can run it (flowkit/motion/devices.py).
 
 # Sets OUT to the list of architectures that ASKED means.
 #

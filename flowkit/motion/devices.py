@@ -97,13 +97,16 @@ def has_code_for(capability: tuple[int, int], architectures: str) -> bool:
     """Whether a build for those CMake architectures, as "80-real 90", runs on a GPU of that compute capability.
 
     Machine code runs on the same major version from its minor version on; PTX (an entry without "-real") on everything
-    from its version on.
+    from its version on. Either of an "a" runs on that version alone, of an "f" where its machine code does.
     """
-    for architecture in architectures.split():
-        number, _, kind = architecture.partition("-")
-        version = divmod(int(number.rstrip("af")), 10)
-        if kind != "virtual" and version[0] == capability[0] and version[1] <= capability[1]:
-            return True
-        if kind != "real" and version <= capability:
-            return True
-    return False
+    return any(_runs_on(capability, architecture) for architecture in architectures.split())
+
+
+def _runs_on(capability: tuple[int, int], architecture: str) -> bool:
+    number, _, kind = architecture.partition("-")
+    version = divmod(int(number.rstrip("af")), 10)
+    if number.endswith("a"):
+        return version == capability
+    if (kind != "virtual" or number.endswith("f")) and version[0] == capability[0] and version[1] <= capability[1]:
+        return True
+    return kind != "real" and not number.endswith("f") and version <= capability

@@ -301,6 +301,13 @@ def test_the_solver_takes_the_names_of_dtypes_and_then_misses_the_gpu(dtype):
         ((13, 0), "120-real", False),
         ((7, 0), "75-real 120", False),
         ((9, 0), "90a-real", True),
+        ((9, 0), "90a", True),
+        ((10, 0), "90a", False),
+        ((10, 0), "90a-virtual", False),
+        ((10, 3), "100a-real", False),
+        ((10, 3), "100f", True),
+        ((10, 3), "100f-virtual", True),
+        ((12, 0), "100f", False),
         ((10, 3), "90-virtual", True),
     ],
 )
