@@ -303,8 +303,8 @@ def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
             raise InputError(f"{name} cannot be read through DLPack ({error}): pass a NumPy array") from error
     try:
         return np.asarray(value)
-    except ValueError as error:
-        raise InputError(f"{name} is no array ({error}): give one of equal rows") from error
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"{name} is no array ({error}): give one, of equal rows") from error
 
 
 def _frame_pair(frames0: ArrayLike, frames1: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], bool]:

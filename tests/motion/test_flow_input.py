@@ -103,6 +103,14 @@ def test_torch_tensors_are_arrays():
     assert np.array_equal(flow, flowkit.tvl1_flow(frames0, frames1))
 
 
+def test_a_list_of_tensors_that_numpy_does_not_take_is_refused_by_name():
+    torch = pytest.importorskip("torch", reason="torch is not installed")
+    frame = torch.zeros(20, 24, requires_grad=True)
+    for frames in ([frame, frame], [frame.to("meta")] * 2):
+        with pytest.raises(InputError, match=r"frames0 is no array .*: give one"):
+            flowkit.tvl1_flow(frames, frames, value_range=(0, 1))
+
+
 def test_a_view_that_torch_negates_on_reading_is_negated():
     torch = pytest.importorskip("torch", reason="torch is not installed")
     flow = torch.from_numpy(np.random.default_rng(1).standard_normal((2, 20, 24)).astype(np.float32))
