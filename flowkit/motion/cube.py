@@ -58,8 +58,8 @@ def motion_cube(
 ) -> NDArray[np.float32] | tuple[NDArray[np.float32], NDArray[np.int32]]:
     """(u, v, strain magnitude) of frame pairs, unnormalised.
 
-    Args: as `flowkit.tvl1_flow`; `variant` as `flowkit.strain_magnitude`, of frames on a GPU only `standard`; `out` is
-        filled and returned, on the CPU, float32 or float16 of the result's shape.
+    Args: as `flowkit.tvl1_flow`, without `initial_flow`; `variant` as `flowkit.strain_magnitude`, of frames on a GPU
+        only `standard`; `out` is filled and returned, on the CPU, float32 or float16 of the result's shape.
 
     Returns:
         (n, 3, h, w) float32, or (3, h, w) for a single pair: u and v in px, strain without unit. With
