@@ -1,13 +1,12 @@
 // Memory for solvers that outlives them: the next call finds its pages mapped already.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdlib>
 #include <mutex>
 #include <new>
 #include <thread>
-#include <utility>
-#include <vector>
 
 #if defined(__linux__)
 #include <sys/mman.h>
@@ -37,9 +36,14 @@ class Block {
   // What is kept for later: enough for a few threads with faces, and nothing of a large video frame.
   static constexpr std::size_t kMostKept = 16, kLargestKept = std::size_t{1} << 25;
 
-  static std::vector<Spare>& kept() {
-    static auto* blocks = new std::vector<Spare>();  // never destroyed: threads may end after static objects
-    return *blocks;
+  // Nothing that is destroyed, since threads may end after static objects, or grows, which a destructor cannot.
+  struct Kept {
+    Spare spares[kMostKept];
+    std::size_t count = 0;
+  };
+  static Kept& kept() {
+    static Kept blocks;
+    return blocks;
   }
   static std::mutex& lock() {
     static auto* mutex = new std::mutex();
@@ -60,13 +64,15 @@ class Block {
   bool take(std::size_t bytes) {
     const std::unique_lock<std::mutex> guard = patiently();
     if (!guard) return false;
-    for (Spare& spare : kept())
+    Kept& blocks = kept();
+    for (std::size_t i = 0; i < blocks.count; ++i) {
+      Spare& spare = blocks.spares[i];
       if (spare.bytes >= bytes && spare.bytes - bytes <= bytes / 4) {
         spare_ = spare;
-        std::swap(spare, kept().back());
-        kept().pop_back();
+        spare = blocks.spares[--blocks.count];
         return true;
       }
+    }
     return false;
   }
 
@@ -85,11 +91,12 @@ class Block {
     if (spare_.bytes <= kLargestKept) {
       const std::unique_lock<std::mutex> guard = patiently();
       if (guard) {
-        if (kept().size() == kMostKept) {
-          std::free(kept().front().data);
-          kept().erase(kept().begin());
+        Kept& blocks = kept();
+        if (blocks.count == kMostKept) {
+          std::free(blocks.spares[0].data);
+          std::copy(blocks.spares + 1, blocks.spares + blocks.count--, blocks.spares);
         }
-        kept().push_back(spare_);
+        blocks.spares[blocks.count++] = spare_;
         return;
       }
     }

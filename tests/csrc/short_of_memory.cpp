@@ -1,10 +1,11 @@
-// Threads where there is no memory for some of them: all work is done all the same, and nothing hangs or ends the
-// process. One allocation fails a round, from the first one on.
+// Threads where there is no memory for some of them, and blocks that are given back where there is none: all work is
+// done all the same, and nothing hangs or ends the process. One allocation fails a round, from the first one on.
 #include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <new>
 
+#include "../../csrc/cpu/memory.h"
 #include "../../csrc/cpu/pair_threads.h"
 #include "../../csrc/cpu/parallel.h"
 
@@ -37,6 +38,12 @@ bool every_item_was_worked_on(int failing) {
   return true;
 }
 
+// A block is kept without memory for where it is noted; the first comes where nothing is noted yet.
+void give_a_block_back() {
+  const flowkit::Block block(256);
+  until_failure = 0;
+}
+
 }  // namespace
 
 void* operator new(std::size_t bytes) {
@@ -48,6 +55,10 @@ void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 int main() {
+  std::printf("a block\n");
+  std::fflush(stdout);
+  give_a_block_back();
+  until_failure = -1;
   for (int failing = 0; failing < kMostAllocations; ++failing) {
     std::printf("allocation %d\n", failing);
     std::fflush(stdout);
