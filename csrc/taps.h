@@ -34,10 +34,8 @@ class ResampleTaps {
   std::vector<float> weight_;
 };
 
-// weight[0..radius] of a Gaussian that sums to 1 over both sides; radius = ceil(4 sigma). Empty for sigma 0.
-inline std::vector<float> gaussian_taps(double sigma) {
-  if (sigma == 0.0) return {};
-  const int radius = static_cast<int>(std::ceil(4.0 * sigma));
+// weight[0..radius] of a Gaussian that sums to 1 over both sides.
+inline std::vector<float> gaussian_taps(double sigma, int radius) {
   std::vector<double> weight(radius + 1);
   double total = 0.0;
   for (int k = 0; k <= radius; ++k) {
@@ -47,6 +45,11 @@ inline std::vector<float> gaussian_taps(double sigma) {
   std::vector<float> taps;
   for (const double w : weight) taps.push_back(static_cast<float>(w / total));
   return taps;
+}
+
+// The same with radius = ceil(4 sigma). Empty for sigma 0.
+inline std::vector<float> gaussian_taps(double sigma) {
+  return sigma == 0.0 ? std::vector<float>() : gaussian_taps(sigma, static_cast<int>(std::ceil(4.0 * sigma)));
 }
 
 }  // namespace flowkit

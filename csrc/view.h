@@ -39,6 +39,8 @@ FLOWKIT_HD float stretched(float value, float darkest, float brightest) {
   return (value - darkest) * (255.0f / (brightest - darkest));
 }
 
+constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
+
 // The geometry of a level's planes. Pixel (x, y) of a plane is plane[y * stride + x].
 struct Grid {
   int width;

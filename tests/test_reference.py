@@ -10,7 +10,7 @@ from scipy import ndimage
 from flowkit.params import PRESETS
 from tests import fields
 from tests.peers import cv2_flow
-from tests.reference import strain, tvl1
+from tests.reference import quality, strain, tvl1
 
 OPENCV = PRESETS["opencv"]
 TWO_LEVELS = {"levels": 2, "warps": 2, "outer_iterations": 2, "inner_iterations": 5}
@@ -100,6 +100,15 @@ def test_only_the_zero_border_is_ill_conditioned():
         change[name] = fields.endpoint_error(flow, noisy).max()
     assert max(change[name] for name in ("opencv-cuda", "ipol", "micro")) < 1e-3
     assert change["opencv"] > 1e-2
+
+
+@pytest.mark.parametrize("kernel", ["cubic", "lanczos"])
+def test_pictures_are_sampled_as_opencv_does_where_it_does_not_round_the_place(kernel):
+    rng = np.random.default_rng(1)
+    picture = rng.uniform(0, 255, (40, 53))
+    x, y = (rng.integers(-6 * 32, (side + 6) * 32, (30, 30)) / 32 for side in (53, 40))
+    ours, theirs = (warp(picture, x, y, kernel) for warp in (quality.sampled, quality.remapped))
+    assert np.abs(ours - theirs).max() < 1e-3
 
 
 # ---- its parts

@@ -1,5 +1,5 @@
-// The Python face of csrc: converts arguments, releases the interpreter, calls. flowkit/motion/flow.py and
-// flowkit/motion/strain.py check every argument before it comes here.
+// The Python face of csrc: converts arguments, releases the interpreter, calls. flowkit/motion/flow.py,
+// strain.py and quality.py check every argument before it comes here.
 #include "bindings.h"
 
 #include <algorithm>
@@ -7,6 +7,7 @@
 
 #include "../cpu/dispatch.h"
 #include "../cpu/parallel.h"
+#include "../cpu/quality.h"
 #include "../cpu/strain.h"
 #include "../cpu/tvl1.h"
 
@@ -77,6 +78,30 @@ Floats strain_magnitude_batch(const Floats& flow, const std::string& variant, in
   return each_flow(flow, 1, threads, variants.at(variant));
 }
 
+Floats flow_quality(const py::array& frames0, const py::array& frames1, double lo, double hi, const Floats& flow,
+                    int threads) {
+  const FrameBatch batch0 = frame_batch(frames0), batch1 = frame_batch(frames1);
+  const py::ssize_t n = frames0.shape(0);
+  const ValueRange range = value_range(lo, hi);
+  const Size size = size_of(frames0);
+  const std::size_t stride = std::size_t{2} * size.width * size.height;
+  Floats out({n, py::ssize_t{6}});
+  float* target = out.mutable_data();
+  const float* source = flow.data();
+  {
+    py::gil_scoped_release release;
+    const KernelTable& table = kernels();
+    for_each(static_cast<std::size_t>(n), threads, [&] {
+      return [&, gauge = std::make_unique<QualityGauge>(size, table)](std::size_t i) {
+        const FlowQuality q = gauge->measure(frame_of(batch0, i), frame_of(batch1, i), range, source + i * stride);
+        const float row[] = {q.residual, q.noise, q.brightness, q.gain, q.left, q.scatter_px};
+        std::copy(std::begin(row), std::end(row), target + i * std::size(row));
+      };
+    });
+  }
+  return out;
+}
+
 }  // namespace
 }  // namespace flowkit
 
@@ -100,6 +125,8 @@ PYBIND11_MODULE(_core, m) {
         py::arg("hi"), py::arg("initial_flow"), py::arg("threads"));
   m.def("strain_tensor", &strain_tensor_batch, py::arg("flow"), py::arg("threads"));
   m.def("strain_magnitude", &strain_magnitude_batch, py::arg("flow"), py::arg("variant"), py::arg("threads"));
+  m.def("flow_quality", &flow_quality, py::arg("frames0"), py::arg("frames1"), py::arg("lo"), py::arg("hi"),
+        py::arg("flow"), py::arg("threads"));
   bind_cuda(m);
   const char* level = std::getenv("FLOWKIT_SIMD");
   if (level && *level) set_simd(level);

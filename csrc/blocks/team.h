@@ -76,8 +76,6 @@ FLOWKIT_DEVICE unsigned kept(unsigned number) {
   return number;
 }
 
-constexpr int divide_up(int a, int b) { return (a + b - 1) / b; }
-
 // Divides by a number that the host knows: a multiplication and a shift instead of some 25 instructions. For numbers
 // below 2^31 the quotient is exact, since the multiplier 2^p / d is rounded up by less than one, and p is 31 +
 // ceil(log2 d) (T. Granlund, P. Montgomery, Division by Invariant Integers using Multiplication, 1994).

@@ -11,6 +11,7 @@
 #include "../stop_test.h"
 #include "../taps.h"
 #include "affine.h"
+#include "grey_frame.h"
 #include "memory.h"
 #include "refit.h"
 
@@ -28,26 +29,6 @@ int most_parts(Size size, const TVL1Params& params) {
 }
 
 Grid grid_of(Size size) { return {size.width, size.height, padded_stride(size.width)}; }
-
-template <class T>
-void convert(const FrameView& frame, const Grid& g, ValueRange range, float* out) {
-  for (int y = 0; y < g.height; ++y) {
-    const char* row = static_cast<const char*>(frame.data) + y * frame.row_bytes;
-    for (int x = 0; x < g.width; ++x) {
-      T value;
-      std::memcpy(&value, row + x * frame.column_bytes, sizeof value);
-      out[y * g.stride + x] = grey(static_cast<float>(value), range);
-    }
-  }
-}
-
-void convert(const FrameView& frame, const Grid& g, ValueRange range, float* out) {
-  switch (frame.pixel) {
-    case Pixel::u8: return convert<std::uint8_t>(frame, g, range, out);
-    case Pixel::u16: return convert<std::uint16_t>(frame, g, range, out);
-    case Pixel::f32: return convert<float>(frame, g, range, out);
-  }
-}
 
 // Both images to 0..255 by their joint extremes.
 void stretch(const Grid& g, float* image0, float* image1) {

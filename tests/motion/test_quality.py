@@ -2,21 +2,32 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import flowkit
+from flowkit import _core
 from flowkit.errors import InputError
 from flowkit.motion.quality import Quality, quality
 from flowkit.synthetic.render import facial_pair
+from tests import fields
+from tests.reference import quality as reference
 
 SIDE = 112
 
 
 def values(found: Quality) -> dict[str, float]:
     return {name: float(getattr(found, name)) for name in Quality.__slots__}
+
+
+def table(found: Quality) -> NDArray[np.float32]:
+    return np.stack([getattr(found, name) for name in Quality.__slots__], axis=-1)
 
 
 def test_identical_frames_leave_nothing():
@@ -94,6 +105,117 @@ def test_a_pair_s_quality_does_not_depend_on_its_batch_or_on_the_depth():
         np.testing.assert_allclose(getattr(deep, name), batch, atol=1e-3)
 
 
+# ---- against the reference
+
+SIZES = [(3, 3), (3, 9), (5, 7), (17, 12), (48, 33), (112, 112), (127, 129), (128, 128), (130, 171), (4, 4100)]
+
+
+def noisy_faces(h: int, w: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Part of a facial pair, tiled where it is too small, with noise and a change of light."""
+    frame0, frame1, _ = facial_pair(2, 1.5, 176, 3, noise=2.0, quality=None)
+    tiles = (-(-h // 130), -(-w // 130))
+    frames = (np.tile(frame[20:150, 20:150], tiles)[:h, :w] for frame in (frame0, frame1))
+    first, second = (frame.astype(float) for frame in frames)
+    return first.astype(np.uint8), np.clip(np.rint(1.03 * second - 2), 0, 255).astype(np.uint8)
+
+
+def flow_of(motion: str, frame0: NDArray[np.uint8], frame1: NDArray[np.uint8]) -> NDArray[np.float32]:
+    h, w = frame0.shape
+    x, y = fields.grid(h, w)
+    wave = np.stack([np.sin(x / 5 + y / 9), np.cos(x / 11 - y / 4)])
+    if motion == "solved":
+        return flowkit.tvl1_flow(frame0, frame1) if min(h, w) > 8 else wave.astype(np.float32)
+    shift = {"near": (0.3, -0.2), "far": (0.3 * w, -0.2 * h), "out": (3.0 * w, 1e6)}[motion]
+    return (np.reshape(shift, (2, 1, 1)) + wave).astype(np.float32)
+
+
+def of_depth(depth: str, *frames: NDArray[np.uint8]) -> tuple[list[NDArray[Any]], dict[str, Any]]:
+    """The frames in another type, and what has to be said of it."""
+    if depth == "float32":
+        return [np.float32(frame / 255 - 0.5) for frame in frames], {"value_range": (-0.5, 0.5)}
+    return [frame.astype(np.uint16) * 257 if depth == "uint16" else frame for frame in frames], {}
+
+
+@pytest.mark.parametrize("depth", ["uint8", "uint16", "float32"])
+@pytest.mark.parametrize("motion", ["solved", "near", "far", "out"])
+@pytest.mark.parametrize("size", SIZES, ids=str)
+def test_every_number_is_the_references(size, motion, depth):
+    """Of numbers around 1, float32 keeps 1e-4: of pixels 1e-5 grey levels, of places 1e-5 px, of the weights 1e-5."""
+    frame0, frame1 = noisy_faces(*size)
+    flow = flow_of(motion, frame0, frame1)
+    frames, told = of_depth(depth, frame0, frame1)
+    found = table(quality(*frames, flow, **told))
+    expected = reference.quality(frame0.astype(float), frame1.astype(float), flow.astype(float), reference.sampled)
+    np.testing.assert_allclose(found, expected, rtol=3e-4, atol=3e-4)
+    np.testing.assert_allclose(found[5], expected[5], rtol=3e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [(48, 33), (112, 112), (128, 128), (130, 171)], ids=str)
+def test_opencv_s_places_of_32nds_of_a_pixel_change_the_noise_alone(size):
+    """Up to 1/64 px of a slope of a few grey levels a px come and go, in a noise of two levels: some percent."""
+    frame0, frame1 = noisy_faces(*size)
+    flow = flow_of("near", frame0, frame1)
+    found = table(quality(frame0, frame1, flow))
+    expected = reference.quality(frame0.astype(float), frame1.astype(float), flow.astype(float), reference.remapped)
+    np.testing.assert_allclose(found, expected, rtol=0.04, atol=3e-4)
+    np.testing.assert_allclose(found[2:5], expected[2:5], rtol=3e-4, atol=3e-4)
+
+
+# ---- the same bits, whatever the company
+
+
+@pytest.mark.parametrize("size", [(61, 50), (128, 131)], ids=str)
+def test_simd_levels_threads_and_batches_have_the_same_bits(size):
+    frame0, frame1 = noisy_faces(*size)
+    frames0, frames1 = (np.stack([np.roll(frame, i, 0) for i in range(9)]) for frame in (frame0, frame1))
+    flow = np.stack([flow_of("near", frame0, frame1) * i for i in range(9)])
+    expected = table(quality(frames0, frames1, flow, threads=1))
+    for level in _core.simd_levels():
+        _core.set_simd(level)
+        for threads in (1, 2, 5, None):
+            assert np.array_equal(table(quality(frames0, frames1, flow, threads=threads)), expected), level
+        for i in (0, 4, 8):
+            assert np.array_equal(table(quality(frames0[i], frames1[i], flow[i])), expected[i]), level
+    _core.set_simd("auto")
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda a: a[..., ::-1, ::-1],
+        lambda a: np.asfortranarray(a),
+        lambda a: np.ascontiguousarray(a.swapaxes(-1, -2)).swapaxes(-1, -2),
+        lambda a: np.pad(a, [(0, 0)] * (a.ndim - 2) + [(1, 2), (3, 4)])[..., 1:-2, 3:-4],
+        lambda a: a[::-1],
+        lambda a: np.repeat(a, 2, axis=-1)[..., ::2],
+    ],
+    ids=["flipped", "fortran", "transposed", "padded", "backwards", "every second"],
+)
+@pytest.mark.parametrize("depth", ["uint8", "uint16", "float32"])
+def test_any_strides_give_the_same_bits(view, depth):
+    frames, told = of_depth(depth, *(np.stack([frame, frame[::-1]]) for frame in noisy_faces(21, 34)))
+    arrays = [*frames, (fields.spin(21, 34, 0.01) + np.zeros((2, 1, 1, 1))).astype(np.float32)]
+    views = [view(array) for array in arrays]
+    for array in views:
+        array.flags.writeable = False
+    found = table(quality(*views, **told))
+    assert np.array_equal(found, table(quality(*(array.copy("C") for array in views), **told)))
+
+
+def test_other_threads_run_meanwhile():
+    frames, flow = np.zeros((1, 64, 64), np.uint8).repeat(4000, 0), np.zeros((4000, 2, 64, 64), np.float32)
+    work = threading.Thread(target=lambda: _core.flow_quality(frames, frames, 0.0, 255.0, flow, 1))
+    work.start()
+    ticks = 0
+    while work.is_alive():
+        time.sleep(1e-3)
+        ticks += 1
+    assert ticks > 10
+
+
+# ---- odd input
+
+
 @pytest.mark.parametrize("side", [3, 4, 5, 9])
 def test_tiny_frames_have_a_quality(side):
     frame = np.random.default_rng(0).integers(0, 255, (side, side + 1), dtype=np.uint8)
@@ -122,3 +244,17 @@ def test_values_that_are_not_finite_are_refused(name, value):
     arrays[name][..., 3, 5] = value
     with pytest.raises(InputError, match=f"{name} is {value} at .*: every value must be finite"):
         quality(**arrays, value_range=(0, 1))
+
+
+def test_a_flow_beyond_single_precision_is_refused():
+    frame, flow = np.zeros((8, 8), np.uint8), np.zeros((2, 8, 8))
+    flow[1, 2, 3] = 1e300
+    with pytest.raises(InputError, match=r"flow is inf at \(1, 2, 3\)"):
+        quality(frame, frame, flow)
+
+
+@pytest.mark.parametrize("threads", [0, 1.5, 5000])
+def test_threads_that_are_no_number_of_threads_are_refused(threads):
+    frame = np.zeros((8, 8), np.uint8)
+    with pytest.raises(InputError, match=f"threads={threads}"):
+        quality(frame, frame, np.zeros((2, 8, 8), np.float32), threads=threads)

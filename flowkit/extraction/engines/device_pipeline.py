@@ -34,7 +34,7 @@ Frame = NDArray[Any]
 IN_FLIGHT = 2
 """Batches a GPU has at once: while one is computed, the next is copied there and the last one back."""
 WRITERS = 4
-"""Threads that find out the results' quality, which takes a millisecond a face, and write them."""
+"""Threads that find out the results' quality, which takes a quarter of a millisecond a face, and write them."""
 BATCH_PIXELS = 8 * PART_PIXELS
 """Of one batch at most: some thousand faces, or two dozen video frames. More would only take memory."""
 
