@@ -1,4 +1,5 @@
-"""Clips that could not be opened or read when a plan was made, and can be now: their pairs go behind it.
+"""Clips that could not be opened or read, or whose face was not found, when a plan was made, and can be now: their
+pairs go behind it.
 
 All rows that such a clip has in the parts of the plan are failures. They leave it, and what else these parts hold stays
 as it is. The same clips, mended in the same order, give the same plan again.
@@ -28,7 +29,8 @@ UNOPENED = Survey(None, None, "", "could not be opened")
 """Of any such clip, as far as plan and survey depend on it."""
 
 Retry = Mapping[str, bool]
-"""The clips that it has mended, by clip_id: whether they had been opened before, and only their frames not read."""
+"""The clips that it has mended, by clip_id: whether they had been opened before, and only their frames not read, or
+their face not found."""
 
 
 def mended_plans(parts: Sequence[Part], request: ExtractRequest, mended: Sequence[Retry]) -> list[list[Part]]:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from flowkit.errors import Interrupted, OutputError
 from flowkit.extraction.mend import Retry, mended_plans, trim_commits
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import DECIDING, ExtractRequest
+from flowkit.faces.finding import parse_face
 from flowkit.frames.survey import Survey
 from flowkit.output.commit import finished
 from flowkit.output.files import is_as_written
@@ -75,8 +77,8 @@ def settle_plan(
         origin: where clips and boxes came from, which `run.json` of a new output records.
         accept_changes: go on with changed frames or decoders, and record that in `run.json`.
         retry_failed: changes of clips with failed pairs are accepted, since mending those is what a retry is for; the
-            pairs of clips that could not be opened or read then, and can be now, go behind the plan where it does not
-            fit them.
+            pairs of clips that could not be opened or read then, or whose face was not found, and can be now, go behind
+            the plan where it does not fit them.
         alone: no other run can be writing to OUT. One that is at parts of a plan that is replaced here commits none of
             them, and from now on touches no file of another's.
 
@@ -123,10 +125,11 @@ def compare_plan(
     run, surveyed = read_run(out), survey_table(surveys)
     _require_same_request(out, run, metadata)
     mendable = mendable_clips(out, run, surveyed)
-    plans, mended, replaces = _same_pairs(out, run, parts, request, mendable, retry_failed)
+    plans, mended, replaces = _same_pairs(out, run, parts, surveyed, request, mendable, retry_failed)
     changes = [*changed_versions(run, metadata), *_changed_clips(out, run, surveyed)]
     if not accept_changes:
-        _refuse(out, changes, mended={*_clips_with_failures(out), *mendable, SURVEY_FILE} if retry_failed else set())
+        now_mended = {*mendable, *(mended[-1] if replaces else ())}
+        _refuse(out, changes, mended={*_clips_with_failures(out), *now_mended, SURVEY_FILE} if retry_failed else set())
     return Continued(run, plans, mended, replaces, changes)
 
 
@@ -202,6 +205,7 @@ def _same_pairs(
     out: Place,
     run: dict[str, Any],
     parts: Sequence[Part],
+    surveyed: pa.Table,
     request: ExtractRequest,
     mendable: Retry,
     retry_failed: bool,
@@ -213,15 +217,18 @@ def _same_pairs(
     plans = mended_plans(parts, request, mended)
     if there.equals(here := _plan_table(plans[-1]).select(_COMPARED)):
         return plans, mended, False
-    mended = _with_this(out, run, mendable)
-    plans = mended_plans(parts, request, mended)
     hint = ""
-    if len(plans) > 1 and there.equals(_plan_table(plans[-2]).select(_COMPARED)):
+    for faceless in _perhaps_faceless(out, run, surveyed, request, there):
+        mended = _with_this(out, run, {**mendable, **faceless})
+        plans = mended_plans(parts, request, mended)
+        if len(plans) < 2 or not there.equals(_plan_table(plans[-2]).select(_COMPARED)):
+            continue
         if retry_failed:
             return plans, mended, True
         clip_id, was_opened = next(iter(mended[-1].items()))
-        what = "read" if was_opened else "opened"
-        hint = f"; clip {clip_id!r} could not be {what} then, and --retry-failed mends that"
+        what = "had no face" if clip_id in faceless else f"could not be {'read' if was_opened else 'opened'}"
+        hint = f"; clip {clip_id!r} {what} then, and --retry-failed mends that"
+        break
     raise OutputError(
         f"{str(out)!r} was planned from other frames ({_first_change(there, here)}); "
         f"bring the frames back, or give another -o{hint}"
@@ -251,24 +258,50 @@ def _with_this(out: Place, run: dict[str, Any], mendable: Retry) -> list[Retry]:
 
 
 def mendable_clips(out: Place, run: dict[str, Any], here: pa.Table) -> Retry:
-    """The clips that could not be opened or read when the plan was made, and can be now, by the survey that is there.
+    """The clips that could not be opened or read when the plan was made, and can be now, by the survey of then."""
+    return {
+        now["clip_id"]: bool(then["identity"])
+        for then, now in _changed_rows(out, run, here)
+        if (now["identity"] and not then["identity"]) or (now["height"] and not then["height"])
+    }
+
+
+def _perhaps_faceless(
+    out: Place, run: dict[str, Any], here: pa.Table, request: ExtractRequest, there: pa.Table
+) -> Iterator[Retry]:
+    """None, and the clips that could be read, have changed and have no computed pair, as one without a face has not.
+
+    Whether they had none is seen by the plan (`there`), in which the size of their cubes was not known then.
+    """
+    yield {}
+    if not parse_face(request.face).watches:
+        return
+    found = {now["clip_id"] for then, now in _changed_rows(out, run, here) if then["height"] and now["height"]}
+    planned = there.filter(pc.is_in(there["clip_id"], pa.array(sorted(found), pa.string())))
+    commits = finished(out)
+    for part in planned["part"].unique().to_pylist():
+        if part in commits and (file := commits[part].file("shards")):
+            found -= {*read_table(out / file.name, ["clip_id"])["clip_id"].to_pylist()}
+    if found:
+        yield dict.fromkeys(sorted(found), True)
+
+
+def _changed_rows(out: Place, run: dict[str, Any], here: pa.Table) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each clip's row of the survey then and now, where it is another now.
 
     A run that was killed while it mended the plan has left the survey of before: its clips are not among them.
     """
     try:
         there = read_survey(out)
     except OutputError:
-        return {}
-    if not there["clip_id"].equals(here["clip_id"]):
-        return {}
+        return
+    if there.equals(here) or not there["clip_id"].equals(here["clip_id"]):
+        return
     sound = is_as_written(out / SURVEY_FILE, run.get("plan", {}).get("survey_sha256", ""))
     done: Retry = {} if sound else dict(*recorded_retries(run)[-1:])
-    found = {}
-    rows = (table.select(["clip_id", "identity", "height"]).to_pylist() for table in (there, here))
-    for then, now in zip(*rows, strict=True):
-        if (now["identity"] and not then["identity"]) or (now["height"] and not then["height"]):
-            found[now["clip_id"]] = bool(then["identity"])
-    return {clip_id: opened for clip_id, opened in found.items() if clip_id not in done}
+    for then, now in zip(there.to_pylist(), here.to_pylist(), strict=True):
+        if then != now and now["clip_id"] not in done:
+            yield then, now
 
 
 def first_difference(there: Mapping[str, Any], here: Mapping[str, Any]) -> tuple[str, Any, Any] | None:

@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from flowkit import extract, verify
@@ -14,7 +16,8 @@ from flowkit.extraction.tally import Summary
 from flowkit.output.files import is_as_written
 from flowkit.output.plan_file import read_plan, read_run
 from flowkit.types import Clip
-from tests.clips import frame_folder, rows
+from tests.clips import frame_folder, rows, texture
+from tests.faces.plugin import install
 
 SMALL = {"preset": "fast", "workers": 1}
 
@@ -23,6 +26,11 @@ SMALL = {"preset": "fast", "workers": 1}
 def small_parts(monkeypatch) -> None:
     """Parts of two pairs."""
     monkeypatch.setattr("flowkit.extraction.plan.rows_per_part", lambda shape, planned: 2)
+
+
+@pytest.fixture
+def brightest(tmp_path, monkeypatch) -> None:
+    install(tmp_path / "site", monkeypatch, "brightest = tests.faces.brightest:make")
 
 
 def clips_at(folder: Path, names: str, frames: int = 4, **options) -> list[Clip]:
@@ -176,6 +184,62 @@ def test_a_clip_of_damaged_frames_that_return_in_another_size(tmp_path, small_pa
     assert pairs.read_bytes() == whole
 
 
+@pytest.mark.usefixtures("brightest")
+@pytest.mark.parametrize("blank", [False, True])
+@pytest.mark.parametrize("killed", [None, 0, 1, 2, 3])
+def test_a_clip_whose_face_was_not_found(tmp_path, monkeypatch, blank, killed):
+    """For its first frame was damaged, or showed none: how large its cubes are was unknown, and how it is divided."""
+    monkeypatch.setattr("flowkit.extraction.plan.rows_per_part", lambda shape, planned: 2 if shape else 4)
+    options = SMALL | {"pairs": "lag:1", "face": "brightest"}
+    clips, out = [lit(tmp_path / name) for name in "abcd"], tmp_path / "out"
+    extract(clips, tmp_path / "whole", **options)
+    first = Path(clips[1].source) / "1.png"
+    sound = first.read_bytes()
+    if blank:
+        cv2.imwrite(str(first), np.zeros((64, 64), np.uint8))
+    else:
+        first.write_bytes(b"no picture")
+    back = away(clips[2])
+    assert extract(clips, out, **options).failed == 5
+    first.write_bytes(sound)
+    with pytest.raises(OutputError, match="clip 'b' had no face then, and --retry-failed mends that"):
+        extract(clips, out, **options)
+    if killed is None:
+        again = extract(clips, out, retry_failed=True, **options)
+        assert (again.failed, again.computed) == (1, 12)
+    else:
+        assert _killed_at(killed, clips, out, monkeypatch, **options)
+    back()
+    assert extract(clips, out, retry_failed=True, **options).failed == 0
+    assert verify(out).ok
+    assert rows(out) == rows(tmp_path / "whole")
+    assert "b" in read_run(out)["plan"]["unread"][0]
+    assert extract(clips, out, **options).computed_now == 0
+
+
+@pytest.mark.usefixtures("brightest")
+def test_a_clip_whose_face_was_found_is_not_mended(tmp_path, monkeypatch):
+    """Nor where another had none: its computed pairs stay, and so have its frames to."""
+    options = SMALL | {"pairs": "lag:1", "face": "brightest"}
+    monkeypatch.setattr("flowkit.extraction.plan.rows_per_part", lambda shape, planned: 2 if shape else 4)
+    clips, out = [lit(tmp_path / name) for name in "ab"], tmp_path / "out"
+    extract(clips, out, **options)
+    cv2.imwrite(str(Path(clips[0].source) / "1.png"), np.zeros((64, 64), np.uint8))
+    with pytest.raises(OutputError, match=r"other frames \(clip a: .*\); bring the frames back, or give another -o$"):
+        extract(clips, out, retry_failed=True, accept_changes=True, **options)
+
+
+def lit(folder: Path) -> Clip:
+    """A clip of frames 1..5 with a light square, which `brightest` takes for a face; its side differs by the name."""
+    folder.mkdir()
+    side = 20 + ord(folder.name) % 4 * 4
+    for number in range(1, 6):
+        frame = texture(number, seed=ord(folder.name)) // 2
+        frame[8 : 8 + side, 8 : 8 + side] = 220 + texture(number, (side, side)) // 8
+        assert cv2.imwrite(str(folder / f"{number}.png"), frame)
+    return Clip(clip_id=folder.name, source=str(folder))
+
+
 def test_a_hint_is_given_only_where_it_helps(tmp_path, small_parts):
     clips, out = clips_at(tmp_path, "abcd"), tmp_path / "out"
     back = away(clips[1])
@@ -273,7 +337,7 @@ def test_a_clip_that_returns_after_a_kill_is_mended_too(tmp_path, small_parts, m
     assert len(ends) > 6
 
 
-def _killed_at(moment: int, clips: list[Clip], out: Path, monkeypatch) -> bool:
+def _killed_at(moment: int, clips: list[Clip], out: Path, monkeypatch, **options: object) -> bool:
     """Whether a retry came to that many changes of names, and was killed there."""
     left = [moment]
 
@@ -290,7 +354,7 @@ def _killed_at(moment: int, clips: list[Clip], out: Path, monkeypatch) -> bool:
         patch.setattr(Path, "replace", dying(Path.replace))
         patch.setattr(Path, "unlink", dying(Path.unlink))
         try:
-            extract(clips, out, retry_failed=True, **SMALL)
+            extract(clips, out, retry_failed=True, **SMALL | options)
         except Killed:
             return True
     return False
