@@ -94,8 +94,8 @@ def repair(
         pairs, face, landmarks, frame_base: as for `extract`, where they name files that are elsewhere now; None for
             what run.json says.
         lost_as_failures: pairs of damaged parts whose frames are gone or are others now become failure rows.
-        accept_changes: go on although decoders have other versions, or the survey cannot be proved to be the old one;
-            `run.json` records it.
+        accept_changes: go on although decoders have other versions, or a table of the plan cannot be proved to be the
+            old one; `run.json` records it.
         engine, ray_address, workers, batch, time_limit_s, report: as for `extract`.
 
     Raises:
@@ -206,7 +206,8 @@ class _Mending:
         surveys |= {clip_id: UNOPENED for clip_id, opened in mendable.items() if not opened}
         parts = mended_plans(make_parts(clips, request, surveys), request, recorded_retries(self.run))[-1]
         tables = plan_tables(parts, surveys)
-        self._require_old_survey(tables[SURVEY_FILE], checksums[_CHECKSUMS[SURVEY_FILE]])
+        if harmed != [PAIRS_FILE] or plain_digest(tables[PAIRS_FILE]) != checksums[_CHECKSUMS[PAIRS_FILE]]:
+            self._require_old_survey(tables[SURVEY_FILE], checksums[_CHECKSUMS[SURVEY_FILE]], harmed[-1])
         counts = {"pairs": tables[PAIRS_FILE].num_rows, "parts": len(parts)}
         if "plan" in self.run and counts != {name: self.run["plan"][name] for name in counts}:
             raise OutputError(
@@ -316,21 +317,25 @@ class _Mending:
             batch=self._batch,
         )
 
-    def _require_old_survey(self, here: Any, checksum: str) -> None:
-        """That the frames are those of the plan: by the survey's checksum, or where that is lost, by the survey."""
+    def _require_old_survey(self, here: Any, checksum: str, made: str) -> None:
+        """That the frames are those of the plan: by the survey's checksum, or where that is lost, by the survey.
+
+        Args:
+            made: the table that is made anew of them.
+        """
         if plain_digest(here) == checksum:
             return
         sound = checksum == _UNKNOWN or is_as_written(self.out / SURVEY_FILE, checksum)
         with suppress(OutputError):
             if sound and read_survey(self.out).equals(here):
                 return
-        told = f"{SURVEY_FILE} made anew is not provably the one that was lost"
+        told = f"{made} made anew is not provably the one that was lost"
         if not self._accept_changes:
             raise OutputError(
                 f"{told}: frames, decoders or the version of pyarrow may be others; bring them back, or go on with "
                 "--accept-changes, which is recorded"
             )
-        self._record([{"what": SURVEY_FILE, "then": "as it was written", "now": "made anew"}])
+        self._record([{"what": made, "then": "as it was written", "now": "made anew"}])
         self.notes.append(told)
 
     def _lost(self, surveys: Mapping[str, Survey]) -> dict[str, str]:

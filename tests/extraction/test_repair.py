@@ -10,7 +10,7 @@ from flowkit.extraction.repair import repair
 from flowkit.extraction.run import extract
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
-from tests.clips import dataset, rows
+from tests.clips import dataset, frame_folder, rows
 from tests.damage import flip_a_bit
 
 
@@ -100,7 +100,7 @@ def test_another_manifest_is_refused(made, out, tmp_path):
         repair(out, tmp_path / "gone.csv")
 
 
-def test_a_clip_that_is_gone_becomes_failures_only_if_that_is_asked_for(moved):
+def test_a_clip_that_is_gone_becomes_failures_only_if_that_is_asked_for(made, moved):
     out, manifest = moved / "out", moved / "data" / "manifest.csv"
     lost = moved / "data" / "sub03"
     gone = lost.rename(lost.with_name("elsewhere"))
@@ -117,7 +117,7 @@ def test_a_clip_that_is_gone_becomes_failures_only_if_that_is_asked_for(moved):
     assert all("its frames are gone" in row["error"] for row in lost_rows)
     gone.rename(lost)
     extract(manifest, out, pairs="lag:1", size=16, preset="fast", workers=1, retry_failed=True)
-    assert rows(out) == rows(moved / "out")
+    assert rows(out) == rows(made / "out")
 
 
 def test_phases_keep_their_identity_with_their_frames_and_without(tmp_path):
@@ -141,6 +141,37 @@ def test_frames_that_are_others_now_are_no_repair(moved):
     shutil.copy(moved / "data" / "sub01" / "img30.png", first)
     flip_a_bit(out / "shards/part-00000.parquet")
     with pytest.raises(OutputError, match="its frames are others than when it was planned"):
+        repair(out, manifest, workers=1)
+
+
+def test_pairs_that_have_their_checksum_again_are_proved_by_it(tmp_path):
+    """Although a clip has other frames now."""
+    dataset(tmp_path / "data")
+    out, manifest, frame = (
+        tmp_path / "out",
+        tmp_path / "data" / "manifest.csv",
+        tmp_path / "data" / "sub02" / "img4.png",
+    )
+    sound = frame.read_bytes()
+    frame.write_bytes(b"no picture")
+    assert extract(manifest, out, preset="fast", workers=1).failed == 1
+    pairs, survey = (out / "plan" / f"{name}.parquet" for name in ("pairs", "survey"))
+    whole = [pairs.read_bytes(), survey.read_bytes(), (out / "plan" / "run.json").read_bytes()]
+    frame.write_bytes(sound)
+    flip_a_bit(pairs)
+    assert repair(out, manifest, workers=1).notes == ["plan/pairs.parquet made anew from the manifest"]
+    assert [pairs.read_bytes(), survey.read_bytes(), (out / "plan" / "run.json").read_bytes()] == whole
+    flip_a_bit(survey)
+    with pytest.raises(OutputError, match=r"plan/survey\.parquet made anew is not provably the one that was lost"):
+        repair(out, manifest, workers=1)
+
+
+def test_pairs_that_cannot_be_proved_are_named(moved):
+    out, manifest = moved / "out", moved / "data" / "manifest.csv"
+    (moved / "data" / "sub01").rename(moved / "data" / "away")
+    frame_folder(moved / "data" / "sub01", range(2, 132))
+    flip_a_bit(out / "plan" / "pairs.parquet")
+    with pytest.raises(OutputError, match=r"plan/pairs\.parquet made anew is not provably the one that was lost"):
         repair(out, manifest, workers=1)
 
 
