@@ -75,7 +75,7 @@ def stale_commits(out: Place, plans: Sequence[Sequence[Part]]) -> Iterator[tuple
             failures = read_table(out / file.name) if file else None
         except OutputError:  # damaged, which is told or computed again elsewhere
             continue
-        if failures is None:
+        if failures is None or not commit.is_whole(out):  # it is computed again in any case
             continue
         planned = pa.array([pair.pair_id for pair in part.pairs], pa.string())
         kept = failures.filter(pc.is_in(failures["pair_id"], planned))

@@ -184,6 +184,24 @@ def test_a_clip_of_damaged_frames_that_return_in_another_size(tmp_path, small_pa
     assert pairs.read_bytes() == whole
 
 
+@pytest.mark.parametrize("name", ["shards/part-00001.parquet", "failures/part-00001.parquet"])
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_part_that_is_mended_and_damaged_is_computed_again(tmp_path, small_parts, name, gone):
+    clips, out = clips_at(tmp_path, "abc"), tmp_path / "out"
+    back = away(clips[1])
+    extract(clips, out, **SMALL)
+    assert {file.name for file in (out / "failures").iterdir()} == {"part-00001.parquet"}
+    whole = (out / name).read_bytes()
+    (out / name).write_bytes(whole[: len(whole) // 2])
+    if gone:
+        (out / name).unlink()
+    back()
+    assert extract(clips, out, retry_failed=True, **SMALL).failed == 0
+    assert verify(out).ok
+    extract(clips, tmp_path / "whole", **SMALL)
+    assert rows(out) == rows(tmp_path / "whole")
+
+
 @pytest.mark.usefixtures("brightest")
 @pytest.mark.parametrize("blank", [False, True])
 @pytest.mark.parametrize("killed", [None, 0, 1, 2, 3])
