@@ -188,6 +188,8 @@ def refuse_foreign(out: Place) -> None:
         raise OutputError(f"{str(out)!r} is a file; give -o a folder")
     if file := next((parent for parent in out.parents if parent.is_file()), None):
         raise OutputError(f"{str(out)!r} cannot be a folder: {str(file)!r} is a file; give another -o")
+    if link := next((path for path in (out, *out.parents) if _leads_nowhere(path)), None):
+        raise OutputError(f"{str(link)!r} is a link that leads nowhere; make the folder, or give another -o")
     if not out.exists() or (out / RUN_FILE).exists():
         return
     # A run that was killed while it planned has left these folders, and nothing in them but the plan.
@@ -198,3 +200,7 @@ def refuse_foreign(out: Place) -> None:
             raise OutputError(
                 f"{str(out)!r} holds {path.name!r} and is no output of flowkit; give -o a new or an empty folder"
             )
+
+
+def _leads_nowhere(path: Place) -> bool:
+    return isinstance(path, Path) and path.is_symlink() and not path.exists()

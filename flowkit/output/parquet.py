@@ -47,9 +47,11 @@ def read_table(path: Place, columns: Sequence[str] | None = None, expected: Expe
     """A shard's table, its page checksums checked; each column is one chunk.
 
     Raises:
-        InputError: for a column that the shard does not have.
+        InputError: for a column that the shard does not have, or a text in place of a list of them.
         OutputError: if the file is missing or damaged, or not the expected one.
     """
+    if isinstance(columns, str):
+        raise InputError(f"columns={columns!r}: give a list of names, as [{columns!r}]")
     with _opened(path, expected, whole=True) as file:
         unknown = set(columns or ()) - set(file.schema_arrow.names)
         if unknown:

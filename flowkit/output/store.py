@@ -7,6 +7,7 @@ be written on condition that nobody else has (`put_if`), and is never renamed or
 from __future__ import annotations
 
 import io
+import os
 import posixpath
 import re
 from collections import deque
@@ -246,10 +247,18 @@ def place(text: str | Place) -> Place:
     A `Path` made from a URL, which has lost a slash, is that URL's place.
 
     Raises:
-        InputError: for a URL without a bucket, or of another scheme.
+        InputError: for a URL without a bucket, or of another scheme; for an empty text; for one that begins with a home
+            folder's "~", which pyarrow would take for that folder and pathlib not.
     """
     if isinstance(text, StorePath):
         return text
+    if text == "":
+        raise InputError("an empty path ('') names nothing; give a file, a folder or a URL")
+    if (home := os.path.expanduser(text)) != os.fspath(text):  # noqa: PTH111
+        raise InputError(
+            f"{text} begins with ~, which only a shell takes for a home folder; give {home}, or for a folder of that "
+            "name its absolute path"
+        )
     if found := _URL.fullmatch(str(text)):
         scheme, bucket, key = found.groups()
         return StorePath(f"{scheme}://{bucket}", posixpath.normpath(f"/{key}").strip("/"))

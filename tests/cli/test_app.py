@@ -90,12 +90,15 @@ def test_help_names_every_preset(command):
             "'/etc/hosts/out' cannot be a folder: '/etc/hosts' is a file; give another -o",
         ),
         (["extract", "{clip}", "-o", "/etc/hosts"], "'/etc/hosts' is a file; give -o a folder"),
+        (["extract", "{clip}", "-o", "link"], "'.*/link' is a link that leads nowhere; make the folder, or give anoth"),
+        (["extract", "{clip}", "-o", "link/out", "--dry-run"], "'.*/link' is a link that leads nowhere; make the fold"),
         (["demo", "a" * 300], ".* cannot be written: .*File name too long"),
     ],
 )
 def test_wrong_paths_and_words_are_one_sentence(flowkit, tmp_path, monkeypatch, arguments, sentence):
     monkeypatch.chdir(tmp_path)
     frame_folder(tmp_path / "clip", range(3))
+    (tmp_path / "link").symlink_to(tmp_path / "gone")
     code, stdout, stderr = flowkit(*(argument.format(clip=tmp_path / "clip") for argument in arguments))
     assert (code, stdout) == (2, "")
     assert re.match(f"flowkit: {sentence}", stderr)

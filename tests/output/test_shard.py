@@ -364,6 +364,8 @@ def test_what_cannot_be_read_is_named(output, tmp_path):
         read(tmp_path)
     with pytest.raises(InputError, match="no column 'flow'; its columns are pair_id"):
         read(output).table(["flow"])
+    with pytest.raises(InputError, match=r"columns='cube': give a list of names, as \['cube'\]"):
+        read(output).table("cube")
     (tmp_path / "plan").mkdir()
     (tmp_path / "plan" / "run.json").write_text('{"schema_version": 99}')
     with pytest.raises(OutputError, match="schema version 99"):

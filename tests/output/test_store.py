@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from flowkit import extract, read, verify
 from flowkit.errors import InputError, Interrupted, StoreError
 from flowkit.output.files import is_as_written, write_whole
 from flowkit.output.store import StorePath, each, is_url, place
 from flowkit.output.store_client import Overtaken, forget
 from tests.bucket import NAME
-from tests.clips import flowkit
+from tests.clips import flowkit, frame_folder
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,30 @@ def test_urls_of_other_schemes_are_refused(tmp_path, monkeypatch, text):
         assert (code, len(line.splitlines())) == (2, 1)
         assert "in small letters; give one of those" in line
     assert sorted(path.name for path in tmp_path.iterdir()) == ["clips", "manifest.csv"]
+
+
+def test_a_home_folder_that_no_shell_has_put_in_is_refused(tmp_path, monkeypatch):
+    """pyarrow would read from the home folder what pathlib has written into a folder of the name `~`."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    frame_folder(tmp_path / "clip", range(3))
+    (tmp_path / "run.yaml").write_text("source: clip\nout: ~/out\n")
+    told = f"~/out begins with ~, which only a shell takes for a home folder; give {tmp_path}/home/out, or for a folder"
+    for arguments in (("extract", "--config", "run.yaml"), ("extract", "clip", "--out=~/out"), ("verify", "~/out")):
+        code, _, line = flowkit(*arguments)
+        assert code == 2
+        assert told in line
+    with pytest.raises(InputError, match="begins with ~"):
+        place(Path("~"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["clip", "run.yaml"]
+    for name in ("~notes", "a/~/b", tmp_path / "~"):
+        assert place(name) == Path(name)
+
+
+def test_an_empty_path_is_refused():
+    for act in (lambda: extract("", "out"), lambda: extract("clip", ""), lambda: read(""), lambda: verify("")):
+        with pytest.raises(InputError, match=r"an empty path \(''\) names nothing"):
+            act()
 
 
 def test_names_are_those_of_pathlib(tmp_path):
