@@ -211,9 +211,9 @@ class _Mending:
         counts = {"pairs": tables[PAIRS_FILE].num_rows, "parts": len(parts)}
         if "plan" in self.run and counts != {name: self.run["plan"][name] for name in counts}:
             raise OutputError(
-                f"{PAIRS_FILE} cannot be made anew: {self.run['plan']['pairs']} pairs in {self.run['plan']['parts']} "
-                f"parts were planned, and {counts['pairs']} in {counts['parts']} would be now; bring the frames back "
-                "as they were"
+                f"{', '.join(harmed)} cannot be made anew: {self.run['plan']['pairs']} pairs in "
+                f"{self.run['plan']['parts']} parts were planned, and {counts['pairs']} in {counts['parts']} would be "
+                "now; bring the frames back as they were"
             )
         write_plan(self.out, {name: tables[name] for name in harmed}, self.run | {"plan": counts | checksums})
         self.run = read_run(self.out)

@@ -302,6 +302,23 @@ def test_a_mended_plan_is_made_anew_by_repair(tmp_path, small_parts):
     assert pairs.read_bytes() == whole
 
 
+def test_a_survey_that_is_lost_is_not_made_anew_of_a_clip_that_is_there_again(tmp_path, small_parts):
+    clips, out = clips_at(tmp_path, "abc"), tmp_path / "out"
+    back = away(clips[1])
+    extract(clips, out, **SMALL)
+    (out / "plan" / "survey.parquet").unlink()
+    back()
+    with pytest.raises(
+        OutputError, match=r"^plan/survey\.parquet cannot be made anew: 7 pairs in 4 parts were planned"
+    ):
+        repair(out, clips, accept_changes=True, workers=1)
+    back = away(clips[1])
+    assert repair(out, clips, workers=1).verification.ok
+    back()
+    assert extract(clips, out, retry_failed=True, **SMALL).failed == 0
+    assert verify(out).ok
+
+
 def test_a_kill_at_any_moment_of_the_mending_is_resumed(tmp_path, small_parts, monkeypatch):
     clips, begun = clips_at(tmp_path, "abcdefg", frames=3), tmp_path / "begun"
     extract(clips, tmp_path / "whole", **SMALL)
