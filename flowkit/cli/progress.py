@@ -101,6 +101,8 @@ def forecast_lines(found: Forecast, out: str | Place) -> list[str]:
             f"about {_clock(found.seconds)} with {workers} of this machine's speed: an estimate from a few pairs, "
             "without start and writing"
         )
+    elif found.sample_error is not None:
+        lines.append(f"no estimate of the time: the pairs tried for it fail, as: {printable(found.sample_error)}")
     lines.append("a dry run: nothing was written")
     return lines
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +18,11 @@ from flowkit.extraction.engines.survey import survey_apart
 from flowkit.extraction.mend import stale_commits, without_failures
 from flowkit.extraction.part import run_part
 from flowkit.extraction.plan import Part, make_parts
-from flowkit.extraction.remaining import parts_of, that_stay
+from flowkit.extraction.remaining import parts_of, that_stay, with_sources
 from flowkit.extraction.request import ExtractRequest, default_pairs
 from flowkit.extraction.resume import compare_plan
 from flowkit.extraction.run import in_order, no_collection
+from flowkit.frames.survey import Survey
 from flowkit.motion.devices import available_cpus
 from flowkit.output.claim import WHOLE, Share, parse_share, refuse_foreign
 from flowkit.output.commit import finished
@@ -31,6 +32,8 @@ from flowkit.types import Clip
 
 SAMPLE_PAIRS = 3
 """Pairs of a shape that are computed for the estimate."""
+_TRIES = 8
+"""Parts of a shape, at least, until one has a pair that can be computed."""
 _SAMPLE_SHAPES = 4
 """The shapes with the most pixels to compute; the others are taken to need as long a pixel as the first."""
 
@@ -56,7 +59,10 @@ class Forecast:
     """Of the cubes to write."""
     workers: int
     seconds: float | None
-    """An estimate, from a few of the pairs, on one core of this machine; None on a GPU, and where nothing is to do."""
+    """An estimate, from a few of the pairs, on one core of this machine; None on a GPU, where nothing is to do, and
+    where none of these can be computed."""
+    sample_error: str | None
+    """Why one of those cannot."""
 
 
 def forecast(
@@ -109,6 +115,7 @@ def forecast(
         workers = workers or available_cpus()
         shapes = _shapes(todo)
         timed = bool(shapes) and asked.device == "cpu"
+        seconds, sample_error = _seconds(todo, shapes, asked, surveys) if timed else (None, None)
         return Forecast(
             clips=len(clips),
             planned=sum(len(part.pairs) for part in mine),
@@ -119,7 +126,8 @@ def forecast(
             shapes=dict(shapes.most_common()),
             bytes=cube_bytes(todo, asked),
             workers=workers,
-            seconds=_seconds(todo, shapes, asked) / min(workers, len(todo)) if timed else None,
+            seconds=None if seconds is None else seconds / min(workers, len(todo)),
+            sample_error=sample_error,
         )
 
 
@@ -131,18 +139,38 @@ def _shapes(parts: Iterable[Part]) -> Counter[Shape]:
     return +shapes
 
 
-def _seconds(parts: Sequence[Part], shapes: Counter[Shape], request: ExtractRequest) -> float:
-    """On one core; decoding is in it, writing is not."""
+def _seconds(
+    parts: Sequence[Part], shapes: Counter[Shape], request: ExtractRequest, surveys: Mapping[str, Survey]
+) -> tuple[float | None, str | None]:
+    """On one core; decoding is in it, writing is not. Without any pair that can be computed none, and an error."""
     largest = sorted(shapes, key=lambda shape: shape[0] * shape[1] * shapes[shape], reverse=True)
     per_pair: dict[Shape, float] = {}
+    error = None
     for shape in largest[:_SAMPLE_SHAPES]:
-        part = next(part for part in parts if part.shape == shape and any(pair.error is None for pair in part.pairs))
-        sample = tuple(pair for pair in part.pairs if pair.error is None)[:SAMPLE_PAIRS]
-        if not per_pair:
-            run_part(dataclasses.replace(part, pairs=sample[:1]), request)  # what is loaded at first use
-        began = time.perf_counter()
-        run_part(dataclasses.replace(part, pairs=sample), request)
-        per_pair[shape] = (time.perf_counter() - began) / len(sample)
-    first = largest[0]
-    per_pixel = per_pair[first] / (first[0] * first[1])
-    return sum(count * per_pair.get(shape, per_pixel * shape[0] * shape[1]) for shape, count in shapes.items())
+        alike = [part for part in parts if part.shape == shape and any(pair.error is None for pair in part.pairs)]
+        for part in alike[:: max(len(alike) // _TRIES, 1)]:  # the first may be of a clip whose frames are damaged
+            took, failed = _sampled(part, request, surveys, loaded=bool(per_pair))
+            error = error or failed
+            if took is not None:
+                per_pair[shape] = took
+                break
+    if not per_pair:
+        return None, error
+    measured = next(iter(per_pair))
+    per_pixel = per_pair[measured] / (measured[0] * measured[1])
+    times = (count * per_pair.get(shape, per_pixel * shape[0] * shape[1]) for shape, count in shapes.items())
+    return sum(times), None
+
+
+def _sampled(
+    part: Part, request: ExtractRequest, surveys: Mapping[str, Survey], *, loaded: bool
+) -> tuple[float | None, str | None]:
+    """Seconds a pair, by the first pairs of a part, or the error of one where none of these can be computed."""
+    pairs = tuple(pair for pair in part.pairs if pair.error is None)[:SAMPLE_PAIRS]
+    sample = with_sources(dataclasses.replace(part, pairs=pairs), surveys)
+    if not loaded:
+        run_part(dataclasses.replace(sample, pairs=pairs[:1]), request)  # what is loaded at first use
+    began = time.perf_counter()
+    rows = run_part(sample, request)
+    took = time.perf_counter() - began
+    return (took / rows.shard.num_rows, None) if rows.shard is not None else (None, rows.failures["error"][0].as_py())

@@ -2,9 +2,12 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
+from flowkit.extraction.forecast import forecast
+from flowkit.extraction.part import run_part
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
 from tests.clips import dataset, frame_folder, rows
@@ -42,6 +45,39 @@ def test_a_dry_run_says_what_would_be_computed_and_writes_nothing(flowkit, data,
     code, _, stderr = flowkit(*plain(data, "-o", tmp_path / "out", "--dry-run", "--size", "16"))
     assert code == 2
     assert "was made with size=None" in stderr
+
+
+def test_the_time_is_estimated_by_pairs_that_are_computed(data, tmp_path, monkeypatch):
+    sampled = []
+
+    def spied(*arguments):
+        sampled.append(run_part(*arguments))
+        return sampled[-1]
+
+    monkeypatch.setattr("flowkit.extraction.forecast.run_part", spied)
+    shutil.copytree(data, tmp_path / "data")
+    source = tmp_path / "data" / "manifest.csv"
+    options = {"pairs": "lag:1", "preset": "fast", "workers": 1}
+    found = forecast(source, tmp_path / "out", **options)
+    assert [rows.failures.num_rows for rows in sampled] == [0, 0]
+    assert found.seconds > 0
+    assert found.sample_error is None
+    for path in (tmp_path / "data" / "sub01").glob("img[1-9].png"):
+        path.write_bytes(b"no picture")
+    sampled.clear()
+    assert forecast(source, tmp_path / "out", **options).seconds > 0
+    assert [rows.failures.num_rows for rows in sampled] == [1, 3, 0, 0]
+
+
+def test_no_time_is_estimated_where_what_was_tried_fails(flowkit, tmp_path):
+    dataset(tmp_path, clips=2, size=(2, 2))
+    code, stdout, _ = flowkit("extract", tmp_path / "manifest.csv", "-o", tmp_path / "out", "--dry-run")
+    told = (
+        "no estimate of the time: the pairs tried for it fail, as: toy/sub01/ep01: frames0 has shape (1, 2, 2): frames"
+    )
+    assert code == 0
+    assert [line.startswith(told) for line in stdout.splitlines()].count(True) == 1
+    assert "about" not in stdout
 
 
 REFUSED = {
