@@ -16,7 +16,7 @@ from flowkit.datasets.tables import TABLE_SUFFIXES, require_clip_id
 from flowkit.errors import InputError, whole
 from flowkit.frames import VIDEO_SUFFIXES, is_video
 from flowkit.frames.folder import IMAGE_SUFFIXES
-from flowkit.output.store import Place, StorePath
+from flowkit.output.store import Place, StorePath, require_utf8
 from flowkit.types import Clip
 
 
@@ -88,6 +88,7 @@ _NUMBERS = ("frame_base", "onset", "apex", "offset", "sheet_row")
 def _clips_from(source: Path, frame_base: int | None, require_sources: bool) -> list[Clip]:
     if "\0" in str(source):
         raise InputError(f"{str(source)!r} has a NUL character, which no path has; leave it out")
+    require_utf8(source)
     if frame_base is not None and frame_base < 0:
         raise InputError(f"frame_base={frame_base} must be 0 or above")
     if source.is_dir():

@@ -379,7 +379,7 @@ def _failure_table(rows: list[tuple[Pair, str]], metadata: dict[str, Any]) -> pa
             "role": pair.role,
             "frame0": pair.frame0,
             "frame1": pair.frame1,
-            "error": error,
+            "error": error.encode(errors="backslashreplace").decode(),  # names of frames may be no UTF-8
         }
         for pair, error in rows
     ]

@@ -77,7 +77,8 @@ class FolderSource:
         """See `FrameSource.identity`."""
         names = [self._names[number] for number in self._numbers]
         sizes = _sizes(self.folder, names)
-        digest = hashlib.sha256("".join(f"{name}\0{sizes.get(name, '')}\0" for name in names).encode())
+        listed = "".join(f"{name}\0{sizes.get(name, '')}\0" for name in names)
+        digest = hashlib.sha256(listed.encode(errors="surrogateescape"))  # names of old archives may be no UTF-8
         for name in dict.fromkeys((names[0], names[len(names) // 2], names[-1])):
             with contextlib.suppress(OSError):  # a frame that cannot be read costs its own pairs
                 digest.update((self.folder / name).read_bytes())

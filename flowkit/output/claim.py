@@ -14,7 +14,7 @@ from flowkit.errors import InputError, Interrupted, OutputError
 from flowkit.output.commit import FOLDERS, SHARED
 from flowkit.output.files import make_folder, remove_uploads, sync_folder, unwritable
 from flowkit.output.plan_file import RUN_FILE
-from flowkit.output.store import Place, StorePath
+from flowkit.output.store import Place, StorePath, require_utf8
 from flowkit.output.writer import mark_several, remove_temporary
 
 
@@ -183,7 +183,8 @@ def _lock(handle: int, kind: int, busy: str, wait: bool = False) -> bool:
 
 
 def refuse_foreign(out: Place) -> None:
-    """Raises OutputError if OUT holds something else, or cannot be a folder."""
+    """Raises OutputError if OUT holds something else, or cannot be a folder; InputError as `require_utf8`."""
+    require_utf8(out)
     if out.exists() and not out.is_dir():
         raise OutputError(f"{str(out)!r} is a file; give -o a folder")
     if file := next((parent for parent in out.parents if parent.is_file()), None):

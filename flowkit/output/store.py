@@ -272,6 +272,14 @@ def place(text: str | Place) -> Place:
     return Path(text)
 
 
+def require_utf8(path: Place) -> None:
+    """Raises InputError for a path with bytes that are no UTF-8: outputs, which name it, have no way to say them."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InputError(f"{str(path)!r} has bytes that are no UTF-8; rename that file or folder") from error
+
+
 def each(of: str | Place, function: Callable[[_Item], _Answer], items: Iterable[_Item]) -> Iterator[_Answer]:
     """`map`, with many requests under way together where they are of a place in an object store, each in a thread."""
     if not is_url(of):

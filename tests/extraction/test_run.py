@@ -14,10 +14,12 @@ from pathlib import Path
 import cv2
 import pytest
 
-from flowkit.errors import Interrupted, OutputError
+from flowkit.errors import InputError, Interrupted, OutputError
 from flowkit.extraction.engines import open_engine
+from flowkit.extraction.forecast import forecast
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.run import extract
+from flowkit.frames.survey import survey_source
 from flowkit.output.claim import claimed
 from flowkit.output.commit import finished
 from flowkit.output.files import write_whole
@@ -297,6 +299,33 @@ def test_the_reasons_of_failures_are_counted_by_kind(tmp_path):
             ("no apex is annotated", 1),
         )
     assert extract(clips[3:], tmp_path / "other", workers=1).reasons == ()
+
+
+def test_names_of_frames_that_are_no_utf8(tmp_path):
+    """As old archives leave them."""
+    folder = frame_folder(tmp_path / "clip", range(1, 5))
+    for number in (2, 4):
+        (folder / f"img{number}.png").rename(folder / os.fsdecode(b"gr\xf6\xdfe%d.png" % number))
+    whole = survey_source(folder)
+    (folder / os.fsdecode(b"gr\xf6\xdfe4.png")).write_bytes(b"no picture")
+    assert (whole.error, whole.identity == survey_source(folder).identity) == (None, False)
+    assert extract(folder, tmp_path / "out", workers=1, preset="fast").failed == 1
+    (failure,) = read(tmp_path / "out").failures().to_pylist()
+    assert r"gr\udcf6\udcdfe4.png: frame 4 cannot be decoded" in failure["error"]
+    assert verify(tmp_path / "out").ok
+
+
+def test_paths_that_are_no_utf8_are_refused(tmp_path, monkeypatch):
+    odd = tmp_path / os.fsdecode(b"gr\xf6\xdfe")
+    shutil.copytree(frame_folder(tmp_path / "clip", range(3)), odd / "clip")
+    monkeypatch.chdir(odd)
+    told = r"' has bytes that are no UTF-8; rename that file or folder"
+    for act in (extract, forecast):
+        for source, out in ((odd / "clip", tmp_path / "out"), ("clip", tmp_path / "out"), (tmp_path / "clip", "out")):
+            with pytest.raises(InputError, match=told):
+                act(source, out)
+    assert [path.name for path in odd.iterdir()] == ["clip"]
+    assert not (tmp_path / "out").exists()
 
 
 def test_another_request_or_a_foreign_folder_is_refused(tmp_path):
