@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from flowkit.errors import FrameError, InputError
 from flowkit.faces.face import Face
+from flowkit.output.store import require_utf8
 from flowkit.types import fingerprint
 
 _OVERLAP = 0.3
@@ -68,7 +69,8 @@ def _without_warnings() -> Iterator[None]:
 
 
 def read_model(path: Path, written: str) -> bytes:
-    """A model file's content; an InputError where there is none, naming what was `written`."""
+    """A model file's content; an InputError where there is none, naming what was `written`, and as `require_utf8`."""
+    require_utf8(path)
     try:
         return path.read_bytes()
     except OSError as error:

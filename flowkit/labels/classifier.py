@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import InputError
+from flowkit.output.store import require_utf8
 
 CHANNELS = ("rgb", "bgr", "grey")
 SCORES = ("logits", "probabilities")
@@ -172,6 +173,7 @@ def _opened(path: Path) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
 
 
 def _onnx(path: Path) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
+    require_utf8(path)
     try:
         net = cv2.dnn.readNetFromONNX(str(path))
     except cv2.error as error:

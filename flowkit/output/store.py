@@ -273,7 +273,7 @@ def place(text: str | Place) -> Place:
 
 
 def require_utf8(path: Place) -> None:
-    """Raises InputError for a path with bytes that are no UTF-8: outputs, which name it, have no way to say them."""
+    """Raises InputError for a path with bytes that are no UTF-8: outputs cannot name it, and OpenCV crashes on it."""
     try:
         str(path).encode()
     except UnicodeEncodeError as error:

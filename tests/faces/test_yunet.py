@@ -1,5 +1,8 @@
 """OpenCV's FaceDetectorYN on a network of YuNet's form, and on the real one where its file is at hand."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 
@@ -62,6 +65,13 @@ def test_a_model_that_is_missing_or_is_none_is_told(tmp_path):
     (tmp_path / "text.onnx").write_text("no model")
     with pytest.raises(InputError, match="cannot be loaded as a YuNet model"):
         parse_face(f"yunet:{tmp_path / 'text.onnx'}")
+
+
+def test_a_path_that_is_no_utf8_is_refused(model, tmp_path):
+    """OpenCV ends the process on it."""
+    odd = shutil.copy(model, tmp_path / os.fsdecode(b"gr\xf6\xdfe.onnx"))
+    with pytest.raises(InputError, match="has bytes that are no UTF-8; rename that file or folder"):
+        parse_face(f"yunet:{odd}")
 
 
 def test_the_real_model_finds_the_portrait(capfd):

@@ -1,6 +1,7 @@
 """A model's outputs become probabilities of the labels that the user names, and nothing is assumed of them."""
 
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -65,6 +66,7 @@ def test_logits_are_not_taken_for_probabilities(model):
     [
         ("none.onnx", None, "is no file; give an .onnx or a TorchScript .pt"),
         ("m.onnx", b"hello", "cannot be read as ONNX"),
+        (os.fsdecode(b"gr\xf6\xdfe.onnx"), b"hello", "has bytes that are no UTF-8; rename that file or folder"),
         ("m.pt", b"hello", "is no TorchScript"),
         ("m.h5", b"hello", "its name must end in .onnx, or in .pt for TorchScript"),
     ],
