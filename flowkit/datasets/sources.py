@@ -63,13 +63,19 @@ def clips_from(
 
 
 def _given(number: int, clip: object) -> Clip:
-    """A clip that was made in Python, with plain numbers."""
+    """A clip that was made in Python, with plain numbers and texts."""
     if not isinstance(clip, Clip):
         raise InputError(f"clip {number} is {clip!r}; give one path, or clips as flowkit.Clip")
     if not isinstance(clip.clip_id, str):
         raise InputError(f"clip {number}: clip_id={clip.clip_id!r} is no text; give each clip its own")
     require_clip_id(f"clip {number}", clip.clip_id)
     changes: dict[str, Any] = {}
+    if isinstance(clip.source, Path):
+        changes["source"] = str(clip.source)
+    for name in _TEXTS:
+        value = changes.get(name, getattr(clip, name))
+        if not isinstance(value, str) and (value is not None or name == "source"):
+            raise InputError(f"clip {clip.clip_id!r}: {name}={value!r} is no text; give it as one")
     for name in _NUMBERS:
         value = getattr(clip, name)
         if value is not None and type(value) is not int:
@@ -82,6 +88,7 @@ def _given(number: int, clip: object) -> Clip:
     return dataclasses.replace(clip, **changes) if changes else clip
 
 
+_TEXTS = [field.name for field in dataclasses.fields(Clip) if str(field.type).startswith("str")]
 _NUMBERS = ("frame_base", "onset", "apex", "offset", "sheet_row")
 
 

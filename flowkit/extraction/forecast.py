@@ -90,7 +90,7 @@ def forecast(
         other frames. Neither a GPU nor a cluster need be there.
     """
     out = place(out).absolute()
-    share = parse_share(shard) if isinstance(shard, str) else shard
+    share = shard if isinstance(shard, Share) else parse_share(shard)
     with in_order(out):
         source = place(source) if isinstance(source, str | Place) else source
         with no_collection():

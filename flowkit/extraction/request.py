@@ -97,6 +97,10 @@ class ExtractRequest:
         Raises:
             InputError: naming the argument, its value and what it may be.
         """
+        texts = {"pairs": pairs, "face": face, "face_fit": face_fit, "stabilise": stabilise, "landmarks": landmarks}
+        for name, text in texts.items():
+            if not isinstance(text, str):
+                raise InputError(f"{name}={text!r}: give a text")
         if strain not in get_args(StrainVariant):
             raise InputError(f"strain={strain!r} is unknown; choose one of {', '.join(get_args(StrainVariant))}")
         if dtype not in get_args(CubeType):

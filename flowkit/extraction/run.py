@@ -96,7 +96,7 @@ def extract(
         Interrupted: on Ctrl-C, a disk that is or would be full, or lost workers; the same call continues.
     """
     out = place(out).absolute()
-    share = parse_share(shard) if isinstance(shard, str) else shard
+    share = shard if isinstance(shard, Share) else parse_share(shard)
     parts_of([], share, limit)
     with in_order(out):
         source = place(source) if isinstance(source, str | Place) else source

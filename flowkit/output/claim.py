@@ -45,7 +45,7 @@ def parse_share(text: str) -> Share:
     Raises:
         InputError: if it is none.
     """
-    index, slash, of = text.partition("/")
+    index, slash, of = str(text).partition("/")
     if slash and index.isascii() and of.isascii() and index.isdigit() and of.isdigit() and 1 <= int(index) <= int(of):
         return Share(int(index), int(of))
     raise InputError(f"shard {text!r}: write I/N with I from 1 to N, as 2/8")

@@ -97,6 +97,7 @@ def test_a_video_has_one_name_alone_and_in_its_folder(tmp_path):
 def test_clips_made_in_python_have_plain_numbers(tmp_path):
     given = Clip(clip_id="a", source="a", onset=np.int64(1), frame_base=np.uint8(0), fps=np.float32(25))
     (clip,) = clips_from([given])
+    assert clips_from([Clip(clip_id="a", source=Path("a"))]) == [Clip(clip_id="a", source="a")]
     assert [type(value) for value in (clip.onset, clip.frame_base, clip.fps)] == [int, int, float]
     assert manifest_fingerprint([clip]) == manifest_fingerprint([Clip(clip_id="a", source="a", onset=1, fps=25.0)])
 
@@ -106,6 +107,9 @@ def test_clips_made_in_python_have_plain_numbers(tmp_path):
     [
         ("a.mp4", r"clip 0 is 'a\.mp4'; give one path, or clips as flowkit\.Clip"),
         (Clip(clip_id=5, source="a"), "clip_id=5 is no text"),
+        (Clip(clip_id="a", source=None), "clip 'a': source=None is no text; give it as one"),
+        (Clip(clip_id="a", source="a", subject=7), "clip 'a': subject=7 is no text; give it as one"),
+        (Clip(clip_id="a", source="a", au=float("nan")), "clip 'a': au=nan is no text; give it as one"),
         (Clip(clip_id="a\nb", source="a"), r"has the character U\+000A; leave it out"),
         (Clip(clip_id="a", source="a", onset=1.5), "clip 'a': onset=1.5: give a whole number"),
         (Clip(clip_id="a", source="a", fps=math.nan), "clip 'a': fps=nan must be a number above 0"),

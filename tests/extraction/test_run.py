@@ -315,6 +315,13 @@ def test_names_of_frames_that_are_no_utf8(tmp_path):
     assert verify(tmp_path / "out").ok
 
 
+@pytest.mark.parametrize("act", [extract, forecast])
+def test_a_share_that_is_none_is_refused(tmp_path, act):
+    for share, told in ((None, "shard None: write I/N"), (2, "shard 2: write I/N"), ("2", "shard '2': write I/N")):
+        with pytest.raises(InputError, match=told):
+            act(dataset(tmp_path / "data", clips=1), tmp_path / "out", shard=share)
+
+
 def test_paths_that_are_no_utf8_are_refused(tmp_path, monkeypatch):
     odd = tmp_path / os.fsdecode(b"gr\xf6\xdfe")
     shutil.copytree(frame_folder(tmp_path / "clip", range(3)), odd / "clip")

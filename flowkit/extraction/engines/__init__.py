@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from numbers import Real
 from typing import TYPE_CHECKING
 
 from flowkit.errors import InputError, whole
@@ -38,8 +39,8 @@ def open_engine(
             not installed, or for device "cuda" without a GPU that can be used.
     """
     require_engine(name, workers=workers, ray_address=ray_address)
-    if time_limit_s is not None and not time_limit_s > 0:
-        raise InputError(f"time_limit_s={time_limit_s}: give a number above 0")
+    if time_limit_s is not None and not (isinstance(time_limit_s, Real) and time_limit_s > 0):
+        raise InputError(f"time_limit_s={time_limit_s!r}: give a number above 0")
     if name == "local":
         from flowkit.extraction.engines.crew import Crew
         from flowkit.extraction.engines.local import LocalEngine

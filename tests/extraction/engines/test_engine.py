@@ -18,5 +18,7 @@ def test_engines_are_chosen_by_name():
         open_engine("local", workers=1.5)
     with pytest.raises(InputError, match="time_limit_s=0: give a number above 0"):
         open_engine("local", time_limit_s=0)
+    with pytest.raises(InputError, match="time_limit_s='9': give a number above 0"):
+        open_engine("local", time_limit_s="9")
     with pytest.raises(InputError, match="--engine ray"):
         open_engine("local", ray_address="auto")
