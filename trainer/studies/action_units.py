@@ -45,6 +45,8 @@ def unit_by_group(
 ) -> pa.Table:
     """A row for each emotion and unit that at least one of its clips shows.
 
+    A clip without an annotation (None) may show any unit, and is left out.
+
     Args:
         au, emotion, person, first_group: (n,), a clip each; a person is of one group.
 
@@ -58,9 +60,10 @@ def unit_by_group(
     """
     if not len(au) == len(emotion) == len(person) == len(first_group):
         raise InputError(f"{len(au)} au, {len(emotion)} emotions, {len(person)} people: give one of each a clip")
+    annotated = np.array([text is not None for text in au])
     lines = []
     for name in sorted(set(emotion)):
-        rows = np.array([each == name for each in emotion])
+        rows = np.array([each == name for each in emotion]) & annotated
         for unit in units:
             shown = np.array([present(text, unit) for text in au]) & rows
             if shown.any():

@@ -68,8 +68,12 @@ def action_units(
     )
     if not found.num_rows:
         raise InputError(f"{source}: no clip has one of the units {units} in its column au")
-    write_study(output, {"action-units": found}, {"groups": list(_pair(groups)), "substring": as_substring})
+    without = sum(row.au is None for row in chosen)
+    how = {"groups": list(_pair(groups)), "substring": as_substring, "without_au": without}
+    write_study(output, {"action-units": found}, how)
     typer.echo(f"first is {clips.groups[0]}, second {clips.groups[1]}, as {source.name} says\n{as_text(found)}")
+    if without:
+        typer.echo(f"\n{without} of {len(clips)} clips have no au and are left out")
 
 
 @app.command(name="prima-facie")

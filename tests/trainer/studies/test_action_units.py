@@ -19,9 +19,17 @@ def test_counts_by_emotion():
     rows = {(row["emotion"], row["au"]): row for row in table.to_pylist()}
     assert set(rows) == {("positive", 1), ("positive", 12), ("surprise", 12)}
     twelve = rows["positive", 12]
-    assert [twelve[key] for key in ("first", "of_first", "second", "of_second")] == [3, 4, 0, 3]
+    assert [twelve[key] for key in ("first", "of_first", "second", "of_second")] == [3, 4, 0, 2]
     assert rows["surprise", 12]["p_people"] == 1
     assert rows["surprise", 12]["p_clips"] is None
+
+
+def test_a_dataset_without_annotations_makes_no_difference_between_groups():
+    person, first = groups(20, 10, 3)
+    au = [None if number < 30 else "12" for number in range(90)]
+    (row,) = unit_by_group(au, ["positive"] * 90, person, first, [12]).to_pylist()
+    assert (row["first"], row["of_first"], row["second"], row["of_second"]) == (30, 30, 30, 30)
+    assert row["p_people"] == 1
 
 
 def test_the_slip_finds_a_unit_in_anothers_digits():
