@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import Counter, defaultdict
+from collections import defaultdict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,7 +84,7 @@ def class_sets(found: Predictions) -> Finding:
         for k, name in enumerate(found.classes)
         if len(set(fold[found.true == k])) == 1
     ]
-    if lone:
+    if lone and len(set(found.fold)) > 1:
         told = "a class occurs in one fold only, which then has no training row of it"
         return Finding("class sets", "warning", told, shortened(lone))
     single = sum(len(set(found.true[fold == name])) == 1 for name in set(found.fold))
@@ -102,7 +102,13 @@ def chosen_epochs(found: Predictions, select: str | None) -> Finding:
         return Finding("chosen epochs", "leak", "the epoch of each fold was chosen by its score on the held-out person")
     if found.epoch is None:
         return Finding("chosen epochs", "not checked", "no column epoch says which epoch predicted a row")
-    epochs = Counter(dict(zip(found.fold, found.epoch, strict=True)).values())
+    of_fold = defaultdict(set)
+    for fold, epoch in zip(found.fold, found.epoch, strict=True):
+        of_fold[fold].add(epoch)
+    if several := sorted(fold for fold, epochs in of_fold.items() if len(epochs) > 1):
+        told = f"{len(several)} of {len(of_fold)} folds have rows of several epochs, and nothing says which one counts"
+        return Finding("chosen epochs", "leak", told, shortened(several))
+    epochs = set.union(*of_fold.values())
     if len(epochs) > 1:
         told = f"folds stop at {len(epochs)} different epochs, {min(epochs)} to {max(epochs)}, and nothing says by what"
         return Finding("chosen epochs", "leak", told)

@@ -55,21 +55,22 @@ def read_predictions(path: Path) -> Predictions:
     several. Without a column fold, each person is a fold. Known names are in `NAMES`.
 
     Raises:
-        InputError: for a file that cannot be read or has no row; for a missing column, with those that there are; for a
-            row without a class, with an epoch that is no whole number, and as `trainer.folds.people`.
+        InputError: for a file that cannot be read or has no row; for a missing column, with those that there are, and
+            for one that is there twice; for a row without a class, or without the fold or clip that others have, with
+            an epoch that is no whole number, and as `trainer.folds.people`.
     """
     table = _read(path)
     if not table.num_rows:
         raise InputError(f"{path} has no row; give it a row a prediction")
-    columns = {name: _column(table, known) for name, known in NAMES.items()}
+    columns = {name: _column(path, table, known) for name, known in NAMES.items()}
     true, predicted = (_named(path, table, name, columns[name]) for name in ("true", "predicted"))
     person = _people(path, table, columns)
     classes = tuple(sorted({*true, *predicted}))
     epoch = columns["epoch"]
     return Predictions(
-        clip=_clips(columns, person),
+        clip=_clips(path, columns, person),
         person=person,
-        fold=tuple(map(str, columns["fold"])) if columns["fold"] else person,
+        fold=_filled(path, "fold", columns["fold"]) if columns["fold"] else person,
         true=np.array([classes.index(value) for value in true], dtype=np.int64),
         predicted=np.array([classes.index(value) for value in predicted], dtype=np.int64),
         classes=classes,
@@ -93,22 +94,32 @@ def _read(path: Path) -> pa.Table:
         ) from error
 
 
-def _column(table: pa.Table, known: tuple[str, ...]) -> list[object] | None:
-    named = {name.casefold(): name for name in table.column_names}
+def _column(path: Path, table: pa.Table, known: tuple[str, ...]) -> list[object] | None:
+    named = [name.casefold() for name in table.column_names]
     for name in known:
+        if named.count(name) > 1:
+            raise InputError(f"{path} has {named.count(name)} columns {name!r}; leave one")
         if name in named:
-            values: list[object] = table[named[name]].to_pylist()
+            values: list[object] = table.column(named.index(name)).to_pylist()
             return values
     return None
+
+
+def _filled(path: Path, name: str, values: list[object]) -> tuple[str, ...]:
+    """A column as text, without blanks: one that some rows lack would be one fold, or one clip, of all of them."""
+    texts = tuple("" if value is None else str(value).strip() for value in values)
+    if "" in texts:
+        raise InputError(f"{path}: row {texts.index('') + 1} has no {name}; give it one, or leave the column out")
+    return texts
 
 
 def _named(path: Path, table: pa.Table, name: str, values: list[object] | None) -> list[str]:
     """The classes of a column as text. A blank is refused, but in our files of action units, where it shows none."""
     if values is None:
         raise _missing(path, table, name)
-    texts = ["" if value is None else str(value) for value in values]
+    texts = ["" if value is None else str(value).strip() for value in values]
     units = b'"AU' in (table.schema.metadata or {}).get(b"classes", b"")
-    blank = [row for row, text in enumerate(texts, 1) if not text.strip()]
+    blank = [row for row, text in enumerate(texts, 1) if not text]
     if blank and not units:
         raise InputError(f"{path}: row {blank[0]} has no {name} class; give it one, or leave the row out")
     return texts
@@ -129,14 +140,15 @@ def _people(path: Path, table: pa.Table, columns: dict[str, list[object] | None]
     return given if len(given) == len(person) else people(person, dataset, subject)
 
 
-def _clips(columns: dict[str, list[object] | None], person: tuple[str, ...]) -> tuple[str, ...]:
+def _clips(path: Path, columns: dict[str, list[object] | None], person: tuple[str, ...]) -> tuple[str, ...]:
     n = len(person)
     if columns["clip_id"]:
-        return tuple(map(str, columns["clip_id"]))
+        return _filled(path, "clip_id", columns["clip_id"])
     if columns["file"]:
+        files = _filled(path, "filename", columns["file"])
         of_subject = zip(_texts(columns["dataset"], n), _texts(columns["subject"], n), person, strict=True)
         owners = ["/".join(filter(None, (dataset, subject or who))) for dataset, subject, who in of_subject]
-        return tuple(f"{owner}/{file}" for owner, file in zip(owners, columns["file"], strict=True))
+        return tuple(f"{owner}/{file}" for owner, file in zip(owners, files, strict=True))
     return tuple(f"row {row}" for row in range(1, n + 1))
 
 

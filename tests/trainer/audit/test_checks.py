@@ -237,6 +237,39 @@ def test_a_blank_is_no_class_but_of_action_units(tmp_path):
     assert read_predictions(tmp_path / "units.parquet").classes == ("", "AU4")
 
 
+def test_a_blank_is_no_fold_and_no_clip(tmp_path):
+    """All blanks would be one clip of many people, or a fold that splits them: a leak that is none."""
+    for name in ("fold", "clip_id", "filename"):
+        with pytest.raises(InputError, match=f"row 2 has no {name}; give it one, or leave the column out"):
+            read_predictions(written(tmp_path, f"subject,true,predicted,{name}", "1,n,n,a", "2,p,p, "))
+    table = pa.table({"true": ["n"], "predicted": ["n"], "person": ["x"], "fold": pa.array([None], pa.int32())})
+    pq.write_table(table, tmp_path / "null.parquet")
+    with pytest.raises(InputError, match="row 1 has no fold"):
+        read_predictions(tmp_path / "null.parquet")
+
+
+def test_blanks_about_a_class_are_no_part_of_it(tmp_path):
+    assert read_predictions(written(tmp_path, "subject,true,predicted", "1,n ,n", "2, p,p")).classes == ("n", "p")
+
+
+def test_a_column_that_is_there_twice_is_refused(tmp_path):
+    for header in ("subject,true,true,predicted", "subject,true,TRUE,predicted"):
+        with pytest.raises(InputError, match="has 2 columns 'true'; leave one"):
+            read_predictions(written(tmp_path, header, "1,n,n,n", "2,p,p,p"))
+
+
+def test_rows_of_all_epochs_are_no_run_with_one(tmp_path):
+    lines = [f"{who},c{who},{emotion},n,{epoch}" for who, emotion in ((1, "n"), (2, "p")) for epoch in (1, 2, 3)]
+    found = chosen_epochs(read_predictions(written(tmp_path, "subject,clip,true,predicted,epoch", *lines)), None)
+    assert (found.verdict, found.examples) == ("leak", ("1", "2"))
+    assert "2 of 2 folds have rows of several epochs" in found.told
+
+
+def test_a_class_of_the_only_fold_is_in_no_fold_less_than_the_others(tmp_path):
+    lines = ("1,n,n,test", "2,p,p,test", "3,n,p,test")
+    assert class_sets(read_predictions(written(tmp_path, "subject,true,predicted,fold", *lines))).verdict == "passed"
+
+
 def test_files_that_cannot_be_used_are_named(tmp_path):
     (tmp_path / "bad.csv").write_text("subject,y_true\n1,0\n")
     with pytest.raises(InputError, match=r"no column 'predicted' .*; its columns are subject, y_true"):
