@@ -101,6 +101,7 @@ def run(
             samples = shuffle_labels(samples, config.seed)
         folds = folds_of(samples, config)
         require_trainable(samples, folds, config)
+        require_readable(samples, config)
         settle(folder, describe(samples, folds, config), overwrite=overwrite)
         todo = [fold.index for fold in folds if not place.done(fold, weights=save_weights)]
         announce(samples, folds, len(folds) - len(todo))
@@ -186,12 +187,34 @@ def parameters(samples: Samples, config: RunConfig) -> int | None:
     """How many numbers the model learns; None for one that is no network. Raises as `build_model`."""
     if config.model == "svc":
         return None
+    return sum(parameter.numel() for parameter in _without_memory(samples, config).parameters())
+
+
+def require_readable(samples: Samples, config: RunConfig) -> None:
+    """InputError where the model cannot read pictures of the samples' size, as many of timm's; as `build_model` too."""
+    if config.model == "svc":
+        return
+    model = _without_memory(samples, config).eval()
+    pictures = [
+        torch.zeros(2, *rows.shape[1:], device="meta") for rows in (samples.cubes, samples.rgb) if rows is not None
+    ]
+    try:
+        model(*pictures)
+    except (AssertionError, RuntimeError) as error:
+        side = " x ".join(map(str, samples.cubes.shape[2:]))
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise InputError(
+            f"model={config.model!r}: cannot read cubes of {side} px ({reason}); choose a --size"
+        ) from error
+
+
+def _without_memory(samples: Samples, config: RunConfig) -> torch.nn.Module:
+    """The model with shapes alone."""
     groups = max(2, len({group for group in samples.group if group is not None}))
-    with torch.device("meta"):  # shapes without memory
-        model = build_model(
+    with torch.device("meta"):
+        return build_model(
             config.model, classes=len(config.classes), ethnic_classes=groups, fusion=config.fusion, shared=config.shared
         )
-    return sum(parameter.numel() for parameter in model.parameters())
 
 
 def default_jobs(config: RunConfig) -> int:

@@ -200,12 +200,16 @@ class RunConfig:
 def resolve_config(preset: str = "standard", **choices: Any) -> RunConfig:
     """The configuration of a preset with explicit choices over it; a choice of None leaves what the preset has.
 
-    A choice of how a network learns is refused of svc, which is none; what the preset has of these is not heeded there.
+    A choice of how a network learns is refused of svc, which is none; what the preset has of these is not heeded there,
+    and its size not for a model that has a fixed one.
     """
     if preset not in PRESETS:
         raise InputError(f"preset={preset!r} is unknown; choose one of {', '.join(PRESETS)}")
     given = {name: value for name, value in choices.items() if value is not None}
-    config = RunConfig(**{**PRESETS[preset], **given})
+    told = {**PRESETS[preset], **given}
+    if "size" not in given and find(told.get("model", "resnet18")).size:
+        told.pop("size", None)
+    config = RunConfig(**told)
     if config.model == "svc" and (vain := [name for name in given if name in OF_NETWORKS]):
         raise InputError(f"{vain[0]}={given[vain[0]]!r}: must be left out: svc is no network and has no training steps")
     return config

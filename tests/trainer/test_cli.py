@@ -16,11 +16,12 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from flowkit.errors import run_command
+from flowkit.errors import InputError, run_command
 from tests.dropped import sigterm_in_a_callback, sigterm_in_an_exec, sigterm_on_the_way_out
 from tests.motions import motion_samples, write_out
 from trainer.cli import app, main
 from trainer.cli.app import command
+from trainer.types import resolve_config
 
 FAST = ["--epochs", "1", "--batch", "8", "--device", "cpu", "--jobs", "1"]
 
@@ -120,6 +121,15 @@ def test_an_earlier_run_is_kept_unless_overwritten(out, tmp_path):
             "pretrained_rgb='x.pth': must be left out with --shared, whose one backbone starts from --pretrained",
         ),
         (["--role", "lag"], "no pair has the role 'lag'; there are onset-apex (16)"),
+        (
+            ["--model", "vit_tiny_patch16_224"],
+            "model='vit_tiny_patch16_224': cannot read cubes of 32 x 32 px "
+            "(Input height (32) doesn't match model (224)); choose a --size",
+        ),
+        (
+            ["--model", "inception_v3"],
+            "model='inception_v3': cannot read cubes of 32 x 32 px (Calculated padded input size",
+        ),
     ],
 )
 def test_errors_are_one_sentence_and_exit_2(out, tmp_path, arguments, message):
@@ -144,6 +154,14 @@ def test_datasets_may_be_listed_with_blanks(tmp_path):
 def test_a_preset_is_no_choice_that_svc_refuses(out, tmp_path):
     done = flowkit_train(out, "-o", tmp_path / "run", "--model", "svc", "--preset", "paper", "--device", "cpu")
     assert done.exit_code == 0, done.stderr
+
+
+def test_a_presets_size_is_not_heeded_by_a_model_that_has_one():
+    assert resolve_config("quick").input_size == 64
+    for model, size in (("ststnet", 28), ("svc", 32), ("resnet18-tinyvit", 224)):
+        assert resolve_config("quick", model=model).input_size == size
+    with pytest.raises(InputError, match="size=64: must be 28, the input of ststnet, or left out"):
+        resolve_config("quick", model="ststnet", size=64)
 
 
 @pytest.mark.parametrize("place", [0, 1, 3])
