@@ -130,6 +130,12 @@ def test_compare_and_report_from_the_shell(runs, tmp_path):
     assert (runs / "a1" / "report.html").read_bytes() == before
 
 
+def test_means_of_several_settings_say_whose_they_are(runs):
+    done = CliRunner().invoke(app, ["compare", *(str(runs / name) for name in ("a0", "a1", "b0", "b1"))])
+    means = [line.partition(": ")[0] for line in done.output.splitlines() if " seeds" in line]
+    assert means == ["resnet18, 2 seeds (a0, a1)", "dual-resnet18, 2 seeds (b0, b1)"]
+
+
 def test_runs_of_one_name_are_told_apart_by_the_folders_above(runs, tmp_path):
     for above, name in (("micro", "a0"), ("fast", "b0")):
         shutil.copytree(runs / name, tmp_path / above / "seed-0")

@@ -51,7 +51,9 @@ def lines(found: Mapping[str, Any]) -> list[str]:
             scores = ", ".join(
                 f"{label} {setting[key]['mean']:.3f} (sd {setting[key]['sd']:.3f})" for key, label in names.items()
             )
-            told.append(f"{setting['model']}, {len(setting['runs'])} seeds: {scores}{no_result(setting['slips'])}")
+            which = f" ({', '.join(setting['runs'])})" if len(found["settings"]) > 1 else ""
+            seeds = f"{setting['model']}, {len(setting['runs'])} seeds{which}"
+            told.append(f"{seeds}: {scores}{no_result(setting['slips'])}")
     for test in found["tests"]:
         which = f"{', '.join(test['second'])} less {', '.join(test['first'])}"
         if test["p"] is None:
