@@ -87,6 +87,23 @@ def test_the_interval_covers_as_often_as_it_says(rng):
     assert 0.89 <= covered / 200 <= 0.985
 
 
+@pytest.mark.parametrize(("people", "lowest", "highest"), [(8, 0.79, 0.92), (53, 0.89, 0.985)])
+def test_the_interval_of_few_people_is_too_narrow(rng, people, lowest, highest):
+    """As docs/study.md says: three classes, of which each person shows a mixture, five rows a person."""
+
+    def drawn(number):
+        often, right = rng.dirichlet([4, 1.2, 0.8], number), np.clip(rng.normal(0.6, 0.18, number), 0.02, 0.98)
+        who = np.repeat(np.arange(number), 5)
+        true = (rng.random(len(who))[:, None] > often.cumsum(axis=1)[who, :2]).sum(axis=1)
+        said = np.where(rng.random(len(who)) < right[who], true, rng.integers(0, 3, len(who)))
+        return counts_by_person(true, said, who.tolist())
+
+    truth = uf1_of(drawn(100_000).sum(axis=0))
+    found = [bootstrap(drawn(people), draws=400, seed=trial) for trial in range(300)]
+    covered = np.mean([interval.low <= truth <= interval.high for interval in found])
+    assert lowest <= covered <= highest
+
+
 def test_two_like_runs_are_told_apart_as_often_as_chance_says(rng):
     ps = []
     for trial in range(200):
