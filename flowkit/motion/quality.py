@@ -68,6 +68,8 @@ def quality(
         )
     check_frames("frames0", first)
     check_pair(first, second)
+    if moves.dtype.kind != "f":
+        raise InputError(f"flow is {moves.dtype}: convert it to float32")
     with np.errstate(over="ignore"):  # to infinity, which is refused
         moves = np.ascontiguousarray(moves, np.float32)
     for name, array in (("frames0", first), ("frames1", second), ("flow", moves)):

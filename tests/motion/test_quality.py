@@ -230,6 +230,13 @@ def test_shapes_that_do_not_fit_are_refused():
         quality(frame, frame, np.zeros((2, 8, 9), np.float32))
 
 
+@pytest.mark.parametrize("dtype", [np.int32, np.complex64, bool, "U3", object])
+def test_a_flow_of_no_real_numbers_is_refused(dtype):
+    frame = np.zeros((8, 8), np.uint8)
+    with pytest.raises(InputError, match=r"flow is .*: convert it to float32"):
+        quality(frame, frame, np.zeros((2, 8, 8), dtype))
+
+
 def test_frames_of_two_types_are_refused():
     frame = np.zeros((8, 8), np.uint8)
     with pytest.raises(InputError, match="frames0 is uint8 and frames1 uint16: they must be equal"):
