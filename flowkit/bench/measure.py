@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from flowkit.bench.answers import Answers
 from flowkit.bench.methods import DUAL_TVL1, OPENCV, Method
 from flowkit.bench.pairs import FacialPair, Flow
-from flowkit.bench.timing import Measurement, race, single_threaded_opencv, summary
+from flowkit.bench.timing import Measurement, race, summary
+from flowkit.frames.prepare import single_threaded_opencv
 
 
 def measure(

@@ -13,8 +13,9 @@ from flowkit.bench.methods import peers as peers_named
 from flowkit.bench.pairs import AMPLITUDES_PX, IDENTITIES, FacialPair, Size, facial_pairs
 from flowkit.bench.plot import plot, require_matplotlib
 from flowkit.bench.table import lines
-from flowkit.bench.timing import Measurement, single_threaded_opencv
+from flowkit.bench.timing import Measurement
 from flowkit.errors import InputError, OutputError
+from flowkit.frames.prepare import single_threaded_opencv
 from flowkit.motion.flow import thread_count
 
 FEW_AMPLITUDES_PX = (0.5, 2.0)

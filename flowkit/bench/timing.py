@@ -6,11 +6,8 @@ import dataclasses
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
-
-import cv2
 
 CALL_SECONDS, MOST_CALLS = 0.02, 20
 """A shorter call is repeated within a round until it took this long, at most this often."""
@@ -89,14 +86,3 @@ def summary(
         times_as_fast_as=ratios,
         **rest,
     )
-
-
-@contextmanager
-def single_threaded_opencv() -> Iterator[None]:
-    """OpenCV without threads of its own, which would run beside those over pairs."""
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before)

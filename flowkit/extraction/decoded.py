@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError
+from flowkit.extraction.line import CubeMemory
 from flowkit.extraction.plan import Part
 from flowkit.types import Pair
 
@@ -55,6 +56,13 @@ class DecodedPart:
     def todo(self) -> list[int]:
         """The pairs that are still to be computed, as indices into the part's."""
         return [i for i, result in enumerate(self.results) if result is None]
+
+    def take_memory(self, memory: CubeMemory, dtype: str) -> dict[int, int]:
+        """Has `cubes` hold a row for each pair that is still to be computed; which row is whose, by index."""
+        rows = {i: row for row, i in enumerate(self.todo())}
+        if rows:
+            self.cubes = memory.take((len(rows), 3, *self.frame(next(iter(rows)), 0).shape), dtype)
+        return rows
 
     def frame(self, i: int, which: int) -> Frame:
         """Side 0 or 1 of the part's i-th pair; both are of one dtype, (h, w). Averages are float32 on 0..255."""

@@ -194,12 +194,8 @@ def _compute(
     decoded = decode_part(part, request, store, turn.check if turn else lambda: None)
     if turn:
         turn.to("solve")
-    todo = decoded.todo()
-    row = {i: at for at, i in enumerate(todo)}
-    if todo:
-        shape = (len(todo), 3, *decoded.frame(todo[0], 0).shape)
-        decoded.cubes = (memory or CubeMemory()).take(shape, request.dtype)
-    for chosen in _batches(todo, lambda i: decoded.frame(i, 0).dtype, request.batch):
+    row = decoded.take_memory(memory or CubeMemory(), request.dtype)
+    for chosen in _batches(row, lambda i: decoded.frame(i, 0).dtype, request.batch):
         if turn:
             turn.check()
         frames0, frames1 = (np.stack([decoded.frame(i, which) for i in chosen]) for which in (0, 1))

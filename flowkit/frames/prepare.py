@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from typing import Any
 
 import cv2
@@ -85,6 +85,17 @@ def _resize(frame: NDArray[Any], size: tuple[int, int], filter_: int) -> NDArray
         return frame
     resized: NDArray[Any] = cv2.resize(frame, (size[1], size[0]), interpolation=filter_)
     return resized
+
+
+@contextmanager
+def single_threaded_opencv() -> Iterator[None]:
+    """OpenCV without threads of its own, which would run beside those over pairs."""
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
 
 
 def require_inside(box: Box, size: tuple[int, ...]) -> None:

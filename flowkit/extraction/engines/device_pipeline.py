@@ -24,9 +24,11 @@ from numpy.typing import NDArray
 from flowkit.errors import FlowkitError
 from flowkit.extraction.decode import FrameStore, decode_part
 from flowkit.extraction.decoded import Computed, DecodedPart
+from flowkit.extraction.line import CubeMemory
 from flowkit.extraction.part import Job, PartRows, commit_rows, part_rows
 from flowkit.extraction.plan import PART_PIXELS, Part
 from flowkit.extraction.request import ExtractRequest
+from flowkit.frames.prepare import single_threaded_opencv
 from flowkit.output.commit import Commit
 
 Frame = NDArray[Any]
@@ -34,7 +36,8 @@ Frame = NDArray[Any]
 IN_FLIGHT = 2
 """Batches a GPU has at once: while one is computed, the next is copied there and the last one back."""
 WRITERS = 4
-"""Threads that find out the results' quality, which takes a quarter of a millisecond a face, and write them."""
+"""At least so many threads find out the results' quality and write them, and as many as decode: on a CPU core it takes
+2.5 ms a face, more than to decode it."""
 BATCH_PIXELS = 8 * PART_PIXELS
 """Of one batch at most: some thousand faces, or two dozen video frames. More would only take memory."""
 
@@ -90,11 +93,12 @@ class GpuEngine:
         """See `Engine`."""
         if not parts:
             return
-        pipeline = _Pipeline(parts, job, self)
-        try:
-            yield from pipeline.commits()
-        finally:
-            pipeline.end()
+        with single_threaded_opencv():
+            pipeline = _Pipeline(parts, job, self)
+            try:
+                yield from pipeline.commits()
+            finally:
+                pipeline.end()
 
 
 class DeviceRunner:
@@ -108,22 +112,33 @@ class DeviceRunner:
         self._device = maker(job.request)
         self._lock = threading.Lock()
         self._store = FrameStore()
+        self._memory = CubeMemory()
 
     def __call__(self, part: Part) -> Commit:
         """Runs a part and commits its files; raises Interrupted where they cannot be written."""
-        return commit_rows(self._job, part.number, self.rows(part))
+        return _written(self._computed(part), self._job, self._memory)
 
     def rows(self, part: Part) -> PartRows:
         """A part's rows, committed nowhere."""
-        job = self._job
-        decoded = decode_part(part, job.request, self._store)
+        return part_rows(self._computed(part), self._job.request, self._job.metadata)
+
+    def _computed(self, part: Part) -> DecodedPart:
+        decoded = decode_part(part, self._job.request, self._store)
         with self._lock:
-            worker = DeviceWorker(self._device, job.request.batch, lambda _: None, _Clock({}))
+            worker = DeviceWorker(self._device, self._job.request, self._memory, lambda _: None, _Clock({}))
             worker.take(decoded)
             while worker.busy:
                 if not worker.start_batch(last=True):
                     worker.finish_batch()
-        return part_rows(decoded, job.request, job.metadata)
+        return decoded
+
+
+def _written(decoded: DecodedPart, job: Job, memory: CubeMemory) -> Commit:
+    """Commits a part whose pairs all have their results; its cubes' memory is free then."""
+    commit = commit_rows(job, decoded.part.number, part_rows(decoded, job.request, job.metadata))
+    if decoded.cubes is not None:
+        memory.give_back(decoded.cubes)
+    return commit
 
 
 _Kind = tuple[tuple[int, int], np.dtype[Any]]
@@ -146,10 +161,17 @@ class _Clock:
 
 @dataclass(slots=True)
 class _Work:
-    """A decoded part and how many of its pairs are still to be computed."""
+    """A decoded part, the row in its memory of each pair, and how many pairs are still to be computed."""
 
     decoded: DecodedPart
+    row: dict[int, int]
     left: int
+
+    def place(self, i: int) -> Frame:
+        """Where the cube of the part's i-th pair is to stand."""
+        assert self.decoded.cubes is not None
+        place: Frame = self.decoded.cubes[self.row[i]]
+        return place
 
 
 @dataclass(slots=True)
@@ -172,6 +194,7 @@ class _Pipeline:
     _finished: queue.Queue[Commit | BaseException] = field(default_factory=queue.Queue)
     _ended: threading.Event = field(default_factory=threading.Event)
     _store: FrameStore = field(default_factory=FrameStore)
+    _memory: CubeMemory = field(default_factory=CubeMemory)
     _room: threading.Semaphore = field(init=False)
     """Parts that may be between decoding and commit at a time: what bounds the memory of a run."""
     _decode: ThreadPoolExecutor = field(init=False)
@@ -181,14 +204,14 @@ class _Pipeline:
 
     def __post_init__(self) -> None:
         self._clock = _Clock(self.engine.busy_s)
-        devices = len(self.engine.devices)
+        devices, writers = len(self.engine.devices), max(WRITERS, self.engine.decoders)
         rows = max(len(part.pairs) for part in self.parts)
         pixels = max(len(part.pairs) * math.prod(part.shape or (1, 1)) for part in self.parts)
         in_a_batch = min(-(-self.job.request.batch // rows), max(BATCH_PIXELS // pixels, 1))
         in_batches = devices * (IN_FLIGHT + 1) * in_a_batch
-        self._room = threading.Semaphore(2 * self.engine.decoders + in_batches + 2 * WRITERS)
+        self._room = threading.Semaphore(2 * self.engine.decoders + in_batches + 2 * writers)
         self._decode = ThreadPoolExecutor(self.engine.decoders, thread_name_prefix="decode")
-        self._write = ThreadPoolExecutor(WRITERS, thread_name_prefix="write")
+        self._write = ThreadPoolExecutor(writers, thread_name_prefix="write")
         self._threads = [threading.Thread(target=self._guarded, args=(self._feed,), name="feed")]
         self._threads += [
             threading.Thread(target=self._guarded, args=(self._compute, maker), name=f"gpu {i}")
@@ -245,7 +268,8 @@ class _Pipeline:
 
     def _compute(self, maker: DeviceMaker) -> None:
         """One device's worker: starts batches as long as there are pairs, and hands results on in the meantime."""
-        worker = DeviceWorker(maker(self.job.request), self.job.request.batch, self._commit, self._clock)
+        request = self.job.request
+        worker = DeviceWorker(maker(request), request, self._memory, self._commit, self._clock)
         more = True
         while not self._ended.is_set() and (more or worker.busy):
             # Waits for frames only when there is nothing else to do; other devices get what it has no use for.
@@ -260,8 +284,7 @@ class _Pipeline:
     def _commit(self, decoded: DecodedPart) -> None:
         def write() -> None:
             with self._clock("write"):
-                rows = part_rows(decoded, self.job.request, self.job.metadata)
-                commit = commit_rows(self.job, decoded.part.number, rows)
+                commit = _written(decoded, self.job, self._memory)
             self._finished.put(commit)
             self._room.release()
 
@@ -272,11 +295,19 @@ class _Pipeline:
 class DeviceWorker:
     """The pairs that wait for one device and the batches that it is at."""
 
-    def __init__(self, device: Device, batch: int, commit: Callable[[DecodedPart], None], clock: _Clock) -> None:
+    def __init__(
+        self,
+        device: Device,
+        request: ExtractRequest,
+        memory: CubeMemory,
+        commit: Callable[[DecodedPart], None],
+        clock: _Clock,
+    ) -> None:
         """`commit` is called with each part once all of its pairs have their results."""
         self._clock = clock
         self._device = device
-        self._batch = batch
+        self._request = request
+        self._memory = memory
         self._commit = commit
         self._waiting: dict[_Kind, deque[tuple[_Work, int]]] = {}
         self._most: dict[_Kind, int] = {}
@@ -294,12 +325,12 @@ class DeviceWorker:
 
     def take(self, decoded: DecodedPart) -> None:
         """Lets a part's pairs wait; a part without any that can be computed is done already."""
-        todo = decoded.todo()
-        work = _Work(decoded, len(todo))
-        for i in todo:
+        row = decoded.take_memory(self._memory, self._request.dtype)
+        work = _Work(decoded, row, len(row))
+        for i in row:
             frame = decoded.frame(i, 0)
             self._waiting.setdefault((frame.shape, frame.dtype), deque()).append((work, i))
-        if not todo:
+        if not row:
             self._commit(decoded)
 
     def start_batch(self, last: bool) -> bool:
@@ -325,7 +356,7 @@ class DeviceWorker:
     def _most_pairs(self, kind: _Kind) -> int:
         if kind not in self._most:
             height, width = kind[0]
-            pairs = min(self._batch, BATCH_PIXELS // (height * width), self._device.most_pairs(*kind))
+            pairs = min(self._request.batch, BATCH_PIXELS // (height * width), self._device.most_pairs(*kind))
             self._most[kind] = max(1, pairs)
         return self._most[kind]
 
@@ -344,7 +375,9 @@ class DeviceWorker:
                 # The flow decides, as it does on the CPU, and not what float16 makes of it. The device has looked at
                 # it, since on this one thread that would take as long as all that a GPU does for a pair.
                 if usable:
-                    work.decoded.results[i] = Computed(cube.copy(), int(count))
+                    place = work.place(i)
+                    place[...] = cube
+                    work.decoded.results[i] = Computed(place, int(count))
                 else:
                     work.decoded.fail(i, "the flow is not finite: check the frames' values, or lower tau or lambda_")
                 self._one_done(work)

@@ -15,7 +15,7 @@ from flowkit import _core
 from flowkit.errors import InputError
 from flowkit.extraction.decode import value_range
 from flowkit.extraction.engines.device_pipeline import IN_FLIGHT, DeviceMemoryError, DeviceRunner, GpuEngine
-from flowkit.extraction.part import PartRunner
+from flowkit.extraction.part import PartRunner, commit_rows
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.run import extract
 from flowkit.motion.devices import has_code_for
@@ -223,6 +223,23 @@ def test_closing_the_iterator_ends_all_threads(tmp_path):
         run(tmp_path / "manifest.csv", tmp_path / "gpu", Stands(), report=stop, batch=20)
     assert threading.active_count() - before <= 1
     assert not verify(tmp_path / "gpu").problems
+
+
+def test_as_many_parts_are_written_at_a_time_as_are_decoded(tmp_path, monkeypatch):
+    """To write a face takes a core longer than to decode it."""
+    monkeypatch.setattr("flowkit.extraction.plan.rows_per_part", lambda shape, planned: 2)
+    all_at_once = threading.Barrier(6)
+
+    def commit_together(*arguments: Any) -> Any:
+        all_at_once.wait(timeout=20)
+        return commit_rows(*arguments)
+
+    monkeypatch.setattr("flowkit.extraction.engines.device_pipeline.commit_rows", commit_together)
+    clips = dataset(tmp_path, clips=6, frames=5)
+    engine = GpuEngine((Stands(),), decoders=6)
+    summary = extract(clips, tmp_path / "out", engine=engine, pairs="lag:1", size=16, params=FAST)
+    assert (summary.computed, summary.failed) == (24, 0)
+    assert verify(tmp_path / "out").ok
 
 
 def test_single_units_on_a_device_are_those_of_the_cpu(tmp_path):
