@@ -85,6 +85,7 @@ def test_a_report_says_its_scores_and_where_labels_came_from(samples):
     assert "36 onset-apex pairs of 36 clips, 4 people, 16 x 16 px" in text
     assert "seed 5" in text
     assert "What this can and cannot say" in text
+    assert "Of few people it is too narrow: with 8 it holds" in text
     assert "toy/04" in text
     for note in summary["caveats"]:
         assert note in text
