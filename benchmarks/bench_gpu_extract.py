@@ -28,15 +28,15 @@ def tasks() -> list[Task]:
 
 def _extract(count: int) -> Mapping[str, Any]:
     from flowkit.extraction.engines.cuda import cuda_devices
-    from flowkit.extraction.engines.device_pipeline import GpuEngine
+    from flowkit.extraction.engines.device_pipeline import WRITERS, GpuEngine
     from flowkit.extraction.run import extract
     from flowkit.output.verify import verify
 
-    faces = face_pairs(Size(224, 224))
+    faces, threads = face_pairs(Size(224, 224)), thread_count(None)
     with tempfile.TemporaryDirectory() as folder:
         clips = Path(folder) / "clips"
-        _write_clips(clips, [frame for pair in faces for frame in (pair.frame0, pair.frame1)], count)
-        engine = GpuEngine(cuda_devices(), thread_count(None))
+        write_clips(clips, [frame for pair in faces for frame in (pair.frame0, pair.frame1)], count)
+        engine = GpuEngine(cuda_devices(), threads)
         summary = extract(clips, Path(folder) / "out", pairs="lag:1", engine=engine, device="cuda")
         sound = verify(Path(folder) / "out").ok
     return {
@@ -45,11 +45,11 @@ def _extract(count: int) -> Mapping[str, Any]:
         "agrees": sound and (summary.computed, summary.failed) == (count, 0),
         "pairs_per_s": summary.pairs_per_second,
         "busy_s": dict(engine.busy_s),
-        "threads": {"decode": thread_count(None), "write": 2},
+        "threads": {"decode": threads, "write": max(WRITERS, threads)},
     }
 
 
-def _write_clips(folder: Path, frames: Sequence[np.ndarray], count: int, length: int = 100) -> None:
+def write_clips(folder: Path, frames: Sequence[np.ndarray], count: int, length: int = 100) -> None:
     """Clips of up to `length` pairs each, as numbered PNG files."""
     for clip in range(-(-count // length)):
         here = folder / f"clip{clip:03d}"

@@ -13,7 +13,7 @@ PAIRS_S = 8_401
 """Of an H200 with preset micro at 224 x 224: docs/cuda.md, a model."""
 CORES = 16
 """Of a node, for each of its GPUs: an assumption."""
-DECODE_MS, WRITE_MS = 1.5, 3.6
+DECODE_MS, WRITE_MS = 1.5, 2.4
 """CPU of a core a pair of 224 x 224: benchmarks.bench_extract, docs/benchmarks.md."""
 PAIR_BYTES = 3 * 224 * 224 * 4
 """Of a cube in float32; shards are not compressed."""

@@ -18,6 +18,6 @@ def test_the_models_gpu_is_that_of_the_page_on_kernels():
 
 
 def test_a_gpu_is_as_fast_as_it_is_fed(monkeypatch):
-    assert cluster_model.pairs_of_a_gpu() == 16_000 / (1.5 + 3.6)
+    assert cluster_model.pairs_of_a_gpu() == 16_000 / (1.5 + 2.4)
     monkeypatch.setattr(cluster_model, "CORES", 64)
     assert cluster_model.pairs_of_a_gpu() == cluster_model.PAIRS_S
