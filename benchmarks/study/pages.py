@@ -14,6 +14,7 @@ from flowkit.params import TVL1Params
 
 _SLOT = re.compile(r"(<!-- table (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
 ONE_PAIR, STEADY, DRIFTING = "one pair", "4 + 4 frames", "4 + 4 frames, head drifting"
+STRICT = "4 + 4 frames, `refit_from` 10 and `warps` 6"
 
 
 def fill(text: str, found: Mapping[str, str]) -> str:
@@ -162,7 +163,7 @@ def _times(times: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def _phases(phases: Mapping[str, Mapping[str, float]]) -> str:
-    names = {"single": ONE_PAIR, "steady": STEADY, "drifting": DRIFTING}
+    names = {"single": ONE_PAIR, "steady": STEADY, "strict": STRICT, "drifting": DRIFTING}
     lines = [
         [names[name], f"{by['still']:.4f}", f"{by['gain']:.2f}", f"{by['error']:.4f}", f"{by['moving']:.4f}"]
         for name, by in phases.items()
