@@ -28,15 +28,15 @@ def tasks() -> list[Task]:
 
 def _extract(count: int) -> Mapping[str, Any]:
     from flowkit.extraction.engines.cuda import cuda_devices
-    from flowkit.extraction.engines.device_pipeline import WRITERS, GpuEngine
+    from flowkit.extraction.engines.device_pipeline import GpuEngine
     from flowkit.extraction.run import extract
     from flowkit.output.verify import verify
 
-    faces, threads = face_pairs(Size(224, 224)), thread_count(None)
+    faces = face_pairs(Size(224, 224))
     with tempfile.TemporaryDirectory() as folder:
         clips = Path(folder) / "clips"
         write_clips(clips, [frame for pair in faces for frame in (pair.frame0, pair.frame1)], count)
-        engine = GpuEngine(cuda_devices(), threads)
+        engine = GpuEngine(cuda_devices(), thread_count(None))
         summary = extract(clips, Path(folder) / "out", pairs="lag:1", engine=engine, device="cuda")
         sound = verify(Path(folder) / "out").ok
     return {
@@ -45,7 +45,7 @@ def _extract(count: int) -> Mapping[str, Any]:
         "agrees": sound and (summary.computed, summary.failed) == (count, 0),
         "pairs_per_s": summary.pairs_per_second,
         "busy_s": dict(engine.busy_s),
-        "threads": {"decode": threads, "write": max(WRITERS, threads)},
+        "threads": {"decode": engine.decoders, "write": engine.writers},
     }
 
 

@@ -231,7 +231,7 @@ def test_shapes_that_do_not_fit_are_refused():
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.complex64, bool, "U3", object])
-def test_a_flow_of_no_real_numbers_is_refused(dtype):
+def test_a_flow_that_is_not_floating_point_is_refused(dtype):
     frame = np.zeros((8, 8), np.uint8)
     with pytest.raises(InputError, match=r"flow is .*: convert it to float32"):
         quality(frame, frame, np.zeros((2, 8, 8), dtype))

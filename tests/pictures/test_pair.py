@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from flowkit.datasets import read_manifest, write_manifest
 from flowkit.errors import InputError, OutputError
@@ -50,7 +51,10 @@ def test_the_bar_of_a_narrow_strain_has_room_for_its_numbers() -> None:
 def test_a_very_wide_pair_can_be_written_in_every_format(tmp_path: Path, suffix: str) -> None:
     frames = (("frame 1", np.zeros((20, 3000, 3), np.uint8)), ("frame 2", np.zeros((20, 3000, 3), np.uint8)))
     pair = PairView("t", "s", "c", frames, np.zeros((2, 20, 3000), np.float32), np.zeros((20, 3000), np.float32))
-    write_picture(tmp_path / f"wide{suffix}", compose(pair))
+    picture = compose(pair)
+    write_picture(tmp_path / f"wide{suffix}", picture)
+    with Image.open(tmp_path / f"wide{suffix}") as written:
+        assert written.size == picture.shape[1::-1]
 
 
 def test_a_still_pair_is_white_and_black() -> None:

@@ -35,9 +35,8 @@ Frame = NDArray[Any]
 
 IN_FLIGHT = 2
 """Batches a GPU has at once: while one is computed, the next is copied there and the last one back."""
-WRITERS = 4
-"""At least so many threads find out the results' quality and write them, and as many as decode: on a CPU core it takes
-2.5 ms a face, more than to decode it."""
+LEAST_WRITERS = 4
+"""Threads that write where few decode: some wait for the disk."""
 BATCH_PIXELS = 8 * PART_PIXELS
 """Of one batch at most: some thousand faces, or two dozen video frames. More would only take memory."""
 
@@ -88,6 +87,11 @@ class GpuEngine:
     """Threads that decode frames."""
     busy_s: dict[str, float] = field(default_factory=dict)
     """Seconds that the stages of all runs took, summed over their threads: decode, start, wait, collect, write."""
+
+    @property
+    def writers(self) -> int:
+        """Threads that find out the results' quality and write them: on a CPU core it takes longer than to decode."""
+        return max(LEAST_WRITERS, self.decoders)
 
     def run(self, parts: Sequence[Part], job: Job) -> Iterator[Commit]:
         """See `Engine`."""
@@ -204,7 +208,7 @@ class _Pipeline:
 
     def __post_init__(self) -> None:
         self._clock = _Clock(self.engine.busy_s)
-        devices, writers = len(self.engine.devices), max(WRITERS, self.engine.decoders)
+        devices, writers = len(self.engine.devices), self.engine.writers
         rows = max(len(part.pairs) for part in self.parts)
         pixels = max(len(part.pairs) * math.prod(part.shape or (1, 1)) for part in self.parts)
         in_a_batch = min(-(-self.job.request.batch // rows), max(BATCH_PIXELS // pixels, 1))
