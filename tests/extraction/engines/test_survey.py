@@ -59,18 +59,16 @@ def _is_a_worker(child: str) -> bool:
 
 
 @contextmanager
-def when_it_hangs(pipe: Path, act: Callable[[Path], None]) -> Iterator[None]:
-    """Acts each time that somebody has come to read the pipe, which stays silent."""
+def when_it_hangs(pipe: Path, act: Callable[[int], None]) -> Iterator[None]:
+    """Acts on each worker process that reads the pipe, which stays silent and never comes to an end."""
     over = threading.Event()
+    silent_end = os.open(pipe, os.O_RDWR)
 
     def watch() -> None:
         while not over.wait(0.01):
-            try:
-                descriptor = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
-            except OSError:  # nobody reads
-                continue
-            act(pipe)
-            os.close(descriptor)
+            for process in Path("/proc").glob("[0-9]*"):
+                if _is_a_worker(process.name) and _has_open(process, pipe):
+                    act(int(process.name))
 
     watcher = threading.Thread(target=watch)
     watcher.start()
@@ -79,23 +77,18 @@ def when_it_hangs(pipe: Path, act: Callable[[Path], None]) -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
+        os.close(silent_end)
 
 
-def crash(pipe: Path) -> None:
-    """Ends the worker that reads the pipe, and no other, which may be opening another clip."""
-    while not (readers := [worker for worker in workers() if _has_open(worker, pipe)]):
-        time.sleep(0.001)
-    for reader in readers:
-        with suppress(ProcessLookupError):
-            os.kill(reader, signal.SIGSEGV)
-        while reader in workers():
-            time.sleep(0.01)
-
-
-def _has_open(process: int, path: Path) -> bool:
+def _has_open(process: Path, path: Path) -> bool:
     with suppress(OSError):  # it has ended meanwhile
-        return any(link.readlink() == path for link in Path(f"/proc/{process}/fd").iterdir())
+        return any(link.readlink() == path for link in (process / "fd").iterdir())
     return False
+
+
+def crash(worker: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(worker, signal.SIGSEGV)
 
 
 def require_only_b_failed(out: Path, reason: str) -> None:
