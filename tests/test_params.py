@@ -133,7 +133,7 @@ def test_the_presets_are_those_of_the_sources():
     assert PRESETS["ipol"].stretch
     assert PRESETS["opencv-cuda"].border == "clamp"
     assert PRESETS["micro"].epsilon == 0
-    assert set(PRESETS) == {"opencv", "opencv-cuda", "ipol", "micro", "fast", "micro-0.1", "fast-0.1"}
+    assert set(PRESETS) == {"opencv", "opencv-cuda", "ipol", "micro", "micro-phases", "fast", "micro-0.1", "fast-0.1"}
 
 
 def test_resolve_params_takes_a_preset_overrides_or_a_full_set():

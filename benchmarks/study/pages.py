@@ -13,8 +13,7 @@ from flowkit.bench import methods as bench
 from flowkit.params import TVL1Params
 
 _SLOT = re.compile(r"(<!-- table (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
-ONE_PAIR, STEADY, DRIFTING = "one pair", "4 + 4 frames", "4 + 4 frames, head drifting"
-STRICT = "4 + 4 frames, `refit_from` 10 and `warps` 6"
+FRAMES = {"single": "one pair", "steady": "4 + 4 frames", "drifting": "4 + 4 frames, head drifting"}
 
 
 def fill(text: str, found: Mapping[str, str]) -> str:
@@ -162,13 +161,23 @@ def _times(times: Mapping[str, Mapping[str, float]]) -> str:
     return table(["", *sizes], lines)
 
 
-def _phases(phases: Mapping[str, Mapping[str, float]]) -> str:
-    names = {"single": ONE_PAIR, "steady": STEADY, "strict": STRICT, "drifting": DRIFTING}
+def _phases(phases: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    amplitudes = [f"{a:g}" for a in BUMP_AMPLITUDES_PX]
     lines = [
-        [names[name], f"{by['still']:.4f}", f"{by['gain']:.2f}", f"{by['error']:.4f}", f"{by['moving']:.4f}"]
-        for name, by in phases.items()
+        [
+            f"{FRAMES[frames]}, `{preset}`",
+            f"{rows['still 1']:.4f}",
+            f"{rows['error 0.5']:.4f}",
+            " / ".join(f"{rows[f'gain {a}']:.2f}" for a in amplitudes),
+            " / ".join(f"{rows[f'moving {a}']:.3f}" for a in amplitudes),
+            f"{rows['sides 0.2']:.2f} / {rows['sides 0.5']:.2f}",
+        ]
+        for frames, by in phases.items()
+        for preset, rows in by.items()
     ]
-    return table(["", "still, px", "gain", "error, px", "where it moves, px"], lines)
+    at = "at " + " / ".join(amplitudes) + " px"
+    head = ["", "still, px", "error, px", f"gain {at}", f"where it moves, px, {at}", "sides at 0.2 / 0.5 px"]
+    return table(head, lines)
 
 
 def _bound_widths(bounds: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:

@@ -21,7 +21,7 @@ PEERS = {"cv2": "opencv", "dis": "dis-medium", "farneback": "farneback", "scikit
 """Names of the study, and those of `flowkit bench`."""
 STAND_IN = {"cv2": "opencv"}
 """Presets that give a peer's answers, to the bit, in a fortieth of the time; `require_same` proves it."""
-REPORTED = ("micro", "fast", "opencv", "cv2", "dis", "farneback")
+REPORTED = ("micro", "micro-phases", "fast", "opencv", "cv2", "dis", "farneback")
 
 
 def solver(params: TVL1Params) -> Solve:

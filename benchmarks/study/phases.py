@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,70 +11,81 @@ from numpy.typing import NDArray
 
 import flowkit
 from benchmarks.study.faces import SEEDS, Set, looks
-from benchmarks.study.measures import error_px, gain
+from benchmarks.study.measures import Sample, error_px, samples
 from benchmarks.study.motions import setting
-from benchmarks.study.scenes import Layer, render, true_flow
-from benchmarks.study.shots import HEADINGS, SIDE, Shot
-from flowkit.params import TVL1Params
+from benchmarks.study.scenes import Layer, render
+from benchmarks.study.shots import BUMP_AMPLITUDES_PX, HEADINGS, SIDE_RATIOS, Shot
+from benchmarks.study.stage import Flow, Scene, stage
 from flowkit.synthetic.render import digitise
 
 FRAMES = 4
+EACH = 3
+"""Scenes of each kind a look."""
 DRIFT_PX = 0.3
 """How far the head is, at most, from where it is in a phase's first frame, in the other frames of a drifting phase."""
-STRICT = {"refit_from": 10.0, "warps": 6}
-"""What averages may ask for: of their smaller noise, more of what is no motion is several times as large."""
+COMPARED = ("micro", "micro-phases")
 
 Grey = NDArray[Any]
 
 
-def phases(which: Set, params: TVL1Params) -> dict[str, dict[str, float]]:
-    """Rows of single frames, of 4 + 4 frames of a steady head, also with STRICT, and of a drifting one; noise of 1 grey
-    level."""
-    found: dict[str, dict[str, list[float]]] = {}
-    for k, look in enumerate(looks(which)):
-        for kind in ("still", "bump"):
-            shot = Shot(
-                measure="phases",
-                kind=kind,
-                look=look,
-                seed=SEEDS[which] + 900_000 + k,
-                amplitude_px=0.5,
-                sigma_px=8.0,
-                heading=HEADINGS[k % 3],
-            )
-            for name, flow, truth in _flows(shot, params):
-                rows = found.setdefault(name, {})
-                for row, value in _rows(kind, flow, truth):
+def phases(which: Set) -> dict[str, dict[str, dict[str, float]]]:
+    """Rows by preset, by what is solved: "single" frames, averages of 4 + 4 of a "steady" head, those of a "drifting".
+
+    Noise of 1 grey level. `still 1`, `gain` and `moving` by amplitude and `sides` are the study's rows; `error 0.5` is
+    that of bumps of 0.5 px over all that is visible.
+    """
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
+    for shot in _shots(which):
+        scene = stage(shot)
+        for frames, pair in _pairs(shot):
+            for preset in COMPARED:
+                rows = found.setdefault(frames, {}).setdefault(preset, {})
+                flow = flowkit.tvl1_flow(*pair, preset=preset, threads=1, value_range=(0, 255))
+                for row, value in _rows(scene, flow):
                     rows.setdefault(row, []).append(value)
-    return {name: {row: float(np.mean(values)) for row, values in rows.items()} for name, rows in found.items()}
+    return {
+        frames: {preset: {row: float(np.mean(values)) for row, values in rows.items()} for preset, rows in by.items()}
+        for frames, by in found.items()
+    }
 
 
-def _flows(shot: Shot, params: TVL1Params) -> list[tuple[str, Grey, Grey]]:
+def _shots(which: Set) -> Iterator[Shot]:
+    for k, look in enumerate(looks(which) * EACH):
+        here = {"look": look, "seed": SEEDS[which] + 900_000 + k, "heading": HEADINGS[k % 3]}
+        yield Shot(measure="still", kind="still", **here)
+        for amplitude in BUMP_AMPLITUDES_PX:
+            yield Shot(measure="bump", kind="bump", amplitude_px=amplitude, sigma_px=8.0, **here)
+        for amplitude in (0.2, 0.5):
+            ratio = SIDE_RATIOS[k % len(SIDE_RATIOS)]
+            yield Shot(measure="sides", kind="sides", amplitude_px=amplitude, sigma_px=8.0, ratio=ratio, **here)
+
+
+def _rows(scene: Scene, flow: Flow) -> Iterator[Sample]:
+    yield from samples(scene, flow)
+    if (scene.shot.measure, scene.shot.amplitude_px) == ("bump", 0.5):
+        yield "error 0.5", error_px(flow, scene.flow, scene.visible)
+
+
+def _pairs(shot: Shot) -> Iterator[tuple[str, Sequence[Grey]]]:
     layers = setting(shot).layers
-    truth = true_flow(layers, shot.size).flow
     rng = np.random.default_rng([shot.seed, 4])
-    steady, drifting = (_phase_pair(layers, drift, shot.noise, rng) for drift in (0.0, DRIFT_PX))
-    single = [phase[0].astype(np.float32) for phase in steady]
-    averages = [flowkit.average_phase(phase) for phase in steady]
-    return [
-        ("single", _solve(single, params), truth),
-        ("steady", _solve(averages, params), truth),
-        ("strict", _solve(averages, params.replace(**STRICT)), truth),
-        ("drifting", _solve([flowkit.average_phase(phase) for phase in drifting], params), truth),
-    ]
+    steady, drifting = (_phase_pair(shot, layers, drift, rng) for drift in (0.0, DRIFT_PX))
+    yield "single", [phase[0].astype(np.float32) for phase in steady]
+    yield "steady", [flowkit.average_phase(phase) for phase in steady]
+    yield "drifting", [flowkit.average_phase(phase) for phase in drifting]
 
 
-def _phase_pair(layers: list[Layer], drift: float, noise: float, rng: np.random.Generator) -> list[Grey]:
+def _phase_pair(shot: Shot, layers: list[Layer], drift: float, rng: np.random.Generator) -> list[Grey]:
     """Of each phase FRAMES frames (n, h, w) uint8, the first where the truth has it."""
-    phases = []
+    pair = []
     for i in (0, 1):
-        clean = render(layers, i, SIDE)
-        frames = [digitise(clean, noise, rng)]
+        clean = render(layers, i, shot.size)
+        frames = [digitise(clean, shot.noise, rng)]
         for _ in range(FRAMES - 1):
-            seen = render(_shifted(layers, rng.uniform(-drift, drift, 2)), i, SIDE) if drift else clean
-            frames.append(digitise(seen, noise, rng))
-        phases.append(np.stack(frames))
-    return phases
+            seen = render(_shifted(layers, rng.uniform(-drift, drift, 2)), i, shot.size) if drift else clean
+            frames.append(digitise(seen, shot.noise, rng))
+        pair.append(np.stack(frames))
+    return pair
 
 
 def _shifted(layers: list[Layer], step: NDArray[np.float64]) -> list[Layer]:
@@ -83,20 +94,4 @@ def _shifted(layers: list[Layer], step: NDArray[np.float64]) -> list[Layer]:
 
     return [
         dataclasses.replace(layer, backward=(later(layer.backward[0]), later(layer.backward[1]))) for layer in layers
-    ]
-
-
-def _solve(frames: Sequence[Grey], params: TVL1Params) -> Grey:
-    return flowkit.tvl1_flow(frames[0], frames[1], params=params, threads=1, value_range=(0, 255))
-
-
-def _rows(kind: str, flow: Grey, truth: Grey) -> list[tuple[str, float]]:
-    everywhere = np.ones(truth.shape[1:], bool)
-    if kind == "still":
-        return [("still", error_px(flow, truth, everywhere))]
-    moving = np.hypot(*truth) > 0.05
-    return [
-        ("gain", gain(flow, truth, moving)),
-        ("error", error_px(flow, truth, everywhere)),
-        ("moving", error_px(flow, truth, moving)),
     ]

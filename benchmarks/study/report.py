@@ -51,7 +51,7 @@ def report(which: Set, each: int, repeats: int, say: Callable[[str], None]) -> D
         for batch in proved:
             require_same(name, np.stack([s.frame0 for s in batch]), np.stack([s.frame1 for s in batch]))
     times = milliseconds({name: peer(name) if name in PEERS else solve for name, solve in methods.items()}, repeats)
-    averaged = phases(which, PRESETS["micro"])
+    averaged = phases(which)
     judged = [*verdicts(table), *time_verdicts(times), *phase_verdicts(averaged)]
     return {
         "set": which,
@@ -62,11 +62,14 @@ def report(which: Set, each: int, repeats: int, say: Callable[[str], None]) -> D
         "rows": {name: {row: _digits(value) for row, value in rows.items()} for name, rows in table.items()},
         "goals": [_plain(verdict) for verdict in judged],
         "milliseconds": times,
-        "phases": {name: {row: _digits(value) for row, value in rows.items()} for name, rows in averaged.items()},
+        "phases": {
+            frames: {name: {row: _digits(value) for row, value in rows.items()} for name, rows in by.items()}
+            for frames, by in averaged.items()
+        },
         "frontier": frontier(which, FRONTIER_EACH),
         "bounds": bounds(which),
         "rates": _rates(which),
-        "presets": {name: PRESETS[name].to_dict() for name in ("micro", "fast")},
+        "presets": {name: PRESETS[name].to_dict() for name in ("micro", "fast", "micro-phases")},
         "made with": {
             "flowkit": _core.version,
             "simd": _core.simd_level(),

@@ -17,8 +17,8 @@ from flowkit.errors import InputError
 from flowkit.motion.devices import gpus
 from flowkit.params import PRESETS
 
-MEASURED = tuple(name for name in PRESETS if not name.endswith("-0.1"))
-"""Presets of today: those of older versions are there for shards that are to be made again."""
+MEASURED = tuple(name for name in PRESETS if not name.endswith(("-0.1", "-phases")))
+"""Presets for single pairs, of today: those of older versions are there for shards that are to be made again."""
 
 Solve = Callable[[Frame, Frame], Flow]
 """From two frames (h, w) uint8 to the flow (2, h, w), px."""

@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 
 from flowkit.cli.config import apply_config, goes_before
-from flowkit.cli.options import Preset, chosen_device, parse_set
+from flowkit.cli.options import PRESET_HELP, chosen_device, parse_set
 from flowkit.cli.signals import stoppable
 from flowkit.errors import InputError, OutputError
 
@@ -67,7 +67,13 @@ def extract(
             help="Flow at landmarks: none, csv:FILE, yunet, yunet:MODEL.onnx, onnx:FILE or mediapipe:FILE.task.",
         ),
     ] = "none",
-    preset: Preset = "micro",
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"{PRESET_HELP} By default micro, or micro-phases where --pairs averages frames.",
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Change one parameter of the preset; may be repeated."),

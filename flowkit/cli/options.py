@@ -15,7 +15,8 @@ Out = Annotated[
     Path, typer.Argument(metavar="OUT", help="The output of [bold]flowkit extract[/bold], a folder or a URL.")
 ]
 
-Preset = Annotated[str, typer.Option(metavar="NAME", help=f"The solver's parameters: {', '.join(PRESETS)}.")]
+PRESET_HELP = f"The solver's parameters: {', '.join(PRESETS)}."
+Preset = Annotated[str, typer.Option(metavar="NAME", help=PRESET_HELP)]
 
 
 def chosen_device(device: str | None, gpu: bool, engine: str) -> str:

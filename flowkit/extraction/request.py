@@ -15,7 +15,7 @@ import cv2
 
 from flowkit.datasets.manifest import manifest_fingerprint
 from flowkit.errors import InputError, whole
-from flowkit.extraction.plans import parse_plan
+from flowkit.extraction.plans import PairPlan, parse_plan
 from flowkit.faces.finding import parse_face
 from flowkit.faces.fit import FaceFit, require_margin
 from flowkit.faces.landmarks import parse_landmarks
@@ -75,7 +75,7 @@ class ExtractRequest:
         cls,
         *,
         pairs: str,
-        preset: str = "micro",
+        preset: str | None = None,
         params: TVL1Params | Mapping[str, Any] | None = None,
         size: int | tuple[int, int] | str | None = None,
         face: str = "none",
@@ -92,6 +92,7 @@ class ExtractRequest:
         """A request from what a user writes.
 
         Args:
+            preset: of `flowkit.PRESETS`; None for `default_preset`.
             size: a side in pixels, (height, width), or a text as `flowkit.frames.prepare.parse_size` reads it.
 
         Raises:
@@ -112,6 +113,7 @@ class ExtractRequest:
         if batch is not None and (batch := whole("batch", batch)) < 1:
             raise InputError(f"batch={batch}: give at least 1 pair")
         plan = parse_plan(pairs)
+        preset = default_preset(plan) if preset is None else preset
         size = _size(size)
         _require_fit(face, face_fit, face_margin, size)
         face = _absolute(face)
@@ -185,6 +187,11 @@ class ExtractRequest:
 def default_pairs(clips: Sequence[Clip]) -> str:
     """The pair plan where none is asked for."""
     return "onset-apex" if any(clip.apex is not None for clip in clips) else "lag:1"
+
+
+def default_preset(plan: PairPlan) -> str:
+    """The preset where none is asked for: one for averages where the plan has phases."""
+    return "micro-phases" if plan.phases else "micro"
 
 
 DECIDING = ("av", "simplejpeg", "opencv")

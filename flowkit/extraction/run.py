@@ -35,7 +35,7 @@ def extract(
     out: str | Place,
     *,
     pairs: str | None = None,
-    preset: str = "micro",
+    preset: str | None = None,
     params: TVL1Params | Mapping[str, Any] | None = None,
     size: int | tuple[int, int] | str | None = None,
     face: str = "none",
@@ -65,7 +65,8 @@ def extract(
         source: a manifest (.parquet, .csv), a video, a folder of frames, a folder of either; or clips.
         pairs: the pair plan, as "onset-apex", "onset-apex:4+4" or "lag:1" (docs/manifest.md has all); None for
             onset-apex where a clip has an apex, else lag:1.
-        preset, params: the solver's parameters, see `flowkit.params.resolve_params`.
+        preset, params: the solver's parameters, see `flowkit.params.resolve_params`; without a preset it is micro, or
+            micro-phases where the plan averages frames.
         size: side or (height, width) in pixels to resize to before the flow; None for no resizing.
         face: what finds the faces, see `flowkit.faces.finding.parse_face`.
         face_fit: "crop", or "align" for a square that has the eyes level, see `flowkit.faces.fit`.

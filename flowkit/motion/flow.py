@@ -82,8 +82,8 @@ def tvl1_flow(
         frames0, frames1: grey frames (n, h, w), or one pair (h, w): uint8, uint16 (0..65535 stands for 0..255) or
             float32, any strides, at least 3 x 3 px. NumPy arrays and anything on the CPU that offers DLPack or the
             array protocol; or torch tensors, CuPy, Numba or DLPack arrays on a GPU. No gradient flows through.
-        preset: `micro`, `fast`, `opencv`, `opencv-cuda`, `ipol`, or `micro-0.1` and `fast-0.1`, which are what these
-            names meant before version 0.3; see `flowkit.PRESETS`.
+        preset: `micro`, `micro-phases` for averages, `fast`, `opencv`, `opencv-cuda`, `ipol`, or `micro-0.1` and
+            `fast-0.1`, which are what these names meant before version 0.3; see `flowkit.PRESETS`.
         params: a whole `TVL1Params`, which replaces the preset, or a mapping with some of its fields.
         device: `auto`, where the frames are; `cpu`; or `cuda` (`cuda:1` for the second GPU) to have frames that are
             on the CPU computed on the GPU and copied back.

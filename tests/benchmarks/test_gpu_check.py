@@ -45,7 +45,7 @@ def test_a_whole_run(gpu):
     assert list(summary) == ["build", "test", "sanitize", "bench", "peers"]
     assert all(line.startswith("passed after ") for line in summary.values())
     assert summary["build"].endswith(" for sm 90")
-    assert " 21 passed in " in summary["test"]
+    assert " 22 passed in " in summary["test"]
     assert summary["sanitize"].endswith(": memcheck passed, racecheck passed, synccheck passed, initcheck passed")
     assert (gpu.folder / "sanitized").read_text().split() == ["memcheck", "racecheck", "synccheck", "initcheck"]
     assert summary["bench"].endswith(": 2 measured, 0 failed or wrong, 0 not measured for want of time")

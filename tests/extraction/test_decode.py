@@ -124,7 +124,7 @@ def test_a_phase_pair_is_the_flow_between_the_averages(tmp_path):
     assert (shard["role"][0].as_py(), shard["frame0"][0].as_py(), shard["frame1"][0].as_py()) == ("onset-apex", 1, 11)
     onset = flowkit.average_phase(np.stack([texture(number) for number in (1, 2, 3, 4)]))
     apex = flowkit.average_phase(np.stack([texture(number) for number in (11, 10, 12)]))
-    cube = flowkit.motion_cube(onset, apex, value_range=(0, 255))
+    cube = flowkit.motion_cube(onset, apex, preset="micro-phases", value_range=(0, 255))
     np.testing.assert_array_equal(as_numpy(shard["cube"])[0], cube)
     # The pattern drifts by 0.3 px a frame, which registration takes out: from frame 1 to frame 11.
     assert np.median(cube[0, 12:-12, 12:-12]) == pytest.approx(3.0, abs=0.1)
@@ -137,7 +137,7 @@ def test_one_frame_against_a_phase(tmp_path):
     shard = run_part(part, request).shard
     assert (shard["frames0"].to_pylist(), shard["frames1"].to_pylist()) == ([None], [[10, 11, 12, 13]])
     apex = flowkit.average_phase(np.stack([texture(number) for number in (11, 10, 12, 13)]))
-    cube = flowkit.motion_cube(texture(1).astype(np.float32), apex, value_range=(0, 255))
+    cube = flowkit.motion_cube(texture(1).astype(np.float32), apex, preset="micro-phases", value_range=(0, 255))
     np.testing.assert_array_equal(as_numpy(shard["cube"])[0], cube)
 
 

@@ -28,6 +28,15 @@ def test_what_does_not_change_a_result_does_not_change_the_hash(tmp_path):
     assert len(hashes | {request().parameters_hash}) == len(names) + 1
 
 
+def test_averages_have_their_own_default_preset():
+    def preset(pairs: str, **given: str) -> str:
+        return request(pairs, **given).preset
+
+    assert [preset(pairs) for pairs in ("onset-apex", "lag:1", "window:8,4")] == ["micro"] * 3
+    assert [preset(pairs) for pairs in ("onset-apex:4+4", "lag:auto:2+2", "onset-apex:1+3")] == ["micro-phases"] * 3
+    assert preset("onset-apex:4+4", preset="micro") == "micro"
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
