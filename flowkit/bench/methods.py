@@ -39,7 +39,7 @@ class Method:
 
 
 def presets() -> list[Method]:
-    """flowkit's, every preset that it has; again on the first GPU where there is one, with the way there and back."""
+    """flowkit's, every preset of MEASURED; again on the first GPU where there is one, with the way there and back."""
     on_cpu = [Method(f"flowkit {name}", _preset(name, "cpu")) for name in MEASURED]
     on_gpu = [Method(f"flowkit {name} on GPU", _preset(name, "cuda")) for name in MEASURED] if gpus()[0] else []
     return on_cpu + on_gpu
