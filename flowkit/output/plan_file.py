@@ -120,7 +120,11 @@ def planned_parts(run: dict[str, Any]) -> int:
 
 def read_survey(out: Place) -> pa.Table:
     """plan/survey.parquet of an output, columns `SURVEY_SCHEMA`; an OutputError if it is missing or damaged."""
-    return read_table(out / SURVEY_FILE)
+    table = read_table(out / SURVEY_FILE)
+    # Pages have checksums, the footer with the names and types of the columns has none.
+    if (table.schema.names, table.schema.types) != (SURVEY_SCHEMA.names, SURVEY_SCHEMA.types):
+        raise OutputError(f"{out / SURVEY_FILE} is damaged: its columns are others than a survey has")
+    return table
 
 
 def read_plan(out: Place) -> pa.Table:

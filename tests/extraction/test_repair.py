@@ -120,6 +120,17 @@ def test_a_clip_that_is_gone_becomes_failures_only_if_that_is_asked_for(made, mo
     assert rows(out) == rows(made / "out")
 
 
+def test_a_survey_whose_column_has_another_name_now_is_made_anew(moved):
+    """A flipped bit of the footer, which has no checksum as pages have."""
+    survey = moved / "out" / "plan" / "survey.parquet"
+    before = survey.read_bytes()
+    at = before.rindex(b"identity")
+    for harmed in (before[:at] + b"k" + before[at + 1 :], before.replace(b"identity", b"kdentity")):
+        survey.write_bytes(harmed)
+        assert repair(moved / "out", moved / "data" / "manifest.csv", workers=1).verification.ok
+        assert survey.read_bytes() == before
+
+
 def test_phases_keep_their_identity_with_their_frames_and_without(tmp_path):
     dataset(tmp_path / "data", clips=1, frames=12)
     manifest, out = tmp_path / "data" / "manifest.csv", tmp_path / "out"
