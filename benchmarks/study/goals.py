@@ -115,12 +115,13 @@ def time_verdicts(milliseconds: Table, size: str = "224x224") -> list[Verdict]:
 
 def phase_verdicts(phases: Mapping[str, Table]) -> list[Verdict]:
     """Of averages by `micro-phases`; rows by preset, by "single" frames or the averages of a "steady" head."""
-    preset = "micro-phases"
-    words = "at most {:g} of one pair's by micro"
+    averages, one_pair = phases["steady"]["micro-phases"], phases["single"]["micro"]
     return [
-        Verdict(preset, f"4 + 4 frames: {row}", ratio, words.format(limit), ratio <= limit)
+        Verdict(
+            "micro-phases", f"4 + 4 frames: {row}", ratio, f"at most {limit:g} of one pair's by micro", ratio <= limit
+        )
         for row, limit in PHASE_GOALS
-        for ratio in [phases["steady"][preset][row] / phases["single"]["micro"][row]]
+        for ratio in [averages[row] / one_pair[row]]
     ]
 
 
