@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from flowkit.errors import InputError
+from trainer.catalogue import find
 from trainer.normalisation import Normaliser
 from trainer.samples import Samples
+from trainer.types import RunConfig
 
 Batch = tuple[torch.Tensor, torch.Tensor | None]
 """Cubes (n, 3, h, w), and apex frames (n, 3, h, w) where the samples have such, both float32."""
@@ -24,6 +26,9 @@ RESIDENT_BYTES = 64 << 20
 """Rows that take no more than this are normalised once and kept; of more, each batch is read when it is its turn."""
 
 CHANNELS_LAST_PX = 112
+LITTLE_BYTES = 2 * 32 * 224**2 * 2
+"""One channel of the cubes of all batches that are computed at a time: two folds of ResNet-18 in bfloat16, or one in
+float32, hold 2 to 3 GB in all."""
 
 
 class Inputs:
@@ -145,17 +150,31 @@ def torch_threads(count: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def arrange_memory() -> None:
-    """Gives the memory of large tensors back when they are freed, in huge pages, where the C library is glibc.
+def arrange_memory(config: RunConfig, side: int, jobs: int) -> None:
+    """Has the C library, where it is glibc, give freed memory of large tensors back to the system.
 
-    Kept for the next tensor, which has another size, the memory of a fold grows by half a gigabyte; given back in
-    small pages, the system zeroes a million of them again in 10 steps of ResNet-18, a fifth of the time or more.
-    `trainer.pool` asks torch for huge ones, before it is imported.
+    The system clears what it gives anew, up to a tenth of a step's time. So where `jobs` folds of cubes of `side` px
+    hold little, tensors of less than 16 MB are kept from step to step, and go back after an epoch
+    (`give_memory_back`). Where they hold much, only those of less than 4 MB are: gaps that tensors of other sizes leave
+    come to a gigabyte in two folds of dual-resnet18. `trainer.pool` has torch ask for large pages, which are cleared
+    faster.
     """
-    if sys.platform != "linux":
+    library = _glibc()
+    if library is None:
         return
     trim_threshold, mmap_threshold = -1, -3  # malloc.h
-    library = ctypes.CDLL(None)
-    if hasattr(library, "mallopt") and hasattr(library, "gnu_get_libc_version"):
-        library.mallopt(mmap_threshold, 4 << 20)
-        library.mallopt(trim_threshold, 2**31 - 1)
+    backbones = 2 if find(config.model).ethnic else 1
+    held = jobs * backbones * config.batch * side**2 * (2 if config.precision == "bf16" else 4)
+    library.mallopt(mmap_threshold, 16 << 20 if held <= LITTLE_BYTES else 4 << 20)
+    library.mallopt(trim_threshold, 2**31 - 1)
+
+
+def give_memory_back() -> None:
+    """What has been freed goes back to the system, as far as it is not gone already."""
+    if (library := _glibc()) is not None:
+        library.malloc_trim(0)
+
+
+def _glibc() -> Any:
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+    return library if hasattr(library, "gnu_get_libc_version") else None

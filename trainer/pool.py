@@ -23,6 +23,7 @@ from flowkit.errors import FlowkitError, Interrupted
 from trainer.catalogue import find
 from trainer.folds import Fold
 from trainer.run_folder import RunFolder
+from trainer.samples import Samples
 from trainer.store import Stored
 from trainer.types import RunConfig
 
@@ -57,7 +58,7 @@ def run_folds(task: Task, todo: Sequence[int], jobs: int, report: Report) -> Non
     Raises what a fold raises; Interrupted where a process dies. Folds that are done by then stay.
     """
     if jobs == 1:
-        compute = _computer(task, 0)
+        compute = _computer(task, task.stored.open(), 0)
         for number in todo:
             compute(number, report)
         return
@@ -65,15 +66,15 @@ def run_folds(task: Task, todo: Sequence[int], jobs: int, report: Report) -> Non
         _hand_out(task, list(todo), crew, report)
 
 
-def _computer(task: Task, worker: int) -> Callable[[int, Report], None]:
+def _computer(task: Task, samples: Samples, worker: int) -> Callable[[int, Report], None]:
     """A function that computes a fold by its number and writes it."""
     import torch
 
-    from trainer.inputs import choose_device, torch_threads
+    from trainer.inputs import choose_device, give_memory_back, torch_threads
     from trainer.saved import save_trained
     from trainer.train import load_weights, predict_fold, train_fold
 
-    samples, config = task.stored.open(), task.config
+    config = task.config
     device, weights = choose_device(config.device), load_weights(config)
     if device.type == "cuda":
         device = torch.device("cuda", worker % torch.cuda.device_count())
@@ -81,15 +82,13 @@ def _computer(task: Task, worker: int) -> Callable[[int, Report], None]:
 
     def compute(number: int, report: Report) -> None:
         fold, start = task.folds[number], time.perf_counter()
+
+        def epoch_done(done: int, epochs: int) -> None:
+            give_memory_back()
+            report(Event(fold, done, epochs))
+
         with torch_threads(config.threads):
-            trained = train_fold(
-                samples,
-                fold,
-                config,
-                device=device,
-                weights=weights,
-                on_epoch=lambda done, epochs: report(Event(fold, done, epochs)),
-            )
+            trained = train_fold(samples, fold, config, device=device, weights=weights, on_epoch=epoch_done)
             result = predict_fold(trained, samples, fold, config, start=start)
         if task.save_weights:
             save_trained(task.folder, fold.index, trained)
@@ -148,7 +147,7 @@ def _crew(task: Task, count: int) -> Iterator[dict[Connection, Any]]:
     try:
         for worker in range(count):
             here, there = context.Pipe()
-            process = context.Process(target=_work, args=(there, task, worker), daemon=True)
+            process = context.Process(target=_work, args=(there, task, worker, count), daemon=True)
             process.start()
             there.close()
             crew[here] = process
@@ -178,16 +177,17 @@ def _context(model: str) -> Any:
     return context
 
 
-def _work(connection: Connection, task: Task, worker: int) -> None:
-    """The life of a process of the crew."""
+def _work(connection: Connection, task: Task, worker: int, count: int) -> None:
+    """The life of a process of the crew, which are so many."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all; the parent decides
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     _die_with_the_run()
     try:
         from trainer.inputs import arrange_memory
 
-        arrange_memory()
-        compute = _computer(task, worker)
+        samples = task.stored.open()
+        arrange_memory(task.config, samples.cubes.shape[2], count)
+        compute = _computer(task, samples, worker)
         while True:
             compute(connection.recv(), connection.send)
     except EOFError:

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from trainer.inputs import autocast
-from trainer.models.pooling import StemPool, spare_memory
+from trainer.models.pooling import PLACES_BYTES, StemPool, spare_memory
 
 PRECISIONS = ["fp32", "bf16"]
 
@@ -49,11 +49,17 @@ def test_a_resnet_has_the_same_bits_and_keeps_a_tenth_less(order, precision):
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_places_of_equal_maxima_are_torchs(precision):
+@pytest.mark.parametrize("order", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(13, 10), (190, 187)], ids=["places in 16 bits", "places in 32 bits"])
+@pytest.mark.parametrize("at_once", [PLACES_BYTES, 1], ids=["together", "one by one"])
+def test_places_of_equal_maxima_are_torchs(precision, order, size, at_once, monkeypatch):
     """Few values, so that most windows have several largest ones, and some are all below zero."""
+    monkeypatch.setattr("trainer.models.pooling.PLACES_BYTES", at_once)
     dtype = torch.bfloat16 if precision == "bf16" else torch.float32
-    values = torch.randint(-3, 2, (2, 5, 13, 10), generator=torch.Generator().manual_seed(2)).to(dtype)
-    gradient = torch.randn(2, 5, 7, 5, generator=torch.Generator().manual_seed(3)).to(dtype)
+    values = torch.randint(-3, 2, (3, 5, *size), generator=torch.Generator().manual_seed(2)).to(dtype)
+    pooled = [(side + 1) // 2 for side in size]
+    gradient = torch.randn(3, 5, *pooled, generator=torch.Generator().manual_seed(3)).to(dtype)
+    values, gradient = values.to(memory_format=order), gradient.to(memory_format=order)
     results = []
     for pool in (nn.Sequential(nn.ReLU(), nn.MaxPool2d(3, 2, 1)), StemPool()):
         x = values.clone().requires_grad_()

@@ -186,9 +186,13 @@ def _loso(out: Path, folder: Path, config: RunConfig, *, tensorboard: bool, **ho
 
     if tensorboard:
         require_tensorboard()
-    arrange_memory()
     progress = Progress(config)
-    samples, result = run(out, folder, config, report=progress.show, announce=progress.begin, **how)
+
+    def begin(samples: Samples, folds: Sequence[Fold], done: int) -> None:
+        arrange_memory(config, samples.cubes.shape[2], jobs=1)  # other processes have theirs
+        progress.begin(samples, folds, done)
+
+    samples, result = run(out, folder, config, report=progress.show, announce=begin, **how)
     summary = write_run(folder, samples, config, result)
     if tensorboard:
         write_logs(folder / "tensorboard", summary, result)
