@@ -6,6 +6,7 @@ them all, which ends the workers (`worker.py`).
 
 from __future__ import annotations
 
+import os
 import pickle
 import signal
 import subprocess
@@ -28,6 +29,8 @@ START_S = 300.0
 END_S = 5.0
 """How long a killed process is waited for; one that a file system holds longer is left to it."""
 _BEGIN = "import sys; fd, *sys.path = sys.argv[1:]; from flowkit.extraction.engines.worker import work; work(int(fd))"
+ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
+"""Workers take the CPUs between them; NumPy's and OpenCV's BLAS would begin by spinning on as many threads again."""
 
 
 @dataclass(eq=False, slots=True)
@@ -143,6 +146,7 @@ class Crew:
                 [sys.executable, "-c", _BEGIN, str(descriptor), *sys.path],
                 pass_fds=[descriptor],
                 stdin=subprocess.DEVNULL,
+                env=ONE_BLAS_THREAD | os.environ,
             )
             self.workers.append(Worker(process, ours, time.monotonic()))
             return True

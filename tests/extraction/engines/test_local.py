@@ -67,6 +67,21 @@ def test_processes_give_the_rows_of_one_process(tmp_path):
     assert shards_of(tmp_path / "1") == shards_of(tmp_path / "2")
 
 
+@pytest.mark.parametrize("chosen", [None, "2"])
+def test_blas_has_one_thread_in_a_worker_unless_the_user_wants_more(chosen, monkeypatch):
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    if chosen is not None:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", chosen)
+    crew = Crew()
+    crew.start()
+    (worker,) = crew.workers
+    environment = Path(f"/proc/{worker.process.pid}/environ")
+    try:  # it is empty for a moment
+        wait_until(lambda: f"OPENBLAS_NUM_THREADS={chosen or 1}" in environment.read_text().split("\0"), worker.process)
+    finally:
+        worker.end()
+
+
 def test_a_killed_worker_costs_nothing_but_time(job, tmp_path):
     parts, job = job
     parts = [parts[0], deadly(parts[1], tmp_path / "marks", times=1), *parts[2:]]
