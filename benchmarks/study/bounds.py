@@ -1,19 +1,21 @@
-"""What any method could measure: Cramer and Rao's bound on a bump's amplitude, by width, noise and size of the face."""
+"""What any method could measure, by Cramer and Rao's bound: a bump's amplitude by width, noise and size of the face,
+and the ratio of two sides."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.study.faces import Look, Set, looks
+from benchmarks.study.measures import side_error
 from benchmarks.study.motions import setting
 from benchmarks.study.scenes import lattice, render
 from benchmarks.study.shots import HEADINGS, NOISES, SIDE, SIGMAS_PX, Shot
-from benchmarks.study.stage import bound_px
+from benchmarks.study.stage import Scene, bound_px, clean_frames, scenes
 
 PLACES = 2
 """Drawn on every face."""
@@ -21,6 +23,8 @@ FACE_SIDES_PX = (112, 224, 336)
 RELATIVE_SIGMA = 8 / 224
 LARGE_FACES = 4
 """Faces that are also seen at other sizes."""
+TAKES = 1000
+"""Of each pair of sides, drawn from the bound."""
 
 Grey = NDArray[np.floating]
 Bounds = dict[str, dict[str, float]]
@@ -51,6 +55,23 @@ def bounds(which: Set) -> dict[str, Bounds]:
         found = _percentile(spots(looks(which)[:LARGE_FACES], side, 1), RELATIVE_SIGMA * side, 1.0, 50)
         by_size[f"{side}"] = {"px": found, "per mille": 1e3 * found / side}
     return {"width": by_width, "hard": hard, "size": by_size}
+
+
+def sides_bound(wanted: Iterable[Shot]) -> dict[str, float]:
+    """The row `sides` of each amplitude as the best unbiased method would have it, which knows where both sides are and
+    how they move, and not by how much: the gain of each scatters about 1 by its bound."""
+    errors: dict[str, list[float]] = {}
+    for scene in scenes(shot for shot in wanted if shot.measure == "sides"):
+        gains = np.random.default_rng(scene.shot.seed).normal(1.0, side_scatter(scene), (TAKES, 2))
+        errors.setdefault(f"{scene.shot.amplitude_px:g}", []).append(float(np.mean([*map(side_error, gains)])))
+    return {amplitude: round(float(np.mean(of)), 4) for amplitude, of in errors.items()}
+
+
+def side_scatter(scene: Scene) -> list[float]:
+    """Cramer and Rao's bound on the gain of each of two sides, of its support alone."""
+    clean = clean_frames(scene.shot.clean())[1][0]
+    local = scene.flow - scene.head
+    return [bound_px(clean, np.where(support, local, 0), scene.shot.noise) for support in scene.supports]
 
 
 def spots(faces: Sequence[Look], side: int, places: int) -> list[Spot]:

@@ -13,6 +13,8 @@ from flowkit.bench import methods as bench
 from flowkit.params import TVL1Params
 
 _SLOT = re.compile(r"(<!-- table (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
+BOUND = "bound"
+"""Stands among the methods for what the best of all would have."""
 FRAMES = {"single": "one pair", "steady": "4 + 4 frames", "drifting": "4 + 4 frames, head drifting"}
 
 
@@ -43,7 +45,9 @@ def tables(document: Mapping[str, Any]) -> dict[str, str]:
             rows, [(f"{w} {a:g}", f"{w} {a:g}") for w in ("moving", "calm") for a in BUMP_AMPLITUDES_PX], 4
         ),
         "sides": _by_method(
-            rows, [(f"{w}{a}", f"sides {w}{a}") for w in ("", "lost ") for a in ("0.2", "0.5", "1")], 2
+            rows | {BOUND: {f"sides {a}": value for a, value in document["bounds"]["sides"].items()}},
+            [(f"{w}{a}", f"sides {w}{a}") for w in ("", "lost ") for a in ("0.2", "0.5", "1")],
+            2,
         ),
         "light": _by_method(rows, [(light, f"light {light}") for light in LIGHTS] + [("gain", "lit gain")], 3),
         "still": _by_method(rows, [(f"still {n:g}", f"still {n:g}") for n in NOISES], 4),
@@ -97,6 +101,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def label(name: str) -> str:
     """A method as readers know it."""
+    if name == BOUND:
+        return "Cramer and Rao's bound"
     return bench.PEERS[PEERS[name]].name if name in PEERS else f"`{name}`"
 
 

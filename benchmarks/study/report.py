@@ -11,10 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from benchmarks.study.bounds import bounds
+from benchmarks.study.bounds import bounds, sides_bound
 from benchmarks.study.evaluate import batches, evaluate, kept
 from benchmarks.study.faces import SEEDS, Set, looks
-from benchmarks.study.frontier import frontier
+from benchmarks.study.frontier import frontier, looked_at
 from benchmarks.study.goals import Verdict, phase_verdicts, time_verdicts, verdicts
 from benchmarks.study.peers import PEERS, REPORTED, STAND_IN, method, peer, require_same
 from benchmarks.study.phases import phases
@@ -67,7 +67,8 @@ def report(which: Set, each: int, repeats: int, say: Callable[[str], None]) -> D
             for frames, by in averaged.items()
         },
         "frontier": frontier(which, FRONTIER_EACH),
-        "bounds": bounds(which),
+        "frontier bound": sides_bound(looked_at(which, FRONTIER_EACH))["0.2"],
+        "bounds": bounds(which) | {"sides": sides_bound(wanted)},
         "rates": _rates(which),
         "presets": {name: PRESETS[name].to_dict() for name in ("micro", "fast", "micro-phases")},
         "made with": {

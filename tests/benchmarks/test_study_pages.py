@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -9,12 +10,14 @@ import pytest
 
 pytest.importorskip("skimage", reason="scikit-image is not installed")
 
-from benchmarks.study.bounds import Spot
+from benchmarks.study.bounds import Spot, side_scatter, sides_bound
 from benchmarks.study.faces import report_seed
-from benchmarks.study.frontier import plot, weighed
+from benchmarks.study.frontier import PANELS, believing, plot, weighed
 from benchmarks.study.goals import GOALS, better, phase_verdicts, time_verdicts, verdicts
 from benchmarks.study.pages import fill, slots, tables
 from benchmarks.study.peers import method, require_same
+from benchmarks.study.shots import shots
+from benchmarks.study.stage import scenes
 from benchmarks.study_micro import PAGES, RESULTS
 from flowkit.errors import InputError
 from flowkit.params import PRESETS
@@ -98,16 +101,30 @@ def test_the_bound_follows_noise_contrast_and_width():
     assert spot.bound_px(6.0, 2.0) == pytest.approx(2 * spot.bound_px(12.0, 2.0), rel=1e-3)
 
 
+def test_the_bound_of_sides_is_that_of_their_gains():
+    """The weaker side's gain scatters more, in inverse proportion; |ln| of a ratio is to first order that of the
+    difference of two gains, whose mean length is sqrt(2 / pi) of its standard deviation."""
+    shot = next(s for s in shots("tuning", 2) if s.measure == "sides" and s.amplitude_px == 1 and s.ratio == 1)
+    equal, weaker = (next(iter(scenes([dataclasses.replace(shot, ratio=ratio)]))) for ratio in (1.0, 0.5))
+    first, second = side_scatter(equal)
+    same, doubled = side_scatter(weaker)
+    assert (same, doubled) == (pytest.approx(first, rel=0.05), pytest.approx(2 * second, rel=0.05))
+    assert sides_bound([shot]) == {"1": pytest.approx(np.sqrt(2 / np.pi) * np.hypot(first, second), rel=0.08)}
+
+
 def test_the_frontier_weighs_the_data_and_is_drawn(tmp_path):
     micro = PRESETS["micro"]
     assert weighed(micro, 2.0).lambda_ == 2 * micro.lambda_
     assert weighed(micro, 2.0).theta == micro.theta
-    point = {"still 1": 0.01, "gain 0.2": 0.3, "gain 0.5": 0.4, "gain 2": 0.8}
+    doubtful = believing(micro, 2.0)
+    assert (doubtful.refit_from, doubtful.refit_whole) == (2 * micro.refit_from, 2 * micro.refit_whole)
+    assert doubtful.replace(refit_from=micro.refit_from, refit_whole=micro.refit_whole) == micro
+    point = {"still 1": 0.01} | dict.fromkeys(PANELS, 0.4)
     curve = [point | {"factor": f, "still 1": 0.01 * f} for f in (0.5, 1.0, 2.0)]
     figure = tmp_path / "figures" / "frontier.svg"
     drawn = []
     for _ in range(2):
-        plot({"micro": curve, "cv2": [point | {"factor": 1.0}]}, figure)
+        plot({"micro": curve, "cv2": [point | {"factor": 1.0}]}, 0.26, figure)
         drawn.append(figure.read_text())
     assert drawn[0] == drawn[1]
     assert "<path" in drawn[0]
