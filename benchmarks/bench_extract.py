@@ -1,11 +1,13 @@
 """`flowkit extract` on the CPU, end to end: what each stage takes, what more workers bring, and whether memory grows.
 
-    python -m benchmarks.bench_extract CLIP [--size 224] [--copies 4] [--workers 1 2] [--rounds 3]
+    python -m benchmarks.bench_extract CLIP [--size 224] [--copies 4] [--workers 1 2] [--rounds 3] [--own-cpus]
     python -m benchmarks.bench_extract --memory [--pairs 1000 10000 50000]
 
 Runs of the numbers of workers follow each other in turns, so that a change of the machine's load meets all of them, and
 every output is verified. A stage's share of the wall time says how busy the workers' solvers were; its share of the CPU
 time is what remains of that where there is no core to spare, and does not depend on what else the machine does.
+A worker decodes and writes while it solves, and so takes more than one CPU where it can. With --own-cpus a run has as
+many CPUs as workers, which then says what more of both bring.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import av
@@ -44,6 +48,7 @@ def main() -> int:
     parser.add_argument("--copies", type=int, default=4, help="how often the clip stands in the manifest")
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--own-cpus", action="store_true", help="give every run as many CPUs as it has workers")
     parser.add_argument("--memory", action="store_true", help="measure memory, of generated frames")
     parser.add_argument("--pairs", type=int, nargs="+", default=[1000, 10_000, 50_000])
     parser.add_argument("--peak", type=Path, help=argparse.SUPPRESS)
@@ -67,7 +72,8 @@ def stages(options: argparse.Namespace) -> int:
             clips = [Clip(clip_id=f"clip{i}", source=str(options.clip)) for i in range(options.copies)]
             with tempfile.TemporaryDirectory() as folder:
                 how = {"pairs": "lag:1", "size": options.size, "preset": options.preset, "engine": engine}
-                summary = extract(clips, Path(folder) / "out", **how)
+                with cpus(workers) if options.own_cpus else nullcontext():
+                    summary = extract(clips, Path(folder) / "out", **how)
                 if summary.failed or not verify(Path(folder) / "out").ok:
                     print(f"wrong: {summary.failed} pairs failed, or the output is not sound", file=sys.stderr)
                     return 1
@@ -83,6 +89,17 @@ def stages(options: argparse.Namespace) -> int:
         ratios = [one / more for one, more in zip(seconds[first], seconds[workers], strict=True)]
         print(f"{workers} workers: {statistics.median(ratios):.2f} times {first}, turn by turn")
     return 0
+
+
+@contextmanager
+def cpus(count: int) -> Iterator[None]:
+    """This process, and those that it starts, on so many of its CPUs within the block."""
+    allowed = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, sorted(allowed)[:count])
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, allowed)
 
 
 def memory(counts: list[int], workers: int) -> int:
