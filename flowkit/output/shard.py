@@ -115,7 +115,8 @@ class ShardSet:
     """The committed part of an extraction's output: a sequence of its computed pairs, in plan order.
 
     `len` is their number, `shards[i]` and iteration give rows: every column by name, `cube` as a read-only NumPy array
-    (3, h, w), a view of what was read. Iteration reads a shard at a time; an index reads the row group it is in.
+    (3, h, w), a view of what was read; `shards[i:j]` gives a list of rows. Iteration and slices read a shard at a time;
+    an index reads the row group it is in.
 
     Whatever reads a file raises an OutputError where it is missing or damaged, or says that it holds another part,
     other parameters or more or fewer rows than its commit record does.
@@ -153,8 +154,17 @@ class ShardSet:
     def __len__(self) -> int:
         return sum(commit.computed for commit in self.commits)
 
-    def __getitem__(self, i: int) -> dict[str, Any]:
-        """The i-th computed pair, from the end where i is negative. Raises IndexError, and as `read_table`."""
+    @overload
+    def __getitem__(self, i: int) -> dict[str, Any]: ...
+    @overload
+    def __getitem__(self, i: slice) -> list[dict[str, Any]]: ...
+    def __getitem__(self, i: int | slice) -> dict[str, Any] | list[dict[str, Any]]:
+        """The i-th computed pair, from the end where i is negative; of a slice all of its pairs, in its order.
+
+        Raises IndexError, and as `read_table`.
+        """
+        if isinstance(i, slice):
+            return self._rows_of(range(len(self))[i])
         row = operator.index(i)
         if not -len(self) <= row < len(self):
             raise IndexError(f"pair {i}: {self.folder} has {len(self)}, numbered from 0")
@@ -210,6 +220,16 @@ class ShardSet:
         files = self._files("failures")
         tables = [read_table(path, expected=expected).replace_schema_metadata(None) for path, expected in files]
         return pa.concat_tables([FAILURE_SCHEMA.empty_table(), *tables])
+
+    def _rows_of(self, wanted: range) -> list[dict[str, Any]]:
+        found: dict[int, dict[str, Any]] = {}
+        end = 0
+        for i, commit in enumerate(commit for commit in self.commits if commit.computed):
+            start, end = end, end + commit.computed
+            if here := [row for row in wanted if start <= row < end]:
+                rows = list(_rows(self.shard(i)))
+                found |= {row: rows[row - start] for row in here}
+        return [found[row] for row in wanted]
 
     @property
     def _planned(self) -> int:
