@@ -42,16 +42,24 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(20240501)
 
 
+@pytest.fixture
+def simd_restored() -> Iterator[None]:
+    """Whatever SIMD level the test sets, the next one has the machine's again."""
+    from flowkit import _core
+
+    yield
+    _core.set_simd("auto")
+
+
 @pytest.fixture(params=["baseline", "x86-64-v3", "x86-64-v4"])
-def simd(request: pytest.FixtureRequest) -> Iterator[str]:
+def simd(request: pytest.FixtureRequest, simd_restored: None) -> str:
     """Runs the test once at each SIMD level that this machine has."""
     from flowkit import _core
 
     if request.param not in _core.simd_levels():
         pytest.skip(f"this machine has no {request.param}")
     _core.set_simd(request.param)
-    yield request.param
-    _core.set_simd("auto")
+    return str(request.param)
 
 
 @pytest.fixture(scope="module")

@@ -276,6 +276,7 @@ def test_a_zero_to_one_range_is_the_same_to_rounding():
     assert np.abs(flow - flowkit.tvl1_flow(frames0, frames1)).max() < 1e-3
 
 
+@pytest.mark.usefixtures("simd_restored")
 @pytest.mark.parametrize("preset", PRESETS)
 def test_simd_levels_have_the_same_bits(preset):
     frames0, frames1 = fields.textured_batch(3, 61, 50)

@@ -164,6 +164,7 @@ def test_opencv_s_places_of_32nds_of_a_pixel_change_the_noise_alone(size):
 # ---- the same bits, whatever the company
 
 
+@pytest.mark.usefixtures("simd_restored")
 @pytest.mark.parametrize("size", [(61, 50), (128, 131)], ids=str)
 def test_simd_levels_threads_and_batches_have_the_same_bits(size):
     frame0, frame1 = noisy_faces(*size)
@@ -176,7 +177,6 @@ def test_simd_levels_threads_and_batches_have_the_same_bits(size):
             assert np.array_equal(table(quality(frames0, frames1, flow, threads=threads)), expected), level
         for i in (0, 4, 8):
             assert np.array_equal(table(quality(frames0[i], frames1[i], flow[i])), expected[i]), level
-    _core.set_simd("auto")
 
 
 @pytest.mark.parametrize(
