@@ -38,6 +38,8 @@ class FileRecord:
     rows: int
     bytes: int
     sha256: str
+    footer_sha256: str | None = None
+    """Of its footer, which readers check, as it has no checksum of its own; outputs of earlier versions have none."""
 
 
 @dataclass(frozen=True, slots=True)

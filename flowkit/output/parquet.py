@@ -1,11 +1,14 @@
-"""Parquet files of an output, read whole and with their page checksums."""
+"""Parquet files of an output, read whole, with their page checksums and that of the footer where one is known."""
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -16,6 +19,8 @@ from flowkit.output.store import Place, StorePath
 
 METADATA_KEY = b"flowkit"
 """Of a file of shards or failures: its run, its part and its worker, as JSON."""
+_TAIL_BYTES = 1 << 16
+"""Of a file's end that are read at once; they hold most footers whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +32,15 @@ class Expected:
     parameters_hash: str
     cubes: bool
     """Whether it is a shard."""
+    footer_sha256: str | None = field(default=None, compare=False)
+
+    def require_footer(self, path: Place, file: Any) -> None:
+        """An OutputError where a file that can be read, and its position moved, has another footer."""
+        if self.footer_sha256 is not None and footer_sha256(file) != self.footer_sha256:
+            raise OutputError(
+                f"{path} is damaged (its footer is not the one that its commit record names); "
+                "flowkit verify says what to do"
+            )
 
     def require(self, path: Place, file: pq.ParquetFile) -> None:
         """An OutputError where the file is another part's, another run's, or has other rows, though it is whole."""
@@ -41,6 +55,22 @@ class Expected:
     def __str__(self) -> str:
         what = "a shard" if self.cubes else "failures"
         return f"{what} of part {self.part} (rows: {self.rows}, parameters {self.parameters_hash[:12]})"
+
+
+def footer_sha256(file: Any) -> str:
+    """SHA-256 (hex) of a Parquet file's footer: its columns, their types and places, and its metadata.
+
+    Of what has no such footer, it is that of its end.
+    """
+    size = file.seek(0, io.SEEK_END)
+    file.seek(-min(size, _TAIL_BYTES), io.SEEK_END)
+    tail: bytes = file.read()
+    length = int.from_bytes(tail[-8:-4], "little") + 8
+    if len(tail) < length <= size:
+        file.seek(-length, io.SEEK_END)
+        tail = file.read()
+    file.seek(0)
+    return hashlib.sha256(tail[-length:]).hexdigest()
 
 
 def read_table(path: Place, columns: Sequence[str] | None = None, expected: Expected | None = None) -> pa.Table:
@@ -84,11 +114,14 @@ def read_schema(path: Place) -> pa.Schema:
 @contextmanager
 def _opened(path: Place, expected: Expected | None = None, *, whole: bool = False) -> Iterator[pq.ParquetFile]:
     try:
-        with pq.ParquetFile(readable(path, whole), page_checksum_verification=True) as file:
+        source = readable(path, whole)
+        with pq.ParquetFile(source, page_checksum_verification=True) as file:
             if expected is not None:
                 expected.require(path, file)
+                with path.open("rb") if isinstance(path, Path) else nullcontext(source) as opened:
+                    expected.require_footer(path, opened)
             yield file
-    except InputError:
+    except (InputError, OutputError):
         raise
     # What a damaged footer holds may also be no text, or name a type that there is not.
     except (OSError, pa.ArrowException, ValueError) as error:

@@ -288,7 +288,8 @@ def read(out: str | Place) -> ShardSet:
 
 
 def _expected(commit: Commit, file: FileRecord) -> Expected:
-    return Expected(commit.part, file.rows, commit.parameters_hash, cubes=file.name.startswith("shards/"))
+    cubes = file.name.startswith("shards/")
+    return Expected(commit.part, file.rows, commit.parameters_hash, cubes, file.footer_sha256)
 
 
 def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:

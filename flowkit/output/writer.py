@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from flowkit.errors import FlowkitError, Interrupted, OutputError
 from flowkit.output.commit import FOLDERS, SHARED, Commit, FileRecord, commit_of, entries, part_file, read_commit
 from flowkit.output.files import TEMPORARY, is_abandoned, is_as_written, is_old, put, put_text, sync_folder, unwritable
+from flowkit.output.parquet import footer_sha256
 from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE
 from flowkit.output.record import put_record, sealed
 from flowkit.output.store import Place, StorePath
@@ -78,8 +79,15 @@ def put_table(out: Place, name: str, table: pa.Table) -> FileRecord:
     Raises:
         Interrupted: if the disk is full or cannot be written.
     """
-    written = put(out / name, lambda path: write_table(table, path))
-    return FileRecord(name=name, rows=table.num_rows, bytes=written.bytes, sha256=written.sha256)
+    footers: list[str] = []
+
+    def write(path: Path) -> None:
+        write_table(table, path)
+        with path.open("rb") as file:
+            footers.append(footer_sha256(file))
+
+    written = put(out / name, write)
+    return FileRecord(name, table.num_rows, written.bytes, written.sha256, footers[-1])
 
 
 def write_plan(

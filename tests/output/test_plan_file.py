@@ -73,6 +73,7 @@ def make_version_1(out: Path) -> None:
         for file in record["files"]:
             rewrite_file(out / file["name"])
             file |= {"sha256": sha256(out / file["name"]), "bytes": (out / file["name"]).stat().st_size}
+            del file["footer_sha256"]
         path.write_text(json.dumps(record))
 
 

@@ -1,6 +1,7 @@
 """Shards: how they are written, what damages are noticed, and who can open them."""
 
 import dataclasses
+import hashlib
 import json
 import math
 import shutil
@@ -14,7 +15,7 @@ import pytest
 import flowkit.output.shard
 from flowkit.errors import InputError, OutputError
 from flowkit.extraction.run import extract
-from flowkit.output.parquet import read_row, read_table
+from flowkit.output.parquet import footer_sha256, read_row, read_table
 from flowkit.output.shard import as_numpy, read, shard_schema
 from flowkit.output.writer import ROW_GROUP, cube_column, put_table, write_table
 from flowkit.params import PRESETS
@@ -190,6 +191,37 @@ def test_a_flipped_bit_is_not_read(tmp_path, rng):
     (tmp_path / "part.parquet").write_bytes(b"PAR1")
     with pytest.raises(OutputError, match="damaged"):
         read_table(tmp_path / "part.parquet")
+
+
+@pytest.mark.parametrize("reading", [lambda shards: shards.shard(0), lambda shards: shards[0]])
+def test_a_flipped_bit_of_the_footer_is_not_read(half_output, tmp_path, reading):
+    """It may rename a column, or call zeros what a page holds; the format has no checksum for it."""
+    out = shutil.copytree(half_output, tmp_path / "out")
+    (path,) = (out / "shards").iterdir()
+    whole = path.read_bytes()
+    footer = int.from_bytes(whole[-8:-4], "little") + 8
+    for at in range(len(whole) - footer, len(whole), 3):
+        changed = bytearray(whole)
+        changed[at] ^= 1 << at % 8
+        path.write_bytes(changed)
+        with pytest.raises(OutputError, match=r"part-00000\.parquet "):
+            reading(read(out))
+    path.write_bytes(whole)
+    assert reading(read(out))
+
+
+def test_footers_of_any_length_have_their_digest(tmp_path, monkeypatch):
+    monkeypatch.setattr("flowkit.output.parquet._TAIL_BYTES", 1000)
+    for columns in (1, 50):
+        pq.write_table(pa.table({f"column {i}": [1.0] for i in range(columns)}), tmp_path / "some.parquet")
+        content = (tmp_path / "some.parquet").read_bytes()
+        length = int.from_bytes(content[-8:-4], "little") + 8
+        assert (length > 1000) == (columns > 1)
+        with (tmp_path / "some.parquet").open("rb") as file:
+            assert footer_sha256(file) == hashlib.sha256(content[-length:]).hexdigest()
+        assert footer_sha256(pa.BufferReader(content)) == hashlib.sha256(content[-length:]).hexdigest()
+    for other in (b"", b"PAR1", bytes(8) + b"\xff\xff\xff\xffPAR1"):
+        assert footer_sha256(pa.BufferReader(other)) == hashlib.sha256(other).hexdigest()
 
 
 @pytest.fixture

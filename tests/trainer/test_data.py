@@ -7,7 +7,8 @@ import pytest
 
 from flowkit.errors import InputError
 from flowkit.output.parquet import read_table
-from flowkit.output.writer import cube_column, write_table
+from flowkit.output.writer import cube_column, put_table
+from tests.damage import reseal
 from tests.motions import motion_samples, write_out
 from trainer.data import load, resize
 from trainer.normalisation import fit_normaliser
@@ -101,10 +102,11 @@ def test_its_own_size_keeps_the_cube(samples):
 
 def test_cubes_of_several_sizes_need_a_size(samples, tmp_path):
     out = write_out(samples, tmp_path / "out")
-    path = out / "shards" / "part-00001.parquet"
-    table = read_table(path)
+    name = "shards/part-00001.parquet"
+    table = read_table(out / name)
     small = cube_column(np.zeros((table.num_rows, 3, 8, 12), dtype=np.float32))
-    write_table(table.set_column(table.schema.get_field_index("cube"), "cube", small), path)
+    file = put_table(out, name, table.set_column(table.schema.get_field_index("cube"), "cube", small))
+    reseal(out / "commits" / "part-00001.json", files=[dataclasses.asdict(file)])
     with pytest.raises(InputError, match=r"2 sizes, from \(8, 12\) to \(16, 16\); give --size"):
         load(out, RunConfig())
     assert load(out, RunConfig(size=16)).cubes.shape == (45, 3, 16, 16)
