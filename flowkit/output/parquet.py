@@ -121,7 +121,7 @@ def _opened(path: Place, expected: Expected | None = None, *, whole: bool = Fals
                 with path.open("rb") if isinstance(path, Path) else nullcontext(source) as opened:
                     expected.require_footer(path, opened)
             yield file
-    except (InputError, OutputError):
+    except InputError:
         raise
     # What a damaged footer holds may also be no text, or name a type that there is not.
     except (OSError, pa.ArrowException, ValueError) as error:

@@ -71,6 +71,10 @@ def test_places_of_equal_maxima_are_torchs(precision, order, size, at_once, monk
     assert torch.equal(back, back_again)
 
 
+def test_no_pictures_are_no_maxima():
+    assert StemPool()(torch.empty(0, 4, 9, 8)).shape == (0, 4, 5, 4)
+
+
 def test_what_has_no_such_stem_stays_as_it_is():
     network = nn.Module()
     network.act1, network.maxpool = nn.ReLU(), nn.MaxPool2d(2)

@@ -75,6 +75,6 @@ def _order(x: torch.Tensor) -> torch.memory_format:
 def _parts(pooled: torch.Tensor) -> Iterator[slice]:
     """All pictures at once on a GPU, whose memory is not cleared; a few at a time on a CPU."""
     n = len(pooled)
-    each = n if pooled.is_cuda else max(1, PLACES_BYTES // (8 * pooled[0].numel()))
+    each = max(1, n if pooled.is_cuda else PLACES_BYTES // (8 * pooled.shape[1:].numel()))
     for start in range(0, n, each):
         yield slice(start, start + each)
