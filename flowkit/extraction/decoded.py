@@ -1,7 +1,9 @@
-"""A part between its frames and its rows: the frames, and of each pair what has become of it so far."""
+"""A part between its frames and its rows: frames, what has become of each pair so far, and the cubes' memory."""
 
 from __future__ import annotations
 
+import math
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import FrameError
-from flowkit.extraction.line import CubeMemory
 from flowkit.extraction.plan import Part
 from flowkit.types import Pair
 
@@ -33,6 +34,31 @@ class Computed:
     """(k, 2) at frame 0, in pixels of the cube."""
     landmark_flow: Points | None = None
     finished: bool = False
+
+
+class CubeMemory:
+    """Memory for the cubes of parts, used again: to have the system clear as much anew takes longer than to fill it."""
+
+    def __init__(self) -> None:
+        self._free: list[NDArray[Any]] = []
+        self._lock = threading.Lock()
+
+    def take(self, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
+        """An array of that shape and dtype, with whatever stands in it."""
+        bytes_ = math.prod(shape) * np.dtype(dtype).itemsize
+        with self._lock:
+            block = self._free.pop() if self._free else None
+        if block is None or block.nbytes < bytes_:
+            block = np.empty(bytes_, np.uint8)
+        return block[:bytes_].view(dtype).reshape(shape)
+
+    def give_back(self, cubes: NDArray[Any]) -> None:
+        """Takes the memory of an array that nobody looks at any more."""
+        block = cubes
+        while isinstance(block.base, np.ndarray):
+            block = block.base
+        with self._lock:
+            self._free.append(block)
 
 
 @dataclass(slots=True)

@@ -6,16 +6,11 @@ one part. So at most one part's cubes are computed while another's are written, 
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
 
 STAGES = ("decode", "solve", "write")
 """Decode: frames, cropped and resized. Solve: the cubes. Write: quality, tables, files, checksums, commit record."""
@@ -99,28 +94,3 @@ class Turn:
         stage, (wall, cpu) = STAGES[self._at], self._since
         self.times.wall_s[stage] += time.perf_counter() - wall
         self.times.cpu_s[stage] += time.thread_time() - cpu
-
-
-class CubeMemory:
-    """Memory for the cubes of parts, used again: to have the system clear as much anew takes longer than to fill it."""
-
-    def __init__(self) -> None:
-        self._free: list[NDArray[Any]] = []
-        self._lock = threading.Lock()
-
-    def take(self, shape: tuple[int, ...], dtype: str) -> NDArray[Any]:
-        """An array of that shape and dtype, with whatever stands in it."""
-        bytes_ = math.prod(shape) * np.dtype(dtype).itemsize
-        with self._lock:
-            block = self._free.pop() if self._free else None
-        if block is None or block.nbytes < bytes_:
-            block = np.empty(bytes_, np.uint8)
-        return block[:bytes_].view(dtype).reshape(shape)
-
-    def give_back(self, cubes: NDArray[Any]) -> None:
-        """Takes the memory of an array that nobody looks at any more."""
-        block = cubes
-        while isinstance(block.base, np.ndarray):
-            block = block.base
-        with self._lock:
-            self._free.append(block)

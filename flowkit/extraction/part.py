@@ -21,9 +21,9 @@ import flowkit._core as _core
 from flowkit.errors import FlowkitError, FrameError, InputError, Interrupted
 from flowkit.extraction.apex import Picture, apex_pictures
 from flowkit.extraction.decode import FrameStore, assess, decode_part, unexpected, value_range
-from flowkit.extraction.decoded import Computed, DecodedPart, Frame
+from flowkit.extraction.decoded import Computed, CubeMemory, DecodedPart, Frame
 from flowkit.extraction.framing import Framing
-from flowkit.extraction.line import CubeMemory, Line, Turn
+from flowkit.extraction.line import Line, Turn
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest, versions
 from flowkit.extraction.steadying import finish

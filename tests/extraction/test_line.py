@@ -6,8 +6,9 @@ import threading
 
 import pytest
 
+from flowkit.extraction.decoded import CubeMemory
 from flowkit.extraction.engines.local import LocalEngine
-from flowkit.extraction.line import STAGES, CubeMemory, Line, Stopped, Turn
+from flowkit.extraction.line import STAGES, Line, Stopped, Turn
 from flowkit.extraction.part import Job, PartRunner
 from flowkit.extraction.request import ExtractRequest
 from flowkit.output.shard import read

@@ -23,8 +23,7 @@ from numpy.typing import NDArray
 
 from flowkit.errors import FlowkitError
 from flowkit.extraction.decode import FrameStore, decode_part
-from flowkit.extraction.decoded import Computed, DecodedPart
-from flowkit.extraction.line import CubeMemory
+from flowkit.extraction.decoded import Computed, CubeMemory, DecodedPart
 from flowkit.extraction.part import Job, PartRows, commit_rows, part_rows
 from flowkit.extraction.plan import PART_PIXELS, Part
 from flowkit.extraction.request import ExtractRequest
