@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv as csv
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from flowkit.datasets.tables import csv_lines, csv_text
 from flowkit.errors import InputError
 from trainer.folds import people
 
@@ -49,7 +49,7 @@ class Predictions:
 
 
 def read_predictions(path: Path) -> Predictions:
-    """A predictions.parquet of a run, or any .csv or .parquet with a row a prediction.
+    """A predictions.parquet of a run, or any .csv or .parquet with a row a prediction; a CSV as a manifest may be.
 
     Needed are the true and the predicted class, and who is filmed: person, or subject with dataset where there are
     several. Without a column fold, each person is a fold. Known names are in `NAMES`.
@@ -84,11 +84,9 @@ def _read(path: Path) -> pa.Table:
     try:
         if path.suffix.lower() == ".parquet":
             return pq.read_table(path)
-        # Subjects are codes, "006" and not 6.
-        names = csv.read_csv(path).column_names
-        as_text = csv.ConvertOptions(column_types=dict.fromkeys(names, pa.string()))
-        return csv.read_csv(path, convert_options=as_text)
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        names, lines = csv_lines(path, csv_text(path), ())
+        return pa.table([pa.array([line[name] for _, line in lines], pa.string()) for name in names], names=names)
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(
             f"{path} cannot be read ({' '.join(str(error).split())[:150]}); give a .csv or .parquet"
         ) from error

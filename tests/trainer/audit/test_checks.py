@@ -202,6 +202,17 @@ def written(folder, *lines):
     return folder / "theirs.csv"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_csv_is_read_as_spreadsheets_write_it(tmp_path, encoding, separator):
+    lines = ["subject,dataset,true,predicted", '"006",samm,n,p', "007,samm,Überraschung,n"]
+    text = "\r\n".join(lines).replace(",", separator)
+    (tmp_path / "theirs.csv").write_bytes(text.encode(encoding))
+    found = read_predictions(tmp_path / "theirs.csv")
+    assert found.person == ("samm/006", "samm/007")
+    assert found.classes == ("n", "p", "Überraschung")
+
+
 def test_a_row_without_a_person_is_its_subjects(tmp_path):
     """And the others keep theirs: Jane is one in both datasets."""
     header = "person,dataset,subject,true,predicted"
@@ -276,5 +287,10 @@ def test_files_that_cannot_be_used_are_named(tmp_path):
         read_predictions(tmp_path / "bad.csv")
     with pytest.raises(InputError, match="has no row; give it a row a prediction"):
         read_predictions(written(tmp_path, "subject,y_true,y_pred"))
+    with pytest.raises(InputError, match="line 3 has 2 cells, its header 3"):
+        read_predictions(written(tmp_path, "subject,y_true,y_pred", "1,n,n", "2,p"))
+    (tmp_path / "latin.csv").write_bytes("subject,true,predicted\n1,n,Ü\n".encode("latin-1"))
+    with pytest.raises(InputError, match=r"latin.csv cannot be read \(line 2 is not UTF-8"):
+        read_predictions(tmp_path / "latin.csv")
     with pytest.raises(InputError, match="there is no such file"):
         read_predictions(tmp_path / "gone.csv")
