@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import numpy as np
+
 from flowkit.errors import InputError
 
 Border = Literal["zero", "clamp", "off", "off-taps"]
@@ -119,6 +121,9 @@ class TVL1Params:
 
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
+            if isinstance(value, np.generic):  # as a sweep over an array gives it
+                value = value.item()
+                object.__setattr__(self, field.name, value)
             if field.type == "float" and (isinstance(value, bool) or not isinstance(value, (int, float))):
                 require(False, field.name, "a number")
             if field.type == "int" and (isinstance(value, bool) or not isinstance(value, int)):

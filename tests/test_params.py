@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -117,6 +118,16 @@ def test_the_flow_is_finite_at_the_bounds(preset, bound):
 
 def test_whole_numbers_are_numbers():
     assert TVL1Params(epsilon=0).epsilon == 0
+
+
+def test_numbers_of_numpy_are_numbers():
+    """And are Python's from then on, so that they can be written as JSON."""
+    given = TVL1Params(warps=np.int64(3), lambda_=np.float32(0.25), high_pass=np.int32(4))
+    assert given == TVL1Params(warps=3, lambda_=0.25, high_pass=4)
+    assert json.loads(json.dumps(given.to_dict())) == given.to_dict()
+    for name, value, rule in (("warps", np.float32(3), "a whole number"), ("lambda_", np.bool_(True), "a number")):
+        with pytest.raises(InputError, match=f"{name}=.*: must be {rule}"):
+            TVL1Params(**{name: value})
 
 
 def test_parameters_do_not_change():
