@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def measure(solve: Solve, faces: Set = "tuning", each: int = 8) -> dict[str, flo
         each: how often looks and places are drawn; 8 is the study's.
 
     Returns:
-        Rows by name, as `goals.GOALS` and `goals.BESIDE` name them; "ms" is solving alone, a pair.
+        Rows by name, as `goals.GOALS` and `goals.BESIDE` name them.
     """
     return evaluate(solve, shots(faces, each))
 
@@ -36,19 +35,16 @@ def measure(solve: Solve, faces: Set = "tuning", each: int = 8) -> dict[str, flo
 def evaluate(solve: Solve, wanted: Sequence[Shot]) -> dict[str, float]:
     """All rows of a method that these shots can give."""
     found: list[Sample] = []
-    seconds, pairs = 0.0, 0
     for batch in batches(wanted):
         first, second = (np.stack(frames) for frames in zip(*((s.frame0, s.frame1) for s in batch), strict=True))
-        start = time.thread_time()
         flows = np.asarray(solve(first, second), np.float32)
-        seconds, pairs = seconds + time.thread_time() - start, pairs + len(batch)
         for scene, flow in zip(batch, flows, strict=True):
             found += measures.samples(scene, flow)
         again = [i for i, scene in enumerate(batch) if returns(scene.shot)]
         if again:
             for i, back in zip(again, np.asarray(solve(second[again], first[again]), np.float32), strict=True):
                 found.append(("forward-backward", measures.return_error_px(flows[i], back)))
-    return measures.rows(found) | {"ms": 1e3 * seconds / max(1, pairs)}
+    return measures.rows(found)
 
 
 def returns(shot: Shot) -> bool:
