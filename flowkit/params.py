@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
-
-import numpy as np
 
 from flowkit.errors import InputError
 
@@ -121,8 +120,8 @@ class TVL1Params:
 
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, np.generic):  # as a sweep over an array gives it
-                value = value.item()
+            if type(value) not in (bool, int, float) and isinstance(value, numbers.Real):  # NumPy's, as in a sweep
+                value = int(value) if isinstance(value, numbers.Integral) else float(value)
                 object.__setattr__(self, field.name, value)
             if field.type == "float" and (isinstance(value, bool) or not isinstance(value, (int, float))):
                 require(False, field.name, "a number")
