@@ -27,3 +27,11 @@ def without_checksum(path: Path, **changes: Any) -> None:
     """Changes values of a record and leaves its checksum out, as records of schema version 1 have none."""
     values, _ = read_record(path, "")
     path.write_text(json.dumps(values | changes))
+
+
+def rename_a_column(path: Path, name: str) -> None:
+    """Flips a bit of a column's name in a Parquet file's footer, which has no checksum as pages have."""
+    content = bytearray(path.read_bytes())
+    footer = len(content) - 8 - int.from_bytes(content[-8:-4], "little")
+    content[content.index(name.encode(), footer)] ^= 1
+    path.write_bytes(content)

@@ -209,7 +209,7 @@ def extract(
         if log is not None:
             raise InputError(f"--log {log}: a dry run writes nothing; leave --log or --dry-run out")
         with stoppable():
-            lines = forecast_lines(forecast(source, out, **asked), out)
+            lines = forecast_lines(forecast(source, out, **asked))
         if not quiet:
             typer.echo("\n".join(lines))
         raise typer.Exit

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from rich.console import Console
@@ -13,7 +11,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from flowkit.errors import OutputError, printable
 from flowkit.extraction.disk import size_text
 from flowkit.extraction.tally import Summary
-from flowkit.output.store import Place, place
 
 if TYPE_CHECKING:
     from flowkit.extraction.forecast import Forecast
@@ -87,14 +84,17 @@ def last_line(state: Summary) -> str:
     return f"{counts} {rate}{where} -> {state.out}{left}"
 
 
-def forecast_lines(found: Forecast, out: str | Place) -> list[str]:
+def forecast_lines(found: Forecast) -> list[str]:
     """What is said of a run that is not done."""
     earlier = f", {found.parts_done} of them done, {found.to_do} pairs to do" if found.parts_done else ""
     lines = [f"{found.planned} pairs in {found.parts} parts, of {found.clips} clips{earlier}"]
     if found.errors:
         lines.append(f"{len(found.errors)} of them cannot be computed, as: {printable(found.errors[0])}")
     lines += [f"{count} cubes of 3 x {h} x {w}" for (h, w), count in found.shapes.items()]
-    lines.append(f"{size_text(found.bytes)} to write{_room(out)}")
+    free = "" if found.free_bytes is None else f", {size_text(found.free_bytes)} free"
+    lines.append(f"{size_text(found.bytes)} to write{free}")
+    if found.free_bytes is not None and found.bytes > found.free_bytes:
+        lines.append("the run would not begin: make room, or give an -o on another disk")
     if found.seconds is not None:
         workers = f"{found.workers} worker{'' if found.workers == 1 else 's'}"
         lines.append(
@@ -105,14 +105,6 @@ def forecast_lines(found: Forecast, out: str | Place) -> list[str]:
         lines.append(f"no estimate of the time: the pairs tried for it fail, as: {printable(found.sample_error)}")
     lines.append("a dry run: nothing was written")
     return lines
-
-
-def _room(out: str | Place) -> str:
-    where = place(out)
-    if not isinstance(where, Path):  # stores say nothing of it
-        return ""
-    there = next(folder for folder in (where.absolute(), *where.absolute().parents) if folder.is_dir())
-    return f", {size_text(shutil.disk_usage(there).free)} free"
 
 
 def reason_lines(state: Summary) -> list[str]:

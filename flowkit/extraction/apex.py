@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import FlowkitError, FrameError, Interrupted
+from flowkit.extraction.decode import unexpected
 from flowkit.extraction.framing import Framing
 from flowkit.extraction.plan import Part
 from flowkit.frames.prepare import prepare, warp
@@ -33,8 +34,9 @@ def apex_pictures(part: Part, pairs: Iterable[int], side: int) -> dict[int, Pict
                 found |= dict.fromkeys(numbers.pop(number), picture)
         except Interrupted:
             raise
-        except FlowkitError as error:
-            found |= dict.fromkeys((i for rest in numbers.values() for i in rest), FrameError(str(error)))
+        except Exception as error:  # whatever it is, it costs this clip's pairs
+            reason = str(error) if isinstance(error, FlowkitError) else unexpected(error)
+            found |= dict.fromkeys((i for rest in numbers.values() for i in rest), FrameError(reason))
             continue
         for number, rest in numbers.items():
             found |= dict.fromkeys(rest, FrameError(f"frame {number} was not delivered in colour by its source"))

@@ -23,15 +23,17 @@ def cube_bytes(parts: Iterable[Part], request: ExtractRequest) -> int:
     return values * np.dtype(request.dtype).itemsize
 
 
-def require_room(out: Place, needed_bytes: int) -> None:
-    """Raises Interrupted where the disk has less room than that: as on a disk that runs full, but before the hours.
-
-    An object store says nothing of its room.
-    """
+def free_bytes(out: Place) -> int | None:
+    """The room on the disk where OUT is, or would be; None in an object store, which says nothing of its room."""
     if isinstance(out, StorePath):
-        return
-    free = shutil.disk_usage(out).free
-    if needed_bytes > free:
+        return None
+    return shutil.disk_usage(next(folder for folder in (out, *out.parents) if folder.is_dir())).free
+
+
+def require_room(out: Place, needed_bytes: int) -> None:
+    """Raises Interrupted where the disk has less room than that: as on a disk that runs full, but before the hours."""
+    free = free_bytes(out)
+    if free is not None and needed_bytes > free:
         raise Interrupted(
             f"{str(out)!r} needs {size_text(needed_bytes)} more and its disk has {size_text(free)}; make room and run "
             "the same command again, or give an -o on another disk"

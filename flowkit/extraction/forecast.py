@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from flowkit.datasets import clips_from
-from flowkit.extraction.disk import cube_bytes
+from flowkit.errors import FlowkitError
+from flowkit.extraction.decode import unexpected
+from flowkit.extraction.disk import cube_bytes, free_bytes
 from flowkit.extraction.engines import require_engine
 from flowkit.extraction.engines.crew import Crew
 from flowkit.extraction.engines.engine import TIME_LIMIT_S
@@ -57,10 +59,12 @@ class Forecast:
     """How many of those that can be computed have cubes of each (h, w)."""
     bytes: int
     """Of the cubes to write."""
+    free_bytes: int | None
+    """Room on the disk of OUT; None in an object store."""
     workers: int
     seconds: float | None
-    """An estimate, from a few of the pairs, on one core of this machine; None on a GPU, where nothing is to do, and
-    where none of these can be computed."""
+    """An estimate, from a few of the pairs, on one core of this machine; None on a GPU, where nothing is to do, where
+    the disk has too little room for it, and where none of these can be computed."""
     sample_error: str | None
     """Why one of those cannot."""
 
@@ -114,7 +118,9 @@ def forecast(
         todo = [part for part in mine if part.number not in done]
         workers = workers or available_cpus()
         shapes = _shapes(todo)
-        timed = bool(shapes) and asked.device == "cpu"
+        needed, free = cube_bytes(todo, asked), free_bytes(out)
+        has_room = free is None or needed <= free
+        timed = bool(shapes) and asked.device == "cpu" and has_room
         seconds, sample_error = _seconds(todo, shapes, asked, surveys) if timed else (None, None)
         return Forecast(
             clips=len(clips),
@@ -124,7 +130,8 @@ def forecast(
             to_do=sum(len(part.pairs) for part in todo),
             errors=tuple(pair.error for part in todo for pair in part.pairs if pair.error is not None),
             shapes=dict(shapes.most_common()),
-            bytes=cube_bytes(todo, asked),
+            bytes=needed,
+            free_bytes=free,
             workers=workers,
             seconds=None if seconds is None else seconds / min(workers, len(todo)),
             sample_error=sample_error,
@@ -168,9 +175,14 @@ def _sampled(
     """Seconds a pair, by the first pairs of a part, or the error of one where none of these can be computed."""
     pairs = tuple(pair for pair in part.pairs if pair.error is None)[:SAMPLE_PAIRS]
     sample = with_sources(dataclasses.replace(part, pairs=pairs), surveys)
-    if not loaded:
-        run_part(dataclasses.replace(sample, pairs=pairs[:1]), request)  # what is loaded at first use
-    began = time.perf_counter()
-    rows = run_part(sample, request)
-    took = time.perf_counter() - began
+    try:
+        if not loaded:
+            run_part(dataclasses.replace(sample, pairs=pairs[:1]), request)  # what is loaded at first use
+        began = time.perf_counter()
+        rows = run_part(sample, request)
+        took = time.perf_counter() - began
+    except FlowkitError:
+        raise
+    except Exception as error:
+        return None, f"{pairs[0].clip.clip_id}: {unexpected(error)}"
     return (took / rows.shard.num_rows, None) if rows.shard is not None else (None, rows.failures["error"][0].as_py())

@@ -21,7 +21,9 @@ from flowkit.extraction.plans import parse_plan
 from flowkit.extraction.request import ExtractRequest
 from flowkit.frames.survey import Survey
 from flowkit.output.commit import Commit, part_file, read_commit
+from flowkit.output.files import is_as_written
 from flowkit.output.parquet import read_table
+from flowkit.output.shard import FAILURE_SCHEMA
 from flowkit.output.store import Place
 from flowkit.output.writer import drop_commit, new_names, put_table, write_commit
 
@@ -71,15 +73,17 @@ def stale_commits(out: Place, plans: Sequence[Sequence[Part]]) -> Iterator[tuple
             continue
         try:
             commit = read_commit(record)
-            file = commit.file("failures")
-            failures = read_table(out / file.name) if file else None
         except OutputError:  # damaged, which is told or computed again elsewhere
             continue
-        if failures is None or not commit.is_whole(out):  # it is computed again in any case
+        file = commit.file("failures")
+        if file is None or not commit.is_whole(out):  # it is computed again in any case
             continue
+        # What is damaged is not written anew, with a new checksum: none of it is kept.
+        sound = is_as_written(out / file.name, file.sha256)
+        failures = read_table(out / file.name) if sound else FAILURE_SCHEMA.empty_table()
         planned = pa.array([pair.pair_id for pair in part.pairs], pa.string())
         kept = failures.filter(pc.is_in(failures["pair_id"], planned))
-        if len(kept) < len(failures):
+        if len(kept) < file.rows:
             yield part, commit, kept
 
 

@@ -31,7 +31,7 @@ def frequent_reasons(out: Place, commits: Iterable[Commit]) -> tuple[tuple[str, 
         if file is None:
             continue
         try:
-            table = read_table(out / file.name, ["clip_id", "error"])
+            table = read_table(out / file.name, ["clip_id", "error"], commit.expected(file))
         except OutputError:  # to say so is for `flowkit verify`; this is a summary
             continue
         for clip_id, error in zip(table["clip_id"].to_pylist(), table["error"].to_pylist(), strict=True):

@@ -7,7 +7,7 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from numbers import Real
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -221,11 +221,11 @@ def _size(size: int | tuple[int, int] | str | None) -> tuple[int, int] | None:
     match size:
         case None:
             return None
-        case int():
+        case Integral():
             return parse_size(str(size))
         case str():
             return parse_size(size)
-        case (int(height), int(width)):
+        case (Integral() as height, Integral() as width):
             return parse_size(f"{width}x{height}")
     raise InputError(f"size={size!r}: give a number of pixels or (height, width)")
 

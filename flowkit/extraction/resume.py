@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -168,9 +169,13 @@ def _with_ids(pairs: pa.Table, parts: Sequence[Part]) -> pa.Table:
 
 
 def _clips_with_failures(out: Place) -> set[str]:
-    # Of sound parts: one with a damaged record is computed again in any case.
-    files = [file for commit in finished(out).values() if (file := commit.file("failures"))]
-    return {clip_id for file in files for clip_id in read_table(out / file.name, ["clip_id"])["clip_id"].to_pylist()}
+    # Of sound parts: one that is damaged is computed again in any case.
+    found: set[str] = set()
+    for commit in finished(out).values():
+        if file := commit.file("failures"):
+            with suppress(OutputError):
+                found |= {*read_table(out / file.name, ["clip_id"], commit.expected(file))["clip_id"].to_pylist()}
+    return found
 
 
 def _refuse(out: Place, changes: Sequence[Change], mended: set[str]) -> None:
@@ -281,7 +286,7 @@ def _perhaps_faceless(
     commits = finished(out)
     for part in planned["part"].unique().to_pylist():
         if part in commits and (file := commits[part].file("shards")):
-            found -= {*read_table(out / file.name, ["clip_id"])["clip_id"].to_pylist()}
+            found -= {*read_table(out / file.name, ["clip_id"], commits[part].expected(file))["clip_id"].to_pylist()}
     if found:
         yield dict.fromkeys(sorted(found), True)
 

@@ -147,7 +147,7 @@ def extract(
             summary = compute(mine, done, job, chosen, _with_size(report, needed))
             if alone:  # files of workers that died at a part which another has computed since
                 remove_superseded(out, finished(out).values(), alone)
-            if len(mine) == len(parts):
+            if (share, limit) == (WHOLE, None):
                 return summary
             return dataclasses.replace(summary, parts_left=len({part.number for part in parts} - set(finished(out))))
 

@@ -130,4 +130,11 @@ def read_survey(out: Place) -> pa.Table:
 def read_plan(out: Place) -> pa.Table:
     """plan/pairs.parquet of an output, columns `PLAN_SCHEMA`; an OutputError if it is missing or damaged."""
     table = read_table(out / PAIRS_FILE)
-    return table.rename_columns(["part" if name == "unit" else name for name in table.column_names])
+    table = table.rename_columns(["part" if name == "unit" else name for name in table.column_names])
+    # As in `read_survey`; earlier versions have not all of the columns.
+    planned = dict(zip(PLAN_SCHEMA.names, PLAN_SCHEMA.types, strict=True))
+    if any(planned.get(field.name) != field.type for field in table.schema):
+        raise OutputError(
+            f"{out / PAIRS_FILE} is damaged: its columns are others than a plan has; flowkit repair {out} makes it anew"
+        )
+    return table

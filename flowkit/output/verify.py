@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -25,7 +26,7 @@ from flowkit.output.commit import (
     unrecorded,
 )
 from flowkit.output.files import is_as_written
-from flowkit.output.parquet import METADATA_KEY, read_table
+from flowkit.output.parquet import METADATA_KEY, read_table, readable
 from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE, planned_parts, read_plan, read_run
 from flowkit.output.quality import QualitySummary
 from flowkit.output.store import Place, StorePath, place
@@ -153,7 +154,7 @@ def _harm_of_part(
     found: Counter[_PairKey] = Counter()
     for file in commit.files:
         try:
-            table = _checked_table(out, file, run)
+            table = _checked_table(out, commit, file, run)
         except OutputError as error:
             return [*problems, f"{error}; {remedy}"]
         found.update(_keys(table))
@@ -172,7 +173,7 @@ def _harm_of_part(
     return problems
 
 
-def _checked_table(out: Place, file: FileRecord, run: dict[str, Any]) -> pa.Table:
+def _checked_table(out: Place, commit: Commit, file: FileRecord, run: dict[str, Any]) -> pa.Table:
     path = out / file.name
     if isinstance(path, StorePath):
         with suppress(FileNotFoundError):  # which is told below
@@ -181,6 +182,8 @@ def _checked_table(out: Place, file: FileRecord, run: dict[str, Any]) -> pa.Tabl
         raise OutputError(f"{file.name} has {size} bytes, {file.bytes} were written")
     if harm := _harm(path, file.sha256):
         raise OutputError(f"{file.name} {harm}")
+    with path.open("rb") if isinstance(path, Path) else readable(path) as opened:
+        commit.expected(file).require_footer(path, opened)
     table = read_table(path)
     if table.num_rows != file.rows:
         raise OutputError(f"{file.name} has {table.num_rows} rows, {file.rows} were written")

@@ -11,6 +11,7 @@ from flowkit.extraction.part import run_part
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
 from tests.clips import dataset, frame_folder, rows
+from tests.damage import rename_a_column
 
 
 @pytest.fixture(scope="module")
@@ -265,3 +266,38 @@ def test_a_shard_that_is_none_is_refused(flowkit, tmp_path, text):
     frame_folder(tmp_path / "clip", range(2))
     code, _, stderr = flowkit("extract", tmp_path / "clip", "-o", tmp_path / "out", f"--shard={text}")
     assert (code, stderr) == (2, f"flowkit: shard {text!r}: write I/N with I from 1 to N, as 2/8\n")
+
+
+def test_a_dry_run_computes_nothing_where_the_disk_has_no_room(flowkit, data, tmp_path, monkeypatch):
+    monkeypatch.setattr("flowkit.extraction.forecast.free_bytes", lambda _: 1 << 20)
+    monkeypatch.setattr("flowkit.extraction.forecast.run_part", lambda *_: pytest.fail("computed"))
+    code, stdout, _ = flowkit(*plain(data, "-o", tmp_path / "out", "--dry-run"))
+    assert code == 0
+    assert "1.96 MiB to write, 1 MiB free\nthe run would not begin: make room, or give an -o on another" in stdout
+
+
+def test_a_dry_run_whose_pairs_cannot_be_tried_says_why(flowkit, data, tmp_path, monkeypatch):
+    def fails(*_):
+        raise MemoryError("std::bad_alloc")
+
+    monkeypatch.setattr("flowkit.extraction.forecast.run_part", fails)
+    code, stdout, _ = flowkit(*plain(data, "-o", tmp_path / "out", "--dry-run"))
+    assert code == 0
+    assert "no estimate of the time: the pairs tried for it fail, as: toy/sub01/ep01: MemoryError: std::ba" in stdout
+
+
+def test_damaged_failures_do_not_end_a_run_that_has_nothing_to_do(flowkit, data, tmp_path):
+    run = plain(data, "-o", tmp_path / "out")
+    assert flowkit(*run)[0] == 1
+    (failures,) = (tmp_path / "out" / "failures").iterdir()
+    rename_a_column(failures, "error")
+    assert flowkit(*run)[0] == 1
+
+
+def test_a_share_of_all_parts_ends_as_a_share(flowkit, data, tmp_path):
+    """Its failures say nothing of the others, and its last line tells what is left."""
+    run = plain(data, "-o", tmp_path / "out", "--size", "1")
+    code, stdout, _ = flowkit(*run, "--limit", "9")
+    assert code == 1
+    assert stdout.splitlines()[-1].endswith("no part of it is to do")
+    assert flowkit(*run)[0] == 2

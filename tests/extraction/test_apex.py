@@ -73,3 +73,24 @@ def test_rows_give_pictures_as_arrays_and_none_where_not_asked_for(tmp_path):
     assert flowkit.read(tmp_path / "without")[0]["apex_rgb"] is None
     with pytest.raises(InputError, match="rgb=8: give a side from 16 to 1024 px"):
         ExtractRequest.parse(pairs="onset-apex", rgb=8)
+
+
+def test_what_nobody_foresaw_costs_one_clip(tmp_path):
+    clips = dataset(tmp_path, clips=2)
+    asked = request()
+    (part,) = parts_of(clips, asked)
+    source = part.sources[clips[0].clip_id]
+
+    class Large:
+        decoder = source.decoder
+
+        def read(self, numbers, *, colour=False, opened=None):
+            if colour:
+                raise MemoryError
+            return source.read(numbers)
+
+    part.sources[clips[0].clip_id] = Large()
+    rows = run_part(part, asked)
+    assert rows.shard["clip_id"].to_pylist() == [clips[1].clip_id] * 2
+    assert rows.failures["clip_id"].to_pylist() == [clips[0].clip_id] * 2
+    assert "MemoryError" in rows.failures["error"][0].as_py()

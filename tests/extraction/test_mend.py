@@ -15,8 +15,10 @@ from flowkit.extraction.repair import repair
 from flowkit.extraction.tally import Summary
 from flowkit.output.files import is_as_written
 from flowkit.output.plan_file import read_plan, read_run
+from flowkit.output.shard import read
 from flowkit.types import Clip
 from tests.clips import frame_folder, rows, texture
+from tests.damage import rename_a_column
 from tests.faces.plugin import install
 
 SMALL = {"preset": "fast", "workers": 1}
@@ -393,3 +395,20 @@ def _killed_at(moment: int, clips: list[Clip], out: Path, monkeypatch, **options
         except Killed:
             return True
     return False
+
+
+def test_damaged_failures_are_computed_again_and_not_sealed_anew(tmp_path, small_parts):
+    """Of a part whose other failures stay, and which this run does not compute."""
+    clips, out = clips_at(tmp_path, "abcd"), tmp_path / "out"
+    (Path(clips[0].source) / "img3.png").unlink()
+    back = away(clips[1])
+    extract(clips, out, **SMALL)
+    assert set(read(out).failures()["clip_id"].to_pylist()) == {"a", "b"}
+    rename_a_column(out / "failures" / "part-00001.parquet", "error")
+    back()
+    extract(clips, out, retry_failed=True, shard="2/2", **SMALL)
+    assert verify(out).problems == []
+    assert 1 in verify(out).to_do
+    extract(clips, out, **SMALL)
+    assert verify(out).ok
+    assert set(read(out).failures()["clip_id"].to_pylist()) == {"a"}

@@ -1,5 +1,6 @@
 """A request: what changes a result changes its hash, and what cannot be computed is refused by name."""
 
+import numpy as np
 import pytest
 
 from flowkit.errors import InputError
@@ -26,6 +27,11 @@ def test_what_does_not_change_a_result_does_not_change_the_hash(tmp_path):
     names = {"size": 32, "dtype": "float16", "strain": "meb", "preset": "opencv", "params": {"tau": 0.2}}
     hashes = {request(**{name: value}).parameters_hash for name, value in names.items()}
     assert len(hashes | {request().parameters_hash}) == len(names) + 1
+
+
+def test_a_size_may_be_of_numpy():
+    assert request(size=np.int64(32)) == request(size=32)
+    assert request(size=(np.int32(24), 32)).size == (24, 32)
 
 
 def test_averages_have_their_own_default_preset():

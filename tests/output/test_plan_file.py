@@ -19,7 +19,7 @@ from flowkit.output.shard import read
 from flowkit.output.verify import verify
 from flowkit.output.writer import write_table
 from tests.clips import dataset
-from tests.damage import flip_a_bit, reseal, without_checksum
+from tests.damage import flip_a_bit, rename_a_column, reseal, without_checksum
 
 OPTIONS = {"pairs": "lag:1", "size": 16, "workers": 1}
 
@@ -207,3 +207,12 @@ def test_the_record_of_a_run_holds_its_checksum(outputs):
     assert read_run(new) == canonical
     reseal(new / "plan" / "run.json", preset="fast")
     assert read_run(new)["preset"] == "fast"
+
+
+@pytest.mark.parametrize("name", ["frame0", "pair_id", "source"])
+def test_a_plan_whose_column_has_another_name_now_is_damaged(made, clips, tmp_path, name):
+    out = shutil.copytree(made, tmp_path / "out")
+    rename_a_column(out / "plan" / "pairs.parquet", name)
+    for act in (lambda: read_plan(out), lambda: extract(clips, out, **OPTIONS)):
+        with pytest.raises(OutputError, match=r"pairs.parquet is damaged: .*; flowkit repair .* makes it anew"):
+            act()

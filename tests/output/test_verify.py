@@ -215,3 +215,13 @@ def test_a_part_is_whole_only_with_all_its_bytes(finished):
     assert commit.is_whole(finished)
     os.truncate(finished / commit.files[0].name, commit.files[0].bytes - 1)
     assert not commit.is_whole(finished)
+
+
+def test_a_footer_that_readers_would_refuse_is_found(finished):
+    path = finished / "commits" / "part-00001.json"
+    commit = read_commit(path)
+    files = [dataclasses.replace(file, footer_sha256="0" * 64) for file in commit.files]
+    reseal(path, **dataclasses.asdict(dataclasses.replace(commit, files=tuple(files))))
+    found = verify(finished)
+    assert found.damaged == {1}
+    assert "its footer is not the one that its commit record names" in found.problems[0]
