@@ -184,7 +184,7 @@ def report_labels(
 
     require_label(column)
     require_unread(page, source)
-    summary = summarise(Revision(source), column)
+    summary = summarise(Revision(source, require_sources=False), column)
     for line in lines(summary):
         typer.echo(printable(line))
     if page is not None:
@@ -198,7 +198,7 @@ def _opened(source: Path, out: Path, column: str) -> Revision:
 
     require_manifest_name(out)
     require_label(column)
-    return Revision(source)
+    return Revision(source, require_sources=False)
 
 
 def _tell_stale(revision: Revision, column: str, changed: int) -> None:

@@ -17,13 +17,13 @@ from flowkit.datasets.manifest import write_manifest
 from flowkit.datasets.registry import DATASETS
 from flowkit.datasets.repairs import read_repairs
 from flowkit.datasets.sheets import read_sheets
-from flowkit.datasets.summary import table
+from flowkit.datasets.summary import summarise, table
 from flowkit.datasets.tables import TABLE_SUFFIXES
 from flowkit.errors import InputError, printable
 from flowkit.types import Clip
 
 SHOWN = 20
-"""So many defects are printed; the table beside the manifest has all."""
+"""So many defects are printed, and sources of labels; the table beside the manifest, or the manifest, has all."""
 
 app = typer.Typer(
     name="index",
@@ -114,12 +114,12 @@ def merge(
     rows = compare(joint.clips, against, joint.composite) if against else []
     if not joint.clips:
         raise InputError(f"{composite}: not one clip of the manifests is in it; look at their emotions")
-    write_manifest(joint.clips, out)
+    write_manifest(joint.clips, out, joint.own)
     defects = [*rows, *joint.suspects, *joint.left_out]
     write_defects(defects, defects_path(out))
     if page:
         _page(page, joint.clips, defects, joint.composite.title, joint.notes, joint.differences)
-    _say(table(joint.clips))
+    _say_clips(joint.clips)
     _say(f"differs from what is published: {one}" for one in joint.differences)
     _say_defects("may account for it", joint.suspects)
     _say_defects(f"beside {against}", rows)
@@ -158,7 +158,7 @@ def _index(
     notes = [f"annotation {index.revision}, frames below {index.base}", *index.notes]
     if page:
         _page(page, index.clips, index.defects, dataset.title, notes, None)
-    _say(table(index.clips))
+    _say_clips(index.clips)
     _say(notes)
     _report(index, out)
     return int(index.failed > 0)
@@ -188,6 +188,16 @@ def _require_manifest(out: Path) -> None:
 def _say(lines: Iterable[str]) -> None:
     for line in lines:
         typer.echo(printable(line))
+
+
+def _say_clips(clips: Sequence[Clip]) -> None:
+    """The table of clips, and under it who says the labels of the people in them."""
+    _say(table(clips))
+    for one in summarise(clips):
+        sources = one.sources[:SHOWN] or ["from where is not said"] * bool(one.groups)
+        _say(f"labels of {one.dataset}: {source}" for source in sources)
+        if len(one.sources) > SHOWN:
+            _say([f"labels of {one.dataset}: {len(one.sources) - SHOWN} more sources, in column label_source"])
 
 
 def _say_defects(label: str, defects: Sequence[Defect]) -> None:

@@ -60,7 +60,7 @@ def compare(clips: Sequence[Clip], reference: Path, composite: Composite) -> lis
 
 def _read(path: Path, composite: Composite) -> dict[str, _Listed]:
     if path.suffix.lower() == ".parquet":
-        clips = read_manifest(path)
+        clips = read_manifest(path, require_sources=False)
         has_class = any(clip.emotion3 for clip in clips)
         return {
             clip.clip_id: _Listed(i, clip.emotion3, has_class)
@@ -92,8 +92,8 @@ def _rows(sheet: Sheet, header: int, names: list[str], composite: Composite) -> 
 
 
 def _clip_id(sheet: Sheet, number: int, row: dict[str, str], datasets: Sequence[str]) -> str:
-    said = plain(row.get("dataset", ""))
-    fitting = [name for name in datasets if not said or said in {plain(name), plain(DATASETS[name].title)}]
+    said = row.get("dataset", "")
+    fitting = [name for name in datasets if not said or DATASETS[name].is_called(said)]
     for name in fitting:
         dataset = DATASETS[name]
         if subject := dataset.written_subject(row.get("subject", "")):

@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
-from flowkit.datasets.contract import Dataset, Row, Table
+from flowkit.datasets.contract import LABELS, Dataset, Row, Table, columns_of, plain
 from flowkit.datasets.sheets import Sheet
 from flowkit.errors import InputError
 
@@ -35,12 +34,13 @@ def _find(dataset: Dataset, sheets: Sequence[Sheet]) -> Table:
         clips = [cells for cells in sheet.rows if len(cells) >= 8 and _VIDEO.fullmatch(cells[1])]
         if clips and all(cells[0].isdecimal() or not cells[0] for cells in clips[:20]):
             rows = [(number, cells) for number, cells in enumerate(sheet.rows, start=1) if any(cells)]
-            header = [cells for _, cells in rows if cells[:1] == ["subject"]]  # a lab may have added one
+            header = [cells for _, cells in rows if plain(cells[0]) == "subject"]  # a lab may have added one
+            names = [*NAMES, *(header[0][len(NAMES) :] if header else [])]
             return Table(
                 sheet,
-                [*NAMES, *(header[0][len(NAMES) :] if header else [])],
-                {name: [place] for place, name in enumerate(_FIELDS)},
-                [(number, cells) for number, cells in rows if cells[:1] != ["subject"]],
+                names,
+                columns_of(names, LABELS) | {name: [place] for place, name in enumerate(_FIELDS)},
+                [(number, cells) for number, cells in rows if cells not in header],
             )
     raise InputError(
         f"{sheets[0].told} has no rows as {dataset.title} has them (1, anger1_1, onset, apex, offset, ...); "
@@ -98,10 +98,12 @@ def _overlaps(rows: Sequence[Row], _: _Codes) -> list[str]:
             by_video.setdefault(row.folder, []).append((onset, offset, row))
     for intervals in by_video.values():
         intervals.sort(key=lambda one: one[:2])
-        for before, this in pairwise(intervals):
-            if this[0] <= before[1]:
-                what = f"overlaps with row {before[2].number}, which ends at {before[1]}"
+        longest = intervals[0]
+        for this in intervals[1:]:
+            if this[0] <= longest[1]:
+                what = f"overlaps with row {longest[2].number}, which ends at {longest[1]}"
                 this[2].note("onset", what, "both are kept")
+            longest = max(longest, this, key=lambda one: one[1])
     return []
 
 
@@ -115,6 +117,7 @@ CAS_ME2 = Dataset(
     folders=("rawpic/{subject}/{number}_{code}*", "{subject}/{number}_{code}*"),
     long_videos=True,
     fps=30.0,
+    called=r"CAS[\W_]+ME[\W_]*[2²]|CASME(\^2|²)",
     missing={"offset": frozenset({"0"}), "apex": frozenset({"0"})},
     published={"subjects": (22,), "macro": (300,), "micro": (57,)},
     find=_find,

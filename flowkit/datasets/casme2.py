@@ -41,6 +41,7 @@ CASME2 = Dataset(
     key="sub{subject}/{filename}",
     folders=("sub{subject}/{filename}",),
     fps=200.0,
+    called=r"CASME[\s_-]*(2|II)",
     emotions=EMOTIONS,
     published={"rows": (255, 256), "subjects": (26,)},
     conclude=_revision,

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
 
 from flowkit.datasets.action_units import parse_units
 from flowkit.datasets.defects import Defect, defects_path, read_defects
 from flowkit.datasets.emotions import EMOTION3
-from flowkit.datasets.manifest import read_manifest
+from flowkit.datasets.manifest import BESIDE, REQUIRED, SCHEMA
 from flowkit.datasets.person import unknown_people
+from flowkit.datasets.revision import Revision, require_manifest_name
+from flowkit.datasets.tables import column_names
 from flowkit.errors import InputError
 from flowkit.types import Clip
 
@@ -80,6 +87,8 @@ class Joint:
 
     composite: Composite
     clips: list[Clip]
+    own: dict[str, pa.Array]
+    """The manifests' further columns by name, a value a clip; null where a clip's manifest has none."""
     left_out: list[Defect]
     """The clips that the composite leaves out, with the reason."""
     differences: list[str]
@@ -175,22 +184,47 @@ def join(composite: Composite, manifests: Sequence[Path]) -> Joint:
     Raises:
         InputError: for a dataset that is missing, or does not belong, or a clip_id that two manifests have.
     """
-    clips: list[Clip] = []
     for path in manifests:
-        clips += read_manifest(path)
+        require_manifest_name(path)
+    revisions = [Revision(path) for path in manifests]
+    clips = [clip for revision in revisions for clip in revision.clips]
     _require_datasets(composite, clips)
     seen: set[str] = set()
     for clip in clips:
         if clip.clip_id in seen:
             raise InputError(f"clip_id {clip.clip_id!r} is in two of the manifests; give each dataset once")
         seen.add(clip.clip_id)
-    kept = [clip for clip in clips if composite.left_out(clip) is None]
-    left_out = [_place(clip, reason, "left out") for clip in clips if (reason := composite.left_out(clip))]
+    reasons = [composite.left_out(clip) for clip in clips]
+    belongs = [reason is None for reason in reasons]
+    kept = list(compress(clips, belongs))
+    left_out = [_place(clip, reason, "left out") for clip, reason in zip(clips, reasons, strict=True) if reason]
     counts, notes = _checked(composite, kept)
     off = [count for count in counts if count.found(kept) != count.number]
     differences = [f"{count}: {count.found(kept)}, published {count.number}" for count in off]
     suspects = _suspects(off, manifests, clips, kept) if off else []
-    return Joint(composite, kept, left_out, differences, suspects, [*notes, *unknown_people(set(composite.datasets))])
+    notes += unknown_people(set(composite.datasets))
+    return Joint(composite, kept, _own_columns(revisions, belongs), left_out, differences, suspects, notes)
+
+
+def _own_columns(revisions: Sequence[Revision], belongs: Sequence[bool]) -> dict[str, pa.Array]:
+    """The columns that are none of `SCHEMA`, of the clips that belong to the set."""
+    names = dict.fromkeys(name for one in revisions for name in column_names(one.source, REQUIRED) if name)
+    return {
+        name: _array(name, list(compress((value for one in revisions for value in one.column(name)), belongs)))
+        for name in names
+        if name not in SCHEMA.names
+    }
+
+
+def _array(name: str, values: list[Any]) -> pa.Array:
+    """A column of the type that it has in `BESIDE`, else of that of its values; of texts where these are of several."""
+    if name in BESIDE.names:
+        return pa.array(values, BESIDE.field(name).type)
+    kinds = {*map(type, values)} - {type(None)}
+    if len(kinds) < 2 or kinds in ({int, float}, {str, bytes}):  # of others Arrow would make a date of a number
+        with suppress(OverflowError, pa.ArrowException):
+            return pa.array(values)
+    return pa.array([None if value is None else str(value) for value in values], pa.string())
 
 
 def _require_datasets(composite: Composite, clips: Sequence[Clip]) -> None:

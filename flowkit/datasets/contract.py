@@ -43,6 +43,8 @@ class Row:
     """The header that a field's text stands under."""
     others: dict[str, list[str]] = field(default_factory=dict)
     """By field what further columns of it say, where that is something else: "Apex='7'"."""
+    repaired: dict[str, str] = field(default_factory=dict)
+    """By field that a repair has set where the repair stands."""
     frames: dict[str, int | None] = field(default_factory=dict)
     clip_id: str = ""
     folder: str = ""
@@ -75,6 +77,11 @@ class Row:
         self.note(name, what, f"the row is left out: {remedy}", failed=True)
         self.out = True
 
+    def overridden(self, name: str, by: str) -> None:
+        """Lists a repair of a field that has no effect."""
+        done = f"the repair of {self.repaired[name]} has no effect: leave one of them out"
+        self.note(name, by, done, failed=True)
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -103,7 +110,7 @@ class Dataset:
     absent: tuple[str, ...] = ()
     """Fields whose column tells another dataset's sheet."""
     subject: tuple[str, str] = ("0*([0-9]+)", "{}")
-    """What a subject's cell looks like, and how its number is written in the manifest."""
+    """What a subject's cell looks like, and how the manifest writes it: as its text, "{}", or its number, "{:02d}"."""
     key: str = "{subject}/{filename}"
     """A clip_id behind the dataset's name."""
     folders: tuple[str, ...]
@@ -111,6 +118,8 @@ class Dataset:
     fps: float | None = None
     missing: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By field the texts that say that there is none, which are no failures."""
+    called: str = ""
+    """What a column Dataset calls it, where the letters and digits of its name and title may be another dataset's."""
     people: str = ""
     """The first part of `person`; the dataset's name where no other dataset has the same people and codes."""
     emotions: frozenset[str] = frozenset()
@@ -127,8 +136,8 @@ class Dataset:
     """What the files' other sheets give; a row's `read` and `conclude` get it."""
     read: Callable[[Row, Any], None] | None = None
     """Derives texts of a row before its key, folder and frames are made of them."""
-    locate: Callable[[Row, Mapping[int, str]], None] | None = None
-    """Turns annotated frames into numbers of file names, where they are something else."""
+    locate: Callable[[Sequence[tuple[Row, Mapping[int, str]]]], None] | None = None
+    """Turns annotated frames of all rows that have files into numbers of file names, where they are something else."""
     class_of: Callable[[Row], str | None] | None = None
     """The class of three, where more than the emotion says it."""
     check: Callable[[Row], None] | None = None
@@ -140,7 +149,13 @@ class Dataset:
         """A subject's cell as the manifest writes it, "1" as "01"; None where it is no subject of this dataset."""
         pattern, form = self.subject
         found = re.fullmatch(pattern, text, re.IGNORECASE)
-        return form.format(*(int(part) if part.isdecimal() else part for part in found.groups())) if found else None
+        return form.format(*(int(part) if "d}" in form else part for part in found.groups())) if found else None
+
+    def is_called(self, text: str) -> bool:
+        """Whether a cell of a column Dataset means this one."""
+        if self.called:
+            return re.fullmatch(self.called, text, re.IGNORECASE) is not None
+        return plain(text) in {plain(self.name), plain(self.title)}
 
     def clip_id(self, texts: Mapping[str, str]) -> str:
         """The clip_id of a row's texts."""
@@ -150,6 +165,15 @@ class Dataset:
 def plain(name: str) -> str:
     """A header as `Dataset.columns` writes it."""
     return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def columns_of(names: Sequence[str], headers: Mapping[str, tuple[str, ...]]) -> dict[str, list[int]]:
+    """By field the columns, in a row of these names, that one of its headers stands over, the preferred first."""
+    known = [plain(name) for name in names]
+    return {
+        field: [place for wanted in several for place, name in enumerate(known) if name == wanted]
+        for field, several in headers.items()
+    }
 
 
 def find_table(dataset: Dataset, sheets: Sequence[Sheet]) -> Table:
@@ -181,14 +205,15 @@ def find_table(dataset: Dataset, sheets: Sequence[Sheet]) -> Table:
     )
 
 
+def fits(dataset: Dataset, sheet: Sheet) -> bool:
+    """Whether a sheet has the dataset's header."""
+    return _header(dataset, sheet)[0] is not None
+
+
 def _header(dataset: Dataset, sheet: Sheet) -> tuple[Table | None, tuple[int, int, list[str]]]:
     near: tuple[int, int, list[str]] = (0, 0, [])
     for i, cells in enumerate(sheet.rows):
-        names = [plain(cell) for cell in cells]
-        columns = {
-            name: [place for header in headers for place, cell in enumerate(names) if cell == header]
-            for name, headers in {**LABELS, **dataset.columns}.items()
-        }
+        columns = columns_of(cells, {**LABELS, **dataset.columns})
         lacking = [dataset.columns[name][0] for name in dataset.required if not columns[name]]
         if not columns["dataset"]:  # a sheet of several datasets has the columns of all
             lacking += [f"being free of {dataset.columns[name][0]}" for name in dataset.absent if columns[name]]
@@ -217,7 +242,7 @@ def rows_of(dataset: Dataset, table: Table) -> list[Row]:
                 further = [other for other in filled[1:] if cells[other] != texts[name]]
                 others[name] = [f"{_header_of(table, other)}={cells[other]!r}" for other in further]
         row = Row(table.sheet, number, raw, texts, columns, others)
-        if not texts.get("dataset") or plain(texts["dataset"]) in {plain(dataset.name), plain(dataset.title)}:
+        if not texts.get("dataset") or dataset.is_called(texts["dataset"]):
             rows.append(row)
     return rows
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,7 +77,7 @@ def write_defects(defects: Sequence[Defect], path: Path) -> None:
 def read_defects(path: Path) -> list[Defect]:
     """The table that `write_defects` wrote; an InputError where it is something else."""
     try:
-        rows = list(csv.DictReader(csv_text(path).splitlines(keepends=True)))
+        rows = list(csv.DictReader(io.StringIO(csv_text(path), newline="")))
         return [
             Defect(**row | {"row": int(row["row"]) if row["row"] else None, "failed": row["failed"] == "yes"})
             for row in rows

@@ -1,4 +1,4 @@
-"""Where the clips of a dataset lie below a root: by the names of its layout, padding and case of numbers aside."""
+"""Where the clips of a dataset lie below a root: by the names of its layout, case and padding of numbers aside."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ DEPTH = 3
 
 
 class Folders:
-    """The folders below a root, each listed once."""
+    """The folders and videos below a root, each folder listed once."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._below: dict[str, dict[str, list[str]]] = {}
 
     def resolve(self, base: Path, relative: str) -> list[Path]:
-        """The folders that a relative path of a layout may mean: one where all is well.
+        """The folders, or videos, that a relative path of a layout may mean: one where all is well.
 
         Each part is taken by its exact name, else by names that differ in case or in the padding of numbers only. A
-        part that ends in "*" takes names that go on behind it, but not with a digit.
+        part that ends in "*" takes folders whose names go on behind it, but not with a digit.
         """
         found = [str(base)]
         for part in relative.split("/"):
@@ -37,7 +37,8 @@ class Folders:
         below = self._list(folder)
         if part.endswith("*"):
             start = _normal(part[:-1])
-            names = [name for key, names in below.items() if key.startswith(start) for name in names]
+            keys = [key for key in below if key.startswith(start) and not is_video(key)]
+            names = [name for key in keys for name in below[key]]
             return [name for name in names if not _normal(name)[len(start) :][:1].isdigit()]
         names = below.get(_normal(part), [])
         return [part] if part in names else names
@@ -48,7 +49,7 @@ class Folders:
             try:
                 with os.scandir(folder) as entries:
                     for entry in entries:
-                        if not entry.name.startswith(".") and entry.is_dir():
+                        if not entry.name.startswith(".") and (entry.is_dir() or _is_video_file(entry)):
                             names.setdefault(_normal(entry.name), []).append(entry.name)
             except OSError:
                 pass  # no folder, or one that may not be listed: what is in it is not found, and said to be missing
@@ -86,9 +87,8 @@ def place(folders: Folders, layouts: Sequence[Iterable[str]]) -> tuple[Path, int
     for which, paths in enumerate(layouts):
         paths = list(dict.fromkeys(paths))
         firsts = {path.split("/")[0] for path in paths}
-        bases = [folders.root] if any(map(is_video, firsts)) else folders.bases(firsts)
-        for base in bases:
-            count = sum(1 for path in paths if folders.resolve(base, path) or _is_video_file(base / path))
+        for base in folders.bases(firsts):
+            count = sum(1 for path in paths if folders.resolve(base, path))
             if count:
                 found.append((count, base, which))
     if not found:
@@ -110,8 +110,8 @@ def _nested(a: Path, b: Path) -> bool:
     return a.is_relative_to(b) or b.is_relative_to(a)
 
 
-def _is_video_file(path: Path) -> bool:
-    return is_video(path) and path.is_file()
+def _is_video_file(entry: os.DirEntry[str]) -> bool:
+    return is_video(entry.name) and entry.is_file()
 
 
 def _normal(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from flowkit.datasets.contract import NOTHING, Dataset, Row
+from flowkit.datasets.emotions import emotion3_of
 
 CLASSES = {"positive": "positive", "negative": "negative", "surprise": "surprise", "repression": "negative"}
 """A column each, and the class of three that it belongs to."""
@@ -13,7 +14,9 @@ def _read(row: Row, _: object) -> None:
 
 
 def _class(row: Row) -> str | None:
-    """The class of three that all marked columns agree on."""
+    """The class of three that all marked columns agree on; that of the emotion where a repair has set it."""
+    if "emotion" in row.repaired:
+        return emotion3_of(row.emotion)
     marked = [name for name in (*CLASSES, "others") if row.texts[name] not in NOTHING | {"", "0"}]
     for name in marked:
         if row.texts[name] != "1":

@@ -16,22 +16,19 @@ from pathlib import Path
 from typing import Any
 
 from flowkit.datasets.action_units import parse_units
+from flowkit.datasets.clip_files import find_files
 from flowkit.datasets.contract import FRAMES, NOTHING, Dataset, Row, Table, find_table, rows_of
 from flowkit.datasets.defects import Defect
 from flowkit.datasets.emotions import emotion3_of, emotion_name
-from flowkit.datasets.folders import Folders, place
 from flowkit.datasets.labels import labels_of
 from flowkit.datasets.person import person_of
 from flowkit.datasets.repairs import Repair, repair
 from flowkit.datasets.sheets import Sheet
 from flowkit.datasets.tables import odd_clip_id
-from flowkit.errors import FrameError, InputError
-from flowkit.frames import is_video
-from flowkit.frames.folder import numbered_images
+from flowkit.errors import InputError
 from flowkit.types import Clip
 
 _WHOLE = re.compile(r"[+-]?[0-9]{1,15}(\.0*)?")
-_SHOWN_GAPS = 5
 _TOO_FAST = 1e6
 """Frames a second that no camera of faces has."""
 
@@ -89,7 +86,7 @@ def index_dataset(
     table = _table(dataset, sheets, sheet)
     context = dataset.prepare(sheets) if dataset.prepare else None
     read = rows_of(dataset, table)
-    rows = [row for row in read if _has_data(dataset, row)]
+    rows = [row for row in read if _has_data(row)]
     if not rows:
         raise InputError(f"{table.sheet.told} has a header and no rows of {dataset.title}; give the whole file")
     kept = _keyed(dataset, rows, context)
@@ -97,14 +94,14 @@ def index_dataset(
     for row in kept:
         _read(dataset, row)
     _settle_spelling(kept)
-    base = _find_frames(dataset, root, kept)
+    base = find_files(dataset, root, kept)
     notes = [*dataset.notes, *(dataset.conclude(kept, context) if dataset.conclude else [])]
     revision = table.sheet.revision
     return Index(
         dataset,
         [_clip(dataset, row, revision, fps) for row in kept],
         [
-            *_skipped(row for row in read if not _has_data(dataset, row)),
+            *_skipped(row for row in read if not _has_data(row)),
             *(defect for row in rows for defect in row.defects),
         ],
         [*notes, *_count(dataset, rows, kept), *_others(table, read)],
@@ -120,9 +117,9 @@ def _table(dataset: Dataset, sheets: Sequence[Sheet], name: str | None) -> Table
     return (dataset.find or find_table)(dataset, named)
 
 
-def _has_data(dataset: Dataset, row: Row) -> bool:
-    """Whether a row is one of clips, not of text: it fills more than one of the required columns."""
-    return sum(bool(row.texts.get(name)) for name in dataset.required) > 1
+def _has_data(row: Row) -> bool:
+    """Whether a row is one of clips, not of text, which fills one cell."""
+    return len(row.raw) > 1
 
 
 def _skipped(rows: Iterable[Row]) -> list[Defect]:
@@ -148,9 +145,10 @@ def _keyed(dataset: Dataset, rows: list[Row], context: Any) -> list[Row]:
     """The rows that have a clip_id of their own."""
     kept: dict[str, Row] = {}
     for row in rows:
-        subject = dataset.written_subject(row.texts.get("subject", ""))
+        text = row.texts.get("subject", "")
+        subject = dataset.written_subject(text)
         if subject is None:
-            row.refuse("subject", f"no subject of {dataset.title}", "correct the cell")
+            row.refuse("subject", f"no subject of {dataset.title}", "correct the cell" if text else "fill the cell")
             continue
         row.texts["subject"] = subject
         if not row.texts.get("filename"):
@@ -279,74 +277,6 @@ def _settle_spelling(rows: list[Row]) -> None:
             row.note("emotion", f"most rows write {usual!r}", f"read as {row.emotion!r}")
 
 
-def _find_frames(dataset: Dataset, root: Path, rows: list[Row]) -> Path:
-    """Gives each row its folder, lists what is not there, and returns the folder in which the layout begins."""
-    if not rows:
-        return root
-    folders = Folders(root)
-    layouts = [[layout.format_map(row.texts) for row in rows] for layout in dataset.folders]
-    base, which = place(folders, layouts)
-    listed: dict[str, dict[int, str] | str] = {}
-    taken: dict[str, Row] = {}
-    for row, relative in zip(rows, layouts[which], strict=True):
-        found = folders.resolve(base, relative)
-        row.folder = str(base / relative)
-        if is_video(row.folder) and Path(row.folder).is_file():
-            continue
-        if len(found) != 1:
-            what = f"{relative} is not below {base}" if not found else f"{relative} may be any of {_names(found)}"
-            row.note("filename", what, "the clip is kept and its pairs will fail: bring the folder back", failed=True)
-            continue
-        row.folder = str(found[0])
-        if not dataset.long_videos:
-            _claim(row, taken)
-        _check_frames(dataset, row, listed)
-    return base
-
-
-def _names(paths: Sequence[Path]) -> str:
-    return ", ".join(path.name for path in paths)
-
-
-def _claim(row: Row, taken: dict[str, Row]) -> None:
-    """Lists two clips that have one folder: s01_ne_01 and s1_ne_01, say."""
-    if row.folder in taken:
-        other = taken[row.folder]
-        row.note("filename", f"row {other.number} ({other.clip_id}) has the same folder", "both are kept", failed=True)
-    taken.setdefault(row.folder, row)
-
-
-def _check_frames(dataset: Dataset, row: Row, listed: dict[str, dict[int, str] | str]) -> None:
-    """Lists annotated frames that have no file; each folder is listed once."""
-    if row.folder not in listed:
-        try:
-            listed[row.folder] = numbered_images(Path(row.folder))
-        except (FrameError, InputError) as error:
-            listed[row.folder] = str(error)
-    names = listed[row.folder]
-    if isinstance(names, str):
-        row.note("filename", names, "the clip is kept and its pairs will fail", failed=True)
-        return
-    if dataset.locate:
-        dataset.locate(row, names)
-    lacking = {name: frame for name in FRAMES if (frame := row.frames[name]) is not None and frame not in names}
-    for name, frame in lacking.items():
-        row.note(
-            name,
-            f"{row.folder} has no frame {frame}, its frames are {min(names)} to {max(names)}",
-            "the number is kept and its pairs will fail: add the file, or repair the annotation",
-            failed=True,
-        )
-    onset, offset = row.frames["onset"], row.frames["offset"]
-    if onset is None or offset is None or lacking or dataset.locate:
-        return
-    # Bounded by the files, as an annotation may reach anywhere.
-    inside = [number for number in range(max(onset, min(names)), min(offset, max(names))) if number not in names]
-    if inside:
-        told = ", ".join(map(str, inside[:_SHOWN_GAPS])) + (" ..." if len(inside) > _SHOWN_GAPS else "")
-        row.note("filename", f"{row.folder} lacks frames between onset and offset: {told}", "kept", failed=True)
-
-
 def _count(dataset: Dataset, rows: list[Row], kept: list[Row]) -> list[str]:
     """Where the numbers of rows, subjects, videos and kinds are not those of a revision that is known."""
     counted = {
@@ -365,6 +295,8 @@ def _count(dataset: Dataset, rows: list[Row], kept: list[Row]) -> list[str]:
 
 def _clip(dataset: Dataset, row: Row, revision: str, fps: float | None) -> Clip:
     labels = labels_of(row)
+    if fps is not None and "fps" in row.repaired:
+        row.overridden("fps", f"--fps {fps:g} is of all clips")
     rate = fps or _rate(dataset, row)
     return Clip(
         clip_id=row.clip_id,

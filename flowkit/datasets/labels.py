@@ -28,23 +28,28 @@ def labels_of(row: Row) -> dict[str, Any]:
     gender = _said(row, "gender")
     labels["gender"] = _GENDERS.get(plain(gender), gender) if gender else None
     source = {
-        "ethnicity": row.columns.get("race" if from_race else "ethnicity"),
-        "group": row.columns.get("group") if group else "ethnicity",
-        "age": row.columns.get("age"),
-        "gender": row.columns.get("gender"),
+        "ethnicity": _place(row, "race" if from_race else "ethnicity"),
+        "group": _place(row, "group") if group else "ethnicity",
+        "age": _place(row, "age"),
+        "gender": _place(row, "gender"),
     }
-    told = [
-        f"{name} from {'' if source[name] == 'ethnicity' and name == 'group' else 'column '}{source[name]}"
-        for name, value in labels.items()
-        if value is not None
-    ]
+    told = [f"{name} from {source[name]}" for name, value in labels.items() if value is not None]
     labels["label_source"] = f"{row.sheet.path.name}: {', '.join(told)}" if told else None
     return labels
 
 
+def _place(row: Row, name: str) -> str:
+    """Where a field stands, for people."""
+    return f"the repair of {row.repaired[name]}" if name in row.repaired else f"column {row.columns.get(name)}"
+
+
 def _ethnicity(row: Row) -> tuple[str | None, bool]:
-    """The ethnicity, and whether it is from the column Race."""
+    """The ethnicity, and whether it is from the column Race, before which only a repaired ethnicity goes."""
     code = _said(row, "race")
+    if code is not None and "ethnicity" in row.repaired:
+        if "race" in row.repaired:
+            row.overridden("race", "the ethnicity is repaired, too")
+        code = None
     if code is None:
         said = _said(row, "ethnicity")
         return (said.casefold() if said else None), False

@@ -87,4 +87,5 @@ def repair(row: Row, repairs: list[Repair]) -> None:
             row.person = line.new or None
         else:
             row.texts[line.field] = line.new
+            row.repaired[line.field] = line.place
             row.columns.setdefault(line.field, f"{line.field} (repair)")

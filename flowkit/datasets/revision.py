@@ -24,14 +24,15 @@ class Revision:
 
     Args:
         source: a manifest, or what stands for one: `flowkit.datasets.clips_from`.
+        require_sources: as for `flowkit.datasets.read_manifest`.
 
     Raises:
         InputError: as `clips_from`, or for a cell of a column of `BESIDE` that is not of its type.
     """
 
-    def __init__(self, source: str | Path) -> None:
+    def __init__(self, source: str | Path, *, require_sources: bool = True) -> None:
         self.source = place(source)
-        self.clips: list[Clip] = clips_from(self.source)
+        self.clips: list[Clip] = clips_from(self.source, require_sources=require_sources)
         self._own: dict[str, pa.Array] = {}
         if self.source.suffix.lower() in TABLE_SUFFIXES and self.source.is_file():
             self._own = {name: _typed(self.source, name, cells) for name, cells in _own_columns(self.source).items()}

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from flowkit.datasets.contract import Dataset, Row, find_table, rows_of
+from flowkit.datasets.contract import Dataset, Row, find_table, fits, rows_of
 from flowkit.datasets.samm import COLUMNS, SAMM
 from flowkit.datasets.sheets import Sheet
 from flowkit.errors import InputError
@@ -18,11 +18,14 @@ _Joined = Mapping[str, tuple[str, int | None]]
 
 
 def _samm(sheets: Sequence[Sheet]) -> _Joined:
-    """The rows of SAMM's sheet, where one of the files is it."""
-    try:
-        table = find_table(SAMM, sheets)
-    except InputError:
+    """The rows of SAMM's sheet, where one of the files is it; an InputError where several are."""
+    fitting = [sheet for sheet in sheets if fits(SAMM, sheet)]
+    if not fitting:
         return {}
+    if len(fitting) > 1:
+        told = " and ".join(sheet.told for sheet in fitting)
+        raise InputError(f"{told} both have the header of SAMM; give the one whose emotions count as a file of its own")
+    table = find_table(SAMM, fitting)
     joined = {}
     for row in rows_of(SAMM, table):
         onset = row.texts["onset"]

@@ -7,6 +7,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,7 @@ def clips_from(
 
     - a manifest: its rows;
     - a video: one clip, named by the file, suffix included, as it would be in a folder;
-    - a folder that directly holds images with a number in their names: one clip, named by the folder, and not
-      searched further;
+    - a folder that directly holds images with a number in their names: one clip, named by the folder;
     - any other folder: one clip for each video and each folder of frames below it, in natural order, named by its
       path in there (a video's with its suffix, so that a.mp4 and a.mov stay apart). Hidden entries are skipped, and so
       are links that cannot be followed, but for one with the name of a video, which is a clip whose pairs fail; so is
@@ -40,9 +40,9 @@ def clips_from(
         require_sources: as for `flowkit.datasets.read_manifest`.
 
     Raises:
-        InputError: where there is nothing of the kind or it cannot be read, a folder mixes numbered images and videos,
-            a name cannot be a clip_id, there is no video for `frame_base`, or a given clip is none or has a value that
-            a manifest could not have.
+        InputError: where there is nothing of the kind or it cannot be read, a folder holds numbered images and, at any
+            depth, another clip, a name cannot be a clip_id, there is no video for `frame_base`, or a given clip is none
+            or has a value that a manifest could not have.
     """
     if not isinstance(source, Place):
         if frame_base is not None:
@@ -159,23 +159,24 @@ def _stored_below(folder: StorePath) -> Iterator[StorePath]:
     """As `_sources_below`."""
     folders, blobs = folder.listing()
     blobs = [blob for blob in blobs if not blob.name.startswith(".")]
-    _require_one_kind(folder, frame := next(filter(_is_frame, blobs), None), next(filter(is_video, blobs), None))
-    if frame:
-        yield folder
-        return
     within = [path for path in folders if not path.name.startswith(".")]
-    for path in sorted([*within, *filter(is_video, blobs)], key=lambda path: _natural(path.name)):
-        if path in within:
-            yield from _stored_below(path)
-        else:
-            yield path
+    below = chain.from_iterable(
+        _stored_below(path) if path in within else [path]
+        for path in sorted([*within, *filter(is_video, blobs)], key=lambda path: _natural(path.name))
+    )
+    if frame := next(filter(_is_frame, blobs), None):
+        _require_alone(folder, frame, next(below, None))
+        yield folder
+    else:
+        yield from below
 
 
-def _require_one_kind(folder: Place, frame: Place | None, video: Place | None) -> None:
-    if frame and video:
+def _require_alone(folder: Place, frame: Place, other: Place | None) -> None:
+    """An InputError where a folder of frames holds another clip, too: which of them are meant, only the user knows."""
+    if other is not None:
         raise InputError(
-            f"{str(folder)!r} holds numbered images ({frame.name}) and videos ({video.name}); "
-            "put them into folders of their own"
+            f"{str(folder)!r} holds numbered images ({frame.name}) and another clip "
+            f"({str(other).removeprefix(f'{folder}/')}); put them into folders of their own, or give a manifest"
         )
 
 
@@ -191,20 +192,21 @@ def _sources_below(folder: Path, top: bool = True) -> Iterator[Path]:
     with scan:
         entries = sorted((entry for entry in scan if not entry.name.startswith(".")), key=lambda e: _natural(e.name))
     kinds = {Path(entry.path): _kind(entry) for entry in entries}
-    files = [path for path, kind in kinds.items() if kind == "file"]
-    frame = next(filter(_is_frame, files), None)
-    _require_one_kind(folder, frame, next(filter(is_video, files), None))
     within = {path: kind for path, kind in kinds.items() if kind == "folder" or (kind and is_video(path))}
-    if frame or (not within and any(kind == "lost" and _is_frame(path) for path, kind in kinds.items())):
-        yield folder
-        return
-    here = os.path.realpath(folder)
-    for path, kind in within.items():
-        if kind != "folder":
-            yield path
+    here = Path(os.path.realpath(folder))
+    below = chain.from_iterable(
+        _sources_below(path, top=False) if kind == "folder" else [path]
+        for path, kind in within.items()
         # A link to a folder above would lead round for ever.
-        elif not Path(here).is_relative_to(os.path.realpath(path)):
-            yield from _sources_below(path, top=False)
+        if kind != "folder" or not here.is_relative_to(os.path.realpath(path))
+    )
+    if frame := next((path for path, kind in kinds.items() if kind == "file" and _is_frame(path)), None):
+        _require_alone(folder, frame, next(below, None))
+        yield folder
+    elif not within and any(kind == "lost" and _is_frame(path) for path, kind in kinds.items()):
+        yield folder
+    else:
+        yield from below
 
 
 def _kind(entry: os.DirEntry[str]) -> str | None:

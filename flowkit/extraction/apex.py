@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import FlowkitError, FrameError, Interrupted
-from flowkit.extraction.decode import unexpected
+from flowkit.extraction.decoded import unexpected
 from flowkit.extraction.framing import Framing
 from flowkit.extraction.plan import Part
 from flowkit.frames.prepare import prepare, warp

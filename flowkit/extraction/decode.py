@@ -13,7 +13,16 @@ from typing import Any
 import numpy as np
 
 from flowkit.errors import FlowkitError, FrameError, Interrupted
-from flowkit.extraction.decoded import Computed, Decoded, DecodedPart, Frame, FrameKey, Points, key_of
+from flowkit.extraction.decoded import (
+    Computed,
+    Decoded,
+    DecodedPart,
+    Frame,
+    FrameKey,
+    Points,
+    key_of,
+    unexpected,
+)
 from flowkit.extraction.framing import Framing
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest
@@ -236,9 +245,3 @@ def assess(decoded: DecodedPart) -> None:
             decoded.results[i] = dataclasses.replace(
                 result, quality={name: float(getattr(found, name)) for name in NAMES}
             )
-
-
-def unexpected(error: Exception) -> str:
-    """What a failure row says of an error that nobody foresaw."""
-    what = str(error).splitlines()[0] if str(error) else "no more is known"
-    return f"{type(error).__name__}: {what}; mend that, or report it, and run it with --retry-failed"

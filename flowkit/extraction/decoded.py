@@ -107,3 +107,9 @@ def key_of(pair: Pair, which: int) -> FrameKey:
     """Of one side of a pair."""
     side = pair.side(which)
     return pair.clip.clip_id, side if pair.has_phases else side[0]
+
+
+def unexpected(error: Exception) -> str:
+    """What a failure row says of an error that nobody foresaw."""
+    what = str(error).splitlines()[0] if str(error) else "no more is known"
+    return f"{type(error).__name__}: {what}; mend that, or report it, and run it with --retry-failed"

@@ -11,7 +11,7 @@ from typing import Any
 
 from flowkit.datasets import clips_from
 from flowkit.errors import FlowkitError
-from flowkit.extraction.decode import unexpected
+from flowkit.extraction.decoded import unexpected
 from flowkit.extraction.disk import cube_bytes, free_bytes
 from flowkit.extraction.engines import require_engine
 from flowkit.extraction.engines.crew import Crew

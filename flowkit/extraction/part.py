@@ -20,8 +20,8 @@ import pyarrow as pa
 import flowkit._core as _core
 from flowkit.errors import FlowkitError, FrameError, InputError, Interrupted
 from flowkit.extraction.apex import Picture, apex_pictures
-from flowkit.extraction.decode import FrameStore, assess, decode_part, unexpected, value_range
-from flowkit.extraction.decoded import Computed, CubeMemory, DecodedPart, Frame
+from flowkit.extraction.decode import FrameStore, assess, decode_part, value_range
+from flowkit.extraction.decoded import Computed, CubeMemory, DecodedPart, Frame, unexpected
 from flowkit.extraction.framing import Framing
 from flowkit.extraction.line import Line, Turn
 from flowkit.extraction.plan import Part

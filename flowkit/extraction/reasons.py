@@ -10,6 +10,7 @@ from itertools import islice
 from flowkit.errors import OutputError
 from flowkit.output.commit import Commit
 from flowkit.output.parquet import read_table
+from flowkit.output.shard import expected_of
 from flowkit.output.store import Place
 
 MOST_REASONS = 5
@@ -31,7 +32,7 @@ def frequent_reasons(out: Place, commits: Iterable[Commit]) -> tuple[tuple[str, 
         if file is None:
             continue
         try:
-            table = read_table(out / file.name, ["clip_id", "error"], commit.expected(file))
+            table = read_table(out / file.name, ["clip_id", "error"], expected_of(commit, file))
         except OutputError:  # to say so is for `flowkit verify`; this is a summary
             continue
         for clip_id, error in zip(table["clip_id"].to_pylist(), table["error"].to_pylist(), strict=True):

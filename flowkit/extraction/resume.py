@@ -32,6 +32,7 @@ from flowkit.output.plan_file import (
     read_run,
     read_survey,
 )
+from flowkit.output.shard import expected_of
 from flowkit.output.store import Place
 from flowkit.output.writer import mark_several, plain_digest, write_plan
 
@@ -174,7 +175,7 @@ def _clips_with_failures(out: Place) -> set[str]:
     for commit in finished(out).values():
         if file := commit.file("failures"):
             with suppress(OutputError):
-                found |= {*read_table(out / file.name, ["clip_id"], commit.expected(file))["clip_id"].to_pylist()}
+                found |= {*read_table(out / file.name, ["clip_id"], expected_of(commit, file))["clip_id"].to_pylist()}
     return found
 
 
@@ -286,7 +287,9 @@ def _perhaps_faceless(
     commits = finished(out)
     for part in planned["part"].unique().to_pylist():
         if part in commits and (file := commits[part].file("shards")):
-            found -= {*read_table(out / file.name, ["clip_id"], commits[part].expected(file))["clip_id"].to_pylist()}
+            found -= {
+                *read_table(out / file.name, ["clip_id"], expected_of(commits[part], file))["clip_id"].to_pylist()
+            }
     if found:
         yield dict.fromkeys(sorted(found), True)
 

@@ -31,7 +31,7 @@ def sources(revision: Revision, label: str) -> list[str | None]:
     """Of each clip who says its label, or has taken it away; None for a clip of whose label nobody has said anything.
 
     A label that has no source of its own has that of `label_source`, which is of all the clip's labels: it is all that
-    shards and merged manifests keep.
+    shards keep.
     """
     shared = revision.texts("label_source")
     own = revision.texts(f"{label}_source")
@@ -53,10 +53,13 @@ def put_labels(
 
     Returns:
         How many values were others before; a label where there was none is no change.
+
+    Raises:
+        InputError: for a cell of changes that is not what we write.
     """
     said = {name: sources(revision, name) for name in LABELS}
     olds, current = revision.texts(label), list(revision.texts(label))
-    changes = revision.texts(f"{label}_changes")
+    changes, known = revision.texts(f"{label}_changes"), _changes(revision, label)
     changed = 0
     for i, value in values.items():
         old = olds[i]
@@ -65,7 +68,7 @@ def put_labels(
             changed += 1
             entry: dict[str, Any] = {"from": old, "from_source": said[label][i], "to": value, "to_source": told[i]}
             entry |= {name: texts[i] for name, texts in why.items()}
-            changes[i] = json.dumps([*json.loads(changes[i] or "[]"), entry], ensure_ascii=False)
+            changes[i] = json.dumps([*known[i], entry], ensure_ascii=False)
         said[label][i] = _source(value, told[i], "", label)
     revision.put(label, current)
     revision.put(f"{label}_changes", changes)
@@ -77,10 +80,16 @@ def put_labels(
 
 def changes_of(revision: Revision, label: str) -> list[tuple[str, dict[str, Any]]]:
     """(clip_id, change) of all changes, in the clips' order; an InputError for a cell that is not what we write."""
+    each = zip(revision.clips, _changes(revision, label), strict=True)
+    return [(clip.clip_id, change) for clip, changes in each for change in changes]
+
+
+def _changes(revision: Revision, label: str) -> list[list[dict[str, Any]]]:
+    """The changes of each clip; an InputError as `changes_of`."""
     found = []
     for clip, cell in zip(revision.clips, revision.texts(f"{label}_changes"), strict=True):
         try:
-            found += [(clip.clip_id, dict(entry)) for entry in json.loads(cell or "[]")]
+            found.append([dict(entry) for entry in json.loads(cell or "[]")])
         except (ValueError, TypeError) as error:
             raise InputError(
                 f"{revision.source}, clip {clip.clip_id!r}: {label}_changes is {(cell or '')[:60]!r}, no list of "

@@ -107,6 +107,7 @@ def lines(summary: Summary) -> list[str]:
     """The report as lines of text."""
     told = [f"{summary.label}: {summary.clips} clips, {summary.people} people"]
     told += [f"  {count} clips: {kind}" for kind, count in summary.kinds]
+    told += ["", "sources", *(f"  {count} clips: {text}" for text, count in summary.sources)] if summary.sources else []
     for table in (summary.composition, summary.emotions):
         told += ["", table.title, *_aligned(table)]
     if summary.contradicting:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from flowkit.errors import OutputError
 from flowkit.output.files import TEMPORARY
-from flowkit.output.parquet import Expected
 from flowkit.output.record import damaged, record_text, unsealed
 from flowkit.output.store import Place, StorePath, each
 
@@ -69,11 +68,6 @@ class Commit:
     def file(self, folder: str) -> FileRecord | None:
         """Its file in `shards` or `failures`, if it has one."""
         return next((file for file in self.files if file.name.startswith(f"{folder}/")), None)
-
-    def expected(self, file: FileRecord) -> Expected:
-        """What one of its files must say of itself."""
-        cubes = file.name.startswith("shards/")
-        return Expected(self.part, file.rows, self.parameters_hash, cubes, file.footer_sha256)
 
 
 def part_file(folder: str, part: int) -> str:

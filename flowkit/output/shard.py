@@ -21,7 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from flowkit.errors import InputError, OutputError
-from flowkit.output.commit import Commit, read_commits, unrecorded
+from flowkit.output.commit import Commit, FileRecord, read_commits, unrecorded
 from flowkit.output.parquet import METADATA_KEY, Expected, read_row, read_schema, read_table
 from flowkit.output.plan_file import planned_parts, read_run
 from flowkit.output.quality import QUALITY
@@ -175,7 +175,7 @@ class ShardSet:
             row -= commit.computed
         file = commit.file("shards")
         assert file is not None
-        return next(_rows(read_row(self.folder / file.name, row, commit.expected(file))))
+        return next(_rows(read_row(self.folder / file.name, row, expected_of(commit, file))))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Every computed pair in turn, as `__getitem__` gives it."""
@@ -255,7 +255,9 @@ class ShardSet:
     def _files(self, folder: str) -> list[tuple[Place, Expected]]:
         """The files of one of the folders, in plan order, with what its commit record says of each."""
         return [
-            (self.folder / file.name, commit.expected(file)) for commit in self.commits if (file := commit.file(folder))
+            (self.folder / file.name, expected_of(commit, file))
+            for commit in self.commits
+            if (file := commit.file(folder))
         ]
 
 
@@ -283,6 +285,12 @@ def read(out: str | Place) -> ShardSet:
             "flowkit verify says where"
         )
     return shards
+
+
+def expected_of(commit: Commit, file: FileRecord) -> Expected:
+    """What a commit's shard, or its file of failures, must say of itself."""
+    cubes = file.name.startswith("shards/")
+    return Expected(commit.part, file.rows, commit.parameters_hash, cubes, file.footer_sha256)
 
 
 def _rows(table: pa.Table) -> Iterator[dict[str, Any]]:

@@ -29,6 +29,7 @@ from flowkit.output.files import is_as_written
 from flowkit.output.parquet import METADATA_KEY, read_table, readable
 from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE, planned_parts, read_plan, read_run
 from flowkit.output.quality import QualitySummary
+from flowkit.output.shard import expected_of
 from flowkit.output.store import Place, StorePath, place
 from flowkit.types import fingerprint
 
@@ -183,7 +184,7 @@ def _checked_table(out: Place, commit: Commit, file: FileRecord, run: dict[str, 
     if harm := _harm(path, file.sha256):
         raise OutputError(f"{file.name} {harm}")
     with path.open("rb") if isinstance(path, Path) else readable(path) as opened:
-        commit.expected(file).require_footer(path, opened)
+        expected_of(commit, file).require_footer(path, opened)
     table = read_table(path)
     if table.num_rows != file.rows:
         raise OutputError(f"{file.name} has {table.num_rows} rows, {file.rows} were written")

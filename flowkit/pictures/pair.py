@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from flowkit.errors import FlowkitError, FrameError, InputError
+from flowkit.errors import FlowkitError, FrameError, InputError, OutputError
 from flowkit.frames import open_source
 from flowkit.frames.prepare import prepare, warp
 from flowkit.output.parquet import read_schema
@@ -220,7 +220,7 @@ def _liveliest(shards: ShardSet, places: list[tuple[int, int]]) -> Liveliest:
 def _pair_view(shards: ShardSet, row: dict[str, Any], cube: NDArray[Any]) -> PairView:
     height, width = cube.shape[1:]
     frames, missing = _frames(shards.folder, row, (height, width))
-    names = ("dataset", "subject", "emotion", "au", "group")
+    names = ("dataset", "subject", "emotion", "au")  # no label of the person, whose source is too long to stand here
     labels = [f"{'AU' if name == 'au' else name} {row[name]}" for name in names if row[name]]
     rate = [f"{row['fps']:g} fps"] if row["fps"] else []
     run = shards.metadata
@@ -252,7 +252,9 @@ def _frames(
     out: Place, row: dict[str, Any], size: tuple[int, int]
 ) -> tuple[tuple[tuple[str, Picture], ...], list[str]]:
     """The pair's frames as the solver saw them, but in colour; or none, and a remark that says so."""
-    planned = read_plan(out).filter(pc.field("pair_id") == row["pair_id"]).to_pylist()[0]
+    planned = next(iter(read_plan(out).filter(pc.field("pair_id") == row["pair_id"]).to_pylist()), None)
+    if planned is None:
+        raise OutputError(f"{out}: its plan has no pair {row['pair_id']}; flowkit verify says what to do")
     box = Box(**row["box"]) if row["box"] else None
     numbers = (row["frame0"], row["frame1"])
     frames = {}

@@ -1,11 +1,12 @@
 """The commands annotate predict, consolidate, correct, map and report, one after the other."""
 
+import dataclasses
 import re
 
 import pyarrow.parquet as pq
 import pytest
 
-from flowkit.datasets import write_manifest
+from flowkit.datasets import read_manifest, write_manifest
 from tests.labels.conftest import SIDE, clip, coloured, onnx_model
 
 READING = ("--labels", "Asian,White,Black", "--size", str(SIDE), "--mean", "0,0,0", "--std", "1,1,1", "--frames", "2")
@@ -64,6 +65,26 @@ def test_from_frames_to_the_report(flowkit, folder):
     ]
     _, _, stderr = run("correct", folder / "4.parquet", folder / "c.csv", "-o", folder / "5.parquet")
     assert stderr == ""
+
+
+def test_labels_are_read_and_revised_without_the_frames(flowkit, folder):
+    elsewhere = [
+        dataclasses.replace(clip, source="/elsewhere", ethnicity="asian") for clip in read_manifest(folder / "m.csv")
+    ]
+    write_manifest(elsewhere, folder / "other.parquet")
+    (folder / "c.csv").write_text("person,value,who,why\ntoy/2,white,Ann,asked\n")
+    for command, *arguments in (
+        ("report",),
+        ("consolidate", "-o", folder / "1.csv"),
+        ("correct", folder / "c.csv", "-o", folder / "2.csv"),
+        ("map", "-o", folder / "3.csv"),
+    ):
+        code, _, stderr = flowkit("annotate", command, folder / "other.parquet", *arguments)
+        assert (command, code, stderr.count("none of its")) == (command, 0, 0)
+    arguments = ("-o", folder / "4.csv", "--model", folder / "m.onnx", *READING)
+    code, _, stderr = flowkit("annotate", "predict", folder / "other.parquet", *arguments)
+    assert code == 2
+    assert "none of its 5 sources exists" in stderr
 
 
 def test_a_damaged_clip_is_listed_and_the_rest_is_done(flowkit, folder):

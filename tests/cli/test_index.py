@@ -9,6 +9,7 @@ import pytest
 
 from flowkit.datasets import read_manifest
 from flowkit.datasets.defects import read_defects
+from flowkit.datasets.revision import Revision
 from flowkit.output.shard import read
 from tests.clips import frame_folder
 from tests.datasets import composite_sheets as sheets
@@ -41,6 +42,7 @@ def test_from_a_download_folder_to_shards(flowkit, root, tmp_path):
     lines = stdout.splitlines()
     assert lines[0].split() == ["dataset", "clips", "people", "classes", "groups"]
     assert lines[1].split(maxsplit=3) == ["casme2", "3", "3", "negative 1, positive 1, surprise 1  asian 3"]
+    assert lines[2].startswith("labels of casme2: coding.xlsx: ethnicity from column Race")
     assert lines[-1] == f"3 clips -> {manifest}"
     clips = read_manifest(manifest)
     assert [clip.source for clip in clips] == [str(root / f"sub0{i}" / "EP01") for i in (1, 2, 3)]
@@ -139,6 +141,10 @@ def test_merge_checks_and_compares(flowkit, tmp_path):
     assert stdout.splitlines()[-1] == (
         f"290 clips -> {joint}; 125 left out, in joint.defects.csv; all published counts are met"
     )
+    assert [line.split(" from ")[0] for line in stdout.splitlines() if line.startswith("labels of ")] == [
+        "labels of casme2: casme2.csv: ethnicity",
+        "labels of samm: samm.csv: group",
+    ]
     assert len(read_manifest(joint)) == 290
     assert len(read_defects(tmp_path / "joint.defects.csv")) == 125
     rows = sheets.casme2_rows()
@@ -155,6 +161,26 @@ def test_merge_checks_and_compares(flowkit, tmp_path):
     assert "casme2 surprise: 24, published 25" in page.read_text()
     code, _, stderr = flowkit("index", "merge", samm, "--as", "megc", "-o", joint)
     assert (code, stderr) == (2, "flowkit: --as megc: choose casme2+samm, megc2019, cd6me\n")
+
+
+def test_merge_says_where_labels_are_from_and_keeps_what_keyframes_has_written(flowkit, tmp_path):
+    casme2 = Revision(sheets.indexed(tmp_path, "casme2", sheets.CASME2, sheets.casme2_rows()))
+    samm = Revision(sheets.indexed(tmp_path, "samm", sheets.SAMM, sheets.samm_rows()))
+    casme2.put("label_source", [f"Ann, clip {i:03d}" for i in range(len(casme2.clips))])
+    casme2.put("keyframes_source", ["spot"] * len(casme2.clips))
+    samm.put("label_source", [None] * len(samm.clips))
+    for name, revision in (("c", casme2), ("s", samm)):
+        revision.write(tmp_path / f"{name}.parquet")
+    given = [tmp_path / "c.parquet", tmp_path / "s.parquet"]
+    code, stdout, _ = flowkit("index", "merge", *given, "--as", "casme2+samm", "-o", tmp_path / "joint.parquet")
+    assert code == 0
+    said = [line for line in stdout.splitlines() if line.startswith("labels of ")]
+    assert len(said) == 22
+    assert said[-2:] == [
+        "labels of casme2: 137 more sources, in column label_source",
+        "labels of samm: from where is not said",
+    ]
+    assert Revision(tmp_path / "joint.parquet").column("keyframes_source") == ["spot"] * 157 + [None] * 133
 
 
 @pytest.mark.parametrize("option", ["-o", "--page"])

@@ -1,11 +1,14 @@
 """What is wrong with a sheet or a tree is told with file, row and value, and the rest is indexed all the same."""
 
 import json
+import re
 
 import pytest
 
+from flowkit.datasets.cas_me2 import CAS_ME2
 from flowkit.datasets.casme2 import CASME2
 from flowkit.datasets.defects import defects_path, read_defects, write_defects
+from flowkit.datasets.generic import generic
 from flowkit.datasets.indexing import index_dataset
 from flowkit.datasets.mmew import MMEW
 from flowkit.datasets.repairs import read_repairs
@@ -230,14 +233,73 @@ def test_repairs_are_applied_where_the_old_value_stands_and_listed(root):
     # What the sheet says stays beside it.
     assert '"ApexFrame": "/"' in first.annotation_row
     assert third.onset == 1
-    assert (third.person, third.ethnicity, third.label_source) == (
-        "lab/anna",
-        "asian",
-        "sheet.csv: ethnicity from column race (repair), group from ethnicity",
+    assert (third.person, third.ethnicity) == ("lab/anna", "asian")
+    assert re.fullmatch(
+        "sheet.csv: ethnicity from the repair of repairs.csv [0-9a-f]{8} row 6, group from ethnicity",
+        third.label_source,
     )
     (refused,) = failed(found)
     assert "OnsetFrame='1': the repair of repairs.csv" in refused
     assert "expects '2'; it is not applied" in refused
+
+
+def test_a_repaired_ethnicity_goes_before_the_column_race_and_is_no_word_of_the_sheet(root):
+    rows = [[*row, 0] for row in GOOD]
+    table = [
+        REPAIRS,
+        ["casme2/sub01/EP01", "ethnicity", None, "asian", "asked"],
+        ["casme2/sub02/EP01", "race", 0, 2, "asked"],
+        ["casme2/sub03/EP01", "race", 0, 1, "asked"],
+        ["casme2/sub03/EP01", "ethnicity", None, "indian", "asked"],
+        ["casme2/sub03/EP01", "gender", None, "f", "asked"],
+    ]
+    sheets = read_sheets([comma(root.parent / "sheet.csv", [[*HEADER, "Race"], *rows])])
+    found = index_dataset(CASME2, root, sheets, repairs=read_repairs(comma(root.parent / "repairs.csv", table)))
+    assert [(clip.ethnicity, clip.group) for clip in found.clips] == [
+        ("asian", "asian"),
+        ("asian", "asian"),
+        ("indian", "asian"),
+    ]
+    for clip, row in zip(found.clips, (2, 3, 5), strict=True):
+        assert f"row {row}, group from ethnicity" in clip.label_source
+        assert "column" not in clip.label_source
+    assert "gender from the repair of repairs.csv" in found.clips[2].label_source
+    (sentence,) = failed(found)
+    assert "Race='1': the ethnicity is repaired, too; the repair of repairs.csv" in sentence
+    assert sentence.endswith("row 4 has no effect: leave one of them out")
+
+
+def test_a_repaired_rate_beside_one_of_all_clips_is_told(root):
+    line = ["casme2/sub01/EP01", "fps", None, 100, "asked"]
+    repairs = read_repairs(comma(root.parent / "repairs.csv", [REPAIRS, line]))
+    assert [clip.fps for clip in index(root, GOOD, repairs=repairs).clips] == [100, 200, 200]
+    found = index(root, GOOD, repairs=repairs, fps=150)
+    assert [clip.fps for clip in found.clips] == [150, 150, 150]
+    (sentence,) = failed(found)
+    assert "--fps 150 is of all clips; the repair of repairs.csv" in sentence
+
+
+def test_rows_without_their_subject_are_no_rows_of_text(root):
+    header = ["Subject", "Filename", "Onset", "Notes"]
+    rows = [["A1", "EP01", 1, None], [None, "EP02", 1, None], [None, "EP03", None, "blinks"], ["seen twice"]]
+    frames(root / "A1" / "EP01", [1])
+    sheets = read_sheets([comma(root.parent / "sheet.csv", [header, *rows])])
+    found = index_dataset(generic("lab", {}, "{subject}/{filename}"), root, sheets)
+    assert [clip.clip_id for clip in found.clips] == ["lab/A1/EP01"]
+    assert [(one.row, one.column, one.failed) for one in found.defects if one.row != 5] == [
+        (3, "Subject", True),
+        (4, "Subject", True),
+    ]
+    assert [one.done for one in found.defects if one.row == 5] == ["skipped"]
+
+
+def test_a_column_dataset_tells_casme_ii_from_cas_me_2(root):
+    rows = [[name, *GOOD[0]] for name in ("CAS(ME)2", "CAS(ME)^2", "cas_me2")]
+    rows += [["CASME II", *GOOD[0]], ["casme2", *GOOD[1]], ["CASME-II", *GOOD[2]]]
+    sheets = read_sheets([comma(root.parent / "sheet.csv", [["Dataset", *HEADER], *rows])])
+    found = index_dataset(CASME2, root, sheets)
+    assert ([clip.sheet_row for clip in found.clips], found.failed) == ([5, 6, 7], 0)
+    assert [CAS_ME2.is_called(row[0]) for row in rows] == [True] * 3 + [False] * 3
 
 
 @pytest.mark.parametrize(

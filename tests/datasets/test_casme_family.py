@@ -169,6 +169,30 @@ def test_cas_me2_without_a_header_and_with_codes(tmp_path):
         index(CAS_ME2, tmp_path, parts[0])
 
 
+def test_cas_me2_with_a_header_of_the_labs_own(tmp_path):
+    header = ["Subject", "Video", "Onset", "Apex", "Offset", "AU", "Emotion", "Type", "selfReport", "Race", "Gender"]
+    clip = [1, "girlcrashing1_1", 557, 562, 572, "4", "negative", "macro-expression", "sadness", 2, "M"]
+    frames(tmp_path / "rawpic" / "s15" / "15_0401girlcrashing", range(550, 600))
+    for named in (header, [name.lower() for name in header]):
+        found = index(CAS_ME2, tmp_path, cas_me2_files(tmp_path, [named, clip]))
+        (only,) = found.clips
+        assert (only.ethnicity, only.gender, found.defects) == ("asian", "male", [])
+        assert json.loads(only.annotation_row)[named[9]] == "2"
+
+
+def test_cas_me2_overlaps_with_an_expression_that_began_earlier(tmp_path):
+    rows = [
+        [1, f"girlcrashing1_{i}", onset, onset + 1, offset, "4", "negative", "macro-expression", "sadness"]
+        for i, (onset, offset) in enumerate([(1, 50), (10, 20), (30, 40), (51, 60)], start=1)
+    ]
+    frames(tmp_path / "rawpic" / "s15" / "15_0401girlcrashing", range(1, 70))
+    found = index(CAS_ME2, tmp_path, cas_me2_files(tmp_path, rows))
+    assert [(one.row, one.what) for one in found.defects] == [
+        (2, "overlaps with row 1, which ends at 50"),
+        (3, "overlaps with row 1, which ends at 50"),
+    ]
+
+
 def test_cas_me2_names_codes_that_are_not_there(tmp_path):
     rows = [
         [1, "girlcrashing1_1", 557, 562, 572, "4", "negative", "macro-expression", "sadness"],

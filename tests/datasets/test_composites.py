@@ -1,13 +1,17 @@
 """Composites come out with their published counts, and a sheet that departs by one row is told by row."""
 
 import dataclasses
+import datetime
 
+import pyarrow as pa
 import pytest
 
 from flowkit.datasets.against import compare
 from flowkit.datasets.composites import COMPOSITES, join
+from flowkit.datasets.defects import Defect, read_defects, write_defects
 from flowkit.datasets.manifest import read_manifest, write_manifest
 from flowkit.datasets.person import unknown_people
+from flowkit.datasets.revision import Revision
 from flowkit.datasets.summary import table
 from flowkit.errors import InputError
 from flowkit.types import Clip
@@ -152,6 +156,45 @@ def test_a_row_that_is_out_is_told_by_row(three, tmp_path):
     assert f"row {at + 1} has the same key" in suspect.what
 
 
+def test_columns_beside_the_clips_own_come_along(three, tmp_path):
+    spotted, rated = Revision(three["casme2"]), Revision(three["samm"])
+    places = range(len(spotted.clips))
+    spotted.put("apex_annotated", list(places))
+    spotted.put("keyframes_source", ["spot head=similarity"] * len(places))
+    spotted.put("rated by", ["Ann", *[None] * (len(places) - 1)])
+    spotted.put("score", ["high"] * len(places))
+    spotted.write(tmp_path / "casme2.csv")
+    day = datetime.date(2026, 1, 2)
+    count = len(rated.clips)
+    further = {"day": pa.array([day] * count), "score": pa.array([1] * count)}
+    further["hash"] = pa.array([2**63] * count, pa.uint64())
+    write_manifest(rated.clips, tmp_path / "samm.parquet", further)
+    joint = join(JOINT, [tmp_path / "casme2.csv", tmp_path / "samm.parquet"])
+    taken = [place for place in places if spotted.clips[place].emotion3]
+    others = len(joint.clips) - len(taken)
+    for suffix in (".parquet", ".csv"):
+        write_manifest(joint.clips, tmp_path / f"joint{suffix}", joint.own)
+        merged = Revision(tmp_path / f"joint{suffix}")
+        assert merged.column("apex_annotated") == [*taken, *[None] * others]
+        assert merged.column("keyframes_source") == ["spot head=similarity"] * len(taken) + [None] * others
+        assert merged.column("score") == ["high"] * len(taken) + ["1"] * others
+        assert merged.column("hash")[-1] == str(2**63)
+    assert joint.own["day"].to_pylist() == [None] * len(taken) + [day] * others
+    assert list(joint.own) == ["apex_annotated", "keyframes_source", "rated by", "score", "day", "hash"]
+
+
+def test_what_is_no_manifest_is_not_merged(three, tmp_path):
+    with pytest.raises(InputError, match=r"its name must end in \.parquet or \.csv"):
+        join(JOINT, [three["casme2"], tmp_path])
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\x85", "\v", "\n", "\r"])
+def test_a_table_of_defects_may_hold_any_end_of_a_line(tmp_path, end):
+    odd = Defect(file="K.csv", row=2, column="Action Units", value=f"4+see note{end}below", what="not understood")
+    write_defects([odd], tmp_path / "K.defects.csv")
+    assert read_defects(tmp_path / "K.defects.csv") == [odd]
+
+
 def test_a_reference_list_finds_every_row_that_departs(three, tmp_path):
     rows = sheets.casme2_rows()
     listed = [["Dataset", "Subject", "Filename", "Estimated Emotion"]]
@@ -180,7 +223,10 @@ def test_a_reference_list_finds_every_row_that_departs(three, tmp_path):
     # A manifest is a list, too: an earlier one, and one of all clips, whose others belong to no list of three classes.
     write_manifest([*read_manifest(three["casme2"]), *read_manifest(three["samm"])], tmp_path / "all.parquet")
     assert compare(join(JOINT, [three["casme2"], three["samm"]]).clips, tmp_path / "all.parquet", JOINT) == []
-    write_manifest(join(JOINT, [three["casme2"], three["samm"]]).clips, tmp_path / "earlier.parquet")
+    # Another lab's is compared without its frames.
+    earlier = join(JOINT, [three["casme2"], three["samm"]]).clips
+    elsewhere = [dataclasses.replace(clip, source="/elsewhere") for clip in earlier]
+    write_manifest(elsewhere, tmp_path / "earlier.parquet")
     assert len(compare(joint.clips, tmp_path / "earlier.parquet", JOINT)) == 3
 
 

@@ -7,6 +7,7 @@ from flowkit.datasets.four_dme import FOUR_DME
 from flowkit.datasets.generic import generic
 from flowkit.datasets.indexing import index_dataset
 from flowkit.datasets.mmew import MMEW
+from flowkit.datasets.repairs import read_repairs
 from flowkit.datasets.sheets import read_sheets
 from flowkit.datasets.smic import SMIC
 from flowkit.errors import InputError
@@ -62,6 +63,52 @@ def test_a_frame_of_smic_that_is_missing_is_told_and_no_other_takes_its_place(tm
         (3, "17581041"),
         (3, "17581099"),
     ]
+
+
+SMIC_HEADER = ["Subject", "Filename", "OnsetF", "OffsetF", "Emotion", "FirstF"]
+
+
+def smic(folder, clips):
+    """Clips (numbers of names, onset, offset), counted from FirstF 1000, of as many subjects."""
+    rows = []
+    for i, (numbers, onset, offset) in enumerate(clips, start=1):
+        frames(folder / "HS" / f"s{i:02d}" / "micro" / "negative" / f"s{i:02d}_ne_01", numbers, "image{}.jpg")
+        rows.append([i, f"s{i:02d}_ne_01", onset, offset, "ne", 1000])
+    return index(SMIC, folder, comma(folder / "a.csv", [SMIC_HEADER, *rows]))
+
+
+def test_smic_does_not_count_past_a_file_that_is_missing(tmp_path):
+    clock = [*range(17585980, 17586000), *range(17590000, 17590020)]
+    lacking = [number for number in clock if number != 17590003]
+    found = smic(tmp_path, [*[(clock, 1010, 1030)] * 2, (lacking, 1010, 1030), (lacking, 1010, 1022)])
+    assert [(clip.onset, clip.offset) for clip in found.clips] == [
+        *[(17585990, 17590010)] * 2,
+        (1010, 1030),
+        (17585990, 17590002),
+    ]
+    assert {(one.row, one.failed) for one in found.defects} == {(4, True)}
+    assert any("lacks files between image17590002.jpg and image17590004.jpg" in one.what for one in found.defects)
+
+
+def test_smic_tells_a_file_that_is_missing_between_names(tmp_path):
+    clock = [*range(17581000, 17581040)]
+    lacking = [number for number in clock if number != 17581020]
+    clips = [*[(clock, 17581010, 17581030)] * 2, (lacking, 17581010, 17581030), (lacking, 17581021, 17581030)]
+    found = smic(tmp_path, clips)
+    assert [(clip.onset, clip.offset) for clip in found.clips] == [clip[1:] for clip in clips]
+    (defect,) = found.defects
+    assert (defect.row, defect.failed) == (4, True)
+    assert "lacks files between image17581019.jpg and image17581021.jpg" in defect.what
+
+
+def test_smic_has_no_files_missing_where_its_clock_goes_on_unequally(tmp_path):
+    unequal = [5000, 5009, 5019, 5029, 5038, 5048]
+    skipping = [5000, 5001, 5002, 5004, 5005, 5006]
+    found = smic(tmp_path, [(unequal, 1001, 1004), (skipping, 1001, 1004), (skipping, 1001, 1002)])
+    assert [(clip.onset, clip.offset) for clip in found.clips] == [(5009, 5038), (5001, 5005), (5001, 5002)]
+    (defect,) = found.defects
+    assert (defect.row, defect.failed) == (3, False)
+    assert "the clock skips between image5002.jpg and image5004.jpg, as in most clips" in defect.what
 
 
 def test_smic_folders_that_may_be_either_are_told(tmp_path):
@@ -175,6 +222,48 @@ def test_names_with_accents_are_found_however_a_disk_writes_them(tmp_path):
     found = index(generic("lab", {}, "{subject}/{filename}"), tmp_path, file)
     assert found.defects == []
     assert found.clips[0].source == str(tmp_path / "Jose\u0301" / "t1")
+
+
+@pytest.mark.parametrize("dataset", [generic("lab", {}, "{subject}/{filename}"), FOUR_DME])
+def test_subjects_keep_their_zeros_where_a_dataset_has_no_numbers(tmp_path, dataset):
+    subjects = ["001", "01", "1.0", "A1"]
+    header = ["sub_ID", "fold_name", "Subject", "Filename", "Onset", "Apex", "Offset", "Positive", "Negative"]
+    rows = [[subject, "c", subject, "c", 1, 2, 3, 1, 0, 0, 0, 0] for subject in subjects]
+    for subject in ("001", "01", "1", "A1"):
+        frames(tmp_path / subject / "c", range(1, 4))
+    file = comma(tmp_path / "m.csv", [[*header, "Surprise", "Repression", "Others"], *rows])
+    found = index(dataset, tmp_path, file)
+    assert found.failed == 0
+    assert [clip.person for clip in found.clips] == [f"{dataset.name}/{one}" for one in ("001", "01", "1", "A1")]
+    assert [clip.source for clip in found.clips] == [str(tmp_path / one / "c") for one in ("001", "01", "1", "A1")]
+
+
+def test_4dme_has_the_class_of_a_repaired_emotion(tmp_path):
+    header = ["sub_ID", "fold_name", "Emotion", "Onset", "Apex", "Offset", "AUs", "Positive", "Negative", "Surprise"]
+    rows = [[*header, "Repression", "Others"], ["A", "c", "Positive", 1, 2, 3, "12", 1, 0, 0, 0, 0]]
+    frames(tmp_path / "A" / "c", range(1, 4))
+    repairs = [["clip_id", "field", "old", "new", "why"], ["4dme/A/c", "emotion", "Positive", "surprise", "recoded"]]
+    read = read_repairs(comma(tmp_path / "r.csv", repairs))
+    (clip,) = index(FOUR_DME, tmp_path, comma(tmp_path / "m.csv", rows), repairs=read).clips
+    assert (clip.emotion, clip.emotion3) == ("surprise", "surprise")
+
+
+def test_frames_that_a_video_cannot_have_are_told(tmp_path):
+    (tmp_path / "s1").mkdir()
+    video(tmp_path / "s1" / "Talk.MP4", 6)
+    (tmp_path / "s1" / "torn.mp4").write_bytes(b"no video")
+    header = ["subject", "filename", "onset", "apex", "offset"]
+    rows = [["S1", "talk", 0, 6, 900], ["s1", "torn", 0, 1, 2]]
+    found = index(generic("lab", {}, "{subject}/{filename}.mp4"), tmp_path, comma(tmp_path / "m.csv", [header, *rows]))
+    assert found.clips[0].source == str(tmp_path / "s1" / "Talk.MP4")
+    assert (found.clips[0].apex, found.clips[0].offset) == (6, 900)
+    assert [(one.row, one.column, one.failed) for one in found.defects] == [
+        (2, "apex", True),
+        (2, "offset", True),
+        (3, "filename", True),
+    ]
+    assert "has no frame 6, it has 6 at most, from 0 on" in found.defects[0].what
+    assert "cannot be read as a video" in found.defects[2].what
 
 
 def test_a_dataset_of_ones_own_may_be_videos(tmp_path):

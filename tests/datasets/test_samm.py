@@ -6,6 +6,7 @@ from flowkit.datasets.indexing import index_dataset
 from flowkit.datasets.samm import SAMM
 from flowkit.datasets.samm_lv import SAMM_LV
 from flowkit.datasets.sheets import read_sheets
+from flowkit.errors import InputError
 from tests.datasets.trees import comma, frames, xlsx
 
 HEADER = ["Subject", "Filename", "Inducement Code", "Onset Frame", "Apex Frame", "Offset Frame", "Duration", "Micro"]
@@ -88,6 +89,14 @@ def test_samm_long_videos_joined_to_samm(tmp_path):
     alone = index_dataset(SAMM_LV, tmp_path / "LV", read_sheets([file]))
     assert {clip.emotion for clip in alone.clips} == {None}
     assert any("give SAMM's sheet, too" in note for note in alone.notes)
+
+
+def test_two_sheets_of_samm_beside_the_long_videos_are_told(tmp_path):
+    frames(tmp_path / "LV" / "006_1", range(1, 700), "006_1_{:04d}.jpg")
+    file = comma(tmp_path / "lv.csv", [LV_HEADER, *lv_rows()[:3]])
+    samm = xlsx(tmp_path / "samm.xlsx", {"MICRO ONLY": sheet(), "all": sheet()})
+    with pytest.raises(InputError, match=r"'MICRO ONLY' and .*'all' both have the header of SAMM; give the one"):
+        index_dataset(SAMM_LV, tmp_path / "LV", read_sheets([file, samm]))
 
 
 def test_labels_of_an_annotated_sheet_come_with_their_source(tmp_path):

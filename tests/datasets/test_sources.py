@@ -12,7 +12,9 @@ import pytest
 from flowkit.datasets import clips_from, manifest_fingerprint, read_manifest
 from flowkit.errors import InputError
 from flowkit.frames.survey import survey
+from flowkit.output.store import place
 from flowkit.types import Clip
+from tests.bucket import NAME
 
 
 def make_frames(folder: Path, numbers=(1, 2), name="img{}.jpg") -> Path:
@@ -35,7 +37,8 @@ def test_one_video_and_one_folder_of_frames(tmp_path):
 
     for name in ("reg_img{}.PNG", "{}.jpg"):
         frames = make_frames(tmp_path / name[:3], numbers=(7, 9), name=name)
-        make_frames(frames / "masks")
+        (frames / "notes").mkdir()
+        (frames / "notes" / "read.txt").touch()
         assert clips_from(frames) == [Clip(clip_id=name[:3], source=str(frames))]
 
 
@@ -79,14 +82,28 @@ def test_sources_that_stand_for_no_clips_are_refused(tmp_path):
     (tmp_path / "a.txt").touch()
     mixed = make_frames(tmp_path / "mixed")
     (mixed / "talk.mp4").touch()
+    make_frames(tmp_path / "s" / "sub01" / "EP1")
+    make_frames(tmp_path / "s" / "sub02" / "day1" / "EP2")
+    make_frames(tmp_path / "s" / "sub02", name="consent_page{}.png")
     for name, told in [
         ("empty", "holds neither videos nor numbered"),
         ("a.txt", "is no manifest"),
         ("absent.mp4", "does not exist"),
-        ("mixed", "folders of their own"),
+        ("mixed", r"numbered images \(img1.jpg\) and another clip \(talk.mp4\); put them into folders of their own"),
+        ("s", r"s/sub02' holds numbered images \(consent_page1.png\) and another clip \(day1/EP2\)"),
     ]:
         with pytest.raises(InputError, match=told):
             clips_from(tmp_path / name)
+
+
+def test_clips_below_numbered_images_are_refused_in_a_store_too(bucket):
+    folder = bucket.folder("strays")
+    make_frames(folder / "sub01" / "EP1")
+    assert [clip.clip_id for clip in clips_from(place(f"s3://{NAME}/strays"))] == ["sub01/EP1"]
+    make_frames(folder / "sub01", name="consent_page{}.png")
+    told = r"strays/sub01' holds numbered images \(consent_page1.png\) and another clip \(EP1\); put them into"
+    with pytest.raises(InputError, match=told):
+        clips_from(place(f"s3://{NAME}/strays"))
 
 
 def test_a_video_has_one_name_alone_and_in_its_folder(tmp_path):

@@ -91,7 +91,7 @@ def test_labels_that_rest_on_guesses_do_not_vote_as_given_ones(revision):
 def test_a_guess_stays_a_guess_where_only_label_source_is_left(revision, tmp_path):
     consolidate(revision, "ethnicity")
     map_groups(revision, *read_mapping("paper"))
-    write_manifest(revision.clips, tmp_path / "merged.csv")  # as merging does: the fields of clips alone
+    write_manifest(revision.clips, tmp_path / "merged.csv")  # the fields of clips alone
     merged = Revision(tmp_path / "merged.csv")
     assert sources(merged, "ethnicity") == sources(revision, "ethnicity")
     assert sources(merged, "group") == sources(revision, "group")
@@ -198,7 +198,7 @@ def _written(revision, path):
 
 
 def _merged(revision, path):
-    write_manifest(revision.clips, path)  # as merging does: the fields of clips alone
+    write_manifest(revision.clips, path)  # the fields of clips alone
     return Revision(path)
 
 
@@ -340,6 +340,7 @@ def test_the_report_has_both_tables_agreement_ties_and_changes(revision, tmp_pat
     text = "\n".join(lines(summary))
     assert "Table I: clips and people by dataset and ethnicity" in text
     assert "samm/1/a: asian -> <white>, by Ann: asked" in text
+    assert "  3 clips: corrected by Ann: asked" in text
 
 
 def test_a_person_with_contradicting_labels_is_counted_under_each_and_named(revision):
@@ -358,9 +359,12 @@ def test_kappa_is_cohens():
     assert kappa_of(Counter({("y", "y"): 3})) is None
 
 
-def test_a_spoiled_cell_and_a_column_that_is_no_label_are_said(revision):
+def test_a_spoiled_cell_and_a_column_that_is_no_label_are_said(revision, tmp_path):
     revision.put("ethnicity_changes", ["oops"] + [None] * 6)
     with pytest.raises(InputError, match=r"clip 'samm/1/a': ethnicity_changes is 'oops', no list of changes"):
         summarise(revision, "ethnicity")
+    revision.put("ethnicity", ["asian", *[None] * 6])
+    with pytest.raises(InputError, match="ethnicity_changes is 'oops', no list of changes; restore or empty the cell"):
+        correct(revision, "ethnicity", corrections(tmp_path, "clip_id,value,who,why\nsamm/1/a,white,Ann,asked\n"))
     with pytest.raises(InputError, match="column 'emotion' is no label"):
         require_label("emotion")

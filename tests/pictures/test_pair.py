@@ -14,6 +14,7 @@ from PIL import Image
 from flowkit.datasets import read_manifest, write_manifest
 from flowkit.errors import InputError, OutputError
 from flowkit.extraction.run import extract
+from flowkit.output.plan_file import read_plan
 from flowkit.output.shard import read
 from flowkit.pictures.canvas import PAPER, write_picture
 from flowkit.pictures.colours import flow_to_rgb
@@ -140,6 +141,17 @@ def test_a_picture_tells_the_quality_and_what_was_averaged(extraction: Path, tmp
     assert _pair_view(shards, older, row["cube"]).quality == ""
 
 
+def test_a_picture_tells_no_label_of_the_person_for_it_has_no_room_for_the_source(tmp_path: Path) -> None:
+    clips = read_manifest(make_dataset(tmp_path, subjects=1, clips=1, size=64, seed=3, difficulty="easy"))[:1]
+    named = dataclasses.replace(clips[0], group="asian", label_source="ethnicity: model guess of m.onnx")
+    extract([named], tmp_path / "out", workers=1)
+    shards = read(tmp_path / "out")
+    row = shards[0]
+    view = _pair_view(shards, row, row["cube"])
+    assert row["group"] == "asian"
+    assert "asian" not in view.subtitle + view.caption
+
+
 def test_a_clip_need_not_be_named(extraction: Path, tmp_path: Path) -> None:
     assert len(panels(render(extraction / "out", None, tmp_path / "any.png"), 4)) == 4
 
@@ -154,6 +166,12 @@ def test_unknown_clips_and_pairs_are_refused(extraction: Path, tmp_path: Path) -
     with pytest.raises(OutputError, match="no output of flowkit extract"):
         render(tmp_path, None, tmp_path / "p.png")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_of_other_pairs_is_refused(extraction: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("flowkit.pictures.pair.read_plan", lambda out: read_plan(out)[:0])
+    with pytest.raises(OutputError, match=r"its plan has no pair [0-9a-f]{16}; flowkit verify says what to do"):
+        render(extraction / "out", None, tmp_path / "p.png")
 
 
 def test_frames_that_are_gone_are_left_out_and_failures_are_quoted(tmp_path: Path) -> None:

@@ -1,0 +1,129 @@
+"""The files of a dataset's clips: where each clip lies below the root, and which of its annotated frames have none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from flowkit.datasets.contract import FRAMES, Dataset, Row
+from flowkit.datasets.folders import Folders, place
+from flowkit.errors import FrameError, InputError
+from flowkit.frames import is_video
+from flowkit.frames.folder import numbered_images
+
+_SHOWN_GAPS = 5
+_COUNTED = {"mov", "avi"}
+"""Containers of videos whose header counts the frames; an MP4's counts those, too, that an edit list hides."""
+
+
+def find_files(dataset: Dataset, root: Path, rows: list[Row]) -> Path:
+    """Gives each row its folder or video, lists what is not there, and returns the folder in which the layout begins.
+
+    Each folder is listed once. A video is opened once, and none of its frames is read: thousands take a minute.
+    """
+    if not rows:
+        return root
+    folders = Folders(root)
+    layouts = [[layout.format_map(row.texts) for row in rows] for layout in dataset.folders]
+    base, which = place(folders, layouts)
+    listed: dict[str, dict[int, str] | str] = {}
+    counted: dict[str, int | str | None] = {}
+    taken: dict[str, Row] = {}
+    placed: list[tuple[Row, dict[int, str]]] = []
+    for row, relative in zip(rows, layouts[which], strict=True):
+        found = folders.resolve(base, relative)
+        row.folder = str(base / relative)
+        if len(found) != 1:
+            what = f"{relative} is not below {base}" if not found else f"{relative} may be any of {_names(found)}"
+            row.note("filename", what, "the clip is kept and its pairs will fail: bring the folder back", failed=True)
+            continue
+        row.folder = str(found[0])
+        if is_video(row.folder) and found[0].is_file():
+            _check_video(row, counted)
+            continue
+        if not dataset.long_videos:
+            _claim(row, taken)
+        names = _images(row, listed)
+        if names:
+            placed.append((row, names))
+    if dataset.locate:
+        dataset.locate(placed)
+    for row, names in placed:
+        _check_frames(dataset, row, names)
+    return base
+
+
+def _names(paths: Sequence[Path]) -> str:
+    return ", ".join(path.name for path in paths)
+
+
+def _claim(row: Row, taken: dict[str, Row]) -> None:
+    """Lists two clips that have one folder: s01_ne_01 and s1_ne_01, say."""
+    if row.folder in taken:
+        other = taken[row.folder]
+        row.note("filename", f"row {other.number} ({other.clip_id}) has the same folder", "both are kept", failed=True)
+    taken.setdefault(row.folder, row)
+
+
+def _images(row: Row, listed: dict[str, dict[int, str] | str]) -> dict[int, str]:
+    """The frames of a row's folder; none, and a defect, where it cannot be listed."""
+    if row.folder not in listed:
+        try:
+            listed[row.folder] = numbered_images(Path(row.folder))
+        except (FrameError, InputError) as error:
+            listed[row.folder] = str(error)
+    names = listed[row.folder]
+    if isinstance(names, str):
+        row.note("filename", names, "the clip is kept and its pairs will fail", failed=True)
+        return {}
+    return names
+
+
+def _check_frames(dataset: Dataset, row: Row, names: dict[int, str]) -> None:
+    """Lists annotated frames that have no file."""
+    lacking = {name: frame for name in FRAMES if (frame := row.frames[name]) is not None and frame not in names}
+    for name in lacking:
+        _lacks(row, name, f"its frames are {min(names)} to {max(names)}")
+    onset, offset = row.frames["onset"], row.frames["offset"]
+    if onset is None or offset is None or lacking or dataset.locate:
+        return
+    # Bounded by the files, as an annotation may reach anywhere.
+    inside = [number for number in range(max(onset, min(names)), min(offset, max(names))) if number not in names]
+    if inside:
+        told = ", ".join(map(str, inside[:_SHOWN_GAPS])) + (" ..." if len(inside) > _SHOWN_GAPS else "")
+        row.note("filename", f"{row.folder} lacks frames between onset and offset: {told}", "kept", failed=True)
+
+
+def _check_video(row: Row, counted: dict[str, int | str | None]) -> None:
+    """Lists annotated frames that a video cannot have, as far as its header counts its frames; the first is 0."""
+    if row.folder not in counted:
+        counted[row.folder] = _frames_counted(row.folder)
+    count = counted[row.folder]
+    if isinstance(count, str):
+        row.note("filename", count, "the clip is kept and its pairs will fail: re-encode the video", failed=True)
+    elif count is not None:
+        for name in FRAMES:
+            if (frame := row.frames[name]) is not None and not 0 <= frame < count:
+                _lacks(row, name, f"it has {count} at most, from 0 on")
+
+
+def _frames_counted(path: str) -> int | str | None:
+    """How many frames a video has at most; why it cannot be opened; None where its header, or no PyAV, says."""
+    try:
+        import av
+    except ModuleNotFoundError:
+        return None
+    try:
+        with av.open(path) as container:
+            stream = container.streams.best("video")
+            if stream is None:
+                return f"{path} has no video stream"
+            return stream.frames or None if container.format.name.split(",")[0] in _COUNTED else None
+    except (av.FFmpegError, OSError) as error:
+        return f"{path} cannot be read as a video ({error.strerror})"
+
+
+def _lacks(row: Row, name: str, has: str) -> None:
+    what = f"{row.folder} has no frame {row.frames[name]}, {has}"
+    done = "the number is kept and its pairs will fail: add the file, or repair the annotation"
+    row.note(name, what, done, failed=True)
