@@ -1,7 +1,7 @@
 """Finished runs side by side: mean and spread over seeds, and paired tests between choices.
 
 Two runs are a pair where they predict the same pairs of the same people. What is swapped in the test are people, with
-all that a run says about them (trainer/statistics.py); of several seeds a person's rows are those of all of them.
+all that a run says about them (trainer/statistics.py), in all seeds at once; of several seeds the means are tested.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from trainer.types import CLASSES
 
 UNIT_STATISTICS = ("binary", "macro")
 """The means over action units that metrics.json has, as trainer/protocols/cd6me.py says."""
-_NO_CHOICE = ("seed", "threads", "device")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +47,9 @@ class Finished:
 
     @property
     def setting(self) -> dict[str, Any]:
-        """What seeds of one setting have in common: the configuration without its seed, and the samples."""
-        choices = {name: value for name, value in self.summary["config"].items() if name not in _NO_CHOICE}
-        return {**choices, "samples_sha256": self.samples}
+        """What seeds of one setting have in common: the choices without the seed, the device it was, the samples."""
+        choices = {name: value for name, value in self.summary["config"].items() if name != "seed"}
+        return {**choices, "device": self.summary["device"], "samples_sha256": self.samples}
 
 
 def read_finished(run: Path) -> Finished:
@@ -183,9 +182,9 @@ def unit_seeds(runs: Sequence[Path]) -> dict[str, Any]:
 
 
 def paired_test(first: Sequence[Finished], second: Sequence[Finished]) -> dict[str, Any]:
-    """The second setting less the first, of every score, with two-sided p; `p` is null where they are no pair.
+    """The mean of the second setting's seeds less that of the first's, of every score, with two-sided p by people.
 
-    `why` says why there is no test: other rows, or other numbers of seeds.
+    Where they are no pair `p` is null, and `why` says why: other rows, or other numbers of seeds.
     """
     told: dict[str, Any] = {"first": [run.name for run in first], "second": [run.name for run in second]}
     told["slips"] = sorted({slip for run in (first[0], second[0]) for slip in run.setting["slips"]})
@@ -193,16 +192,19 @@ def paired_test(first: Sequence[Finished], second: Sequence[Finished]) -> dict[s
         return {**told, "p": None, "why": "the runs do not predict the same pairs of the same people"}
     if len(first) != len(second):
         return {**told, "p": None, "why": f"{len(first)} and {len(second)} seeds: give as many of each"}
-    counts = [
-        np.sum([counts_by_person(run.true, run.predicted, run.person) for run in setting], axis=0)
-        for setting in (second, first)
-    ]
-    if (counts[0].sum(axis=2) != counts[1].sum(axis=2)).any():
+    counts = [_counts(setting) for setting in (second, first)]
+    if (counts[0].sum(axis=3) != counts[1].sum(axis=3)).any():
         return {**told, "p": None, "why": "the runs have other labels, as one with shuffled labels has"}
     tests = {name: paired_permutation(counts[0], counts[1], statistic) for name, statistic in STATISTICS.items()}
     return {
         **told,
         "difference": {name: test[0] for name, test in tests.items()},
         "p": {name: test[1] for name, test in tests.items()},
-        "people": len(counts[0]),
+        "people": counts[0].shape[1],
     }
+
+
+def _counts(setting: Sequence[Finished]) -> NDArray[np.int64]:
+    """(seeds, people, classes, classes), the lowest seed first."""
+    runs = sorted(setting, key=lambda run: run.seed)
+    return np.array([counts_by_person(run.true, run.predicted, run.person) for run in runs])

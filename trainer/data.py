@@ -136,7 +136,7 @@ def _source(
     of_role = [row for row in table if row["role"] == config.role]
     other = [row for row in of_role if config.datasets and (row["dataset"] or "unnamed") not in config.datasets]
     return {
-        "shards": str(out),
+        "shards": str(shards.folder.absolute() if isinstance(shards.folder, Path) else shards.folder),
         **made,
         "roles": roles,
         "failed_pairs": failed,
@@ -220,9 +220,16 @@ def _units(rows: Sequence[dict[str, Any]], substring: bool) -> NDArray[np.int64]
     return np.array([shown(row["au"]) for row in rows], dtype=np.int64)
 
 
-def strain_of(flow: NDArray[np.float32], *, swapped: bool = False) -> NDArray[np.float32]:
-    """Strain magnitude (h, w) of a flow (2, h, w), by central differences; `swapped`: of gradients along wrong axes."""
-    (uy, ux), (vy, vx) = (np.gradient(plane) for plane in flow)
+def strain_of(
+    flow: NDArray[np.float32], *, swapped: bool = False, pixel: Sequence[float] = (1.0, 1.0)
+) -> NDArray[np.float32]:
+    """Strain magnitude (h, w) of a flow (2, h, w), by central differences.
+
+    Args:
+        swapped: of gradients along wrong axes.
+        pixel: height and width of a pixel in the unit of the flow.
+    """
+    (uy, ux), (vy, vx) = (np.gradient(plane, *pixel) for plane in flow)
     if swapped:
         ux, uy, vx, vy = uy, ux, vy, vx
     strain: NDArray[np.float32] = np.sqrt(ux**2 + vy**2 + (uy + vx) ** 2 / 2).astype(np.float32)

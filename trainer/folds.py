@@ -6,6 +6,7 @@ both sides. Which people are held out together is a protocol's choice (trainer/p
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -34,7 +35,8 @@ def people(
     """The name of each row's person: `person` where it is given, else "dataset/subject", else the subject.
 
     Datasets number their subjects from 1 independently, so a subject code names a person only within its dataset; and
-    two datasets may have filmed the same people, which only `person` can tell.
+    two datasets may have filmed the same people, which only `person` can tell. Blanks about a name do not count, nor
+    whether its accents are letters of their own (NFD), as some systems write names of files.
 
     Raises InputError where a subject of a dataset has two persons, or one in some rows only, and for a row that has
     neither person nor subject.
@@ -43,15 +45,19 @@ def people(
         raise InputError(f"{len(person)} persons, {len(dataset)} datasets, {len(subject)} subjects: give one a row")
     found: dict[tuple[str | None, str], str | None] = {}
     names = []
-    for row, (given, where, code) in enumerate(zip(person, dataset, subject, strict=True), 1):
-        who = given or None
+    columns = ([_plain(value) for value in column] for column in (person, dataset, subject))
+    for row, (who, where, code) in enumerate(zip(*columns, strict=True), 1):
         if not who and not code:
             raise InputError(f"row {row}: person and subject are missing, and folds are by person; give one of them")
         name = f"{where}/{code}" if where else str(code)
-        if code and (earlier := found.setdefault((where or None, code), who)) != who:
+        if code and (earlier := found.setdefault((where, code), who)) != who:
             raise InputError(f"{name}: is person {earlier!r} in one row and {who!r} in another; give it one in all")
         names.append(who or name)
     return tuple(names)
+
+
+def _plain(name: str | None) -> str | None:
+    return unicodedata.normalize("NFC", name).strip() or None if name else None
 
 
 def fold_of_people(index: int, name: str, pool: NDArray[np.bool_], held: NDArray[np.bool_], who: Sequence[str]) -> Fold:

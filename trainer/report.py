@@ -75,9 +75,10 @@ def render(page: Page, other: Page | None = None, comparison: Mapping[str, Any] 
 def _lead(summary: dict[str, Any]) -> str:
     config, source = summary["config"], summary["input"]
     size = " x ".join(str(side) for side in source["cube_shape"][1:])
+    epochs = "" if config["model"] == "svc" else f"{config['epochs']} epochs, "
     return (
         f"{source['rows']} {config['role']} pairs of {source['clips']} clips, {source['people']} people, "
-        f"{size} px, {config['epochs']} epochs, seed {config['seed']}, on {summary['device']}"
+        f"{size} px, {epochs}seed {config['seed']}, on {summary['device']}"
         f"{no_result(config['slips'])}"
     )
 

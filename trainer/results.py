@@ -52,6 +52,7 @@ PREDICTIONS = pa.schema(
 """`true` is what was scored: the permuted emotion in a run with shuffled labels. `person` is whose rows a fold holds
 out together. Probabilities are those of the head that decides, in the order of `classes` in the file's metadata; the
 other heads' stand beside them, null where the model lacks them, those of ethnicity in the order of `ethnic_classes`.
+The metadata names the `protocol`, too, by which people are held out.
 `group` is the manifest's group, or its ethnicity where no clip has one. Action units are written as "AU4+AU7"."""
 
 
@@ -119,7 +120,11 @@ def predictions_table(samples: Samples, config: RunConfig, result: RunResult) ->
         "emotion_head": list(heads["emotion"]) if "fusion" in heads else [None] * n,
         "ethnicity_head": list(heads["ethnicity"]) if "ethnicity" in heads else [None] * n,
     }
-    about = {"classes": json.dumps(config.classes), "ethnic_classes": json.dumps(result.ethnic_classes)}
+    about = {
+        "classes": json.dumps(config.classes),
+        "ethnic_classes": json.dumps(result.ethnic_classes),
+        "protocol": config.protocol,
+    }
     return pa.table(columns, schema=PREDICTIONS.with_metadata(about))
 
 
@@ -238,7 +243,9 @@ def _run_caveats(samples: Samples, config: RunConfig) -> list[str]:
 def _class_caveats(samples: Samples, config: RunConfig, result: RunResult) -> list[str]:
     notes = []
     for name, count in zip(CLASSES, np.bincount(samples.emotion, minlength=len(CLASSES)), strict=True):
-        if count < 20:
+        if not count:
+            notes.append(f"Class {name} has no rows: UF1 and UAR are means over the other classes.")
+        elif count < 20:
             notes.append(f"Class {name} has only {count} rows: its F1 is uncertain, and UF1 with it.")
     for fold in result.folds:
         rows, _ = inner_split(samples, fold.fold, config, fold_seed(config.seed, fold.fold.index))

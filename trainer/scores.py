@@ -99,7 +99,8 @@ def _gaps(name: str, keys: Sequence[str | None], samples: Samples, predicted: Cl
     People are drawn within each key; where some have rows of both, as one who is in two datasets, from all at once.
     """
     whose = list(zip(keys, samples.people, strict=True))
-    cells = dict(zip(dict.fromkeys(whose), counts_by_person(samples.emotion, predicted, whose), strict=True))
+    counts = counts_by_person(samples.emotion, predicted, whose)
+    cells = dict(zip(sorted(set(whose), key=str), counts, strict=True))
     nothing = np.zeros((len(CLASSES), len(CLASSES)), dtype=np.int64)
     found = []
     for one, other in combinations(sorted({key for key in keys if key is not None}), 2):

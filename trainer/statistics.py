@@ -7,6 +7,7 @@ Everything works on one confusion matrix a person, (people, classes, classes): p
 A draw of people may lack a class that few of them show. Its UF1 and UAR would be means over fewer classes, not to be
 compared with the others (trainer/metrics.py), so it is left out: an interval is of the draws that show all classes of
 the whole, says how many do not, and has no bounds where those are more than half. Accuracy is no mean over classes.
+Nor has it bounds where one person has all the rows, of a side in a gap: draws of one are all alike.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class Interval:
     """Draws without a score, as one that lacks a class."""
 
     def to_dict(self) -> dict[str, Any]:
-        """All by name, ready for JSON; bounds that too few draws gave are null."""
+        """All by name, ready for JSON; bounds that too few draws or people gave are null."""
         bounds = {name: None if np.isnan(v) else v for name, v in (("low", self.low), ("high", self.high))}
         return {"value": self.value, **bounds, "people": self.people, "left_out": self.left_out}
 
@@ -51,7 +52,7 @@ class Interval:
 def counts_by_person(
     true: ArrayLike, predicted: ArrayLike, person: Sequence[Hashable], classes: int = len(CLASSES)
 ) -> Counts:
-    """One confusion matrix a person, (people, classes, classes), rows true, in the order of appearance.
+    """One confusion matrix a person, (people, classes, classes), rows true, people sorted by name.
 
     Raises:
         InputError: where the three are not equally long, or a class number is out of range.
@@ -62,8 +63,8 @@ def counts_by_person(
     for name, values in (("true", rows), ("predicted", columns)):
         if len(values) and (values.min() < 0 or values.max() >= classes):
             raise InputError(f"{name} holds values outside the class numbers 0 to {classes - 1}")
-    number: dict[Hashable, int] = {}
-    owner = np.array([number.setdefault(who, len(number)) for who in person], dtype=np.int64)
+    number = {who: k for k, who in enumerate(sorted(set(person), key=str))}
+    owner = np.array([number[who] for who in person], dtype=np.int64)
     counts = np.zeros((len(number), classes, classes), dtype=np.int64)
     np.add.at(counts, (owner, rows.astype(np.int64), columns.astype(np.int64)), 1)
     return counts
@@ -109,7 +110,7 @@ def bootstrap(
     """
     _require_people(counts)
     scores = _scores(counts, _drawn(len(counts), draws, seed), statistic)
-    return _interval(float(statistic(counts.sum(axis=0))), scores, level, len(counts))
+    return _interval(float(statistic(counts.sum(axis=0))), scores, level, len(counts), _with_rows(counts))
 
 
 def bootstrap_gap(
@@ -137,30 +138,34 @@ def bootstrap_gap(
         weights[1] = weights[0]
     scores = [_scores(counts, drawn, statistic) for counts, drawn in zip((first, second), weights, strict=True)]
     value = float(statistic(first.sum(axis=0)) - statistic(second.sum(axis=0)))
-    return _interval(value, scores[0] - scores[1], level, len(first) + (0 if paired else len(second)))
+    people = len(first) + (0 if paired else len(second))
+    return _interval(value, scores[0] - scores[1], level, people, min(_with_rows(first), _with_rows(second)))
 
 
 def paired_permutation(
     first: Counts, second: Counts, statistic: Statistic = uf1_of, *, draws: int = 10_000, seed: int = 0
 ) -> tuple[float, float]:
-    """The difference between two runs on the same people, and its two-sided p.
+    """The difference between two runs on the same people, and its two-sided p; of several seeds, between their means.
 
     Under the hypothesis that the runs are alike, whose predictions of a person are whose does not matter: they are
-    swapped at random. p counts the observed order too, so it is never 0.
+    swapped at random, in all seeds at once. p counts the observed order too, so it is never 0.
 
     Args:
-        first, second: (people, classes, classes) with the same people in the same order.
+        first, second: (people, classes, classes), or (seeds, people, classes, classes), with the same people in the
+            same order. The first seed of one is swapped with the first of the other, and so on.
 
     Raises:
         InputError: where the two are not of the same rows.
     """
-    _require_people(first)
-    if first.shape != second.shape or (first.sum(axis=2) != second.sum(axis=2)).any():
+    first, second = (counts[None] if counts.ndim == 3 else counts for counts in (first, second))
+    _require_people(first[0])
+    if first.shape != second.shape or (first.sum(axis=3) != second.sum(axis=3)).any():
         raise InputError("the two runs do not predict the same rows of the same people, so they are no pair")
-    swap = np.random.default_rng(seed).integers(0, 2, size=(draws, len(first)))
-    change = np.tensordot(swap, second - first, axes=1)
-    differences = statistic(first.sum(axis=0) + change) - statistic(second.sum(axis=0) - change)
-    observed = float(statistic(first.sum(axis=0)) - statistic(second.sum(axis=0)))
+    swap = np.random.default_rng(seed).integers(0, 2, size=(draws, first.shape[1]))
+    change = np.tensordot(swap, second - first, axes=(1, 1))
+    whole = first.sum(axis=1), second.sum(axis=1)
+    differences = (statistic(whole[0] + change) - statistic(whole[1] - change)).mean(axis=-1)
+    observed = float((statistic(whole[0]) - statistic(whole[1])).mean())
     # Rounding must not make an equal difference a smaller one.
     as_large = np.abs(differences) >= abs(observed) - 1e-12
     return observed, float((as_large.sum() + 1) / (draws + 1))
@@ -176,10 +181,14 @@ def _scores(counts: Counts, weights: Counts, statistic: Statistic) -> NDArray[np
     return statistic(np.tensordot(weights, counts, axes=1), counts.sum(axis=(0, 2)) > 0)
 
 
-def _interval(value: float, scores: NDArray[np.float64], level: float, people: int) -> Interval:
+def _with_rows(counts: Counts) -> int:
+    return int(counts.any(axis=(1, 2)).sum())
+
+
+def _interval(value: float, scores: NDArray[np.float64], level: float, people: int, with_rows: int) -> Interval:
     usable = scores[np.isfinite(scores)]
     left_out = len(scores) - len(usable)
-    if left_out > len(usable):
+    if left_out > len(usable) or with_rows < 2:
         return Interval(value, float("nan"), float("nan"), people, left_out)
     low, high = np.quantile(usable, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high), people, left_out)

@@ -264,7 +264,7 @@ def fit(
 
 @dataclass(slots=True)
 class _Best:
-    """The weights with the lowest loss so far; the first of equals."""
+    """The weights with the lowest loss so far, NaN the highest; the first of equals."""
 
     loss: float = math.inf
     epoch: int = 0
@@ -273,7 +273,7 @@ class _Best:
     def offer(self, loss: float, epoch: int, model: nn.Module) -> float:
         """Keeps a copy of the weights if they are better; gives the loss back."""
         if not self.state or loss < self.loss:
-            self.loss, self.epoch = loss, epoch
+            self.loss, self.epoch = math.inf if math.isnan(loss) else loss, epoch
             self.state = {name: value.clone() for name, value in model.state_dict().items()}
         return loss
 

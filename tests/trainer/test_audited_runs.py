@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,7 +12,9 @@ from typer.testing import CliRunner
 
 from flowkit.errors import InputError
 from tests.motions import motion_samples, write_out
-from trainer.audit.run import audit_run
+from trainer.audit.checks import audit_predictions
+from trainer.audit.predictions import read_predictions
+from trainer.audit.run import OF_SHARDS, audit_run
 from trainer.cli import app
 from trainer.data import load, strain_of
 from trainer.results import write_run
@@ -33,7 +37,7 @@ def trained(out, folder, config):
 @pytest.fixture(scope="module")
 def clean(out, tmp_path_factory):
     folder = tmp_path_factory.mktemp("clean") / "run"
-    trained(out, folder, RunConfig(device="cpu", size=64, epochs=1, batch=8))
+    trained(out, folder, RunConfig(device="cpu", size=128, epochs=1, batch=8))
     return folder
 
 
@@ -49,9 +53,35 @@ def test_a_clean_run_passes(clean):
     assert (done.exit_code, done.output.splitlines()[-1]) == (0, "0 leaks, 0 slips")
 
 
+def test_what_is_not_checked_without_the_shards_is_said(clean, tmp_path):
+    found = audit_run(clean, tmp_path / "gone")
+    assert tuple(finding.check for finding in found if finding.verdict == "not checked") == OF_SHARDS
+    told = {finding.check: finding.told for finding in found}
+    assert told["chosen epochs"] == "every fold stops at epoch 1"
+    assert told["backbones"] == "resnet18 has one backbone, and says so"
+    done = CliRunner().invoke(app, ["audit", str(clean), "--shards", str(tmp_path / "gone")])
+    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "0 leaks, 0 slips; 6 checks could not be made")
+
+
+def test_a_run_finds_its_shards_from_any_folder(out, tmp_path, monkeypatch):
+    monkeypatch.chdir(out.parent)
+    trained(Path(out.name), tmp_path / "run", RunConfig(device="cpu", model="svc"))
+    monkeypatch.chdir(tmp_path)
+    assert verdicts(tmp_path / "run")["same samples"] == "passed"
+
+
+def test_the_samples_of_shuffled_labels_are_those_before(out, tmp_path):
+    trained(out, tmp_path / "run", RunConfig(device="cpu", model="svc", shuffle_labels=True))
+    assert verdicts(tmp_path / "run")["same samples"] == "passed"
+    other = write_out(motion_samples(subjects=4, clips=3, side=64, seed=2), tmp_path / "other")
+    found = {finding.check: finding.verdict for finding in audit_run(tmp_path / "run", other)}
+    assert found["same samples"] == "warning"
+
+
 def test_what_an_audit_would_not_heed_is_refused(clean, tmp_path):
     for subject, option, told in (
         (clean, ["--shuffled"], "--shuffled: .* is a run, whose config.json says it"),
+        (clean, ["--select", "inner"], "--select: .* is a run, whose config.json says it"),
         (clean / "predictions.parquet", ["--shards", str(tmp_path)], "--shards: .* is no run's folder"),
     ):
         with pytest.raises(InputError, match=told):
@@ -73,6 +103,8 @@ def test_each_slip_is_found_and_said(out, tmp_path, choices, check, verdict):
     summary = trained(out, tmp_path / "run", config)
     found = verdicts(tmp_path / "run")
     assert found.pop(check) == verdict
+    if check == "backbones":  # without the shards, too
+        assert {each.check: each.verdict for each in audit_run(tmp_path / "run", tmp_path / "gone")}[check] == verdict
     assert found.pop("slips on purpose") == ("slip" if config.slips else "passed")
     assert not {"leak", "slip"} & set(found.values())
     assert CliRunner().invoke(app, ["audit", str(tmp_path / "run")]).exit_code == 1
@@ -100,6 +132,9 @@ def test_a_person_of_two_datasets_is_no_leak_where_neither_fold_trains_on_her(tm
     for found in (audit_run(tmp_path / "run"), audit_run(tmp_path / "run", tmp_path / "gone")):
         assert not [finding for finding in found if finding.verdict in ("leak", "slip")]
     assert verdicts(tmp_path / "run")["people in training"] == "passed"
+    of_file = audit_predictions(read_predictions(tmp_path / "run" / "predictions.parquet"))
+    assert not [finding for finding in of_file if finding.verdict in ("leak", "slip")]
+    assert f"{protocol} holds a person of two datasets out in each" in of_file[0].told
 
 
 @pytest.mark.parametrize(
@@ -167,15 +202,30 @@ def test_grad_cam_from_the_shell_and_on_the_page(clean):
     done = CliRunner().invoke(app, ["study", "grad-cam", str(clean)])
     assert done.exit_code == 0, done.output
     rows = pq.read_table(clean / "grad-cam" / "maps.parquet")
-    maps = np.array(rows["map"].to_pylist())
-    sums = maps.sum(axis=1)
-    assert ((abs(sums - 1) < 1e-5) | (sums == 0)).all()
-    assert sums.any()
+    maps = np.array([each for each in rows["map"].to_pylist() if each is not None])
+    assert len(maps)
+    np.testing.assert_allclose(maps.sum(axis=1), 1, atol=1e-5)
     study = json.loads((clean / "grad-cam" / "study.json").read_text())
     groups = {(line["group"], line["emotion"]) for line in study["tables"]["summary"]}
     assert groups == {(g, e) for g in ("all", "asian", "non_asian") for e in ("negative", "positive", "surprise")}
     assert CliRunner().invoke(app, ["report", str(clean)]).exit_code == 0
     assert "Where the network looks" in (clean / "report.html").read_text()
+
+
+def test_grad_cam_explains_the_class_that_was_predicted(clean, tmp_path):
+    """The run's own, whatever the network says here: of another precision or device it may say another."""
+    pytest.importorskip("captum")
+    shutil.copytree(clean, tmp_path / "run")
+    rows = pq.read_table(clean / "predictions.parquet")
+    turned = ["surprise" if name == "negative" else "negative" for name in rows["predicted"].to_pylist()]
+    changed = rows.set_column(rows.column_names.index("predicted"), "predicted", [turned])
+    pq.write_table(changed, tmp_path / "run" / "predictions.parquet")
+    maps = []
+    for folder in (clean, tmp_path / "run"):
+        app(["study", "grad-cam", str(folder), "-o", str(tmp_path / "maps")], standalone_mode=False)
+        maps.append(pq.read_table(tmp_path / "maps" / "maps.parquet").sort_by("pair_id"))
+    assert maps[1]["predicted"].to_pylist() == changed.sort_by("pair_id")["predicted"].to_pylist()
+    assert all(a != b for a, b in zip(*(each["map"].to_pylist() for each in maps), strict=True))
 
 
 def test_grad_cam_refuses_shards_that_the_run_was_not_trained_on(clean, tmp_path):

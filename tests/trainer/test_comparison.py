@@ -57,8 +57,14 @@ def test_settings_are_tested_in_pairs_by_people(runs):
     (test,) = compare([a, b])["tests"]
     counts = [counts_by_person(run.true, run.predicted, run.person) for run in (b, a)]
     assert (test["difference"]["uf1"], test["p"]["uf1"]) == paired_permutation(*counts, uf1_of)
-    (seeds,) = compare(finished(runs, "a0", "a1", "b0", "b1"))["tests"]
+    found = compare(finished(runs, "a0", "a1", "b0", "b1"))
+    (seeds,) = found["tests"]
     assert (seeds["first"], seeds["second"], seeds["people"]) == (["a0", "a1"], ["b0", "b1"], 8)
+    first, second = found["settings"]
+    for name, difference in seeds["difference"].items():
+        assert difference == pytest.approx(second[name]["mean"] - first[name]["mean"], abs=1e-12)
+    (turned,) = compare(finished(runs, "a1", "a0", "b0", "b1"))["tests"]
+    assert (turned["difference"], turned["p"]) == (seeds["difference"], seeds["p"])
 
 
 @pytest.mark.parametrize(
@@ -84,6 +90,15 @@ def test_runs_on_other_samples_are_another_setting(samples, runs, tmp_path, chan
     assert ("by swapping 8 people" in html) is tested
     assert "nothing but the seed" not in html
     assert ("<td>extraction preset</td><td>fast</td><td>None</td>" in html) is tested
+
+
+def test_other_numbers_of_threads_are_another_setting(samples, runs, tmp_path):
+    """They change results, as docs/training.md says; how the device was asked for does not."""
+    for name, config in (("threads", RunConfig(threads=2)), ("cpu", RunConfig(seed=1, device="cpu"))):
+        write_finished(tmp_path / name, samples, config, guesses(samples, seed=5))
+    found = compare([*finished(runs, "a0"), *finished(tmp_path, "threads", "cpu")])
+    assert [setting["runs"] for setting in found["settings"]] == [["a0", "cpu"], ["threads"]]
+    assert found["settings"][1]["differs"] == {"threads": 2}
 
 
 def test_seeds_of_shuffled_labels_are_one_setting(samples, tmp_path):

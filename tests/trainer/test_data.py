@@ -1,6 +1,7 @@
 """From shards to samples: which rows, what resizing and normalising do to flow."""
 
 import dataclasses
+import unicodedata
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from flowkit.output.writer import cube_column, put_table
 from tests.damage import reseal
 from tests.motions import motion_samples, write_out
 from trainer.data import load, resize
+from trainer.folds import people
 from trainer.normalisation import fit_normaliser
 from trainer.samples import ethnic_targets, shuffle_labels
 from trainer.types import RunConfig
@@ -139,6 +141,15 @@ def test_people_are_named_once_and_a_subject_with_two_is_refused(samples):
     person = [None if i else "Ann" for i in range(len(samples))]
     with pytest.raises(InputError, match="is person 'Ann' in one row and None in another; give it one in all"):
         dataclasses.replace(samples, person=person)
+
+
+def test_a_person_is_one_in_either_form_of_an_accent():
+    """As names of files have it on some systems, and sheets on others; blanks about a name are no other name."""
+    composed, apart = (unicodedata.normalize(form, "José") for form in ("NFC", "NFD"))
+    assert people([None] * 3, ["lab"] * 3, [composed, f"{apart} ", "s2"]) == (f"lab/{composed}",) * 2 + ("lab/s2",)
+    assert people([apart, composed], [None] * 2, ["1", "2"]) == (composed, composed)
+    with pytest.raises(InputError, match="row 1: person and subject are missing"):
+        people([" "], ["lab"], [""])
 
 
 def test_shuffled_labels_are_those_of_other_clips(samples):

@@ -96,6 +96,32 @@ def test_a_null_control_cannot_be_taken_for_a_result(samples):
     assert "Null control: the emotion labels of this run were shuffled" in text_of(page(samples, shuffle_labels=True))
 
 
+def test_the_inner_loss_is_said_to_be_of_the_rows_that_it_is_of(samples):
+    curves = [{"epoch": epoch, "loss": [1.0, 1.0, 1.0], "inner_loss": [1.0, 1.0, 1.0]} for epoch in (1, 2)]
+    texts = {}
+    for name, choices in (("inner", {"select": "inner"}), ("slip", {"slips": ("best-epoch",)})):
+        summary = summarise(samples, RunConfig(**choices), guesses(samples), NOWHERE)
+        texts[name] = text_of(render(Page({**summary, "curves": curves})))
+    assert "as inner loss, on rows set aside" in texts["inner"]
+    assert "as inner loss on the held-out rows, which chose the epoch" in texts["slip"]
+    assert "looked at once" not in texts["slip"]
+
+
+def test_what_has_no_epochs_is_not_said_to_have_some(samples):
+    assert "16 x 16 px, 15 epochs, seed 0" in text_of(page(samples))
+    assert "16 x 16 px, seed 0" in text_of(page(samples, model="svc"))
+
+
+def test_a_group_of_one_person_has_no_interval(samples):
+    group = ["few" if code == "01" else "many" for code in samples.subject]
+    summary = summarise(dataclasses.replace(samples, group=group), RunConfig(), guesses(samples), NOWHERE)
+    (gap,) = (gap for gap in summary["metrics"]["gaps"] if gap["of"] == "group")
+    assert gap["accuracy"]["low"] is gap["accuracy"]["high"] is None
+    text = text_of(render(Page(summary)))
+    assert f"{gap['accuracy']['value']:+.3f} (no interval)" in text
+    assert "With a group of one person there is none." in text
+
+
 def test_a_group_without_a_class_is_marked(samples):
     emotion = np.where(np.array(samples.group) == "asian", samples.emotion % 2, samples.emotion)
     text = text_of(page(dataclasses.replace(samples, emotion=emotion)))

@@ -118,6 +118,14 @@ def test_missing_input_and_missing_classes_are_said(samples):
     assert "Without toy/03" not in notes
 
 
+def test_a_class_without_rows_is_not_called_uncertain(samples):
+    two = dataclasses.replace(samples, emotion=samples.emotion % 2)
+    notes = caveats(two, RunConfig(), guesses(two))
+    assert [note for note in notes if "surprise" in note] == [
+        "Class surprise has no rows: UF1 and UAR are means over the other classes."
+    ]
+
+
 def test_a_fold_that_sets_the_only_people_with_a_class_aside_is_said(samples):
     """Surprise is shown by two people: with one held out and the other set aside, no row that trains has it."""
     both = np.isin(samples.subject, ["03", "04"])

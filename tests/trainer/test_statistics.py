@@ -66,6 +66,32 @@ def test_there_is_no_interval_where_most_draws_lack_a_class():
     assert found["left_out"] == pytest.approx(2000 * (1 - 6 / 27), abs=100)
 
 
+def test_one_person_gives_no_interval():
+    """Draws of one person are all alike: a width of 0 would make the least known score the surest."""
+    one, other = counts_by_person([0, 1, 2, 0], [0, 1, 1, 0], "aaaa"), counts_by_person([0, 1, 2], [0, 0, 2], "bbb")
+    many = counts_by_person(np.tile([0, 1, 2], 4), np.tile([0, 1, 1], 4), np.repeat(range(4), 3))
+    # Two people drawn at once, of whom one alone has rows of the second side.
+    both, alone = np.concatenate([one, other]), np.concatenate([one, np.zeros_like(other)])
+    for found in (
+        bootstrap(one),
+        bootstrap_gap(one, other),
+        bootstrap_gap(many, one),
+        bootstrap_gap(one, many),
+        bootstrap_gap(both, alone, accuracy_of, paired=True),
+    ):
+        assert np.isfinite(found.value)
+        assert (found.to_dict()["low"], found.to_dict()["high"]) == (None, None)
+
+
+def test_the_order_of_the_rows_changes_nothing(rng):
+    true, predicted = rng.integers(0, 3, 96), rng.integers(0, 3, 96)
+    person = np.array([f"p{k}" for k in rng.integers(0, 12, 96)])
+    order = rng.permutation(96)
+    one, other = (counts_by_person(true[o], predicted[o], person[o].tolist()) for o in (np.arange(96), order))
+    np.testing.assert_array_equal(one, other)
+    assert bootstrap(one) == bootstrap(other)
+
+
 def test_clips_of_one_person_do_not_make_it_surer():
     """Twenty people whose ten clips are all right or all wrong know as much as twenty clips, not as two hundred."""
     right = np.arange(20) % 2 == 0
@@ -126,6 +152,33 @@ def test_a_better_run_is_found_and_the_order_only_turns_the_sign(rng):
     assert p < 0.005
     assert (loss, same_p) == (-gain, p)
     assert paired_permutation(first, first, draws=100) == (0, 1)
+
+
+def test_of_several_seeds_the_difference_of_the_means_is_tested(rng):
+    """UF1 of all seeds' rows together is another number, of another sign here."""
+
+    def run(right, bias):
+        said = np.where(rng.random(200) < right, true, rng.choice(3, 200, p=bias))
+        return counts_by_person(true, said, np.repeat(range(20), 10))
+
+    def gains(first, second):
+        means = np.mean(
+            [float(uf1_of(a.sum(axis=0)) - uf1_of(b.sum(axis=0))) for a, b in zip(first, second, strict=True)]
+        )
+        return means, float(uf1_of(first.sum(axis=(0, 1))) - uf1_of(second.sum(axis=(0, 1))))
+
+    while True:
+        true = rng.choice(3, 200, p=[0.66, 0.2, 0.14])
+        runs = [np.array([run(0.45, rng.dirichlet([2, 1, 1])) for _ in range(3)]) for _ in range(2)]
+        mean, pooled = gains(*runs)
+        if mean * pooled < 0:
+            break
+    found, p = paired_permutation(*runs, draws=200, seed=3)
+    assert found == pytest.approx(mean)
+    swapped = []
+    for swap in np.random.default_rng(3).integers(0, 2, size=(200, 20)) == 1:
+        swapped.append(gains(*(np.where(swap[:, None, None], b, a) for a, b in (runs, runs[::-1])))[0])
+    assert p == pytest.approx((np.sum(np.abs(swapped) >= abs(mean) - 1e-12) + 1) / 201)
 
 
 def test_the_gap_between_groups(rng):

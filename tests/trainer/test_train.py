@@ -1,6 +1,7 @@
 """One fold after another: what is learnt, from whom, and that it is learnt the same way again."""
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from trainer.models.weights import Weights
 from trainer.normalisation import fit_normaliser
 from trainer.run import folds_of, run_here
 from trainer.train import (
+    _Best,
     fold_seed,
     inner_split,
     predict,
@@ -188,6 +190,17 @@ def test_the_best_epoch_is_chosen_by_training_people_alone(few):
     assert result.epoch == 1 + int(np.argmin(losses))
     again = run_fold(few, fold, dataclasses.replace(config, epochs=result.epoch))
     np.testing.assert_array_equal(again.probabilities, result.probabilities)
+
+
+@pytest.mark.parametrize(
+    ("losses", "epoch"), [([math.nan, 0.5, 0.1], 3), ([0.5, math.nan, 0.5], 1), ([math.nan] * 2, 1)]
+)
+def test_an_epoch_without_a_loss_is_not_the_best(losses, epoch):
+    best, model = _Best(), torch.nn.Linear(1, 1)
+    for number, loss in enumerate(losses, 1):
+        best.offer(loss, number, model)
+    assert best.epoch == epoch
+    assert best.state
 
 
 def test_nobody_is_set_aside_who_alone_shows_a_group():

@@ -10,13 +10,24 @@ from numpy.typing import NDArray
 
 from trainer.audit.findings import Finding, shortened
 from trainer.audit.predictions import Predictions
-from trainer.statistics import counts_by_person, uf1_of
+from trainer.statistics import uf1_of
 
 PERMUTATIONS = 2000
+ONE_FOLD = "there is one fold only, so no training rows are known"
+SEVERAL_FOLDS = ("loso-per-dataset", "hde", "cd6me")
+"""Protocols that hold a person out once in each dataset, and train neither time on the other one's rows."""
 
 
 def people_on_both_sides(found: Predictions) -> Finding:
     """A person held out in two folds trains each of them with rows of its own."""
+    name = "people on both sides"
+    if found.fold is None:
+        return Finding(name, "not checked", found.without("fold"))
+    if len(set(found.fold)) < 2:
+        return Finding(name, "not checked", ONE_FOLD)
+    if found.protocol in SEVERAL_FOLDS:
+        told = f"{found.protocol} holds a person of two datasets out in each; audit the run's folder, which says"
+        return Finding(name, "not checked", f"{told} what each fold trains on")
     folds = defaultdict(set)
     for person, fold in zip(found.person, found.fold, strict=True):
         folds[person].add(fold)
@@ -25,14 +36,16 @@ def people_on_both_sides(found: Predictions) -> Finding:
         told = (
             f"{len(split)} of {len(folds)} people are held out in several folds, and train the others with their rows"
         )
-        return Finding("people on both sides", "leak", told, shortened(split))
-    return Finding("people on both sides", "passed", f"each of {len(folds)} people is held out in one fold")
+        return Finding(name, "leak", told, shortened(split))
+    return Finding(name, "passed", f"each of {len(folds)} people is held out in one fold")
 
 
 def repeated_clips(found: Predictions) -> Finding:
     """A clip that is held out twice is, in one of the two folds, also trained on."""
+    if found.clip is None:
+        return Finding("repeated clips", "not checked", found.without("clip"))
     where = defaultdict(list)
-    for clip, person, fold in zip(found.clip, found.person, found.fold, strict=True):
+    for clip, person, fold in zip(found.clip, found.person, found.fold or found.person, strict=True):
         where[clip].append((fold, person))
     across = sorted(clip for clip, places in where.items() if len(set(places)) > 1)
     if across:
@@ -52,8 +65,12 @@ def shifted_rows(found: Predictions) -> Finding:
     often the prediction is the label of training row k is compared with the same after shuffling within each fold; and
     with how often the true label is, for where everybody's clips stand in the same order a good prediction is, too.
     """
+    if found.fold is None:
+        supposed = shifted_rows(dataclasses.replace(found, fold=found.person))
+        told = f"{supposed.told}, if each person is a fold: {found.without('fold')}"
+        return Finding("shifted rows", "not checked" if supposed.verdict == "passed" else supposed.verdict, told)
     if len(set(found.fold)) < 2:
-        return Finding("shifted rows", "not checked", "there is one fold only, so no training rows are known")
+        return Finding("shifted rows", "not checked", ONE_FOLD)
     repeats, expected = _agreement(found)
     told = f"{repeats:.0%} of predictions are the label of the training row in the same place, {expected:.0%} by chance"
     ordered = _agreement(dataclasses.replace(found, predicted=found.true))[0]
@@ -78,57 +95,76 @@ def class_sets(found: Predictions) -> Finding:
     absent = [name for name, count in zip(found.classes, counts, strict=True) if not count]
     if absent:
         return Finding("class sets", "warning", f"{', '.join(absent)} is predicted and never true: not one class set")
-    fold = np.array(found.fold)
+    part, parts, names = _parts(found)
+    of = np.array(names)
     lone = [
-        f"{name} (fold {fold[found.true == k][0]})"
+        f"{name} ({part} {of[found.true == k][0]})"
         for k, name in enumerate(found.classes)
-        if len(set(fold[found.true == k])) == 1
+        if len(set(of[found.true == k])) == 1
     ]
-    if lone and len(set(found.fold)) > 1:
-        told = "a class occurs in one fold only, which then has no training row of it"
+    if lone and len(set(names)) > 1:
+        told = f"a class occurs in one {part} only, and no training row shows it where that is held out"
         return Finding("class sets", "warning", told, shortened(lone))
-    single = sum(len(set(found.true[fold == name])) == 1 for name in set(found.fold))
-    told = (
-        f"{len(found.classes)} classes; {single} of {len(set(found.fold))} folds hold one class, so pool before scoring"
-    )
+    single = sum(len(set(found.true[of == name])) == 1 for name in set(names))
+    told = f"{len(found.classes)} classes; {single} of {len(set(names))} {parts} have one class, so pool before scoring"
     return Finding("class sets", "passed", told)
 
 
 def chosen_epochs(found: Predictions, select: str | None) -> Finding:
     """Epochs that differ from fold to fold were chosen by something: only training people may be asked."""
-    if select == "inner":
-        return Finding("chosen epochs", "passed", "epochs were chosen on people set aside from training")
     if select == "held-out":
         return Finding("chosen epochs", "leak", "the epoch of each fold was chosen by its score on the held-out person")
+    _, parts, names = _parts(found)
+    of_part = defaultdict(set)
+    for name, epoch in zip(names, found.epoch or (), strict=found.epoch is not None):
+        of_part[name].add(epoch)
+    if several := sorted(name for name, epochs in of_part.items() if len(epochs) > 1):
+        told = (
+            f"{len(several)} of {len(of_part)} {parts} have rows of several epochs, and nothing says which one counts"
+        )
+        return Finding("chosen epochs", "leak", told, shortened(several))
+    if select == "inner":
+        return Finding("chosen epochs", "passed", "epochs were chosen on people set aside from training")
     if found.epoch is None:
         return Finding("chosen epochs", "not checked", "no column epoch says which epoch predicted a row")
-    of_fold = defaultdict(set)
-    for fold, epoch in zip(found.fold, found.epoch, strict=True):
-        of_fold[fold].add(epoch)
-    if several := sorted(fold for fold, epochs in of_fold.items() if len(epochs) > 1):
-        told = f"{len(several)} of {len(of_fold)} folds have rows of several epochs, and nothing says which one counts"
-        return Finding("chosen epochs", "leak", told, shortened(several))
-    epochs = set.union(*of_fold.values())
+    epochs = set(found.epoch)
     if len(epochs) > 1:
-        told = f"folds stop at {len(epochs)} different epochs, {min(epochs)} to {max(epochs)}, and nothing says by what"
+        told = (
+            f"{parts} have {len(epochs)} different epochs, {min(epochs)} to {max(epochs)}, and nothing says by what; "
+            "if chosen on people set aside from training, give --select inner"
+        )
         return Finding("chosen epochs", "leak", told)
     return Finding("chosen epochs", "passed", f"every fold stops at epoch {next(iter(epochs))}")
 
 
 def above_chance(found: Predictions, shuffled: bool) -> Finding:
-    """Whether predictions know more of their labels than of labels permuted over the people's clips."""
-    observed, null = _against_permuted(found)
+    """Whether predictions know more of their labels than of labels permuted.
+
+    Labels that were shuffled before training are permuted over the clips, as they were then. Others are alike within a
+    person, as predictions are: people and not clips are drawn. They are permuted within each person, and whole people's
+    are exchanged between those with as many clips.
+    """
+    name = "shuffled labels" if shuffled else "above chance"
+    clip, label, owner = _by_clip(found)
+    if shuffled:
+        owner = np.zeros_like(owner)
+    clips = np.bincount(owner)
+    if len(set(zip(clips[owner].tolist(), label.tolist(), strict=True))) == len(set(clips.tolist())):
+        told = "no label can be permuted: nobody shows two classes, and people with as many clips show the same one"
+        return Finding(name, "not checked", told)
+    observed, null = _against_permuted(found, clip, label, owner)
     p = float(((null >= observed).sum() + 1) / (len(null) + 1))
     below = np.quantile(null, 0.975)
-    told = f"UF1 {observed:.3f}; with labels permuted {np.mean(null):.3f}, 97.5 % of times below {below:.3f}"
+    how = "over the clips" if shuffled else _exchanged(clips)
+    told = f"UF1 {observed:.3f}; with labels permuted {how}: {np.mean(null):.3f}, 97.5 % of times below {below:.3f}"
     if shuffled and p < 0.01:
         told += f" (p = {p:.4f}), though the labels were shuffled before training"
-        return Finding("shuffled labels", "leak", told)
+        return Finding(name, "leak", told)
     if shuffled:
-        return Finding("shuffled labels", "passed", f"{told} (p = {p:.2f}): shuffled labels leave chance")
+        return Finding(name, "passed", f"{told} (p = {p:.2f}): shuffled labels leave chance")
     if p >= 0.05:
-        return Finding("above chance", "warning", f"{told} (p = {p:.2f}): no better than chance")
-    return Finding("above chance", "passed", f"{told} (p = {p:.4f})")
+        return Finding(name, "warning", f"{told} (p = {p:.2f}): no better than chance")
+    return Finding(name, "passed", f"{told} (p = {p:.4f})")
 
 
 def audit_predictions(found: Predictions, *, select: str | None = None, shuffled: bool = False) -> list[Finding]:
@@ -155,7 +191,7 @@ def _agreement(found: Predictions, generator: np.random.Generator | None = None)
     """
     fold = np.array(found.fold)
     same, expected = 0, 0.0
-    for name in dict.fromkeys(found.fold):
+    for name in dict.fromkeys(found.fold or ()):
         held = np.flatnonzero(fold == name)
         train = np.flatnonzero(fold != name)
         first = found.true[train[np.arange(len(held)) % len(train)]]
@@ -166,23 +202,59 @@ def _agreement(found: Predictions, generator: np.random.Generator | None = None)
     return same / len(found), expected / len(found)
 
 
-def _against_permuted(found: Predictions) -> tuple[float, NDArray[np.float64]]:
-    """UF1 of the predictions, and of the same against labels permuted over the clips, as `shuffle_labels` does.
+def _parts(found: Predictions) -> tuple[str, str, tuple[str, ...]]:
+    """What a row belongs to, one and several of them in words: its fold, or where no column says it, its person."""
+    return ("person", "people", found.person) if found.fold is None else ("fold", "folds", found.fold)
+
+
+def _by_clip(found: Predictions) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Each row's clip as a number, each clip's label, and each clip's person as a number.
 
     Rows of one clip share their label and much of what is predicted, so permuted by row they would seem to be above
-    chance. Where rows of a clip have several labels, it is rows that are permuted.
+    chance. Where rows of a clip have several labels, each row is a clip.
+    """
+    rows = np.arange(len(found))
+    _, first, clip = np.unique(rows if found.clip is None else found.clip, return_index=True, return_inverse=True)
+    if (found.true[first][clip] != found.true).any():
+        first = clip = rows
+    return clip, found.true[first], np.unique(found.person, return_inverse=True)[1][first]
+
+
+def _against_permuted(
+    found: Predictions, clip: NDArray[np.int64], label: NDArray[np.int64], owner: NDArray[np.int64]
+) -> tuple[float, NDArray[np.float64]]:
+    """UF1 of the predictions, and of the same against labels permuted within people and between those alike in clips.
+
+    Args:
+        clip: (rows,) the number of each row's clip.
+        label, owner: (clips,) class and person of each clip.
     """
     generator = np.random.default_rng(0)
-    everyone = ["all"] * len(found)
-    classes = len(found.classes)
-    number = {clip: i for i, clip in enumerate(dict.fromkeys(found.clip))}
-    clip = np.array([number[name] for name in found.clip])
-    label = found.true[np.unique(clip, return_index=True)[1]]
-    if (label[clip] != found.true).any():
-        clip, label = np.arange(len(found)), found.true
+    classes, clips = len(found.classes), np.bincount(owner)
 
     def scored(true: NDArray[np.int64]) -> float:
-        return float(uf1_of(counts_by_person(true, found.predicted, everyone, classes).sum(axis=0)))
+        counts = np.bincount(true * classes + found.predicted, minlength=classes**2)
+        return float(uf1_of(counts.reshape(classes, classes)))
 
-    null = np.array([scored(generator.permutation(label)[clip]) for _ in range(PERMUTATIONS)])
+    def drawn() -> NDArray[np.int64]:
+        """All clips, a person's after another's, at random but for the number of clips that people have."""
+        people = np.lexsort((generator.random(len(clips)), clips))
+        return np.lexsort((generator.random(len(owner)), np.argsort(people)[owner]))
+
+    def permuted() -> NDArray[np.int64]:
+        given = np.empty_like(label)
+        given[drawn()] = label[drawn()]
+        return given[clip]
+
+    null = np.array([scored(permuted()) for _ in range(PERMUTATIONS)])
     return scored(found.true), null
+
+
+def _exchanged(clips: NDArray[np.int64]) -> str:
+    """What was permuted, in a clause, of people with so many clips."""
+    people = np.bincount(clips)
+    if people.max() < 2:
+        return "within people, of whom no two have as many clips"
+    return (
+        f"within people, and between the {people[people > 1].sum()} of {len(clips)} who have as many clips as another"
+    )

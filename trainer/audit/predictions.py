@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,31 +30,43 @@ NAMES = {
 }
 """By which names a column is known, in the order of preference; letter case does not matter. A `file` names a clip of
 its subject only: datasets number a subject's files from 1."""
+PROTOCOL = b"protocol"
+"""Key in the metadata of predictions.parquet."""
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
     """One row a prediction, in the order of the file; all (n,)."""
 
-    clip: tuple[str, ...]
+    clip: tuple[str, ...] | None
+    """None where the file does not say it, as `fold` and `epoch`."""
     person: tuple[str, ...]
-    fold: tuple[str, ...]
+    fold: tuple[str, ...] | None
     true: NDArray[np.int64]
     """Numbers in `classes`."""
     predicted: NDArray[np.int64]
     classes: tuple[str, ...]
     epoch: tuple[int, ...] | None = None
-    """Of the model that predicted the row, where the file says so."""
+    """Of the model that predicted the row."""
+    protocol: str | None = None
+    """Of our own runs: who is held out together."""
+    columns: tuple[str, ...] = ()
+    """Those of the file."""
 
     def __len__(self) -> int:
-        return len(self.clip)
+        return len(self.person)
+
+    def without(self, name: str) -> str:
+        """Why a check that needs the "fold" or the "clip" cannot be made, in a clause."""
+        known = NAMES["fold"] if name == "fold" else NAMES["clip_id"] + NAMES["file"]
+        return f"no column says the {name} ({', '.join(known)}); the columns are {', '.join(self.columns)}"
 
 
 def read_predictions(path: Path) -> Predictions:
     """A predictions.parquet of a run, or any .csv or .parquet with a row a prediction; a CSV as a manifest may be.
 
     Needed are the true and the predicted class, and who is filmed: person, or subject with dataset where there are
-    several. Without a column fold, each person is a fold. Known names are in `NAMES`.
+    several. Known names are in `NAMES`.
 
     Raises:
         InputError: for a file that cannot be read or has no row; for a missing column, with those that there are, and
@@ -70,11 +84,13 @@ def read_predictions(path: Path) -> Predictions:
     return Predictions(
         clip=_clips(path, columns, person),
         person=person,
-        fold=_filled(path, "fold", columns["fold"]) if columns["fold"] else person,
+        fold=_filled(path, "fold", columns["fold"]) if columns["fold"] else None,
         true=np.array([classes.index(value) for value in true], dtype=np.int64),
         predicted=np.array([classes.index(value) for value in predicted], dtype=np.int64),
         classes=classes,
         epoch=tuple(_epoch(path, row, value) for row, value in enumerate(epoch, 1)) if epoch else None,
+        protocol=(table.schema.metadata or {}).get(PROTOCOL, b"").decode() or None,
+        columns=tuple(table.column_names),
     )
 
 
@@ -105,17 +121,20 @@ def _column(path: Path, table: pa.Table, known: tuple[str, ...]) -> list[object]
 
 def _filled(path: Path, name: str, values: list[object]) -> tuple[str, ...]:
     """A column as text, without blanks: one that some rows lack would be one fold, or one clip, of all of them."""
-    texts = tuple("" if value is None else str(value).strip() for value in values)
+    texts = tuple(map(_text, values))
     if "" in texts:
         raise InputError(f"{path}: row {texts.index('') + 1} has no {name}; give it one, or leave the column out")
     return texts
 
 
 def _named(path: Path, table: pa.Table, name: str, values: list[object] | None) -> list[str]:
-    """The classes of a column as text. A blank is refused, but in our files of action units, where it shows none."""
+    """The classes of a column as text, 1.0 as 1: a column with gaps has floats where another has whole numbers.
+
+    A blank is refused, but in our files of action units, where it shows none.
+    """
     if values is None:
         raise _missing(path, table, name)
-    texts = ["" if value is None else str(value).strip() for value in values]
+    texts = [re.sub(r"^([+-]?\d+)\.0*$", r"\1", _text(value)) for value in values]
     units = b'"AU' in (table.schema.metadata or {}).get(b"classes", b"")
     blank = [row for row, text in enumerate(texts, 1) if not text]
     if blank and not units:
@@ -138,7 +157,7 @@ def _people(path: Path, table: pa.Table, columns: dict[str, list[object] | None]
     return given if len(given) == len(person) else people(person, dataset, subject)
 
 
-def _clips(path: Path, columns: dict[str, list[object] | None], person: tuple[str, ...]) -> tuple[str, ...]:
+def _clips(path: Path, columns: dict[str, list[object] | None], person: tuple[str, ...]) -> tuple[str, ...] | None:
     n = len(person)
     if columns["clip_id"]:
         return _filled(path, "clip_id", columns["clip_id"])
@@ -147,12 +166,17 @@ def _clips(path: Path, columns: dict[str, list[object] | None], person: tuple[st
         of_subject = zip(_texts(columns["dataset"], n), _texts(columns["subject"], n), person, strict=True)
         owners = ["/".join(filter(None, (dataset, subject or who))) for dataset, subject, who in of_subject]
         return tuple(f"{owner}/{file}" for owner, file in zip(owners, files, strict=True))
-    return tuple(f"row {row}" for row in range(1, n + 1))
+    return None
+
+
+def _text(value: object) -> str:
+    """A value without blanks about it, its accents in one form (NFC), as `trainer.folds.people` has them."""
+    return "" if value is None else unicodedata.normalize("NFC", str(value)).strip()
 
 
 def _texts(values: list[object] | None, n: int) -> list[str | None]:
     """The values as text, None where there is none."""
-    return [None if value is None else str(value) or None for value in values or [None] * n]
+    return [_text(value) or None for value in values or [None] * n]
 
 
 def _missing(path: Path, table: pa.Table, name: str) -> InputError:

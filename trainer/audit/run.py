@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from flowkit.errors import FlowkitError, InputError
-from trainer.audit.checks import audit_predictions
+from trainer.audit.checks import SEVERAL_FOLDS, audit_predictions
 from trainer.audit.cubes import near_identical, strain_axes
 from trainer.audit.findings import Finding, shortened
 from trainer.audit.predictions import Predictions, read_predictions
@@ -25,9 +26,8 @@ from trainer.types import SLIPS, RunConfig
 SAME_PROBABILITY = 1e-4
 """Probabilities of a row alone and among others may differ by so much, by rounding in other kernels."""
 FOLDS_TRIED = 3
-SEVERAL_FOLDS = ("loso-per-dataset", "hde", "cd6me")
-"""Protocols that hold a person out once in each dataset, and train neither time on the other one's rows. Which rows a
-fold trains on is then not said by predictions: `people_in_training` reads it from the folds."""
+OF_SHARDS = ("same samples", "people in training", "near-identical cubes", "strain axes", "batch mates", "action units")
+"""Checks that need what the run was trained on."""
 
 
 def audit_run(run: Path, shards: Path | None = None) -> list[Finding]:
@@ -41,18 +41,18 @@ def audit_run(run: Path, shards: Path | None = None) -> list[Finding]:
     """
     record = RunFolder(run).record()
     config = config_of(record)
-    found = read_predictions(run / PREDICTIONS)
+    found = _with_epochs(read_predictions(run / PREDICTIONS), run, record)
     out = shards or Path(record["input"]["shards"])
     try:
         samples = load(out, config)
     except FlowkitError as error:
         reason = f"the shards cannot be read ({error}); give them by --shards"
-        unread = ("people in training", "near-identical cubes", "batch mates")
-        return [*_of_predictions(found, config), *(Finding(check, "not checked", reason) for check in unread)]
+        unread = [Finding(check, "not checked", reason) for check in OF_SHARDS]
+        return [*_of_predictions(found, config), backbones(config), *unread]
     folds = folds_of(samples, config)
     return [
-        same_samples(samples, str(record["samples_sha256"]), shuffled=config.shuffle_labels),
-        *audit_samples(_with_epochs(found, run, folds), samples, folds, config, run),
+        same_samples(samples, record),
+        *audit_samples(found, samples, folds, config, run),
         unit_labels(samples, out, config),
     ]
 
@@ -65,7 +65,7 @@ def audit_samples(
         *_of_predictions(found, config),
         people_in_training(samples, folds),
         near_identical(samples.cubes, samples.clip_id, samples.people),
-        strain_axes(samples.cubes),
+        strain_axes(samples.cubes, samples.source.get("extracted_sizes", ())),
         backbones(config),
         batch_mates(run, samples, folds, config),
     ]
@@ -76,7 +76,7 @@ def _of_predictions(found: Predictions, config: RunConfig) -> list[Finding]:
     findings = audit_predictions(found, select=select, shuffled=config.shuffle_labels)
     # Of action units a row is right or wrong in twelve ways, so its text is no class.
     without = set() if config.target == "emotion3" else {"class sets", "above chance", "shuffled labels"}
-    if config.protocol in SEVERAL_FOLDS:
+    if config.protocol in SEVERAL_FOLDS:  # `people_in_training` reads from the folds what they train on
         without.add("people on both sides")
     return [*(each for each in findings if each.check not in without), *slips_on_purpose(config)]
 
@@ -113,11 +113,12 @@ def unit_labels(samples: Samples, out: Path, config: RunConfig) -> Finding:
     return Finding(name, "passed", f"the units of {len(samples)} rows are those that their annotations name")
 
 
-def same_samples(samples: Samples, digest: str, *, shuffled: bool) -> Finding:
-    """Whether the shards still hold what the run was trained on; else the other checks are about something else."""
-    if shuffled:
-        return Finding("same samples", "not checked", "the run permuted its labels, so its samples are no shard's")
-    if samples.digest() == digest:
+def same_samples(samples: Samples, record: dict[str, Any]) -> Finding:
+    """Whether the shards still hold what the run was trained on; else the other checks are about something else.
+
+    Of a run that permuted its labels the record has the samples before.
+    """
+    if samples.digest() == record["input"].get("unshuffled_sha256", record["samples_sha256"]):
         return Finding("same samples", "passed", f"the {len(samples)} samples are those of the run, bit for bit")
     return Finding("same samples", "warning", "the shards hold other samples than the run was trained on")
 
@@ -157,10 +158,14 @@ def batch_mates(run: Path, samples: Samples, folds: list[Fold], config: RunConfi
     return Finding(name, "leak" if worst > SAME_PROBABILITY else "passed", told)
 
 
-def _with_epochs(found: Predictions, run: Path, folds: list[Fold]) -> Predictions:
+def _with_epochs(found: Predictions, run: Path, record: dict[str, Any]) -> Predictions:
     """The predictions with the epoch that each fold's file names."""
-    place = RunFolder(run)
-    epochs = {str(fold.index): read.about["epoch"] for fold in folds if (read := place.read_fold(fold)) is not None}
-    if set(found.fold) <= set(epochs):
-        return dataclasses.replace(found, epoch=tuple(int(epochs[name]) for name in found.fold))
+    fold_of, epochs = np.array(found.fold or (), dtype=str), {}
+    for each in record["folds"]:
+        held_out = np.flatnonzero(fold_of == str(each["fold"]))
+        fold = Fold(each["fold"], each["name"], np.array([], dtype=np.int64), held_out)
+        if (read := RunFolder(run).read_fold(fold)) is not None:
+            epochs[str(fold.index)] = int(read.about["epoch"])
+    if found.fold and set(found.fold) <= set(epochs):
+        return dataclasses.replace(found, epoch=tuple(epochs[name] for name in found.fold))
     return found

@@ -25,6 +25,10 @@ def audit(
     shuffled: Annotated[
         bool, typer.Option("--shuffled", help="FILE is of a run with shuffled labels, which must leave chance.")
     ] = False,
+    select: Annotated[
+        str | None,
+        typer.Option(metavar="inner", help="Epochs of FILE were chosen on people set aside from training."),
+    ] = None,
 ) -> None:
     """Look for leaks and slips; ends with code 1 where there is one.
 
@@ -33,7 +37,7 @@ def audit(
     strain along swapped axes, one backbone in two places, action units that no annotation names.
     """
     with stoppable():
-        findings = _findings(subject, shards, shuffled)
+        findings = _findings(subject, shards, shuffled, select)
         for finding in sorted(findings, key=lambda each: ORDER.index(each.verdict)):
             verdict = finding.verdict.upper() if finding.verdict in ("leak", "slip") else finding.verdict
             typer.echo(f"{verdict:<11}  {finding.check}: {finding.told}")
@@ -42,15 +46,21 @@ def audit(
         if output:
             put_text(output, json.dumps([each.to_dict() for each in findings], indent=2, ensure_ascii=False) + "\n")
         counts = [(word, sum(finding.verdict == word for finding in findings)) for word in ("leak", "slip")]
-        typer.echo(", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts))
+        unchecked = sum(finding.verdict == "not checked" for finding in findings)
+        told = ", ".join(f"{count} {word}{'' if count == 1 else 's'}" for word, count in counts)
+        checks = f"{unchecked} check{'' if unchecked == 1 else 's'}"
+        typer.echo(f"{told}; {checks} could not be made" if unchecked else told)
         if any(count for _, count in counts):
             raise typer.Exit(1)
 
 
-def _findings(subject: Path, shards: Path | None, shuffled: bool) -> list[Finding]:
+def _findings(subject: Path, shards: Path | None, shuffled: bool, select: str | None) -> list[Finding]:
+    if select not in (None, "inner"):
+        raise InputError(f"--select: {select!r} is not inner; give that, or leave the option out")
     if subject.is_dir():
-        if shuffled:
-            raise InputError(f"--shuffled: {subject} is a run, whose config.json says it; leave the option out")
+        for option, given in (("--shuffled", shuffled), ("--select", select)):
+            if given:
+                raise InputError(f"{option}: {subject} is a run, whose config.json says it; leave the option out")
         from trainer.audit.run import audit_run
 
         return audit_run(subject, shards)
@@ -59,4 +69,4 @@ def _findings(subject: Path, shards: Path | None, shuffled: bool) -> list[Findin
     from trainer.audit.checks import audit_predictions
     from trainer.audit.predictions import read_predictions
 
-    return audit_predictions(read_predictions(subject), shuffled=shuffled)
+    return audit_predictions(read_predictions(subject), select=select, shuffled=shuffled)

@@ -24,7 +24,7 @@ def compare(
     """Compare finished runs: mean and spread over seeds, and a paired test between choices.
 
     Runs on the same samples that differ in nothing but the seed are one setting. Each later setting is tested against
-    the first by swapping people: two-sided p of the difference of the pooled scores.
+    the first by swapping people: two-sided p of the difference of their mean scores.
     """
     with stoppable():
         from trainer.comparison import compare as compared

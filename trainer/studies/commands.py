@@ -113,8 +113,11 @@ def prima_facie(
         "always the commoner class": study.always_majority(clips, subsets),
         "the dataset alone": study.dataset_alone(clips, subsets),
     }
+    unmatched: list[str] = []
     if data.cubes is not None:
-        controls["classes matched"] = study.table(clips, features, class_matched(clips, subsets, seed), kind)
+        matched = class_matched(clips, subsets, seed)
+        controls["classes matched"] = study.table(clips, features, matched, kind)
+        unmatched = [subset.name for subset in subsets if subset.name not in {kept.name for kept in matched}]
     frame = _lines({"this run" + (", misindexed" if misindexed else ""): main, **controls})
     spread = _spread(clips, features, subsets, kind, repeats, people) if data.cubes is not None else None
     how = {
@@ -129,11 +132,14 @@ def prima_facie(
         "normalise": normalise,
         "size": size,
         "role": role,
+        "unmatched": unmatched,
         "features": "noise" if data.cubes is None else "ResNet-18",
         "paper": study.PAPER,
     }
     write_study(output, {"table": frame, **({"spread": spread} if spread else {})}, how)
     typer.echo(as_text(frame))
+    if unmatched:
+        typer.echo(f"\nclasses matched: {', '.join(unmatched)} left out, with 1 person or 1 class; give more --people")
     if spread:
         typer.echo(f"\nmacro F1 over {repeats} repeats\n{as_text(spread)}")
     typer.echo(_verdict(main, misindexed, data.cubes is None))
@@ -177,6 +183,7 @@ def _spread(clips: Clips, features: Any, subsets: Any, kind: Any, repeats: int, 
             {
                 "what": what,
                 "set": name,
+                "repeats": len(values),
                 "mean": float(values.mean()),
                 "2.5 %": float(np.quantile(values, 0.025)),
                 "97.5 %": float(np.quantile(values, 0.975)),

@@ -1,8 +1,8 @@
 """Grad-CAM (Selvaraju et al., ICCV 2017) of a run's networks on the rows that each has held out: Figures 3 and 4.
 
-Each row is explained by the network that had not seen its person, for the class that it predicted, on the last stage of
-a backbone. The maps are captum's. Maps are averaged over the rows of a person first and then over people, so that who
-has many clips counts once.
+Each row is explained by the network that had not seen its person, for the class that the run predicted, on the last
+stage of a backbone. The maps are captum's. Maps are averaged over the rows of a person first and then over people, so
+that who has many clips counts once. A row in which nothing speaks for the class has no map, and no part in any mean.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from flowkit.errors import InputError
+from trainer.comparison import read_finished
 from trainer.data import load
 from trainer.folds import Fold
 from trainer.inputs import Inputs
@@ -32,6 +33,8 @@ from trainer.types import CLASSES
 Maps = NDArray[np.float64]
 SIDE = 56
 """Maps are kept at this size."""
+PLACES = 4
+"""A layer with fewer on a side has no map: not even the upper and the lower face would be apart."""
 BATCH = 16
 
 REGIONS: dict[str, tuple[float, float, float, float]] = {
@@ -43,10 +46,16 @@ REGIONS: dict[str, tuple[float, float, float, float]] = {
 }
 """Left, top, right, bottom as shares of a crop that the face fills. Boxes of an average face, not of landmarks."""
 
+SUMMARY = pa.schema(
+    [(name, pa.string()) for name in ("group", "emotion", "measure")]
+    + [(name, pa.int64()) for name in ("people", "rows", "empty")]
+    + [(name, pa.float64()) for name in ("mean", "low", "high")]
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """The maps of a run's rows, (n, SIDE, SIDE), each summing to 1 (or 0 where nothing speaks for the class)."""
+    """The maps of a run's rows, (n, SIDE, SIDE), each summing to 1, or NaN where nothing speaks for the class."""
 
     samples: Samples
     maps: Maps
@@ -54,6 +63,11 @@ class Explained:
     fold_of: NDArray[np.int64]
     backdrop: NDArray[np.float64]
     """(n, SIDE, SIDE, 3) from 0 to 1: the apex frame where the backbone reads it, else strain."""
+
+    @property
+    def empty(self) -> NDArray[np.bool_]:
+        """(n,): nothing speaks for the class."""
+        return np.isnan(self.maps[:, 0, 0])
 
 
 def explain(run: Path, shards: Path | None = None, *, picture: bool = False) -> Explained:
@@ -64,12 +78,15 @@ def explain(run: Path, shards: Path | None = None, *, picture: bool = False) -> 
         picture: explain the backbone that reads the apex frame instead of the one that reads the cube.
 
     Raises:
-        InputError: for a model without such a backbone, and for shards that do not hold what the run was trained on.
-        OutputError: where a fold's weights were not saved.
+        InputError: for a model without such a backbone, for one whose last stage has fewer than PLACES x PLACES
+            places, and for shards that do not hold what the run was trained on.
+        OutputError: where the run is not finished, or a fold's weights were not saved.
     """
     samples, folds = _trained_on(run, shards)
-    n = len(samples)
-    maps, predicted, fold_of = np.zeros((n, SIDE, SIDE)), np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.int64)
+    maps, fold_of = np.zeros((len(samples), SIDE, SIDE)), np.zeros(len(samples), dtype=np.int64)
+    finished = read_finished(run)
+    said = dict(zip(finished.pair_id, finished.predicted, strict=True))
+    predicted = np.array([said[pair] for pair in samples.pair_id], dtype=np.int64)
     for fold in folds:
         trained = load_trained(run, fold.index)
         if not isinstance(trained.model, nn.Module):
@@ -79,7 +96,7 @@ def explain(run: Path, shards: Path | None = None, *, picture: bool = False) -> 
         for numbers in torch.arange(len(inputs)).split(BATCH):
             rows = fold.held_out[numbers.numpy()]
             cubes, rgb = inputs.batch(numbers)
-            maps[rows], predicted[rows] = _maps(trained.model, layer, cubes, rgb)
+            maps[rows] = _maps(trained.model, layer, cubes, rgb, predicted[rows])
         fold_of[fold.held_out] = fold.index
     return Explained(samples, maps, predicted, fold_of, _backdrops(samples, picture))
 
@@ -113,17 +130,22 @@ def last_layer(model: nn.Module, picture: bool) -> nn.Module:
 
 
 def _maps(
-    model: nn.Module, layer: nn.Module, cubes: torch.Tensor, rgb: torch.Tensor | None
-) -> tuple[Maps, NDArray[np.int64]]:
-    """The maps of a batch for the predicted classes, each summing to 1, and these classes."""
+    model: nn.Module, layer: nn.Module, cubes: torch.Tensor, rgb: torch.Tensor | None, classes: NDArray[np.int64]
+) -> Maps:
+    """The maps of a batch for these classes, each summing to 1, or NaN where nothing speaks for the class."""
     forward: Callable[..., torch.Tensor] = lambda c, r=None: model(c, r).prediction  # noqa: E731
     given = cubes if rgb is None else (cubes, rgb)
-    with torch.no_grad():
-        classes = model(cubes, rgb).prediction.argmax(dim=1)
-    found = LayerGradCam(forward, layer).attribute(given, target=classes, relu_attributions=True)
+    found = LayerGradCam(forward, layer).attribute(given, target=torch.from_numpy(classes), relu_attributions=True)
+    height, width = found.shape[-2:]
+    if min(height, width) < PLACES:
+        raise InputError(
+            f"size={cubes.shape[-1]}: the last stage has {height} x {width} places, and regions of a face need "
+            f"{PLACES} x {PLACES}; train with --size 128 or more"
+        )
     scaled = LayerAttribution.interpolate(found, (SIDE, SIDE), "bilinear")[:, 0].detach().double().numpy()
     total = scaled.sum(axis=(1, 2), keepdims=True)
-    return np.divide(scaled, total, out=np.zeros_like(scaled), where=total > 0), classes.numpy()
+    maps: Maps = np.divide(scaled, total, out=np.full_like(scaled, np.nan), where=total > 0)
+    return maps
 
 
 def _backdrops(samples: Samples, picture: bool) -> NDArray[np.float64]:
@@ -142,17 +164,17 @@ def _backdrops(samples: Samples, picture: bool) -> NDArray[np.float64]:
 
 
 def asymmetry(maps: Maps) -> NDArray[np.float64]:
-    """(n,): (left - right) / (left + right) of the halves of maps (n, h, w), left as in the picture; 0 for empty."""
+    """(n,): (left - right) / (left + right) of the halves of maps (n, h, w), left as in the picture; NaN for empty."""
     half = maps.shape[2] // 2
     left, right = maps[:, :, :half].sum(axis=(1, 2)), maps[:, :, maps.shape[2] - half :].sum(axis=(1, 2))
     leaning: NDArray[np.float64] = np.divide(
-        left - right, left + right, out=np.zeros_like(left), where=left + right > 0
+        left - right, left + right, out=np.full_like(left, np.nan), where=left + right > 0
     )
     return leaning
 
 
 def region_scores(maps: Maps) -> dict[str, NDArray[np.float64]]:
-    """Of each region (n,): its share of the map over its share of the area; 1 is what an even map has."""
+    """Of each region (n,): its share of the map over its share of the area; 1 for an even map, NaN for an empty one."""
     height, width = maps.shape[1:]
     scores = {}
     for name, (left, top, right, bottom) in REGIONS.items():
@@ -166,8 +188,13 @@ def region_scores(maps: Maps) -> dict[str, NDArray[np.float64]]:
 
 
 def rows_table(found: Explained) -> pa.Table:
-    """A row a pair: who, what, asymmetry, the regions' scores, and the map, SIDE x SIDE row by row."""
+    """A row a pair: who, what, asymmetry, the regions' scores, and the map, SIDE x SIDE row by row.
+
+    What is of an empty map is null.
+    """
     samples = found.samples
+    measures = {"asymmetry": asymmetry(found.maps), **region_scores(found.maps)}
+    maps = found.maps.reshape(len(samples), -1).astype(np.float32)
     columns: dict[str, Any] = {
         "clip_id": list(samples.clip_id),
         "pair_id": list(samples.pair_id),
@@ -176,9 +203,10 @@ def rows_table(found: Explained) -> pa.Table:
         "fold": found.fold_of,
         "true": [CLASSES[k] for k in samples.emotion],
         "predicted": [CLASSES[k] for k in found.predicted],
-        "asymmetry": asymmetry(found.maps),
-        **region_scores(found.maps),
-        "map": pa.array(list(found.maps.reshape(len(samples), -1).astype(np.float32)), pa.list_(pa.float32())),
+        **{name: pa.array(values, from_pandas=True) for name, values in measures.items()},
+        "map": pa.array(
+            [None if empty else each for each, empty in zip(maps, found.empty, strict=True)], pa.list_(pa.float32())
+        ),
     }
     return pa.table(columns)
 
@@ -197,20 +225,26 @@ def cells(found: Explained) -> list[tuple[str, str, NDArray[np.int64]]]:
 
 
 def by_person(values: NDArray[Any], people: Sequence[str], rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The means of `values` (n, ...) over each person's rows, (people, ...)."""
+    """The means of `values` (n, ...) over each person's rows without NaN, (people, ...); of people who have any."""
+    rows = rows[np.isfinite(values[rows].reshape(len(rows), -1)).all(axis=1)]
     who = np.asarray(people)[rows]
     return np.array([values[rows[who == name]].mean(axis=0) for name in np.unique(who)], dtype=np.float64)
 
 
 def summary_table(found: Explained, *, draws: int = 2000) -> pa.Table:
-    """A row for each panel and measure: the mean over people and its interval by bootstrap over them."""
+    """A row for each panel and measure: the mean over people and its interval by bootstrap over them.
+
+    `empty` counts rows without a map, `people` who have one; of one person there is no interval.
+    """
     measures = {"asymmetry": asymmetry(found.maps), **region_scores(found.maps)}
     lines = []
     for group, emotion, rows in cells(found):
         for name, values in measures.items():
             means = by_person(values, found.samples.people, rows)
-            draw = np.random.default_rng(0).integers(0, len(means), size=(draws, len(means)))
-            low, high = np.quantile(means[draw].mean(axis=1), [0.025, 0.975])
+            low, high = None, None
+            if len(means) > 1:
+                draw = np.random.default_rng(0).integers(0, len(means), size=(draws, len(means)))
+                low, high = np.quantile(means[draw].mean(axis=1), [0.025, 0.975]).tolist()
             lines.append(
                 {
                     "group": group,
@@ -218,12 +252,13 @@ def summary_table(found: Explained, *, draws: int = 2000) -> pa.Table:
                     "measure": name,
                     "people": len(means),
                     "rows": len(rows),
-                    "mean": float(means.mean()),
-                    "low": float(low),
-                    "high": float(high),
+                    "empty": int(found.empty[rows].sum()),
+                    "mean": float(means.mean()) if len(means) else None,
+                    "low": low,
+                    "high": high,
                 }
             )
-    return pa.Table.from_pylist(lines)
+    return pa.Table.from_pylist(lines, schema=SUMMARY)
 
 
 def panels(found: Explained) -> bytes:
@@ -245,11 +280,14 @@ def panels(found: Explained) -> bytes:
                 rows = parts.get((groups[row], emotion))
                 if rows is None:
                     continue
-                people = found.samples.people
-                mean = by_person(found.maps, people, rows).mean(axis=0)
-                axes.imshow(by_person(found.backdrop, people, rows).mean(axis=0), extent=(0, 1, 1, 0))
+                people, shown = found.samples.people, rows[~found.empty[rows]]
+                without = "" if len(shown) == len(rows) else f", {len(rows) - len(shown)} empty"
+                axes.set_title(f"{emotion}, {drawable(groups[row])}\n{len(rows)} rows{without}", size=8)
+                if not len(shown):
+                    continue
+                mean = by_person(found.maps, people, shown).mean(axis=0)
+                axes.imshow(by_person(found.backdrop, people, shown).mean(axis=0), extent=(0, 1, 1, 0))
                 axes.imshow(mean, cmap="inferno", alpha=0.55, extent=(0, 1, 1, 0), interpolation="bilinear")
-                axes.set_title(f"{emotion}, {drawable(groups[row])}\n{len(rows)} rows", size=8)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="png", dpi=110, metadata={"Software": None})
     return buffer.getvalue()

@@ -140,15 +140,18 @@ def dataset_alone(clips: Clips, subsets: list[Subset]) -> list[Line]:
 def repeated(
     clips: Clips, features: Features, kind: Classifier, repeats: int, *, people: int = PEOPLE, matched: bool = False
 ) -> dict[str, NDArray[np.float64]]:
-    """Macro F1 of each set over draws of people with seeds 0, 1, ...: arrays (repeats,) by the set's name."""
-    found: dict[str, list[float]] = {}
+    """Macro F1 of each set over draws of people with seeds 0, 1, ...: arrays (repeats,) by the set's name.
+
+    With `matched` they are shorter by the draws in which the set is left out, and a set without any is not there.
+    """
+    found: dict[str, list[float]] = {name: [] for name in (*clips.groups, "mixed")}
     for seed in range(repeats):
         subsets = draw(clips, seed, people)
         if matched:
             subsets = class_matched(clips, subsets, seed)
         for each in table(clips, features, subsets, kind):
-            found.setdefault(each.name, []).append(each.macro)
-    return {name: np.array(values) for name, values in found.items()}
+            found[each.name].append(each.macro)
+    return {name: np.array(values) for name, values in found.items() if values}
 
 
 def permuted(

@@ -53,7 +53,10 @@ def draw(clips: Clips, seed: int = PAPER_SEED, people: int = PEOPLE) -> list[Sub
 
 
 def class_matched(clips: Clips, subsets: list[Subset], seed: int) -> list[Subset]:
-    """The same sets, thinned at random so that all have the same number of negative and of non-negative clips."""
+    """The same sets, thinned at random so that all have the same number of negative and of non-negative clips.
+
+    A set that is left with one person or one class is left out: nobody to learn from, or nothing to tell apart.
+    """
     generator = np.random.default_rng(seed)
     sizes = {wanted: min(int((clips.negative[s.rows] == wanted).sum()) for s in subsets) for wanted in (True, False)}
     matched = []
@@ -63,7 +66,8 @@ def class_matched(clips: Clips, subsets: list[Subset], seed: int) -> list[Subset
             for wanted, size in sizes.items()
         ]
         keep = set(np.concatenate(kept).tolist())
-        matched.append(Subset(subset.name, np.array([row for row in subset.rows if row in keep], dtype=np.int64)))
+        if all(sizes.values()) and len(np.unique(clips.person[list(keep)])) > 1:
+            matched.append(Subset(subset.name, np.array([row for row in subset.rows if row in keep], dtype=np.int64)))
     return matched
 
 

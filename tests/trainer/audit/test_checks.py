@@ -1,11 +1,13 @@
 """Each check finds its leak where it was planted, and passes a clean evaluation."""
 
 import dataclasses
+import unicodedata
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from flowkit.errors import InputError
 from flowkit.motion.strain import strain_magnitude
@@ -20,7 +22,8 @@ from trainer.audit.checks import (
 )
 from trainer.audit.cubes import near_identical, strain_axes
 from trainer.audit.predictions import Predictions, read_predictions
-from trainer.data import strain_of
+from trainer.cli import app
+from trainer.data import resize, strain_of
 
 CLASSES = ("negative", "positive", "surprise")
 
@@ -102,6 +105,43 @@ def test_shuffled_labels_that_score(clean, rng):
     assert above_chance(clean, shuffled=False).verdict == "passed"
 
 
+def by_people(draw, sizes, clustering, skill=0.0):
+    """People with so many clips: labels and predictions are each that person's own class so often, else any."""
+    person = np.repeat(np.arange(len(sizes)), sizes)
+    n = len(person)
+    true, said = (
+        np.where(draw.random(n) < clustering, draw.integers(0, 3, len(sizes))[person], draw.integers(0, 3, n))
+        for _ in range(2)
+    )
+    names = tuple(f"p{k}" for k in person)
+    predicted = np.where(draw.random(n) < skill, true, said)
+    return Predictions(tuple(f"c{i}" for i in range(n)), names, names, true, predicted, CLASSES)
+
+
+@pytest.mark.parametrize("sizes", [[10] * 20, list(range(3, 19))], ids=["as many clips", "all differ"])
+def test_people_whose_clips_are_alike_are_not_above_chance(monkeypatch, sizes):
+    """Permuted over the clips, 8 and 23 of 100 would be; and who is right in a few more clips is found."""
+    monkeypatch.setattr("trainer.audit.checks.PERMUTATIONS", 100)
+
+    def found(skill):
+        draws = (by_people(np.random.default_rng(seed), sizes, 0.6, skill) for seed in range(100))
+        return sum(above_chance(each, shuffled=False).verdict == "passed" for each in draws)
+
+    assert found(0.0) <= 6
+    assert found(0.3) >= 95
+
+
+def test_what_was_permuted_is_said(rng):
+    for sizes, told in (
+        ([4] * 10, "permuted within people, and between the 10 of 10 who have as many clips as another: "),
+        ([4, 4, 5, 6], "permuted within people, and between the 2 of 4 who have as many clips as another: "),
+        ([4, 5, 6], "permuted within people, of whom no two have as many clips: "),
+    ):
+        assert told in above_chance(by_people(rng, sizes, 0.0), shuffled=False).told
+    found = above_chance(by_people(rng, [4, 5, 6], 1.0), shuffled=False)
+    assert (found.verdict, found.told[:25]) == ("not checked", "no label can be permuted:")
+
+
 def test_near_identical_cubes(rng):
     cubes = rng.normal(size=(8, 3, 48, 48)).astype(np.float32)
     cubes = np.array([[np.cumsum(np.cumsum(p, 0), 1) for p in cube] for cube in cubes]).astype(np.float32)
@@ -178,6 +218,25 @@ def test_strain_along_the_wrong_axes(rng):
     assert strain_axes(np.zeros_like(noise)).verdict == "not checked"
 
 
+@pytest.mark.parametrize("height", [24, 48, 96])
+@pytest.mark.parametrize("swapped", [False, True])
+def test_strain_of_cubes_that_had_another_aspect_ratio(rng, height, swapped):
+    """It keeps the values of the grid before, where u and v changed by other lengths from pixel to pixel."""
+    flows = [resize(drawn(rng, side=96), (height, 96))[:2] for _ in range(6)]
+    cubes = np.array([resize(np.stack([*flow, strain_of(flow, swapped=swapped)]), (32, 32)) for flow in flows])
+    assert strain_axes(cubes, [(height, 96)]).verdict == ("slip" if swapped else "passed")
+    assert strain_axes(cubes, [(height, 96), (height * 2, 96)]).verdict == "not checked"
+
+
+def test_strain_that_is_alike_either_way_tells_nothing(rng):
+    y, x = np.mgrid[:32, :32] / 32
+    wave = np.stack([np.sin(5 * (x + y))] * 2).astype(np.float32)
+    noise = rng.normal(0, 0.01, (32, 32)).astype(np.float32)
+    found = strain_axes(np.stack([*wave, strain_of(wave) + noise])[None])
+    assert found.verdict == "not checked"
+    assert found.told.endswith(": too alike to tell")
+
+
 @pytest.mark.parametrize(("variant", "verdict"), [("standard", "passed"), ("meb", "slip")])
 def test_the_strain_that_meb_has_is_known_by_its_axes(rng, variant, verdict):
     """It takes zeros to lie outside of the image, and so is largest at the edge wherever a head has moved."""
@@ -189,7 +248,8 @@ def test_the_strain_that_meb_has_is_known_by_its_axes(rng, variant, verdict):
 def test_files_of_others_are_read(tmp_path):
     (tmp_path / "theirs.csv").write_text("Subject,Dataset,y_true,y_pred,Epoch\n006,samm,0,1,3\n006,casme2,1,1,4\n")
     found = read_predictions(tmp_path / "theirs.csv")
-    assert found.person == found.fold == ("samm/006", "casme2/006")
+    assert found.person == ("samm/006", "casme2/006")
+    assert found.fold is found.clip is None
     assert (found.true.tolist(), found.predicted.tolist(), found.classes) == ([0, 1], [1, 1], ("0", "1"))
     assert found.epoch == (3, 4)
     table = pa.table({"true": ["a"], "predicted": ["b"], "person": ["x"], "fold": [7], "clip_id": ["c"]})
@@ -217,7 +277,7 @@ def test_a_row_without_a_person_is_its_subjects(tmp_path):
     """And the others keep theirs: Jane is one in both datasets."""
     header = "person,dataset,subject,true,predicted"
     found = read_predictions(written(tmp_path, header, "Jane,a,1,n,n", "Jane,b,7,p,p", ",b,8,n,p"))
-    assert found.person == found.fold == ("Jane", "Jane", "b/8")
+    assert found.person == ("Jane", "Jane", "b/8")
     with pytest.raises(InputError, match="a/1: is person 'Jane' in one row and None in another"):
         read_predictions(written(tmp_path, header, "Jane,a,1,n,n", ",a,1,p,p"))
     with pytest.raises(InputError, match="row 2: person and subject are missing"):
@@ -273,7 +333,63 @@ def test_rows_of_all_epochs_are_no_run_with_one(tmp_path):
     lines = [f"{who},c{who},{emotion},n,{epoch}" for who, emotion in ((1, "n"), (2, "p")) for epoch in (1, 2, 3)]
     found = chosen_epochs(read_predictions(written(tmp_path, "subject,clip,true,predicted,epoch", *lines)), None)
     assert (found.verdict, found.examples) == ("leak", ("1", "2"))
-    assert "2 of 2 folds have rows of several epochs" in found.told
+    assert "2 of 2 people have rows of several epochs" in found.told
+
+
+def test_epochs_that_training_people_chose_are_no_leak(tmp_path):
+    """As nested cross-validation has them: a file cannot say so itself, whoever gives it can."""
+    path = written(tmp_path, "subject,fold,true,predicted,epoch", "1,1,n,n,3", "2,2,p,p,5")
+    told = chosen_epochs(read_predictions(path), None).told
+    assert told.endswith("if chosen on people set aside from training, give --select inner")
+    assert CliRunner().invoke(app, ["audit", str(path)]).exit_code == 1
+    assert CliRunner().invoke(app, ["audit", str(path), "--select", "inner"]).exit_code == 0
+    with pytest.raises(InputError, match="--select: 'fixed' is not inner"):
+        app(["audit", str(path), "--select", "fixed"], standalone_mode=False)
+    several = read_predictions(written(tmp_path, "subject,fold,true,predicted,epoch", "1,1,n,n,3", "1,1,p,p,5"))
+    assert chosen_epochs(several, "inner").verdict == "leak"
+
+
+def test_folds_and_clips_that_no_column_says_are_not_checked(tmp_path):
+    """Each person in three folds, and a clip twice, under names that nobody knows."""
+    lines = [f"{who},cv{k % 3},c{who}{k % 5},{'np'[k % 2]},{'np'[k // 3]}" for who in range(4) for k in range(6)]
+    found = read_predictions(written(tmp_path, "subject,cv_fold,sample,true,predicted", *lines))
+    for check, name in ((people_on_both_sides, "fold"), (repeated_clips, "clip"), (shifted_rows, "fold")):
+        finding = check(found)
+        assert finding.verdict == "not checked"
+        assert f"no column says the {name} (" in finding.told
+        assert finding.told.endswith("the columns are subject, cv_fold, sample, true, predicted")
+    assert "0 of 4 people have one class" in class_sets(found).told
+
+
+def test_one_fold_does_not_say_who_trained(tmp_path):
+    found = people_on_both_sides(read_predictions(written(tmp_path, "subject,fold,true,predicted", "1,test,n,n")))
+    assert (found.verdict, found.told) == ("not checked", "there is one fold only, so no training rows are known")
+
+
+def test_features_under_the_wrong_rows_are_found_without_a_column_fold(clean):
+    labels = np.concatenate([clean.true[6:12], *[clean.true[:6]] * 19])
+    finding = shifted_rows(dataclasses.replace(clean, predicted=labels, fold=None))
+    assert finding.verdict == "leak"
+    assert "if each person is a fold: no column says the fold" in finding.told
+
+
+def test_whole_numbers_are_one_class_however_written(tmp_path):
+    lines = ("1,0,0.0", "2,1,1.0", "3,-1,-1.", "4,01,1.5")
+    assert read_predictions(written(tmp_path, "subject,true,predicted", *lines)).classes == (
+        "-1",
+        "0",
+        "01",
+        "1",
+        "1.5",
+    )
+
+
+def test_a_person_is_one_in_either_form_of_an_accent(tmp_path):
+    composed, apart = (unicodedata.normalize(form, "José") for form in ("NFC", "NFD"))
+    lines = (f"{composed},1,c1,n,n", f"{apart} ,2,c2,p,p", "s2,3,c3,n,n")
+    found = read_predictions(written(tmp_path, "subject,fold,clip,true,predicted", *lines))
+    assert found.person == (composed, composed, "s2")
+    assert people_on_both_sides(found).verdict == "leak"
 
 
 def test_a_class_of_the_only_fold_is_in_no_fold_less_than_the_others(tmp_path):

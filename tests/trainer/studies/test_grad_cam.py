@@ -24,6 +24,8 @@ from trainer.studies.grad_cam import (
     last_layer,
     panels,
     region_scores,
+    rows_table,
+    summary_table,
 )
 
 
@@ -47,8 +49,7 @@ def test_a_map_lies_where_the_evidence_is():
     cubes[0, 0, 40:48, 4:12] = 1.0  # lower left
     cubes[1, 0, 40:48, 44:52] = 1.0  # lower right
     cubes[:, 1] = 5.0  # v says nothing
-    maps, predicted = _explained(cubes)
-    assert predicted.tolist() == [1, 1]
+    maps = _explained(cubes)
     np.testing.assert_allclose(maps.sum(axis=(1, 2)), 1)
     assert maps[0, 40:48, 4:12].sum() == pytest.approx(1)
     np.testing.assert_allclose(asymmetry(maps), [1, -1])
@@ -56,7 +57,13 @@ def test_a_map_lies_where_the_evidence_is():
 
 def _explained(cubes):
     model = Looks()
-    return _maps(model, last_layer(model, picture=False), cubes, None)
+    return _maps(model, last_layer(model, picture=False), cubes, None, np.ones(len(cubes), np.int64))
+
+
+def test_a_layer_of_few_places_is_refused():
+    with pytest.raises(InputError, match=r"size=3: the last stage has 3 x 3 places, .* need 4 x 4; train with --size"):
+        _explained(torch.ones(1, 3, 3, 3))
+    assert _explained(torch.ones(1, 3, 4, 4)).sum() == pytest.approx(1)
 
 
 def test_an_even_map_scores_one_everywhere_and_one_in_a_region_scores_there():
@@ -70,6 +77,35 @@ def test_an_even_map_scores_one_everywhere_and_one_in_a_region_scores_there():
     scores = {name: score[0] for name, score in region_scores(mouth).items()}
     assert scores.pop("mouth (AU 12, 14, 15)") > 5
     assert set(scores.values()) == {0}
+
+
+def found_of(maps, samples):
+    none = np.zeros(len(samples), np.int64)
+    return Explained(samples, maps, none, none, np.zeros((*maps.shape, 3)))
+
+
+def test_an_empty_map_has_no_part_in_any_mean():
+    """A network that looks everywhere alike has 1 in each region, however often nothing speaks for the class."""
+    cubes = torch.zeros(8, 3, SIDE, SIDE)
+    cubes[:, 0] = 1.0
+    cubes[[0, 1, 2]] *= -1  # u speaks against class 1: all of the first person's clips, one of the second's
+    samples = motion_samples(subjects=4, clips=2)
+    samples = dataclasses.replace(samples, emotion=np.zeros(8, np.int64), group=["few"] * 4 + ["many"] * 4)
+    found = found_of(_explained(cubes), samples)
+    assert found.empty.tolist() == [True] * 3 + [False] * 5
+    lines = {(line["group"], line["measure"]): line for line in summary_table(found, draws=50).to_pylist()}
+    for measure in REGIONS:
+        every, few = lines["all", measure], lines["few", measure]
+        assert (every["people"], every["rows"], every["empty"]) == (3, 8, 3)
+        assert [every[name] for name in ("mean", "low", "high")] == pytest.approx([1, 1, 1])
+        assert (few["people"], few["empty"], few["low"], few["high"]) == (1, 3, None, None)
+    rows = rows_table(found)
+    assert rows["map"].null_count == rows["asymmetry"].null_count == rows[next(iter(REGIONS))].null_count == 3
+    nothing = found_of(np.full_like(found.maps, np.nan), samples)
+    assert set(summary_table(nothing)["mean"].to_pylist()) == {None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert panels(nothing) != panels(found)
 
 
 def test_a_person_of_many_clips_counts_once():
@@ -88,8 +124,7 @@ def test_models_without_such_a_layer_are_refused():
 def test_a_group_in_letters_that_the_font_lacks_is_drawn_without_a_warning():
     samples = motion_samples(subjects=2, clips=3)
     samples = dataclasses.replace(samples, group=["\u6f22\u65cf"] * len(samples))
-    none = np.zeros(len(samples), np.int64)
     even = np.full((len(samples), SIDE, SIDE), 1 / SIDE**2)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert panels(Explained(samples, even, none, none, np.zeros((*even.shape, 3)))).startswith(b"\x89PNG")
+        assert panels(found_of(even, samples)).startswith(b"\x89PNG")

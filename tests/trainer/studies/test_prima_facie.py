@@ -1,5 +1,6 @@
 """The prima-facie study: its draws, its indexing slip, its controls, on invented people."""
 
+import dataclasses
 import json
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ from tests.motions import motion_samples, write_out
 from trainer.studies import prima_facie as study
 from trainer.studies.people import labelled_clips
 from trainer.studies.sampling import class_matched, draw
+from trainer.studies.sources import read_source
 
 # Invented: each word is a person, each letter a clip (negative, positive, surprise). Found by a search for labels that
 # give, under the indexing slip, the numbers that the paper prints; no dataset has them.
@@ -103,6 +105,33 @@ def test_matched_sets_have_the_same_classes_and_lie_within_the_drawn_ones(clips)
     counts = {(int(clips.negative[s.rows].sum()), int((~clips.negative[s.rows]).sum())) for s in matched}
     assert len(counts) == 1
     assert all(set(m.rows) <= set(d.rows) for m, d in zip(matched, drawn, strict=True))
+
+
+def test_a_set_that_matching_leaves_one_person_is_left_out(tmp_path, capsys):
+    """One set has a single positive clip, so each is thinned to two clips, which one person may show alone."""
+    from trainer.cli import app
+
+    samples = motion_samples(subjects=4, clips=3, side=16)
+    emotion = np.zeros(len(samples), dtype=np.int64)
+    emotion[[0, 7, 8, 9, 10, 11]] = 1  # one of the first group's clips, five of the second's
+    out = write_out(
+        dataclasses.replace(samples, emotion=emotion, group=["asian"] * 6 + ["non_asian"] * 6), tmp_path / "out"
+    )
+    sources = labelled_clips(read_source(out, 32, "onset-apex").rows)
+    for seed in range(20):
+        for subset in class_matched(sources, draw(sources, seed, 2), seed):
+            assert len(np.unique(sources.person[subset.rows])) > 1
+            assert len(np.unique(sources.negative[subset.rows])) == 2
+    how = ["--people", "2", "--repeats", "8", "--size", "32"]
+    app(["study", "prima-facie", str(out), "-o", str(tmp_path / "run"), *how], standalone_mode=False)
+    content = json.loads((tmp_path / "run" / "study.json").read_text())
+    matched = [line["set"] for line in content["tables"]["table"] if line["what"] == "classes matched"]
+    left_out = content["unmatched"]
+    assert [name for name in ("asian", "non_asian", "mixed") if name not in left_out] == matched
+    assert left_out
+    assert f"classes matched: {', '.join(left_out)} left out, with 1 person or 1 class" in capsys.readouterr().out
+    repeats = [line["repeats"] for line in content["tables"]["spread"] if "matched" in line["what"]]
+    assert min(repeats) < 8
 
 
 def test_what_the_dataset_alone_says_uses_no_row_of_the_held_out_person():
