@@ -151,16 +151,17 @@ def _mean(runs: list[NDArray[np.int64]]) -> str:
 
 
 def gain(without: list[NDArray[np.int64]], fused: list[NDArray[np.int64]]) -> str:
-    """The UF1 of both, and the difference: its interval by bootstrap over people, all seeds of a person together."""
-    first, second = np.sum(without, axis=0), np.sum(fused, axis=0)
-    weights = np.random.default_rng(0).multinomial(len(first), np.full(len(first), 1 / len(first)), size=DRAWS)
-    draws = uf1_of(np.tensordot(weights, second, axes=1)) - uf1_of(np.tensordot(weights, first, axes=1))
-    low, high = np.quantile(draws, [0.025, 0.975])
+    """The mean UF1 of both' seeds, and the difference: its interval by bootstrap over people, in all seeds at once."""
+    first, second = np.array(without), np.array(fused)
+    people = first.shape[1]
+    weights = np.random.default_rng(0).multinomial(people, np.full(people, 1 / people), size=DRAWS)
+    means = [uf1_of(np.tensordot(weights, counts, axes=(1, 1))).mean(axis=-1) for counts in (first, second)]
+    low, high = np.quantile(means[1] - means[0], [0.025, 0.975])
     difference, p = paired_permutation(second, first, uf1_of)
-    means = [np.mean([float(uf1_of(counts.sum(axis=0))) for counts in each]) for each in (without, fused)]
+    told = [float(uf1_of(counts.sum(axis=1)).mean()) for counts in (first, second)]
     return (
-        f"UF1 {means[0]:.3f} without, {means[1]:.3f} with fusion over {len(without)} seeds; "
-        f"gain {difference:+.3f} ({low:+.3f} to {high:+.3f}), p = {p:.4f} by {len(first)} people"
+        f"UF1 {told[0]:.3f} without, {told[1]:.3f} with fusion over {len(without)} seeds; "
+        f"gain {difference:+.3f} ({low:+.3f} to {high:+.3f}), p = {p:.4f} by {people} people"
     )
 
 
