@@ -37,7 +37,7 @@ def trained(out, folder, config):
 @pytest.fixture(scope="module")
 def clean(out, tmp_path_factory):
     folder = tmp_path_factory.mktemp("clean") / "run"
-    trained(out, folder, RunConfig(device="cpu", size=128, epochs=1, batch=8))
+    trained(out, folder, RunConfig(device="cpu", size=64, epochs=1, batch=8))
     return folder
 
 
@@ -201,6 +201,7 @@ def test_grad_cam_from_the_shell_and_on_the_page(clean):
     pytest.importorskip("captum")
     done = CliRunner().invoke(app, ["study", "grad-cam", str(clean)])
     assert done.exit_code == 0, done.output
+    assert "the last stage has 2 x 2 places, and the maps tell no more apart; --size 128 has 4 x 4" in done.output
     rows = pq.read_table(clean / "grad-cam" / "maps.parquet")
     maps = np.array([each for each in rows["map"].to_pylist() if each is not None])
     assert len(maps)

@@ -33,8 +33,8 @@ from trainer.types import CLASSES
 Maps = NDArray[np.float64]
 SIDE = 56
 """Maps are kept at this size."""
-PLACES = 4
-"""A layer with fewer on a side has no map: not even the upper and the lower face would be apart."""
+FEW_PLACES = 4
+"""A stage with fewer on a side tells little more apart than halves of the face."""
 BATCH = 16
 
 REGIONS: dict[str, tuple[float, float, float, float]] = {
@@ -63,6 +63,8 @@ class Explained:
     fold_of: NDArray[np.int64]
     backdrop: NDArray[np.float64]
     """(n, SIDE, SIDE, 3) from 0 to 1: the apex frame where the backbone reads it, else strain."""
+    places: int
+    """On the shorter side of the stage: what the maps can tell apart."""
 
     @property
     def empty(self) -> NDArray[np.bool_]:
@@ -78,12 +80,12 @@ def explain(run: Path, shards: Path | None = None, *, picture: bool = False) -> 
         picture: explain the backbone that reads the apex frame instead of the one that reads the cube.
 
     Raises:
-        InputError: for a model without such a backbone, for one whose last stage has fewer than PLACES x PLACES
-            places, and for shards that do not hold what the run was trained on.
+        InputError: for a model without such a backbone, for one whose last stage has a single place, and for shards
+            that do not hold what the run was trained on.
         OutputError: where the run is not finished, or a fold's weights were not saved.
     """
     samples, folds = _trained_on(run, shards)
-    maps, fold_of = np.zeros((len(samples), SIDE, SIDE)), np.zeros(len(samples), dtype=np.int64)
+    maps, fold_of, places = np.zeros((len(samples), SIDE, SIDE)), np.zeros(len(samples), dtype=np.int64), SIDE
     finished = read_finished(run)
     said = dict(zip(finished.pair_id, finished.predicted, strict=True))
     predicted = np.array([said[pair] for pair in samples.pair_id], dtype=np.int64)
@@ -96,9 +98,10 @@ def explain(run: Path, shards: Path | None = None, *, picture: bool = False) -> 
         for numbers in torch.arange(len(inputs)).split(BATCH):
             rows = fold.held_out[numbers.numpy()]
             cubes, rgb = inputs.batch(numbers)
-            maps[rows] = _maps(trained.model, layer, cubes, rgb, predicted[rows])
+            maps[rows], here = _maps(trained.model, layer, cubes, rgb, predicted[rows])
+            places = min(places, here)
         fold_of[fold.held_out] = fold.index
-    return Explained(samples, maps, predicted, fold_of, _backdrops(samples, picture))
+    return Explained(samples, maps, predicted, fold_of, _backdrops(samples, picture), places)
 
 
 def _trained_on(run: Path, shards: Path | None) -> tuple[Samples, list[Fold]]:
@@ -131,21 +134,21 @@ def last_layer(model: nn.Module, picture: bool) -> nn.Module:
 
 def _maps(
     model: nn.Module, layer: nn.Module, cubes: torch.Tensor, rgb: torch.Tensor | None, classes: NDArray[np.int64]
-) -> Maps:
-    """The maps of a batch for these classes, each summing to 1, or NaN where nothing speaks for the class."""
+) -> tuple[Maps, int]:
+    """The maps of a batch for these classes, as `Explained` has them, and the places on the stage's shorter side."""
     forward: Callable[..., torch.Tensor] = lambda c, r=None: model(c, r).prediction  # noqa: E731
     given = cubes if rgb is None else (cubes, rgb)
     found = LayerGradCam(forward, layer).attribute(given, target=torch.from_numpy(classes), relu_attributions=True)
-    height, width = found.shape[-2:]
-    if min(height, width) < PLACES:
+    places = min(found.shape[-2:])
+    if places < 2:
         raise InputError(
-            f"size={cubes.shape[-1]}: the last stage has {height} x {width} places, and regions of a face need "
-            f"{PLACES} x {PLACES}; train with --size 128 or more"
+            f"size={cubes.shape[-1]}: the last stage has one place, so every map is even; train with a --size of 128 "
+            "or more, which has 4 x 4"
         )
     scaled = LayerAttribution.interpolate(found, (SIDE, SIDE), "bilinear")[:, 0].detach().double().numpy()
     total = scaled.sum(axis=(1, 2), keepdims=True)
     maps: Maps = np.divide(scaled, total, out=np.full_like(scaled, np.nan), where=total > 0)
-    return maps
+    return maps, places
 
 
 def _backdrops(samples: Samples, picture: bool) -> NDArray[np.float64]:

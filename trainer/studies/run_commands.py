@@ -49,12 +49,13 @@ def grad_cam(
     ] = False,
 ) -> None:
     """Figures 3 and 4: Grad-CAM by emotion and group, left-right asymmetry and the scores of the face's regions."""
-    from trainer.studies.grad_cam import explain, panels, rows_table, summary_table
+    from trainer.studies.grad_cam import FEW_PLACES, explain, panels, rows_table, summary_table
 
     folder = output or run / Path(GRAD_CAM).parent
     found = explain(run, shards, picture=picture)
     table = summary_table(found)
-    write_study(folder, {"summary": table}, {"run": str(run), "layer": "last stage", "picture": picture})
+    about = {"run": str(run), "layer": "last stage", "places": found.places, "picture": picture}
+    write_study(folder, {"summary": table}, about)
     content = rows_table(found)
     from trainer.results import as_parquet
 
@@ -62,6 +63,9 @@ def grad_cam(
     for name, data in files.items():
         put(folder / name, partial(_write, data))
     typer.echo(as_text(table.slice(0, min(table.num_rows, 18))))
+    if found.places < FEW_PLACES:
+        many = f"{found.places} x {found.places}"
+        typer.echo(f"the last stage has {many} places, and the maps tell no more apart; --size 128 has 4 x 4")
     typer.echo(f"{len(found.maps)} maps in {folder}; flowkit-train report {run} shows them")
 
 
