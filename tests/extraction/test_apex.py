@@ -42,26 +42,37 @@ def test_the_apex_is_in_the_shard_framed_and_resized(tmp_path):
     assert shard.schema.field("apex_rgb").type == pa.fixed_shape_tensor(pa.uint8(), (3, 24, 24))
 
 
-def test_a_pair_without_its_apex_in_colour_has_failed(tmp_path):
+class Spoiled:
+    """A source that reads in colour as it is told, and in grey as another does."""
+
+    def __init__(self, source, in_colour):
+        self.decoder, self._source, self._in_colour = source.decoder, source, in_colour
+
+    def read(self, numbers, *, colour=False, opened=None):
+        return self._in_colour() if colour else self._source.read(numbers)
+
+
+def out_of_memory():
+    raise MemoryError("572 MiB")
+
+
+@pytest.mark.parametrize(
+    ("in_colour", "told"),
+    [
+        (lambda: iter(()), "frame 4 was not delivered in colour by its source"),
+        (out_of_memory, "MemoryError: 572 MiB; mend that, or report it, and run it with --retry-failed"),
+    ],
+    ids=["not there", "not foreseen"],
+)
+def test_a_pair_without_its_apex_in_colour_has_failed_and_no_other_clips(tmp_path, in_colour, told):
     clips = dataset(tmp_path, clips=2)
     asked = request()
     (part,) = parts_of(clips, asked)
-    source = part.sources[clips[0].clip_id]
-
-    class Grey:
-        decoder = source.decoder
-
-        def read(self, numbers, *, colour=False, opened=None):
-            return iter(()) if colour else source.read(numbers)
-
-    part.sources[clips[0].clip_id] = Grey()
+    part.sources[clips[0].clip_id] = Spoiled(part.sources[clips[0].clip_id], in_colour)
     rows = run_part(part, asked)
     assert rows.shard["clip_id"].to_pylist() == [clips[1].clip_id] * 2
     assert len(as_numpy(rows.shard["apex_rgb"])) == 2
-    assert (
-        rows.failures["error"].to_pylist()
-        == [f"{clips[0].clip_id}: frame 4 was not delivered in colour by its source"] * 2
-    )
+    assert rows.failures["error"].to_pylist() == [f"{clips[0].clip_id}: {told}"] * 2
 
 
 def test_rows_give_pictures_as_arrays_and_none_where_not_asked_for(tmp_path):
@@ -73,24 +84,3 @@ def test_rows_give_pictures_as_arrays_and_none_where_not_asked_for(tmp_path):
     assert flowkit.read(tmp_path / "without")[0]["apex_rgb"] is None
     with pytest.raises(InputError, match="rgb=8: give a side from 16 to 1024 px"):
         ExtractRequest.parse(pairs="onset-apex", rgb=8)
-
-
-def test_what_nobody_foresaw_costs_one_clip(tmp_path):
-    clips = dataset(tmp_path, clips=2)
-    asked = request()
-    (part,) = parts_of(clips, asked)
-    source = part.sources[clips[0].clip_id]
-
-    class Large:
-        decoder = source.decoder
-
-        def read(self, numbers, *, colour=False, opened=None):
-            if colour:
-                raise MemoryError
-            return source.read(numbers)
-
-    part.sources[clips[0].clip_id] = Large()
-    rows = run_part(part, asked)
-    assert rows.shard["clip_id"].to_pylist() == [clips[1].clip_id] * 2
-    assert rows.failures["clip_id"].to_pylist() == [clips[0].clip_id] * 2
-    assert "MemoryError" in rows.failures["error"][0].as_py()
