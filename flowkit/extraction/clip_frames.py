@@ -22,7 +22,8 @@ class ClipFrames:
     """A clip whose source is open; all its frames are cropped and resized alike.
 
     Args:
-        face: gives the box that frames are cropped to; by default they are whole.
+        face: gives the box that frames are cropped to; by default they are whole. A detector's face has to be in each
+            frame that is read, as in an extraction.
         size: (height, width) that they are resized to, px; None keeps the crop's.
 
     Raises:
@@ -32,7 +33,8 @@ class ClipFrames:
     def __init__(self, clip: Clip, face: FaceCrop | None = None, size: tuple[int, int] | None = None) -> None:
         survey = survey_source(clip.source, clip.frame_base, clip.frames_sha256)
         self.source = survey.opened()
-        self._framing = frame_clip(clip, survey, face or WholeFrame(), size)
+        self._faces = face or WholeFrame()
+        self._framing = frame_clip(clip, survey, self._faces, size)
         self._size = size
 
     def require(self, numbers: range) -> None:
@@ -46,9 +48,16 @@ class ClipFrames:
         """(number, frame) of each different number, ascending: (h, w), or (h, w, 3) RGB with `colour`.
 
         Raises:
-            FrameError: for the first frame that is missing, cannot be read, or is of another size than the others.
+            FrameError: for the first frame that is missing, cannot be read, is of another size than the others, or does
+                not show the face any more; with `colour`, before any frame is given.
         """
-        for number, frame in self.source.read(sorted(set(numbers)), colour=colour):
+        wanted = sorted(set(numbers))
+        face = self._framing.face
+        if colour and face is not None:
+            # A detector looks at grey frames as an extraction has them, which those in colour made grey are not.
+            for _ in self.read(wanted):
+                pass
+        for number, frame in self.source.read(wanted, colour=colour):
             if isinstance(frame, FrameError):
                 raise frame
             if frame.shape[:2] != self._framing.frame_size:
@@ -57,4 +66,6 @@ class ClipFrames:
                     f"frame {number} has {frame.shape[1]} x {frame.shape[0]} px, its clip {w} x {h}; "
                     "give frames of one size to each clip"
                 )
+            if face is not None and not colour:
+                self._faces.again(face, number, frame)
             yield number, np.ascontiguousarray(prepare(frame, self._framing.box, self._size))

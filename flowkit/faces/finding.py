@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from flowkit.errors import FrameError, InputError
 from flowkit.faces.boxes import GivenBoxes, read_boxes
 from flowkit.faces.detectors import detector_names, make_detector
-from flowkit.faces.face import Face, FaceDetector, overlap
+from flowkit.faces.face import Face, FaceDetector, Point, overlap
 from flowkit.frames.survey import Survey
 from flowkit.output.store import place
 from flowkit.types import Clip, fingerprint
@@ -23,7 +23,7 @@ from flowkit.types import Clip, fingerprint
 _LOOK_PX = 640
 """Longer side of what a detector gets of a whole frame: faces of a twentieth of it are still found."""
 _AGAIN_PX = 256
-"""The same of the surroundings of a face that is looked for again."""
+"""The same of the surroundings of a face, where it is asked only whether it is still there."""
 _AROUND = 0.5
 """Surroundings on each side of a box, in widths and heights of it."""
 _STILL = 0.4
@@ -105,12 +105,26 @@ class DetectedFaces:
         faces = self._look(frame, _LOOK_PX)
         sure = [face for face in faces if face.score >= detector.sure]
         if not sure:
-            best = max((face.score for face in faces), default=0.0)
+            best = f"{max(face.score for face in faces):.2f}" if faces else f"below {detector.faint:.2f}"
             raise FrameError(
-                f"no face is found in frame {number} (the best score is {best:.2f}, needed is {detector.sure:g}); give "
+                f"no face is found in frame {number} (the best score is {best}, needed is {detector.sure:g}); give "
                 "its box by --face boxes:FILE"
             )
         return max(sure, key=lambda face: face.width * face.height * face.score)
+
+    def near(self, face: Face, number: int, frame: NDArray[Any]) -> Face:
+        """Of the faces of a frame (h, w) whose middle is in another's box, the one that overlaps most with it.
+
+        It is looked for as finely as by `largest`, so its points are as good; those of `again` are not. The other may
+        be another detector's. A FrameError where there is no such face.
+        """
+        there = [found for found in self._look(frame, _LOOK_PX) if _within(found.middle, face)]
+        if not there:
+            raise FrameError(
+                f"no face is found in frame {number} where the clip's is, at ({face.left:.0f}, {face.top:.0f}); give "
+                "its points by --landmarks csv:FILE"
+            )
+        return max(there, key=lambda found: overlap(found, face))
 
     def again(self, face: Face, number: int, frame: NDArray[Any]) -> Face:
         """See `FaceCrop`: the face nearest to where it was first."""
@@ -168,6 +182,10 @@ def parse_face(text: str) -> FaceCrop:
             f"{', '.join(detector_names())}"
         )
     return DetectedFaces(kind, rest)
+
+
+def _within(point: Point, face: Face) -> bool:
+    return 0 <= point[0] - face.left <= face.width and 0 <= point[1] - face.top <= face.height
 
 
 def _first_frame(clip: Clip, survey: Survey) -> tuple[int, NDArray[Any]]:

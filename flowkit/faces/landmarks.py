@@ -53,17 +53,23 @@ class GivenLandmarks:
 
 
 class YuNetLandmarks:
-    """The five points of YuNet: both eyes, the nose's tip, both corners of the mouth, as the picture's left first."""
+    """The five points of YuNet: both eyes, the nose's tip, both corners of the mouth, as the picture's left first.
 
-    def __init__(self, model: str, *, seen: bool) -> None:
-        """`seen`: the same model finds the faces, so each frame's is known already."""
-        self._faces = None if seen else DetectedFaces("yunet", model)
-        self.digest = fingerprint(["yunet", (self._faces or DetectedFaces("yunet", model)).digest])
+    Of the clip's face where a detector follows it, else of the largest one. They are those of a look of its own: the
+    one that says whether the face is still there is coarser.
+    """
+
+    def __init__(self, model: str) -> None:
+        """Raises InputError as `make_detector`."""
+        self._faces = DetectedFaces("yunet", model)
+        self.digest = fingerprint(["yunet", "fine look", self._faces.digest])
 
     def find(self, view: View) -> Positions:
         """See `Landmarks`."""
-        face = view.face if self._faces is None else self._faces.largest(view.number, view.frame)
-        assert face is not None
+        if view.face is None:
+            face = self._faces.largest(view.number, view.frame)
+        else:
+            face = self._faces.near(view.face, view.number, view.frame)
         return view.to_cut(np.array(face.points))
 
 
@@ -84,7 +90,7 @@ def parse_landmarks(text: str, face: str = "none") -> Landmarks | None:
         face_kind, _, face_model = face.partition(":")
         if not rest and face_kind != "yunet":
             raise InputError("--landmarks yunet needs its model file: yunet:MODEL.onnx, here or behind --face")
-        return YuNetLandmarks(rest or face_model, seen=face_kind == "yunet" and rest in ("", face_model))
+        return YuNetLandmarks(rest or face_model)
     if kind == "csv" and rest:
         return read_landmarks(place(rest))
     if kind in ("onnx", "mediapipe") and rest:

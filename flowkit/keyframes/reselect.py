@@ -24,6 +24,7 @@ from flowkit.datasets.each_clip import each_clip
 from flowkit.errors import FrameError, InputError
 from flowkit.extraction.clip_frames import ClipFrames, FaceCrop
 from flowkit.keyframes.metrics import METRICS
+from flowkit.keyframes.order import out_of_order
 from flowkit.params import PRESETS
 from flowkit.types import Clip
 
@@ -102,8 +103,8 @@ def reselect_clip(
         size: (height, width) that frames are resized to, px.
 
     Raises:
-        FrameError: if onset or apex is not annotated, they are out of order, or a frame of the search range is missing
-            or cannot be read: no other takes its place.
+        FrameError: if onset or apex is not annotated, they are out of order, or a frame of the search range is missing,
+            cannot be read or has lost the face: no other takes its place.
     """
     onset, apex, offset = _annotated(clip)
     frames = ClipFrames(clip, face, size)
@@ -142,8 +143,7 @@ def _annotated(clip: Clip) -> tuple[int, int, int | None]:
         remedy = "annotate it" + ("" if clip.onset is None else ", or find one by flowkit keyframes spot")
         raise FrameError(f"no {missing} is annotated; {remedy}")
     if clip.onset >= clip.apex or (clip.offset is not None and clip.offset <= clip.apex):
-        order = f"onset {clip.onset}, apex {clip.apex}, offset {clip.offset}"
-        raise FrameError(f"{order} are not in this order; correct the annotation")
+        raise out_of_order(onset=clip.onset, apex=clip.apex, offset=clip.offset)
     return clip.onset, clip.apex, clip.offset
 
 

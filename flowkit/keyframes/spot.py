@@ -20,6 +20,7 @@ from flowkit.datasets.each_clip import each_clip
 from flowkit.errors import FrameError, InputError
 from flowkit.extraction.clip_frames import ClipFrames, FaceCrop
 from flowkit.keyframes.head_motion import without_head_motion
+from flowkit.keyframes.order import out_of_order
 from flowkit.motion.flow import tvl1_flow
 from flowkit.motion.strain import strain_magnitude
 from flowkit.params import PRESETS
@@ -65,8 +66,8 @@ class Spotted:
 
     apex: int
     confidence: float
-    """How far the score falls again behind the peak or rises before it, whichever is less, as a share of the peak:
-    1 where the face comes to rest on both sides, 0 where the score only rises (a drift) or only falls."""
+    """How far the score falls again behind the peak, as a share of it: 1 where the face comes to rest, 0 where the
+    score only rises (a drift). Before the peak it has risen from 0, that of the onset."""
     frames: tuple[int, ...]
     """The frames that were compared with the onset: those behind it, up to the offset."""
     scores: NDArray[np.float64]
@@ -104,11 +105,14 @@ def spot_clip(
         size: (height, width) that frames are resized to, px.
 
     Raises:
-        FrameError: if onset or offset is not annotated (unless the rule takes the source's ends), fewer than two frames
-            lie behind the onset, a frame is missing or cannot be read, or nothing moves.
+        FrameError: if onset or offset is not annotated (unless the rule takes the source's ends), they are out of
+            order, fewer than two frames lie behind the onset, a frame is missing, cannot be read or has lost the face,
+            or nothing moves.
     """
     frames = ClipFrames(clip, face, size)
     onset, offset = _ends(clip, frames, rule)
+    if offset < onset:
+        raise out_of_order(onset=onset, offset=offset)
     numbers = range(onset, offset + 1)
     if len(numbers) < 3:
         raise FrameError(f"onset {onset} and offset {offset} leave no frame between them; annotate the apex by hand")
@@ -139,8 +143,7 @@ def peak(
     scores = np.mean([part / part.max() for part in parts], axis=0)
     at = int(scores.argmax())
     numbers = tuple(frames)
-    valleys = (float(scores[: at + 1].min()), float(scores[at:].min()))
-    return Spotted(numbers[at], 1 - max(valleys) / float(scores[at]), numbers, scores)
+    return Spotted(numbers[at], 1 - float(scores[at:].min()) / float(scores[at]), numbers, scores)
 
 
 def _ends(clip: Clip, frames: ClipFrames, rule: SpotRule) -> tuple[int, int]:

@@ -42,17 +42,24 @@ def sources(revision: Revision, label: str) -> list[str | None]:
 
 
 def put_labels(
-    revision: Revision, label: str, values: Mapping[int, str | None], told: Mapping[int, str], **why: Mapping[int, str]
+    revision: Revision,
+    label: str,
+    values: Mapping[int, str | None],
+    told: Mapping[int, str],
+    *,
+    first: bool = False,
+    **why: Mapping[int, str],
 ) -> int:
     """Sets the label of some clips with its source, and keeps what was there before in the column `..._changes`.
 
     Args:
         values: by the clip's place in the manifest.
         told: the source of each; of a label that is taken away it stays only where a person has done it.
+        first: whether a label where there was none stands in that column, too, and not in its source alone.
         why: more that a change says, such as `who`, by place.
 
     Returns:
-        How many values were others before; a label where there was none is no change.
+        How many clips had another label before; those that had none are not counted.
 
     Raises:
         InputError: for a cell of changes that is not what we write.
@@ -64,8 +71,8 @@ def put_labels(
     for i, value in values.items():
         old = olds[i]
         current[i] = value
-        if old is not None and old != value:
-            changed += 1
+        changed += old is not None and old != value
+        if old != value and (first or old is not None):
             entry: dict[str, Any] = {"from": old, "from_source": said[label][i], "to": value, "to_source": told[i]}
             entry |= {name: texts[i] for name, texts in why.items()}
             changes[i] = json.dumps([*known[i], entry], ensure_ascii=False)

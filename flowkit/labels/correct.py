@@ -77,7 +77,7 @@ def correct(revision: Revision, label: str, corrections: list[Correction]) -> tu
             values[i], where[i] = correction.value, correction.where
             who[i], why[i] = correction.who, correction.why
             told[i] = f"{CORRECTED} by {correction.who}: {correction.why}"
-    return len(values), put_labels(revision, label, values, told, who=who, why=why)
+    return len(values), put_labels(revision, label, values, told, first=True, who=who, why=why)
 
 
 def _correction(where: str, cells: dict[str, str]) -> Correction:

@@ -41,8 +41,12 @@ def test_a_plug_in_finds_the_face_of_the_onset_frame(tmp_path):
     found = find(face, clip(tmp_path / "a", frames, onset=2))
     assert (found.left, found.top, found.width, found.height) == (50, 40, 30, 30)
     assert face.watches
-    with pytest.raises(FrameError, match=r"no face is found in frame 1 \(the best score is 0.00, needed is 0.9\)"):
+    with pytest.raises(FrameError, match=r"found in frame 1 \(the best score is below 0.50, needed is 0.9\)"):
         find(face, clip(tmp_path / "b", frames))
+    frames[0][10:40, 10:40] = 240
+    frames[0][10:25, 10:25] = 20  # three quarters of its box
+    with pytest.raises(FrameError, match=r"found in frame 1 \(the best score is 0.75, needed is 0.9\)"):
+        find(face, clip(tmp_path / "d", frames))
     with pytest.raises(FrameError, match="has no frame 7, its frames are 1 to 3"):
         find(face, clip(tmp_path / "c", frames, onset=7))
 

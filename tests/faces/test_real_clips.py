@@ -3,20 +3,26 @@
 The clips are not the project's: FLOWKIT_TEST_CLIPS names the folder that has them.
 """
 
+import dataclasses
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from flowkit.errors import FrameError
 from flowkit.extraction.run import extract
 from flowkit.faces.face import Face
 from flowkit.faces.finding import parse_face
 from flowkit.faces.fit import align, crop
+from flowkit.faces.landmarks import parse_landmarks
+from flowkit.faces.view import View
 from flowkit.faces.yunet import YuNet
 from flowkit.frames import open_source
 from flowkit.frames.prepare import prepare, warp
 from flowkit.frames.survey import survey
+from flowkit.keyframes.reselect import reselect
+from flowkit.keyframes.spot import spot
 from flowkit.motion.flow import tvl1_flow
 from flowkit.motion.stabilise import head_motion, mean_flow, parse_stabilise, without_motion
 from flowkit.output.shard import read
@@ -140,6 +146,35 @@ def test_yunet_loses_a_face_where_it_leaves_and_finds_none_where_none_is(tmp_pat
     failures = shards.failures().to_pylist()
     assert failures[0]["error"].startswith("face_noface.mov: the face is lost in frame 72: none near its box of ")
     assert failures[-1]["error"].startswith("no_face.mp4: no face is found in frame 0 (the best score is ")
+
+
+def test_the_points_of_yunet_are_those_of_the_look_that_placed_the_face(frames):
+    """They are looked for as finely as the clip's face, not as coarsely as whether a face is still there."""
+    model = yunet_model()
+    faces = parse_face(f"yunet:{model}")
+    finder = parse_landmarks("yunet", f"yunet:{model}")
+    first = faces.largest(0, frames[0])
+    away, coarse = [], []
+    for number in EYES:
+        placed = faces.largest(number, frames[number])
+        seen = faces.again(first, number, frames[number])
+        points = finder.find(View(EXPRESSIONS, number, frames[number], frames[number], seen, lambda points: points))
+        assert points.tolist() == [list(point) for point in placed.points]
+        for some, eyes in ((away, points[:2]), (coarse, seen.eyes)):
+            some += list(np.hypot(*(np.array(sorted(map(tuple, eyes))) - np.array(EYES[number]).reshape(2, 2)).T))
+    assert np.mean(away) < 0.85 * np.mean(coarse)
+
+
+@pytest.mark.parametrize("work", [spot, reselect])
+def test_keyframes_are_not_chosen_among_frames_without_the_face(work):
+    # It has left at frame 72; all three keyframes of the second have it.
+    face = parse_face(f"yunet:{yunet_model()}")
+    leaves, stays = (clip("face_noface.mov", onset=50, apex=apex, offset=90) for apex in (72, 58))
+    stays = dataclasses.replace(stays, offset=62)
+    lost, found = work([leaves, stays], face=face, size=(32, 32))
+    assert isinstance(lost, FrameError)
+    assert str(lost).startswith("the face is lost in frame 72: none near its box of ")
+    assert not isinstance(found, FrameError)
 
 
 def test_a_stabilised_pair_has_less_motion_of_the_head(frames):

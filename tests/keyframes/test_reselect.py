@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from flowkit.errors import FrameError, InputError
+from flowkit.faces.finding import parse_face
 from flowkit.frames import FolderSource
 from flowkit.keyframes.metrics import METRICS, pixel_distances
 from flowkit.keyframes.reselect import Rule, parse_range, reselect, reselect_clip
 from tests.clips import frame_folder
+from tests.keyframes.conftest import lit
 from tests.planted import APEX, OFFSET, ONSET, annotated
 
 FAR = 3
@@ -75,6 +77,7 @@ def test_pixels_are_subtracted_as_numbers():
         ({"apex": None}, "no apex is annotated; annotate it, or find one by flowkit keyframes spot"),
         ({"onset": 40}, "onset 40, apex 40, offset 70 are not in this order; correct the annotation"),
         ({"offset": 30}, "onset 10, apex 40, offset 30 are not in this order"),
+        ({"onset": 50, "offset": None}, "onset 50, apex 40 are not in this order"),
         ({"apex": 500_000_000_000, "offset": 900_000_000_000}, "has no frame 500000000000"),
         ({"offset": 90}, "has no frame 90, its frames are 1 to 80; add the file or correct the annotation"),
     ],
@@ -90,6 +93,17 @@ def test_a_missing_frame_is_not_replaced(tmp_path):
     (result,) = reselect([annotated(tmp_path, 1, 21, 40)])
     assert isinstance(result, FrameError)
     assert "3" in str(result)
+
+
+@pytest.mark.usefixtures("brightest")
+def test_a_frame_without_the_face_is_none_to_choose(tmp_path):
+    source = lit(tmp_path / "c", lost_at=20)
+    face = parse_face("brightest")
+    (result,) = reselect([annotated(source, 1, 21, 40)], face=face)
+    assert isinstance(result, FrameError)
+    assert str(result).startswith("the face is lost in frame 20: none near its box of 40 x 40 px at (60, 40); leave")
+    (result,) = reselect([annotated(source, 1, 25, 40)], face=face)
+    assert not isinstance(result, FrameError)  # its range ends before
 
 
 def test_frames_are_decoded_once(still_head, monkeypatch):

@@ -5,11 +5,15 @@ import dataclasses
 import numpy as np
 import pytest
 
-from flowkit.datasets import read_manifest
+from flowkit.datasets import read_manifest, write_manifest
+from flowkit.datasets.revision import Revision
 from flowkit.errors import FrameError, InputError
+from flowkit.faces.finding import parse_face
+from flowkit.keyframes.revise import put_spotted
 from flowkit.keyframes.spot import SpotRule, peak, spot, spot_clip
 from flowkit.synthetic.dataset import make_dataset
 from tests.clips import frame_folder
+from tests.keyframes.conftest import lit
 from tests.planted import APEX, OFFSET, annotated
 
 
@@ -51,13 +55,15 @@ def test_ends_are_the_sources_only_where_that_is_asked_for(still_head):
 @pytest.mark.parametrize(
     ("scores", "at", "confidence"),
     [
-        ([0.2, 0.6, 1.0, 0.5, 0.1], 2, 0.8),
+        ([0.2, 0.6, 1.0, 0.5, 0.1], 2, 0.9),
         ([0.2, 0.4, 0.6, 0.8, 1.0], 4, 0.0),
-        ([1.0, 0.8, 0.2], 0, 0.0),
+        ([1.0, 0.8, 0.2], 0, 0.8),
+        ([0.9, 1.0, 0.2], 1, 0.8),
         ([0.1, 1.0, 0.7], 1, 0.3),
     ],
 )
-def test_confidence_is_the_smaller_fall(scores, at, confidence):
+def test_confidence_is_the_fall_behind_the_peak(scores, at, confidence):
+    """Before it the score has risen from 0, that of the onset."""
     cells = np.array(scores)[:, None] * np.ones(10)
     found = peak(range(5, 5 + len(scores)), cells, cells)
     assert found.apex == 5 + at
@@ -80,7 +86,9 @@ def test_flow_and_strain_count_alike():
 @pytest.mark.parametrize(
     ("clip", "sentence"),
     [
-        ({"onset": OFFSET - 1}, "onset 69 and offset 70 leave no frame between them"),
+        ({"onset": OFFSET - 1}, "onset 69 and offset 70 leave no frame between them; annotate the apex by hand"),
+        ({"onset": OFFSET}, "onset 70 and offset 70 leave no frame between them"),
+        ({"onset": OFFSET + 1}, "onset 71, offset 70 are not in this order; correct the annotation"),
         ({"offset": 90}, "has no frame 81"),
         ({"offset": 900_000_000_000}, "has no frame 81"),
         ({"onset": 300_000_000_000, "offset": 900_000_000_000}, "has no frame 300000000000"),
@@ -91,6 +99,21 @@ def test_what_has_no_apex_is_said(still_head, clip, sentence):
     (failed,) = spot([annotated(still_head, **({"apex": None} | clip))])
     assert isinstance(failed, FrameError)
     assert sentence in str(failed)
+
+
+@pytest.mark.usefixtures("brightest")
+def test_a_clip_whose_face_is_lost_keeps_its_frames_and_says_why(tmp_path):
+    clips = [annotated(lit(tmp_path / str(lost), lost_at=lost), 1, None, 6) for lost in (4, None)]
+    clips = [dataclasses.replace(clip, clip_id=name) for clip, name in zip(clips, ("leaves", "stays"), strict=True)]
+    write_manifest(clips, tmp_path / "m.csv")
+    revision = Revision(tmp_path / "m.csv")
+    outcome = put_spotted(revision, spot(clips, face=parse_face("brightest")), SpotRule())
+    ((clip_id, reason),) = outcome.failures
+    assert clip_id == "leaves"
+    assert reason.startswith("the face is lost in frame 4: none near its box of 40 x 40 px at (60, 40); leave the")
+    assert revision.column("keyframes_error") == [reason, None]
+    assert [(clip.onset, clip.offset) for clip in revision.clips] == [(1, 6)] * 2
+    assert [apex is None for apex in revision.column("apex")] == [True, False]
 
 
 def test_a_still_clip_has_no_apex(tmp_path):

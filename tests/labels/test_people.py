@@ -158,6 +158,21 @@ def test_corrections_keep_the_old_value_and_say_who_and_why(revision, tmp_path):
     assert (verdicts[0].basis, verdicts[1].basis, verdicts[1].label) == ("corrected", "corrected", "black")
 
 
+def test_a_label_that_is_corrected_where_none_was_is_a_change(revision, tmp_path):
+    lines_ = corrections(tmp_path, "person,value,who,why\nsamm/2,black,Bo,seen\ncasme2/2,none,Bo,unsure\n")
+    assert correct(revision, "ethnicity", lines_) == (3, 0)
+    assert correct(revision, "ethnicity", lines_) == (3, 0)  # and the same again is none
+    set_ = {"from": None, "from_source": None, "to": "black", "to_source": "corrected by Bo: seen"}
+    set_ |= {"who": "Bo", "why": "seen"}
+    assert changes_of(revision, "ethnicity") == [("samm/2/a", set_), ("samm/2/b", set_)]
+    told = "\n".join(lines(summarise(revision, "ethnicity")))
+    assert "2 labels were changed\n  samm/2/a: none -> black, by Bo: seen\n" in told
+    consolidate(revision, "ethnicity")
+    map_groups(revision, *read_mapping("paper"))
+    assert len(changes_of(revision, "ethnicity")) == 2  # what a vote or a mapping gives first is in its source
+    assert not changes_of(revision, "group")
+
+
 def test_a_label_that_a_person_took_away_stays_away(revision, tmp_path):
     revision.put("ethnicity", ["white", "white", "white", None, None, "asian", None])
     taken = "clip_id,person,value,who,why\nsamm/1/a,,none,Bo,unsure\n,samm/2,none,Bo,withdrawn\n"

@@ -4,10 +4,13 @@ import cv2
 import numpy as np
 import pytest
 
+from flowkit.datasets import write_manifest
 from flowkit.datasets.revision import Revision
 from flowkit.errors import FrameError, InputError
+from flowkit.faces.finding import parse_face
 from flowkit.labels.classifier import Classifier, Reading
 from flowkit.labels.predict import Guess, predict, put_guesses, spread
+from tests.faces.plugin import install
 from tests.labels.conftest import GAIN, PLAIN, RGB, clip, coloured
 
 LABELS = ("red", "green", "blue")
@@ -45,6 +48,26 @@ def test_guesses_stand_apart_with_the_models_digest(classifier, manifest):
     assert revision.column("ethnicity_guess_probabilities")[0].startswith("red 0.")
     assert [clip_id for clip_id, _ in failures] == ["toy/2/c"]
     assert revision.column("ethnicity_guess_error")[:2] == [None, None]
+
+
+def test_a_frame_without_the_face_leaves_its_clip_without_a_guess(classifier, tmp_path, monkeypatch):
+    install(tmp_path / "site", monkeypatch, "brightest = tests.faces.brightest:make")
+    clips = []
+    for name, lost in (("leaves", 3), ("stays", None)):
+        folder = coloured(tmp_path / name, ["green"] * 4)
+        for number in range(1, 5):
+            frame = np.full((64, 64, 3), 20, np.uint8)
+            if number != lost:
+                frame[16:48, 16:48] = (210, 255, 210)
+            assert cv2.imwrite(str(folder / f"img{number}.png"), frame)
+        clips.append(clip(f"toy/1/{name}", folder))
+    write_manifest(clips, tmp_path / "m.csv")
+    revision = Revision(tmp_path / "m.csv")
+    guesses = predict(clips, classifier, face=parse_face("brightest"))
+    ((clip_id, reason),) = put_guesses(revision, "ethnicity", guesses, classifier)
+    assert clip_id == "toy/1/leaves"
+    assert reason.startswith("the face is lost in frame 3: none near its box of 32 x 32 px at (16, 16); leave")
+    assert revision.column("ethnicity_guess") == [None, "green"]
 
 
 def test_equal_probabilities_are_no_guess(classifier, tmp_path):
