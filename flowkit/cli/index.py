@@ -39,6 +39,10 @@ Out = Annotated[Path, typer.Option("-o", "--out", metavar="MANIFEST", help="Mani
 Repairs = Annotated[Optional[Path], typer.Option("--repairs", metavar="FILE", help="Table of repaired cells.")]  # noqa: UP045
 Page = Annotated[Optional[Path], typer.Option("--page", metavar="HTML", help="Page to write, with a frame.")]  # noqa: UP045
 Rate = Annotated[Optional[float], typer.Option("--fps", metavar="N", help="Frames a second.")]  # noqa: UP045
+Base = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--frame-base", metavar="N", help="Number of a video's first frame. Default: its column, or 0."),
+]
 SheetName = Annotated[
     str | None, typer.Option("--sheet", metavar="NAME", help="The sheet with the clips, where several fit.")
 ]
@@ -52,9 +56,10 @@ def _command(dataset: Dataset) -> Callable[..., int]:
         repairs: Repairs = None,
         page: Page = None,
         fps: Rate = None,
+        frame_base: Base = None,
         sheet: SheetName = None,
     ) -> int:
-        return _index(dataset, root, annotations, out, repairs, page, fps, sheet)
+        return _index(dataset, root, annotations, out, repairs, page, fps, frame_base, sheet)
 
     command.__doc__ = f"Index {dataset.title}."
     return command
@@ -78,6 +83,7 @@ def generic(
     repairs: Repairs = None,
     page: Page = None,
     fps: Rate = None,
+    frame_base: Base = None,
     sheet: SheetName = None,
 ) -> int:
     """Index any other dataset, whose columns and folders you name."""
@@ -87,7 +93,8 @@ def generic(
         if not equals or not header.strip():
             raise InputError(f"--column {text}: write it as FIELD=HEADER, as in --column onset=Start")
         columns[field.strip()] = header.strip()
-    return _index(generic_dataset(name, columns, folder), root, annotations, out, repairs, page, fps, sheet)
+    dataset = generic_dataset(name, columns, folder)
+    return _index(dataset, root, annotations, out, repairs, page, fps, frame_base, sheet)
 
 
 @app.command("merge")
@@ -141,6 +148,7 @@ def _index(
     repairs: Path | None,
     page: Path | None,
     fps: float | None,
+    frame_base: int | None,
     sheet: str | None,
 ) -> int:
     """Indexes, writes, and says what there is; the exit code is 1 where rows failed."""
@@ -149,7 +157,7 @@ def _index(
         require_unread(written, *annotations, repairs)
     sheets = read_sheets(annotations)
     lines = read_repairs(repairs) if repairs else ()
-    index = index_dataset(dataset, root, sheets, sheet=sheet, repairs=lines, fps=fps)
+    index = index_dataset(dataset, root, sheets, sheet=sheet, repairs=lines, fps=fps, frame_base=frame_base)
     if not index.clips:
         _say_defects("failed", index.defects)
         raise InputError(f"not one row of {index.revision} gives a clip; mend the sheet")

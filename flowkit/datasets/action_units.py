@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from flowkit.datasets.tables import says_nothing
+
 _UNIT = re.compile(
     r"(?P<kind>AU|AD|M)?\s*(?P<before>[LRABT])?\s*(?P<number>[0-9]{1,2})(?![0-9])\s*(?P<behind>[LRT]?[A-E]?(?![A-Z])|[A-E][LRT](?![A-Z]))?"
     r"(?P<more>(?:\s*/\s*[A-E](?![A-Z0-9]))*)(?P<weak>\s*\(k\))?(?P<doubt>\s*\?)?",
@@ -17,7 +19,6 @@ _UNIT = re.compile(
 )
 _GROUP = re.compile(r"(?P<ref>ref)?\s*\((?P<inside>[^()]*)\)(?P<doubt>\s*\?)?", re.IGNORECASE)
 _OR = re.compile(r"\bor\b|(?<=[0-9A-E])or(?=[0-9LRABT])|/", re.IGNORECASE)
-_NONE = {"", "/", "-", "null", "none", "nan", "n/a", "0"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,7 @@ def parse_units(text: str | None) -> Coding:
     raw = text or ""
     units: list[ActionUnit] = []
     rest: list[str] = []
-    if raw.strip().lower() not in _NONE:
+    if raw.strip() not in ("", "0") and not says_nothing(raw.strip()):
         for token in _split(raw):
             _read(token, units, rest, certain=True)
     return Coding(tuple(units), tuple(rest), raw)

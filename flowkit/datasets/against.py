@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flowkit.datasets.composites import Composite
-from flowkit.datasets.contract import plain
+from flowkit.datasets.contract import plain, shown
 from flowkit.datasets.defects import Defect
 from flowkit.datasets.emotions import EMOTION3, emotion3_of
 from flowkit.datasets.manifest import read_manifest
@@ -78,22 +78,33 @@ def _read(path: Path, composite: Composite) -> dict[str, _Listed]:
 def _rows(sheet: Sheet, header: int, names: list[str], composite: Composite) -> dict[str, _Listed]:
     column = next((name for name in _CLASS if name in names), None)
     listed: dict[str, _Listed] = {}
-    for number, cells in enumerate(sheet.rows[header + 1 :], start=header + 2):
-        row = dict(zip(names, cells, strict=False))
-        if not any(cells):
-            continue
+    filled = [(i, cells) for i, cells in enumerate(sheet.rows[header + 1 :], start=header + 2) if any(cells)]
+    rows = [(number, dict(zip(names, cells, strict=False))) for number, cells in filled]
+    said = {row["dataset"] for _, row in rows if row.get("dataset")}
+    for number, row in rows:
         emotion = row.get(column or "", "")
         emotion3 = emotion.casefold() if emotion.casefold() in EMOTION3 else emotion3_of(emotion)
         named = row.get("clipid") or row.get("filename")  # a line of text below the table names no clip
         if column is None or emotion3 or (named and composite.any_class):
-            clip_id = row.get("clipid") or _clip_id(sheet, number, row, composite.datasets)
+            clip_id = row.get("clipid") or _clip_id(sheet, number, row, composite.datasets, said)
             listed[clip_id] = _Listed(number, emotion3, column is not None)
     return listed
 
 
-def _clip_id(sheet: Sheet, number: int, row: dict[str, str], datasets: Sequence[str]) -> str:
+def _clip_id(sheet: Sheet, number: int, row: dict[str, str], datasets: Sequence[str], all_said: set[str]) -> str:
+    """A row's clip_id.
+
+    Args:
+        all_said: what the list's column Dataset says in any row.
+    """
     said = row.get("dataset", "")
     fitting = [name for name in datasets if not said or DATASETS[name].is_called(said)]
+    if not fitting:
+        known = ", ".join(f"{name} ({DATASETS[name].title})" for name in datasets)
+        raise InputError(
+            f"{sheet.told} row {number}: Dataset {said!r} is none of {known}; the column has "
+            f"{shown(map(repr, sorted(all_said)))}; correct it, or leave such rows out"
+        )
     for name in fitting:
         dataset = DATASETS[name]
         if subject := dataset.written_subject(row.get("subject", "")):
@@ -106,6 +117,6 @@ def _clip_id(sheet: Sheet, number: int, row: dict[str, str], datasets: Sequence[
                 )
             return dataset.clip_id(texts)
     raise InputError(
-        f"{sheet.told} row {number}: dataset {row.get('dataset', '')!r}, subject {row.get('subject', '')!r} is none of "
-        f"{', '.join(datasets)}; correct the row"
+        f"{sheet.told} row {number}: subject {row.get('subject', '')!r} is none of "
+        f"{', '.join(DATASETS[name].title for name in fitting)}; correct the row"
     )

@@ -119,6 +119,7 @@ CAS_ME2 = Dataset(
     fps=30.0,
     called=r"CAS[\W_]+ME[\W_]*[2²]|CASME(\^2|²)",
     missing={"offset": frozenset({"0"}), "apex": frozenset({"0"})},
+    emotions=frozenset({"negative", "others", "positive", "surprise"}),
     published={"subjects": (22,), "macro": (300,), "micro": (57,)},
     find=_find,
     prepare=_codes,

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 
-from flowkit.datasets.contract import NOTHING, Dataset, Row
+from flowkit.datasets.contract import Dataset, Row
+from flowkit.datasets.tables import says_nothing
 
 CLASSES = frozenset({"I", "II", "III", "IV", "V", "VI", "VII"})
+_CALLED = r"CAS[\W_]*ME[\W_]*(3|³|III)[\W_]*"
 
 
 def _read(row: Row, _: object) -> None:
@@ -15,7 +17,7 @@ def _read(row: Row, _: object) -> None:
 
 def _check(row: Row) -> None:
     objective = row.texts.get("objective", "")
-    if objective and objective not in CLASSES | NOTHING:
+    if objective and objective not in CLASSES and not says_nothing(objective):
         row.note("objective", "none of the classes I to VII", "kept in annotation_row", failed=True)
 
 
@@ -38,6 +40,7 @@ CASME3A = Dataset(
     folders=("part_A/{subject}/{filename}/color", "{subject}/{filename}/color"),
     long_videos=True,
     fps=30.0,
+    called=rf"{_CALLED}((part)?[\W_]*A)?",
     missing={"offset": frozenset({"0"})},
     emotions=frozenset({"anger", "disgust", "fear", "happiness", "sadness", "surprise", "others"}),
     published={"rows": (860,), "subjects": (94,)},
@@ -49,6 +52,7 @@ CASME3C = dataclasses.replace(
     name="casme3c",
     title="CAS(ME)3 part C",
     folders=("part_C/{subject}/{filename}/color", "{subject}/{filename}/color"),
+    called=rf"{_CALLED}((part)?[\W_]*C)?",
     published={},
     notes=("its sheet and folders are read as those of part A",),
 )

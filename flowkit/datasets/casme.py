@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from flowkit.datasets.contract import Dataset
 
+EMOTIONS = frozenset({"contempt", "disgust", "fear", "happiness", "repression", "sadness", "surprise", "tense"})
+"""Those of the paper, whose amusement the sheets call happiness."""
+
 CASME = Dataset(
     name="casme",
     title="CASME",
@@ -22,6 +25,8 @@ CASME = Dataset(
     key="sub{subject}/{filename}",
     folders=("sub{subject}/{filename}",),
     fps=60.0,
+    called=r"CASME[\s_-]*(1|I)?",
+    emotions=EMOTIONS,
     published={"rows": (189,), "subjects": (19,)},
     notes=("the apex is that of column ApexF1; ApexF2 is in annotation_row",),
 )

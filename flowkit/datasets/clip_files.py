@@ -53,14 +53,19 @@ def find_files(dataset: Dataset, root: Path, rows: list[Row]) -> Path:
     return base
 
 
+def has_video(row: Row) -> bool:
+    """Whether a row's source is a video, there or not."""
+    return is_video(row.folder) and not Path(row.folder).is_dir()
+
+
 def _names(paths: Sequence[Path]) -> str:
     return ", ".join(path.name for path in paths)
 
 
 def _claim(row: Row, taken: dict[str, Row]) -> None:
     """Lists two clips that have one folder: s01_ne_01 and s1_ne_01, say."""
-    if row.folder in taken:
-        other = taken[row.folder]
+    other = taken.get(row.folder)
+    if other and other.key != row.key:
         row.note("filename", f"row {other.number} ({other.clip_id}) has the same folder", "both are kept", failed=True)
     taken.setdefault(row.folder, row)
 
@@ -95,7 +100,7 @@ def _check_frames(dataset: Dataset, row: Row, names: dict[int, str]) -> None:
 
 
 def _check_video(row: Row, counted: dict[str, int | str | None]) -> None:
-    """Lists annotated frames that a video cannot have, as far as its header counts its frames; the first is 0."""
+    """Lists annotated frames that a video cannot have, as far as its header counts its frames."""
     if row.folder not in counted:
         counted[row.folder] = _frames_counted(row.folder)
     count = counted[row.folder]
@@ -103,8 +108,8 @@ def _check_video(row: Row, counted: dict[str, int | str | None]) -> None:
         row.note("filename", count, "the clip is kept and its pairs will fail: re-encode the video", failed=True)
     elif count is not None:
         for name in FRAMES:
-            if (frame := row.frames[name]) is not None and not 0 <= frame < count:
-                _lacks(row, name, f"it has {count} at most, from 0 on")
+            if (frame := row.frames[name]) is not None and not 0 <= frame - row.frame_base < count:
+                _lacks(row, name, f"it has {count} at most, from {row.frame_base} on", _remedy(row, frame, count))
 
 
 def _frames_counted(path: str) -> int | str | None:
@@ -123,7 +128,15 @@ def _frames_counted(path: str) -> int | str | None:
         return f"{path} cannot be read as a video ({error.strerror})"
 
 
-def _lacks(row: Row, name: str, has: str) -> None:
+def _remedy(row: Row, frame: int, count: int) -> str:
+    """What to do about a frame that a video cannot have; one behind its last, the sheet may count otherwise."""
+    if frame != row.frame_base + count:
+        return "repair the annotation"
+    base = row.frame_base + 1
+    counts = f"give --frame-base {base}, or a column frame_base, if the sheet counts from {base}"
+    return f"repair the annotation, or {counts}"
+
+
+def _lacks(row: Row, name: str, has: str, remedy: str = "add the file, or repair the annotation") -> None:
     what = f"{row.folder} has no frame {row.frames[name]}, {has}"
-    done = "the number is kept and its pairs will fail: add the file, or repair the annotation"
-    row.note(name, what, done, failed=True)
+    row.note(name, what, f"the number is kept and its pairs will fail: {remedy}", failed=True)

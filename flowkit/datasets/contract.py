@@ -6,7 +6,8 @@ A dataset is a value of `Dataset`; what a table of words cannot say is one of it
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +16,7 @@ from flowkit.datasets.sheets import Sheet
 from flowkit.errors import InputError
 
 FRAMES = ("onset", "apex", "offset")
-NOTHING = frozenset({"/", "-", "NA", "N/A", "nan", "None", "NULL"})
-"""What stands in a cell that says nothing."""
+_SHOWN = 20
 LABELS: Mapping[str, tuple[str, ...]] = {
     "dataset": ("dataset",),
     "race": ("race",),
@@ -46,6 +46,10 @@ class Row:
     repaired: dict[str, str] = field(default_factory=dict)
     """By field that a repair has set where the repair stands."""
     frames: dict[str, int | None] = field(default_factory=dict)
+    frame_base: int = 0
+    """The number of the first frame, where the source is a video."""
+    key: str = ""
+    """Its clip_id, without the onset where `Dataset.recurs` has put it there."""
     clip_id: str = ""
     folder: str = ""
     person: str | None = None
@@ -104,7 +108,7 @@ class Dataset:
     """As the command, the column `dataset` and the first part of every clip_id have it."""
     title: str
     columns: Mapping[str, tuple[str, ...]]
-    """By field its headers, lower case, letters and digits only, the preferred first."""
+    """By field its headers, of which letters and digits count in any case, the preferred first."""
     required: tuple[str, ...] = ("subject", "filename", "onset", "offset", "emotion")
     """Fields by whose columns the header is known."""
     absent: tuple[str, ...] = ()
@@ -119,7 +123,8 @@ class Dataset:
     missing: Mapping[str, frozenset[str]] = field(default_factory=dict)
     """By field the texts that say that there is none, which are no failures."""
     called: str = ""
-    """What a column Dataset calls it, where the letters and digits of its name and title may be another dataset's."""
+    """A pattern of what a column Dataset calls it, where that is more than its name and title, or these, without their
+    marks, are another dataset's."""
     people: str = ""
     """The first part of `person`; the dataset's name where no other dataset has the same people and codes."""
     emotions: frozenset[str] = frozenset()
@@ -130,6 +135,10 @@ class Dataset:
     """What is true of all its clips, and is said once."""
     long_videos: bool = False
     """Whether one folder holds several clips."""
+    recurs: bool = False
+    """Whether rows of one key with several onsets are clips of one long video, and have the onset in their clip_id."""
+    remedy: str = "give the annotation file of that dataset"
+    """What to do where no sheet has the header."""
     find: Callable[[Dataset, Sequence[Sheet]], Table] | None = None
     """Finds the table where there is no header."""
     prepare: Callable[[Sequence[Sheet]], Any] | None = None
@@ -163,15 +172,15 @@ class Dataset:
 
 
 def plain(name: str) -> str:
-    """A header as `Dataset.columns` writes it."""
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
+    """A header by what counts of it: its letters and digits, in lower case, or all of it where it has none ("#")."""
+    return "".join(letter for letter in name.casefold() if letter.isalnum()) or name
 
 
 def columns_of(names: Sequence[str], headers: Mapping[str, tuple[str, ...]]) -> dict[str, list[int]]:
     """By field the columns, in a row of these names, that one of its headers stands over, the preferred first."""
     known = [plain(name) for name in names]
     return {
-        field: [place for wanted in several for place, name in enumerate(known) if name == wanted]
+        field: [place for wanted in several for place, name in enumerate(known) if name == plain(wanted)]
         for field, several in headers.items()
     }
 
@@ -183,26 +192,20 @@ def find_table(dataset: Dataset, sheets: Sequence[Sheet]) -> Table:
         InputError: where no sheet has it, with what the nearest row lacks, or several sheets have.
     """
     found: list[Table] = []
-    best: tuple[int, Sheet, int, list[str]] | None = None
+    best: _Near | None = None
     for sheet in sheets:
         table, near = _header(dataset, sheet)
         if table is not None:
             found.append(table)
-        elif best is None or near[0] > best[0]:
-            best = (near[0], sheet, near[1], near[2])
+        elif near is not None and (best is None or near.score > best.score):
+            best = near
     if len(found) > 1:
         named = " and ".join(table.sheet.told for table in found)
         raise InputError(f"{named} both have the header of {dataset.title}; choose one by --sheet, or give one file")
     if found:
         return found[0]
     assert best is not None
-    count, sheet, number, lacking = best
-    near_told = f"; row {number} comes nearest, without {', '.join(lacking)}" if count else ""
-    wanted = ", ".join(dataset.columns[name][0] for name in dataset.required)
-    raise InputError(
-        f"{sheet.told} has no row with the header of {dataset.title} ({wanted}){near_told}; "
-        "give the annotation file of that dataset"
-    )
+    raise InputError(_no_header(dataset, best))
 
 
 def fits(dataset: Dataset, sheet: Sheet) -> bool:
@@ -210,25 +213,66 @@ def fits(dataset: Dataset, sheet: Sheet) -> bool:
     return _header(dataset, sheet)[0] is not None
 
 
-def _header(dataset: Dataset, sheet: Sheet) -> tuple[Table | None, tuple[int, int, list[str]]]:
-    near: tuple[int, int, list[str]] = (0, 0, [])
+@dataclass(frozen=True, slots=True)
+class _Near:
+    """A row that is not a dataset's header, and why."""
+
+    sheet: Sheet
+    number: int
+    names: list[str]
+    lacking: list[str]
+    """Headers of required columns that it has not."""
+    foreign: list[str]
+    """Its headers by which another dataset's sheet is known."""
+
+    @property
+    def score(self) -> tuple[int, bool]:
+        """The higher, the nearer; a row of one cell is a title."""
+        return -len(self.lacking) - len(self.foreign), sum(map(bool, self.names)) > 1
+
+
+def _header(dataset: Dataset, sheet: Sheet) -> tuple[Table | None, _Near | None]:
+    near: _Near | None = None
     for i, cells in enumerate(sheet.rows):
         columns = columns_of(cells, {**LABELS, **dataset.columns})
         lacking = [dataset.columns[name][0] for name in dataset.required if not columns[name]]
+        foreign: list[str] = []
         if not columns["dataset"]:  # a sheet of several datasets has the columns of all
-            lacking += [f"being free of {dataset.columns[name][0]}" for name in dataset.absent if columns[name]]
-        if not lacking:
+            foreign = [cells[columns[name][0]] for name in dataset.absent if columns[name]]
+        if not lacking and not foreign:
             rows = [(number, row) for number, row in enumerate(sheet.rows[i + 1 :], start=i + 2) if any(row)]
             return Table(sheet, cells, columns, rows), near
-        if len(dataset.required) - len(lacking) > near[0]:
-            near = (len(dataset.required) - len(lacking), i + 1, lacking)
+        row = _Near(sheet, i + 1, cells, lacking, foreign)
+        if near is None or row.score > near.score:
+            near = row
     return None, near
+
+
+def _no_header(dataset: Dataset, near: _Near) -> str:
+    """The error where no sheet has the header: what the nearest row lacks, or has too much."""
+    title = dataset.title
+    if not near.lacking:
+        foreign = " and ".join(map(repr, near.foreign))
+        return (
+            f"{near.sheet.told} row {near.number} has the header of {title}, but also {foreign}, by which sheets of "
+            f"other datasets are known; if the sheet is one of {title}, rename {foreign}, or add a column Dataset that "
+            f"says {title}; else give the annotation file of {title}"
+        )
+    wanted = ", ".join(dataset.columns[name][0] for name in dataset.required)
+    names = shown([repr(name[:40]) for name in near.names if name])
+    nearest = f"comes nearest, without {', '.join(near.lacking)}: its columns are"
+    return (
+        f"{near.sheet.told} has no row with the header of {title} ({wanted}); row {near.number} "
+        f"{nearest if len(near.lacking) < len(dataset.required) else 'has'} {names}; {dataset.remedy}"
+    )
 
 
 def rows_of(dataset: Dataset, table: Table) -> list[Row]:
     """The table's rows with their texts by field; those of another dataset (column Dataset) are not among them."""
     rows = []
     for number, cells in table.rows:
+        if _is_other(dataset, _said(table, cells)):
+            continue
         raw = {_header_of(table, place): cell for place, cell in enumerate(cells) if cell}
         texts: dict[str, str] = {}
         columns: dict[str, str] = {}
@@ -241,10 +285,29 @@ def rows_of(dataset: Dataset, table: Table) -> list[Row]:
                 columns[name] = _header_of(table, place)
                 further = [other for other in filled[1:] if cells[other] != texts[name]]
                 others[name] = [f"{_header_of(table, other)}={cells[other]!r}" for other in further]
-        row = Row(table.sheet, number, raw, texts, columns, others)
-        if not texts.get("dataset") or dataset.is_called(texts["dataset"]):
-            rows.append(row)
+        rows.append(Row(table.sheet, number, raw, texts, columns, others))
     return rows
+
+
+def other_datasets(dataset: Dataset, table: Table) -> str:
+    """What the column Dataset says in the rows of other datasets, and in how many: "'SAMM' (3), 'SMIC' (1)"."""
+    said = Counter(_said(table, cells) for _, cells in table.rows).most_common()
+    return shown(f"{text!r} ({count})" for text, count in said if _is_other(dataset, text))
+
+
+def _said(table: Table, cells: Sequence[str]) -> str:
+    """What the column Dataset says in a row; "" where there is none."""
+    return next((cells[place] for place in table.columns["dataset"] if place < len(cells) and cells[place]), "")
+
+
+def _is_other(dataset: Dataset, said: str) -> bool:
+    return bool(said) and not dataset.is_called(said)
+
+
+def shown(texts: Iterable[str]) -> str:
+    """Texts for an error, with commas between them; of very many the first."""
+    texts = list(texts)
+    return ", ".join([*texts[:_SHOWN], *(["..."] if len(texts) > _SHOWN else [])])
 
 
 def _header_of(table: Table, place: int) -> str:

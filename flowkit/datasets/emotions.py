@@ -4,13 +4,14 @@ from __future__ import annotations
 
 EMOTION3 = ("negative", "positive", "surprise")
 
-# The second group of each class: adjectives of CAS(ME)3, codes of SMIC.
 _CLASS_OF = {
-    **dict.fromkeys(("happiness", "happy", "po", "positive"), "positive"),
-    **dict.fromkeys(("disgust", "repression", "anger", "contempt", "fear", "sadness"), "negative"),
-    **dict.fromkeys(("sad", "ne", "negative"), "negative"),
-    **dict.fromkeys(("surprise", "sur"), "surprise"),
+    **dict.fromkeys(("happiness", "positive"), "positive"),
+    **dict.fromkeys(("disgust", "repression", "anger", "contempt", "fear", "sadness", "negative"), "negative"),
+    "surprise": "surprise",
 }
+KNOWN = (*_CLASS_OF, "others")
+"""The names, as `emotion_name` writes them, that have a class, and the one that has none."""
+# Adjectives of CAS(ME)3, codes of SMIC.
 _SAME = {
     "other": "others",
     "happy": "happiness",
@@ -27,7 +28,7 @@ def emotion3_of(emotion: str | None) -> str | None:
 
     "others", an unknown name and None belong to no class: None.
     """
-    return None if emotion is None else _CLASS_OF.get(emotion.strip().lower())
+    return None if emotion is None else _CLASS_OF.get(emotion_name(emotion))
 
 
 def emotion_name(text: str) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from flowkit.datasets.contract import NOTHING, Dataset, Row
+from flowkit.datasets.contract import Dataset, Row
 from flowkit.datasets.emotions import emotion3_of
+from flowkit.datasets.tables import says_nothing
 
 CLASSES = {"positive": "positive", "negative": "negative", "surprise": "surprise", "repression": "negative"}
 """A column each, and the class of three that it belongs to."""
+_MARKS = {"1": True, "true": True, "0": False, "false": False, "": False}
 
 
 def _read(row: Row, _: object) -> None:
@@ -17,10 +19,13 @@ def _class(row: Row) -> str | None:
     """The class of three that all marked columns agree on; that of the emotion where a repair has set it."""
     if "emotion" in row.repaired:
         return emotion3_of(row.emotion)
-    marked = [name for name in (*CLASSES, "others") if row.texts[name] not in NOTHING | {"", "0"}]
-    for name in marked:
-        if row.texts[name] != "1":
-            row.note(name, "neither 0 nor 1", "read as 1", failed=True)
+    texts = {name: row.texts[name].casefold() for name in (*CLASSES, "others")}
+    odd = [name for name, text in texts.items() if text not in _MARKS and not says_nothing(text)]
+    for name in odd:
+        row.note(name, "neither 0 nor 1", "the clip is in none of the three classes", failed=True)
+    if odd:
+        return None
+    marked = [name for name, text in texts.items() if _MARKS.get(text)]
     classes = {CLASSES.get(name) for name in marked}
     if len(classes) == 1:
         return classes.pop()

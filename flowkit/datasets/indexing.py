@@ -7,28 +7,24 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import string
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from flowkit.datasets.action_units import parse_units
-from flowkit.datasets.clip_files import find_files
-from flowkit.datasets.contract import FRAMES, NOTHING, Dataset, Row, Table, find_table, rows_of
+from flowkit.datasets.clip_files import find_files, has_video
+from flowkit.datasets.contract import FRAMES, Dataset, Row, Table, find_table, other_datasets, rows_of
 from flowkit.datasets.defects import Defect
 from flowkit.datasets.emotions import emotion3_of, emotion_name
+from flowkit.datasets.keys import keyed, recurring
 from flowkit.datasets.labels import labels_of
-from flowkit.datasets.person import person_of
 from flowkit.datasets.repairs import Repair, repair
 from flowkit.datasets.sheets import Sheet
-from flowkit.datasets.tables import odd_clip_id
+from flowkit.datasets.tables import integer, says_nothing
 from flowkit.errors import InputError
 from flowkit.types import Clip
 
-_WHOLE = re.compile(r"[+-]?[0-9]{1,15}(\.0*)?")
 _TOO_FAST = 1e6
 """Frames a second that no camera of faces has."""
 
@@ -61,6 +57,7 @@ def index_dataset(
     sheet: str | None = None,
     repairs: Sequence[Repair] = (),
     fps: float | None = None,
+    frame_base: int | None = None,
 ) -> Index:
     """The clips of a dataset, each with its frames checked by number.
 
@@ -74,13 +71,16 @@ def index_dataset(
         sheet: the name of the one with the clips; None finds it.
         repairs: of the user; one for a clip that there is not is an error.
         fps: frames a second, in place of the dataset's.
+        frame_base: the number of a video's first frame, in place of a column's or 0.
 
     Raises:
-        InputError: for a rate that is none, sheets of something else, a root that has none of the clips, or a repair of
-            no clip.
+        InputError: for a rate or base that is none, or a base without a video, sheets of something else, a root that
+            has none of the clips, or a repair of no clip.
     """
     if fps is not None and not _is_rate(fps):
         raise InputError(f"--fps {fps:g}: give frames a second, a number above 0 and below {_TOO_FAST:.0f}")
+    if frame_base is not None and frame_base < 0:
+        raise InputError(f"--frame-base {frame_base}: give 0 or above, the number of a video's first frame")
     if not root.is_dir():
         raise InputError(f"ROOT {str(root)!r} is no folder; give the folder that holds {dataset.title}")
     table = _table(dataset, sheets, sheet)
@@ -88,14 +88,16 @@ def index_dataset(
     read = rows_of(dataset, table)
     rows = [row for row in read if _has_data(row)]
     if not rows:
-        raise InputError(f"{table.sheet.told} has a header and no rows of {dataset.title}; give the whole file")
-    kept = _keyed(dataset, rows, context)
+        raise InputError(_no_rows(dataset, table))
+    kept = keyed(dataset, rows, context)
     _repair(kept, repairs)
     for row in kept:
         _read(dataset, row)
+        row.frame_base = _base(row) if frame_base is None else frame_base
     _settle_spelling(kept)
     base = find_files(dataset, root, kept)
     notes = [*dataset.notes, *(dataset.conclude(kept, context) if dataset.conclude else [])]
+    notes += [*recurring(kept), *_settle_bases(kept, frame_base)]
     revision = table.sheet.revision
     return Index(
         dataset,
@@ -104,7 +106,7 @@ def index_dataset(
             *_skipped(row for row in read if not _has_data(row)),
             *(defect for row in rows for defect in row.defects),
         ],
-        [*notes, *_count(dataset, rows, kept), *_others(table, read)],
+        [*notes, *_count(dataset, rows, kept), *_others(dataset, table)],
         revision,
         base,
     )
@@ -136,50 +138,38 @@ def _skipped(rows: Iterable[Row]) -> list[Defect]:
     ]
 
 
-def _others(table: Table, read: Sequence[Row]) -> list[str]:
-    others = len(table.rows) - len(read)
+def _others(dataset: Dataset, table: Table) -> list[str]:
+    others = other_datasets(dataset, table)
     return [f"rows of other datasets, as the column Dataset says: {others}"] if others else []
 
 
-def _keyed(dataset: Dataset, rows: list[Row], context: Any) -> list[Row]:
-    """The rows that have a clip_id of their own."""
-    kept: dict[str, Row] = {}
+def _no_rows(dataset: Dataset, table: Table) -> str:
+    """The error where a sheet has the header of a dataset, and no row of it."""
+    if not (others := other_datasets(dataset, table)):
+        return f"{table.sheet.told} has a header and no rows of {dataset.title}; give the whole file"
+    known = " or ".join(dict.fromkeys((dataset.name, dataset.title)))
+    return (
+        f"{table.sheet.told}: its column Dataset says {others} and never {dataset.title}; correct it to {known}, "
+        "rename the column if it means something else, or give the sheet of that dataset"
+    )
+
+
+def _settle_bases(rows: Sequence[Row], frame_base: int | None) -> list[str]:
+    """Takes the base from rows whose source is no video; says where those of videos are counted from, if no one did."""
+    videos = [row for row in rows if has_video(row)]
+    if frame_base is not None and not videos:
+        raise InputError(
+            f"--frame-base {frame_base}: no source is a video, and frames of a folder carry their own numbers; "
+            "leave it out"
+        )
     for row in rows:
-        text = row.texts.get("subject", "")
-        subject = dataset.written_subject(text)
-        if subject is None:
-            row.refuse("subject", f"no subject of {dataset.title}", "correct the cell" if text else "fill the cell")
-            continue
-        row.texts["subject"] = subject
-        if not row.texts.get("filename"):
-            row.refuse("filename", "no file name", "fill the cell")
-            continue
-        if dataset.read:
-            dataset.read(row, context)
-        if row.out:
-            continue
-        row.clip_id = dataset.clip_id(row.texts)
-        _refuse_odd_names(dataset, row)
-        if row.out:
-            continue
-        row.person = person_of(dataset, row.texts["subject"])
-        if row.clip_id in kept:
-            row.refuse("filename", f"row {kept[row.clip_id].number} has the same key", "remove one of them")
-        else:
-            kept[row.clip_id] = row
-    return list(kept.values())
-
-
-def _refuse_odd_names(dataset: Dataset, row: Row) -> None:
-    """Leaves a row out whose cells make no clip_id, or lead to another folder than the one that they name."""
-    fields = {field for layout in dataset.folders for _, field, _, _ in string.Formatter().parse(layout) if field}
-    for name in sorted({"subject", "filename", *fields} & {*row.columns}):
-        text = row.texts.get(name, "")
-        if text.startswith("/") or any(part in (".", "..") or part.endswith("*") for part in text.split("/")):
-            row.refuse(name, "no name of a folder", "correct the cell")
-            return
-    if odd := odd_clip_id(row.clip_id):
-        row.refuse("filename", f"the clip_id has {odd[0]}", "correct the cell")
+        if row.frame_base and not has_video(row):
+            if frame_base is None:
+                row.note("frame_base", "frames of a folder carry their own numbers", "it is not used")
+            row.frame_base = 0
+    if frame_base is None and any("frame_base" not in row.columns for row in videos):
+        return ["frames of videos are counted from 0: give --frame-base 1, if the sheet counts from 1"]
+    return []
 
 
 def _repair(rows: list[Row], repairs: Sequence[Repair]) -> None:
@@ -211,23 +201,34 @@ def _read(dataset: Dataset, row: Row) -> None:
         dataset.check(row)
 
 
+def _base(row: Row) -> int:
+    """The number of a video's first frame as the row's own column has it; 0 where it says nothing."""
+    text = row.texts.get("frame_base", "")
+    base = integer(text)
+    if base is not None and base >= 0:
+        return base
+    if text and not says_nothing(text):
+        row.note("frame_base", "no whole number of 0 or above", "the frames are counted from 0", failed=True)
+    return 0
+
+
 def _frame(dataset: Dataset, row: Row, name: str) -> int | None:
     """A frame's number; None where there is none, listed unless the dataset has no such column."""
     if name not in row.columns:
         return None
     text = row.texts.get(name, "")
     documented = text in dataset.missing.get(name, ())
-    if documented or text in NOTHING:
+    if documented or says_nothing(text):
         failed = not documented and name != "apex"
         row.note(name, f"no {name} is annotated", "the clip is kept without", failed=failed)
         return None
     if not text:
         row.note(name, f"the cell of the {name} is empty", "the clip is kept without", failed=True)
         return None
-    if not _WHOLE.fullmatch(text):
+    frame = integer(text)
+    if frame is None:
         row.note(name, f"the {name} is no whole number", "the clip is kept without", failed=True)
-        return None
-    return int(text.split(".")[0])
+    return frame
 
 
 def _order(row: Row) -> None:
@@ -251,19 +252,21 @@ def _duration(row: Row) -> None:
     onset, offset = row.frames["onset"], row.frames["offset"]
     if not text or onset is None or offset is None:
         return
-    if not _WHOLE.fullmatch(text) or int(text.split(".")[0]) != offset - onset + 1:
+    if integer(text) != offset - onset + 1:
         row.note("duration", f"onset to offset are {offset - onset + 1} frames", "onset and offset count")
 
 
 def _emotion(dataset: Dataset, row: Row) -> None:
     text = row.texts.get("emotion", "")
-    if not text or text in NOTHING:
+    if not text or says_nothing(text):
         row.note("emotion", "no emotion is annotated", "the clip has none", failed=not text)
         return
     row.emotion = emotion_name(text)
     if dataset.emotions and row.emotion not in dataset.emotions:
         known = ", ".join(sorted(dataset.emotions))
-        row.note("emotion", f"none of {known}", "the clip keeps the text and is in no class", failed=True)
+        of = emotion3_of(row.emotion)
+        done = f"the clip keeps the text and is in {f'class {of}' if of else 'no class'}"
+        row.note("emotion", f"none of {known}", done, failed=True)
 
 
 def _settle_spelling(rows: list[Row]) -> None:
@@ -305,6 +308,7 @@ def _clip(dataset: Dataset, row: Row, revision: str, fps: float | None) -> Clip:
         subject=row.texts["subject"],
         person=row.person,
         fps=rate,
+        frame_base=row.frame_base,
         onset=row.frames["onset"],
         apex=row.frames["apex"],
         offset=row.frames["offset"],

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flowkit.datasets.contract import NOTHING, Row, plain
+from flowkit.datasets.contract import Row, plain
+from flowkit.datasets.tables import says_nothing
 
 RACES = ("white", "black", "asian", "indian", "others")
 """What the codes 0 to 4 of a column Race stand for in the annotated sheets."""
@@ -71,4 +72,4 @@ def _group(row: Row) -> str | None:
 
 def _said(row: Row, name: str) -> str | None:
     text = row.texts.get(name, "")
-    return None if not text or text in NOTHING else text
+    return None if not text or says_nothing(text) else text

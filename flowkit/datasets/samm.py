@@ -16,7 +16,7 @@ COLUMNS = {
 }
 
 
-def _check(row: Row) -> None:
+def check_name(row: Row) -> None:
     """A file name begins with its subject: 006_1_2."""
     if row.texts["filename"].split("_")[0] != row.texts["subject"]:
         row.note("filename", f"begins with another subject than {row.texts['subject']}", "both are kept")
@@ -32,5 +32,5 @@ SAMM = Dataset(
     fps=200.0,
     emotions=frozenset({"anger", "contempt", "disgust", "fear", "happiness", "others", "sadness", "surprise"}),
     published={"rows": (159,), "subjects": (29,)},
-    check=_check,
+    check=check_name,
 )

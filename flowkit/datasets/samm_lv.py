@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from flowkit.datasets.contract import Dataset, Row, find_table, fits, rows_of
-from flowkit.datasets.samm import COLUMNS, SAMM
+from flowkit.datasets.samm import COLUMNS, SAMM, check_name
 from flowkit.datasets.sheets import Sheet
 from flowkit.errors import InputError
 
@@ -45,6 +45,21 @@ def _read(row: Row, samm: _Joined) -> None:
         row.columns["emotion"] = "Estimated Emotion (of SAMM)"
 
 
+def _conclude(rows: Sequence[Row], samm: _Joined) -> list[str]:
+    if not samm:
+        return ["no emotions: give SAMM's sheet, too, as a second --annotations"]
+    return [*_shifts(rows, samm), *_not_joined(rows, samm)]
+
+
+def _not_joined(rows: Sequence[Row], samm: _Joined) -> list[str]:
+    """Micro-expressions, all of which SAMM should have, without a row there."""
+    alone = [row for row in rows if row.expression == "micro" and row.texts["filename"] not in samm]
+    for row in alone:
+        row.note("filename", "no row of SAMM's sheet has this file name", "the clip has no emotion")
+    told = "micro-expressions without a row in SAMM's sheet, and so without an emotion"
+    return [f"{told}: {len(alone)}"] if alone else []
+
+
 def _shifts(rows: Sequence[Row], samm: _Joined) -> list[str]:
     """By how much the frame numbers of each video differ from SAMM's: one constant a video."""
     shifts: dict[str, list[tuple[int, Row]]] = {}
@@ -58,8 +73,6 @@ def _shifts(rows: Sequence[Row], samm: _Joined) -> list[str]:
             if shift != usual:
                 what = f"the onset is SAMM's {shift:+d}, that of the video's other clips {usual:+d}"
                 row.note("onset", what, "kept as annotated")
-    if not samm:
-        return ["no emotions: give SAMM's sheet, too, as a second --annotations"]
     told = ", ".join(
         f"{video} {Counter(shift for shift, _ in found).most_common(1)[0][0]:+d}" for video, found in shifts.items()
     )
@@ -79,8 +92,10 @@ SAMM_LV = Dataset(
     fps=200.0,
     missing={"apex": frozenset({"-1"}), "onset": frozenset({"0"})},
     people="samm",
+    emotions=SAMM.emotions,
     published={"macro": (343,), "micro": (159,), "videos": (147,)},
     prepare=_samm,
     read=_read,
-    conclude=_shifts,
+    check=check_name,
+    conclude=_conclude,
 )

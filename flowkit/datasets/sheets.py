@@ -112,6 +112,8 @@ def _trimmed(rows: list[list[Any]]) -> list[list[str]]:
 
 
 def _text(cell: Any) -> str:
+    if isinstance(cell, bool):  # TRUE, as spreadsheets write it into a CSV
+        return str(cell).upper()
     if isinstance(cell, float) and cell.is_integer():
         return str(int(cell))
     if isinstance(cell, datetime.date | datetime.time):  # "4/7" that a spreadsheet has taken for a day

@@ -24,7 +24,15 @@ SEPARATORS = (",", ";", "\t")
 MOST_ID_CHARACTERS = 1000
 """A longer clip_id is no name but a slip, such as a quote that swallowed a part of the table."""
 
-_WHOLE = re.compile(r"[+-]?[0-9]{1,15}(\.0*)?")
+NOTHING = frozenset({"/", "-", "na", "n/a", "nan", "none", "null"})
+"""What stands, in any case, in a cell that says nothing."""
+
+_GONE = "there is no such file"
+_WHOLE = re.compile(r"[+-]?[0-9]{1,18}(\.0*)?")
+_ROUNDED = re.compile(r"[+-]?([0-9]{16,}\.0*|[0-9](\.[0-9]*)?e\+[0-9]+)")
+"""What a floating point number of 16 digits or more is written as."""
+_EXACT = 2**53
+"""Up to here every whole number is a floating point number."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _Value = TypeVar("_Value")
 
@@ -93,7 +101,7 @@ def read_columns(path: Place, required: Iterable[str], used: Iterable[str]) -> C
     except InputError:
         raise
     except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
-        raise InputError(f"{str(path)!r} cannot be read as {suffix[1:]}: {error}") from error
+        raise _unread(path, error) from error
     for name in required:
         if name not in names:
             raise InputError(f"{path} has no column {name!r}; its columns are {', '.join(names) or 'none'}")
@@ -132,7 +140,13 @@ def column_names(path: Place, required: Iterable[str]) -> list[str]:
     except InputError:
         raise
     except (OSError, ValueError, csv.Error, pa.ArrowException) as error:
-        raise InputError(f"{str(path)!r} cannot be read as {path.suffix[1:]}: {error}") from error
+        raise _unread(path, error) from error
+
+
+def _unread(path: Place, error: Exception) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{str(path)!r}: {_GONE}; write its path as it is now, or put it back")
+    return InputError(f"{str(path)!r} cannot be read as {path.suffix.lower()[1:]}: {error}")
 
 
 def require_clip_id(where: str, clip_id: str) -> None:
@@ -154,10 +168,27 @@ def odd_clip_id(clip_id: str) -> tuple[str, str] | None:
 
 
 def whole_number(where: str, column: str, text: str) -> int:
-    """The integer that "46" or "46.0" stands for; an InputError for anything else."""
+    """The integer that "46" or "46.0" stands for; an InputError for anything else.
+
+    A number that has been a floating point one is refused where that may have rounded it.
+    """
+    value = integer(text)
+    if value is None and _ROUNDED.fullmatch(text):
+        raise InputError(f"{where}: {column}={text!r} is a rounded number; store the column as whole numbers")
+    if value is None:
+        raise InputError(
+            f"{where}: {column}={text!r} is not a whole number of at most 18 digits; leave the cell empty where there "
+            "is none"
+        )
+    return value
+
+
+def integer(text: str) -> int | None:
+    """The integer that "46", "46.0" or "+46" stands for; None for anything else, and where it may be rounded."""
     if not _WHOLE.fullmatch(text):
-        raise InputError(f"{where}: {column}={text!r} is not a whole number; leave the cell empty where there is none")
-    return int(text.split(".")[0])
+        return None
+    value = int(text.split(".")[0])
+    return None if "." in text and abs(value) >= _EXACT else value
 
 
 def cell_text(cell: Any) -> str | None:
@@ -165,6 +196,11 @@ def cell_text(cell: Any) -> str | None:
     if cell is None or (isinstance(cell, float) and math.isnan(cell)):
         return None
     return str(cell).strip() or None
+
+
+def says_nothing(text: str) -> bool:
+    """Whether a cell's text is one of `NOTHING`."""
+    return text.casefold() in NOTHING
 
 
 def column_values(table: str, name: str, column: pa.Array | pa.ChunkedArray) -> list[Any]:
@@ -216,7 +252,10 @@ def _read_csv(path: Place, required: tuple[str, ...], used: tuple[str, ...]) -> 
 
 def csv_text(path: Place) -> str:
     """A CSV's text: UTF-8 with or without a byte order mark, as spreadsheets write it, or UTF-16 with one."""
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise FileNotFoundError(_GONE) from None
     utf16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
         text = data.decode("utf-16" if utf16 else "utf-8-sig")

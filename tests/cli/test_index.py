@@ -11,7 +11,7 @@ from flowkit.datasets import read_manifest
 from flowkit.datasets.defects import read_defects
 from flowkit.datasets.revision import Revision
 from flowkit.output.shard import read
-from tests.clips import frame_folder
+from tests.clips import frame_folder, video
 from tests.datasets import composite_sheets as sheets
 from tests.datasets.trees import comma, frames, xlsx
 
@@ -97,6 +97,7 @@ def test_failed_rows_are_told_and_give_exit_code_1(flowkit, root, tmp_path):
         (["--annotations", "coding.csv", "--repairs", "no.csv"], "annotation file 'no.csv' is not there"),
         (["--annotations", "coding.csv", "--fps", "inf"], "--fps inf: give frames a second"),
         (["--annotations", "coding.csv", "--fps", "-1"], "--fps -1: give frames a second"),
+        (["--annotations", "coding.csv", "--frame-base", "1"], "--frame-base 1: no source is a video"),
         (["--annotations", "coding.csv", "-o", "m.xlsx"], "manifest 'm.xlsx': its name must end in"),
     ],
 )
@@ -130,6 +131,25 @@ def test_generic_names_columns_and_folders(flowkit, tmp_path):
     (clip,) = read_manifest(tmp_path / "m.csv")
     assert (clip.clip_id, clip.onset, clip.fps) == ("lab/s1/a", 2, 60)
     assert flowkit(*given, "--column", "subject")[0] == 2
+
+
+def test_generic_counts_the_frames_of_videos_as_it_is_told(flowkit, tmp_path):
+    video(tmp_path / "a.avi", 4)
+    file = comma(tmp_path / "a.csv", [["subject", "filename", "onset", "apex", "offset"], ["s1", "a", 1, 2, 4]])
+    given = ["index", "generic", tmp_path, "--annotations", file, "-o", tmp_path / "m.csv"]
+    given += ["--folder", "{filename}.avi"]
+    code, stdout, stderr = flowkit(*given)
+    assert code == 1
+    assert "frames of videos are counted from 0: give --frame-base 1" in stdout
+    assert "or give --frame-base 1, or a column frame_base, if the sheet counts from 1" in stderr
+    code, stdout, stderr = flowkit(*given, "--frame-base", 1)
+    assert (code, stderr) == (0, "")
+    (clip,) = read_manifest(tmp_path / "m.csv")
+    assert (clip.frame_base, clip.offset) == (1, 4)
+    assert flowkit("extract", tmp_path / "m.csv", "-o", tmp_path / "out", "--pairs", "onset-apex-offset")[0] == 0
+    code, _, stderr = flowkit(*given, "--column", "onst=onset")
+    assert code == 2
+    assert "--column: 'onst' (is it 'onset'?) is neither a field nor in --folder" in stderr
 
 
 def test_merge_checks_and_compares(flowkit, tmp_path):

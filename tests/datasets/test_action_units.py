@@ -24,6 +24,7 @@ def unit(number, side=None, intensity=None, certain=True, kind="AU"):
         ("14or23", [unit(14, certain=False), unit(23, certain=False)], ()),
         ("9/10", [unit(9, certain=False), unit(10, certain=False)], ()),
         ("NULL", [], ()),
+        ("NA", [], ()),
         ("/", [], ()),
         ("", [], ()),
         (None, [], ()),

@@ -11,6 +11,7 @@ from flowkit.datasets.defects import defects_path, read_defects, write_defects
 from flowkit.datasets.generic import generic
 from flowkit.datasets.indexing import index_dataset
 from flowkit.datasets.mmew import MMEW
+from flowkit.datasets.registry import DATASETS
 from flowkit.datasets.repairs import read_repairs
 from flowkit.datasets.samm import SAMM
 from flowkit.datasets.sheets import read_sheets
@@ -167,10 +168,34 @@ def test_a_sheet_of_another_dataset_is_refused(root):
     sheet = read_sheets([comma(root.parent / "sheet.csv", [["About"], HEADER, *GOOD])])
     with pytest.raises(InputError, match=r"sheet.csv has no row with the header of SAMM .*row 2 .*inducementcode"):
         index_dataset(SAMM, root, sheet)
-    mmew = [[*HEADER, "remarks"], *([*row, "none"] for row in GOOD)]
-    with pytest.raises(InputError, match="without being free of remarks"):
-        index_dataset(CASME2, root, read_sheets([comma(root.parent / "m.csv", mmew)]))
+    with pytest.raises(InputError, match=r"SAMM .*its columns are 'Subject', 'Filename', .*; give the annotation file"):
+        index_dataset(SAMM, root, sheet)
+
+
+@pytest.mark.parametrize("column", ["Remarks", "Inducement Code"])
+def test_a_column_of_other_datasets_is_told_with_what_to_do(root, column):
+    rows = [["About"], [*HEADER, column], *([*row, "none"] for row in GOOD)]
+    told = (
+        f"m.csv row 2 has the header of CASME II, but also {column!r}, by which sheets of other datasets are known; if "
+        f"the sheet is one of CASME II, rename {column!r}, or add a column Dataset that says CASME II; else give the "
+        "annotation file of CASME II"
+    )
+    with pytest.raises(InputError, match=told):
+        index_dataset(CASME2, root, read_sheets([comma(root.parent / "m.csv", rows)]))
+    rows = [["About"], ["Dataset", *HEADER, column], *(["CASME II", *row, "none"] for row in GOOD)]
+    assert len(index_dataset(CASME2, root, read_sheets([comma(root.parent / "m.csv", rows)])).clips) == 3
     assert MMEW.required[-1] == "remarks"
+
+
+@pytest.mark.parametrize("nothing", ["null", "NONE", "n/a", "NaN", "na", "/"])
+def test_cells_that_say_nothing_are_known_in_any_case(root, nothing):
+    header = [*HEADER, "Race", "Gender"]
+    rows = [[*changed(GOOD[0], ApexFrame=nothing, **dict.fromkeys(HEADER[5:], nothing)), nothing, nothing], GOOD[1]]
+    found = index_dataset(CASME2, root, read_sheets([comma(root.parent / "sheet.csv", [header, *rows])]))
+    first = found.clips[0]
+    assert (first.apex, first.emotion, first.ethnicity, first.gender) == (None, None, None, None)
+    assert [one.what for one in found.defects if one.row == 2] == ["no apex is annotated", "no emotion is annotated"]
+    assert found.failed == 0
 
 
 def test_two_sheets_that_fit_are_to_be_chosen_from(root):
@@ -300,6 +325,37 @@ def test_a_column_dataset_tells_casme_ii_from_cas_me_2(root):
     found = index_dataset(CASME2, root, sheets)
     assert ([clip.sheet_row for clip in found.clips], found.failed) == ([5, 6, 7], 0)
     assert [CAS_ME2.is_called(row[0]) for row in rows] == [True] * 3 + [False] * 3
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("casme", ["CASME", "casme", "CASME I", "CASME1", "CASME-1"]),
+        ("casme2", ["CASME II", "CASME2"]),
+        ("cas_me2", ["CAS(ME)2", "CAS(ME)^2"]),
+        ("casme3a", ["CAS(ME)3", "CAS(ME)^3", "CAS(ME)³", "CASME3", "cas_me3", "CASME III", "CAS(ME)3 A", "CASME3-A"]),
+        ("samm_lv", ["SAMM Long Videos", "samm-lv"]),
+    ],
+)
+def test_a_column_dataset_may_call_a_dataset_in_several_ways(name, said):
+    for text in said:
+        called = [one.name for one in DATASETS.values() if one.is_called(text)]
+        assert [one for one in called if one != "casme3c"] == [name]
+    part = DATASETS["casme3c"]
+    assert [part.is_called(text) for text in ("CAS(ME)3", "CAS(ME)3 part C", "CAS(ME)3 part A")] == [True, True, False]
+    for one in DATASETS.values():
+        assert one.is_called(one.name)
+        assert one.is_called(one.title)
+
+
+def test_a_column_dataset_that_says_nothing_known_is_told_with_what_it_says(root):
+    rows = [["CASME 2b", *GOOD[0]], ["SAMM", *GOOD[1]], ["CASME 2b", *GOOD[2]]]
+    told = (
+        "sheet.csv: its column Dataset says 'CASME 2b' (2), 'SAMM' (1) and never CASME II; correct it to casme2 or "
+        "CASME II, rename the column if it means something else, or give the sheet of that dataset"
+    )
+    with pytest.raises(InputError, match=re.escape(told)):
+        index_dataset(CASME2, root, read_sheets([comma(root.parent / "sheet.csv", [["Dataset", *HEADER], *rows])]))
 
 
 @pytest.mark.parametrize(

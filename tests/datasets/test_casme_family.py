@@ -124,6 +124,29 @@ def test_casme_has_two_columns_of_apexes(tmp_path):
     assert any("ApexF2" in note for note in found.notes)
 
 
+def test_emotions_that_casme_and_cas_me2_do_not_have_are_told(tmp_path):
+    header = ["Subject", "Filename", "OnsetF", "ApexF1", "ApexF2", "OffsetF", "AU", "Emotion"]
+    emotions = ["tense", "Repression", "hapiness", "anger"]
+    rows = [[1, f"EP01_{i}", 1, 3, None, 7, "4", emotion] for i, emotion in enumerate(emotions)]
+    for row in rows:
+        frames(tmp_path / "sub01" / row[1], range(1, 8))
+    found = index(CASME, tmp_path, comma(tmp_path / "a.csv", [header, *rows]))
+    assert rows_told(found, failed=True) == [(4, "Emotion", "hapiness"), (5, "Emotion", "anger")]
+    assert [clip.emotion3 for clip in found.clips] == [None, "negative", None, "negative"]
+    # What is done is what is said: a name that flowkit knows has its class.
+    assert [one.done for one in found.defects if one.failed] == [
+        "the clip keeps the text and is in no class",
+        "the clip keeps the text and is in class negative",
+    ]
+    rows = [
+        [1, f"girlcrashing1_{i}", 10 * i, 10 * i + 1, 10 * i + 2, "4", emotion, "micro-expression", "sadness"]
+        for i, emotion in enumerate(["negative", "Positive", "surprise", "others", "sadness"], start=1)
+    ]
+    frames(tmp_path / "rawpic" / "s15" / "15_0401girlcrashing", range(1, 70))
+    found = index(CAS_ME2, tmp_path, cas_me2_files(tmp_path, rows))
+    assert rows_told(found, failed=True) == [(5, "emotion", "sadness")]
+
+
 def cas_me2_files(folder, rows):
     sheets = {
         "CASFEcode_final": rows,

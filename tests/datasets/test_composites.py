@@ -256,8 +256,12 @@ def test_a_list_that_is_none_is_refused(three, tmp_path):
     with pytest.raises(InputError, match="no header with clip_id"):
         compare(clips, comma(tmp_path / "a.csv", [["a", "b"]]), JOINT)
     rows = [["Dataset", "Subject", "Filename"], ["CK", 1, "x"]]
-    with pytest.raises(InputError, match="row 2: dataset 'CK', subject '1' is none of casme2, samm"):
-        compare(clips, comma(tmp_path / "b.csv", rows), JOINT)
+    told = r"row 2: Dataset 'CK' is none of casme2 \(CASME II\), samm \(SAMM\); the column has 'CK', 'SAMM'; correct it"
+    with pytest.raises(InputError, match=told):
+        compare(clips, comma(tmp_path / "b.csv", [*rows, ["SAMM", 6, "x"]]), JOINT)
+    rows = [["Dataset", "Subject", "Filename"], ["SAMM", "six", "x"]]
+    with pytest.raises(InputError, match="row 2: subject 'six' is none of SAMM; correct the row"):
+        compare(clips, comma(tmp_path / "c.csv", rows), JOINT)
 
 
 def test_a_list_says_which_onset_where_a_video_has_several_clips(tmp_path):
@@ -269,8 +273,10 @@ def test_a_list_says_which_onset_where_a_video_has_several_clips(tmp_path):
         told = r"list.csv row 2: clips of CAS\(ME\)3 part A .*, and here is no onset; give it in a column of that name"
         with pytest.raises(InputError, match=told):
             compare(clips, reference, cd6me)
-    rows = [["Dataset", "Subject", "Filename", "Emotion", "Onset"], [*published, "1.0"], ["as published in 2025"]]
-    assert compare(clips, comma(tmp_path / "list.csv", rows), cd6me) == []
+    header = ["Dataset", "Subject", "Filename", "Emotion", "Onset"]
+    for name in ("CAS(ME)3 part A", "CAS(ME)^3", "CASME3"):
+        rows = [header, [name, *published[1:], "1.0"], ["as published in 2025"]]
+        assert compare(clips, comma(tmp_path / "list.csv", rows), cd6me) == []
 
 
 def test_a_person_of_two_datasets_is_one_among_all():

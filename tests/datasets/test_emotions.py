@@ -12,4 +12,5 @@ def test_emotions_fall_into_three_classes_or_none():
         "sadness": "negative",
     }
     assert [emotion3_of(name) for name in ("ne", "po", "sur")] == ["negative", "positive", "surprise"]
+    assert [emotion3_of(name) for name in ("angry", "Sad", "happy")] == ["negative", "negative", "positive"]
     assert [emotion3_of(name) for name in ("others", "Other", "unhappiness", "", None)] == [None] * 5

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from flowkit.datasets import SCHEMA, manifest_fingerprint, read_manifest, unused_columns, write_manifest
+from flowkit.datasets.tables import column_names
 from flowkit.errors import InputError, OutputError
 from flowkit.types import Clip, fingerprint
 
@@ -244,6 +245,45 @@ def test_unreadable_files_are_refused(tmp_path):
     for name in ("latin.csv", "torn.parquet", "absent.csv", "m.xlsx"):
         with pytest.raises(InputError, match=re.escape(name)):
             read_manifest(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["absent.csv", "absent.parquet"])
+def test_a_file_that_is_gone_is_called_so(tmp_path, name):
+    told = re.escape(f"'{tmp_path / name}': there is no such file; write its path as it is now, or put it back")
+    for read in (read_manifest, lambda path: column_names(path, ["clip_id"])):
+        with pytest.raises(InputError, match=told):
+            read(tmp_path / name)
+
+
+def test_frame_numbers_of_18_digits_are_read_to_the_last_digit(tmp_path):
+    """As microseconds since 1970, of 16 digits, are."""
+    make_frames(tmp_path / "f")
+    wanted = (1_700_000_000_123_457, -123_456_789_012_345_678, 999_999_999_999_999_999)
+    columns = {"clip_id": ["a"], "source": ["f"]}
+    columns |= {name: [number] for name, number in zip(("onset", "apex", "offset"), wanted, strict=True)}
+    pd.DataFrame(columns).to_csv(tmp_path / "m.csv", index=False)
+    pd.DataFrame(columns).to_parquet(tmp_path / "m.parquet")
+    for name in ("m.csv", "m.parquet"):
+        (clip,) = read_manifest(tmp_path / name)
+        assert (clip.onset, clip.apex, clip.offset) == wanted
+    write_text(tmp_path / "m.csv", "clip_id,source,onset\na,f,1000000000000000000\n")
+    with pytest.raises(InputError, match=r"onset='1000000000000000000' is not a whole number of at most 18 digits"):
+        read_manifest(tmp_path / "m.csv")
+
+
+def test_numbers_that_were_floats_are_read_as_far_as_floats_are_exact(tmp_path):
+    make_frames(tmp_path / "f")
+    columns = {"clip_id": ["a", "b"], "source": ["f", "f"], "onset": [2.0**53 - 1, np.nan]}
+    for suffix in ("csv", "parquet"):
+        path = tmp_path / f"m.{suffix}"
+        for last, read in ((2.0**53 - 1, 2**53 - 1), (2.0**53, None), (1.7e17, None)):
+            table = pd.DataFrame(columns | {"onset": [last, np.nan]})
+            table.to_csv(path, index=False) if suffix == "csv" else table.to_parquet(path)
+            if read is None:
+                with pytest.raises(InputError, match=r"onset='.*' is a rounded number; store the column as whole numbers"):
+                    read_manifest(path)
+            else:
+                assert [clip.onset for clip in read_manifest(path)] == [read, None]
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

@@ -175,6 +175,27 @@ def test_4dme_clips_show_several_classes(tmp_path):
     assert index(FOUR_DME, tmp_path, tmp_path / "4DME.csv", fps=60).clips[0].fps == 60
 
 
+def test_4dme_is_marked_by_truth_and_by_nothing_else(tmp_path):
+    header = ["sub_ID", "fold_name", "Onset", "Apex", "Offset", "Positive", "Negative", "Surprise", "Repression"]
+    rows = [
+        ["A", "c1", 1, 2, 3, True, False, False, False, False],
+        ["A", "c2", 1, 2, 3, "false", "True", "FALSE", 0, "false"],
+        ["A", "c3", 1, 2, 3, 0, 1, "no", 0, 0],
+        ["A", "c4", 1, 2, 3, 0, 2, 0, 0, 0],
+        ["A", "c5", 1, 2, 3, False, False, False, False, False],
+    ]
+    for row in rows:
+        frames(tmp_path / row[0] / row[1], range(1, 4))
+    found = index(FOUR_DME, tmp_path, xlsx(tmp_path / "4DME.xlsx", {"s": [[*header, "Others"], *rows]}))
+    assert [clip.emotion3 for clip in found.clips] == ["positive", "negative", None, None, None]
+    told = [(one.row, one.column, one.value, one.what) for one in found.defects if one.failed]
+    assert told == [
+        (4, "Surprise", "no", "neither 0 nor 1"),
+        (5, "Negative", "2", "neither 0 nor 1"),
+        (6, "emotion", "", "no class is marked"),
+    ]
+
+
 def test_dfme_has_a_rate_a_row_and_numbers_from_0(tmp_path):
     header = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Emotion", "EmotionId", "Fps", "AU"]
     rows = [

@@ -91,6 +91,25 @@ def test_samm_long_videos_joined_to_samm(tmp_path):
     assert any("give SAMM's sheet, too" in note for note in alone.notes)
 
 
+def test_micro_expressions_that_samm_lacks_are_told(tmp_path):
+    for video in ("006_1", "007_3", "008_1"):
+        frames(tmp_path / "LV" / video, range(1, 700), f"{video}_{{:04d}}.jpg")
+    rows = [*lv_rows(), ["009", "008_1_1", 1, 55, 57, 64, 10, "Micro - 1/2", "10", None]]
+    file = comma(tmp_path / "lv.csv", [LV_HEADER, *rows])
+    samm = [[*row[:9], "Hapiness", *row[10:]] if row[1] == "006_1_2" else row for row in sheet()]
+    found = index_dataset(SAMM_LV, tmp_path / "LV", read_sheets([file, comma(tmp_path / "samm.csv", samm)]))
+    last = [one for one in found.defects if one.row == 8]
+    assert [(one.value, one.done, one.failed) for one in last] == [
+        ("008_1_1", "both are kept", False),
+        ("008_1_1", "the clip has no emotion", False),
+    ]
+    assert "begins with another subject than 009" in last[0].what
+    assert last[1].what == "no row of SAMM's sheet has this file name"
+    assert "micro-expressions without a row in SAMM's sheet, and so without an emotion: 1" in found.notes
+    # An emotion that SAMM does not have is none here, either.
+    assert [(one.row, one.value) for one in found.defects if one.failed] == [(2, "Hapiness")]
+
+
 def test_two_sheets_of_samm_beside_the_long_videos_are_told(tmp_path):
     frames(tmp_path / "LV" / "006_1", range(1, 700), "006_1_{:04d}.jpg")
     file = comma(tmp_path / "lv.csv", [LV_HEADER, *lv_rows()[:3]])
@@ -143,4 +162,4 @@ def test_a_sheet_of_two_datasets_gives_each_its_own(tmp_path):
     found = index_dataset(SAMM, tmp_path / "SAMM", read_sheets([file]))
     assert len(found.clips) == len(ROWS)
     assert found.clips[2].sheet_row == 5
-    assert any(note == "rows of other datasets, as the column Dataset says: 1" for note in found.notes)
+    assert any(note == "rows of other datasets, as the column Dataset says: 'CASME2' (1)" for note in found.notes)

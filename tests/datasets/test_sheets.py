@@ -6,6 +6,7 @@ import pytest
 
 from flowkit.datasets.sheets import read_sheets
 from flowkit.errors import InputError
+from tests.datasets.trees import comma, xlsx
 
 HEADER = ["Subject", "Filename", "OnsetFrame", "ApexFrame", "OffsetFrame", "Action Units", "Estimated Emotion"]
 ROWS = [HEADER, ["01", "EP01", "1", "3", "5", "4+7", "disgust"], ["02", 'EP "a", b', "1", "3", "5", "12", "sad; calm"]]
@@ -45,3 +46,12 @@ def test_numbers_without_a_fraction_are_whole_and_everything_else_stays(tmp_path
     cells = ["46.0", "-1.00", "0.0", "007", "007.0", "1.0.0", "4.5", "v1.0", "1.", "1e3", "12345678901234567890.0"]
     whole = ["46", "-1", "0", "007", "007.0", "1.0.0", "4.5", "v1.0", "1.", "1e3", "12345678901234567890"]
     assert read(tmp_path / "a.csv", f"{','.join(cells)}\n") == [whole]
+
+
+def test_truth_is_written_as_spreadsheets_write_it_into_a_csv(tmp_path):
+    rows = [["marked", "other"], [True, False]]
+    book = xlsx(tmp_path / "a.xlsx", {"s": rows})
+    text = comma(tmp_path / "a.csv", [rows[0], ["TRUE", "FALSE"]])
+    (sheet,), (other,) = read_sheets([book]), read_sheets([text])
+    assert sheet.rows == other.rows == [["marked", "other"], ["TRUE", "FALSE"]]
+    assert sheet.revision.split()[1] == other.revision.split()[1]
