@@ -6,6 +6,7 @@ Exit codes of the commands: 0 all done; 1 done, with failed pairs; 2 bad input, 
 
 from __future__ import annotations
 
+import errno
 import io
 import operator
 import os
@@ -15,11 +16,16 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, NoReturn, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
 
 _MOMENT_S = 0.05
 _INTERRUPTED = 130
 """What typer makes of a KeyboardInterrupt that nothing has caught: of one between two handlers of signals, say."""
+_NO_TEXT = "backslashreplace"
+"""What a file's name is shown by that has bytes which are no text."""
 UNEXPECTED_EXIT_CODE = 70
 """EX_SOFTWARE of sysexits.h."""
 
@@ -63,6 +69,8 @@ class Interrupted(FlowkitError):
 def run_command(name: str, command: Callable[[list[str]], object]) -> int:
     """Runs a command with the arguments of this process; whatever it cannot do is one line on stderr.
 
+    What it has to show goes where there is a reader, and room; where there is none it works on.
+
     Args:
         name: of the program, which begins the line of an error; with --debug the traceback comes before it.
         command: gets the arguments, ["--help"] where there are none; what it returns is its exit code, or None for 0.
@@ -70,9 +78,7 @@ def run_command(name: str, command: Callable[[list[str]], object]) -> int:
     Returns:
         The exit code.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a file's name may have bytes that are no text
+    _show_what_can_be_shown()
     arguments = sys.argv[1:]
     try:
         if (empty := next(filter(_is_empty, arguments), None)) is not None:
@@ -82,17 +88,73 @@ def run_command(name: str, command: Callable[[list[str]], object]) -> int:
         code = command(arguments or ["--help"])
         if code == _INTERRUPTED:
             raise Interrupted("stopped; run the same command again")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if "--debug" in arguments:
             traceback.print_exc()
-        text, code = told(error)
+        # typer ends the process without a word where a pipe breaks: one of the work's, since what is shown never fails.
+        text, code = told(error.__context__ or error if isinstance(error, SystemExit) else error)
         print(f"{name}: {printable(text)}", file=sys.stderr)
+    if lost := _lost():
+        print(f"{name}: not all could be written to stdout ({lost.strerror})", file=sys.stderr)
     return (code if isinstance(code, int) else 0) if arguments else 2
 
 
 def _is_empty(argument: str) -> bool:
     """Whether it is nothing, or an option that is given nothing, as --out=."""
     return argument == "" or (argument.startswith("--") and argument.partition("=")[1:] == ("=", ""))
+
+
+class _Shown(io.FileIO):
+    """A standard stream's descriptor that never fails: for what it does not take there is no reader, or no room."""
+
+    lost: OSError | None = None
+    """Why something is lost that had a reader."""
+
+    def write(self, data: ReadableBuffer, /) -> int:
+        """See `io.FileIO.write`."""
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno != errno.EPIPE:
+                self.lost = error
+            return memoryview(data).nbytes
+
+
+def _show_what_can_be_shown() -> None:
+    """From now on no write to stdout or stderr fails, whatever becomes of them."""
+    # Where one is closed, the next file to be opened would get its number, and what C code prints there.
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, io.TextIOWrapper(io.BufferedWriter(_Shown(os.devnull, "w")), "utf-8", _NO_TEXT))
+        elif type(stream) is io.TextIOWrapper and stream.fileno() == number:
+            shown = io.BufferedWriter(_Shown(number, "w", closefd=False))
+            at_once = stream.line_buffering or stream.write_through
+            setattr(sys, name, io.TextIOWrapper(shown, stream.encoding, _NO_TEXT, line_buffering=at_once))
+        elif isinstance(stream, io.TextIOWrapper):  # what a test has put there
+            stream.reconfigure(errors=_NO_TEXT)
+
+
+def _lost() -> OSError | None:
+    """Why stdout has not taken all, for want of room, say; told once."""
+    raw = getattr(getattr(sys.stdout, "buffer", None), "raw", None)
+    if not isinstance(raw, _Shown):
+        return None
+    sys.stdout.flush()
+    lost, raw.lost = raw.lost, None
+    return lost
+
+
+def require_shown() -> None:
+    """For the end of a command whose result is what it has printed: an OutputError where not all of it is written.
+
+    A reader who has gone, as `head`, has had what it wanted.
+    """
+    if lost := _lost():
+        raise OutputError(f"stdout cannot be written ({lost.strerror}); make room, or print it elsewhere")
 
 
 def leave(code: int) -> NoReturn:
@@ -145,7 +207,7 @@ class _UsageError(Protocol):
     def format_message(self) -> str: ...
 
 
-def told(error: Exception) -> tuple[str, int]:
+def told(error: BaseException) -> tuple[str, int]:
     """The sentence and the exit code of an error that ends a command."""
     match error:
         case FlowkitError():

@@ -10,7 +10,7 @@ import typer
 from flowkit.cli.clip_bar import clip_bar, tell_failures
 from flowkit.cli.options import require_unread
 from flowkit.cli.signals import NOTHING_WRITTEN, stoppable
-from flowkit.errors import OutputError, printable
+from flowkit.errors import OutputError, printable, require_shown
 
 if TYPE_CHECKING:
     from flowkit.datasets.revision import Revision
@@ -190,6 +190,7 @@ def report_labels(
     if page is not None:
         write_page(page, html(summary))
         typer.echo(f"-> {page}")
+    require_shown()
 
 
 def _opened(source: Path, out: Path, column: str) -> Revision:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from flowkit.errors import require_shown
+
 
 def bench(
     against: Annotated[
@@ -33,3 +35,4 @@ def bench(
     from flowkit import bench as benchmark
 
     benchmark.command(against, sizes, threads, out, plot, typer.echo)
+    require_shown()

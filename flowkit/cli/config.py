@@ -31,12 +31,15 @@ def goes_before(context: typer.Context, name: str, other: str) -> bool:
 def _options(path: Path, parameters: list[Any]) -> dict[str, Any]:
     """The values by the names that the command gives its parameters."""
     known = {_long_name(parameter): parameter for parameter in parameters if parameter.name != "config"}
-    values = {}
+    values: dict[str, Any] = {}
+    said: dict[str, Any] = {}
     for key, value in _mapping(path).items():
         name = str(key).replace("_", "-")
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0)
             raise InputError(f"{path}: {key!r} is no option of {_command(parameters)}; the nearest is {near[0]!r}")
+        if (twice := said.setdefault(name, key)) != key:
+            raise InputError(f"{path}: {twice!r} and {key!r} are one option; leave one out")
         values[known[name].name] = _value(path, name, value, known[name])
     return values
 

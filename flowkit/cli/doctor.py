@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import flowkit._core as _core
+from flowkit.errors import require_shown
 from flowkit.motion.devices import available_cpus, gpus
 
 OPTIONAL = {
@@ -30,6 +31,7 @@ def doctor() -> None:
     for name, value in report():
         table.add_row(f"[bold]{name}[/bold]", escape(value))
     Console().print(table)
+    require_shown()
 
 
 def report() -> list[tuple[str, str]]:

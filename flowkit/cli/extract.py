@@ -82,7 +82,7 @@ def extract(
     dtype: Annotated[str, typer.Option(help="Of the cubes: float32 or float16.")] = "float32",
     rgb: Annotated[
         int | None,
-        typer.Option(metavar="SIDE", help="Also store each pair's apex frame in colour, at this side in px."),
+        typer.Option(metavar="SIDE", help="Also store each pair's apex frame in colour, at this side, 16 to 1024 px."),
     ] = None,
     engine: Annotated[str, typer.Option(help="local (processes) or ray.")] = "local",
     ray_address: Annotated[
@@ -164,7 +164,7 @@ def extract(
     plan could be computed, 3 stopped and resumable.
     """
     from flowkit.cli.progress import ProgressReport, ending, forecast_lines, last_line, reason_lines
-    from flowkit.cli.run_log import all_of, logged
+    from flowkit.cli.run_log import all_of, logged, require_outside
     from flowkit.extraction.engines.worker import without_pandas
     from flowkit.extraction.forecast import forecast
     from flowkit.extraction.run import extract as run
@@ -195,7 +195,7 @@ def extract(
         "dtype": dtype,
         "rgb": rgb,
         "workers": workers,
-        "device": chosen_device(device, gpu, engine),
+        "device": chosen_device(device, gpu, engine, quiet=quiet),
         "batch": batch,
         "frame_base": frame_base,
         "retry_failed": retry_failed,
@@ -213,6 +213,8 @@ def extract(
         if not quiet:
             typer.echo("\n".join(lines))
         raise typer.Exit
+    if log is not None:
+        require_outside(log, place(out))
     about = {"source": str(place(source)), "out": str(place(out)), "shard": shard, "limit": limit, "engine": engine}
     with stoppable(), ProgressReport(Console(quiet=quiet)) as report, logged(log, **about) as record:
         summary = run(source, out, **asked, report=all_of(report, record))

@@ -19,8 +19,8 @@ PRESET_HELP = f"The solver's parameters: {', '.join(PRESETS)}."
 Preset = Annotated[str, typer.Option(metavar="NAME", help=PRESET_HELP)]
 
 
-def chosen_device(device: str | None, gpu: bool, engine: str) -> str:
-    """ "cpu" or "cuda" for what was written behind --device and --gpu; says so where auto means the CPU.
+def chosen_device(device: str | None, gpu: bool, engine: str, *, quiet: bool = False) -> str:
+    """ "cpu" or "cuda" for what was written behind --device and --gpu; says so where auto means the CPU, if not quiet.
 
     Raises:
         InputError: for another word, for two that contradict each other, or for auto on a cluster.
@@ -36,7 +36,7 @@ def chosen_device(device: str | None, gpu: bool, engine: str) -> str:
     from flowkit.motion.devices import gpus
 
     usable, problem = gpus()
-    if not usable:
+    if not usable and not quiet:
         typer.echo(f"flowkit: computing on the CPU: no usable GPU: {problem}", err=True)
     return "cuda" if usable else "cpu"
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from flowkit.cli.progress import ending
-from flowkit.errors import Interrupted, told
+from flowkit.errors import InputError, Interrupted, told
 from flowkit.extraction.tally import Report, Summary
-from flowkit.output.files import unwritable
+from flowkit.output.files import unwritten
 from flowkit.output.parquet import read_table
 from flowkit.output.plan_file import read_run
+from flowkit.output.store import Place
 
 
 class RunLog:
@@ -76,7 +77,14 @@ class RunLog:
             self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
             self._file.flush()
         except OSError as error:
-            raise Interrupted(unwritable(self._path, error)) from error
+            raise unwritten(self._path, error) from error
+
+
+def require_outside(path: Path, out: Place) -> None:
+    """An InputError for a log in OUT, which has to be new, empty or an output, and holds nothing else."""
+    inside = Path(os.path.realpath(path))  # unlike `resolve`, of links that go round and round too
+    if isinstance(out, Path) and inside.is_relative_to(os.path.realpath(out)):
+        raise InputError(f"--log {path} is in OUT, {str(out)!r}, which holds the output alone; give it another folder")
 
 
 @contextmanager
@@ -95,7 +103,7 @@ def logged(path: Path | None, **about: Any) -> Iterator[RunLog | None]:
     except KeyboardInterrupt:
         log.end(Interrupted.exit_code, KeyboardInterrupt.__name__)
         raise
-    except Exception as error:
+    except BaseException as error:
         text, code = told(error)
         log.end(code, text)
         raise

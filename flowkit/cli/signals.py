@@ -1,5 +1,7 @@
 """What Ctrl-C (SIGINT), and SIGTERM as batch systems send it, do: one line, exit code 3, and no process left.
 
+Of `flowkit verify`, whose code 3 is an answer, they make code 2.
+
 Imports nothing that takes time: signals come while a command starts, too.
 """
 
@@ -7,17 +9,20 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from flowkit.errors import Interrupted, never_lost
+from flowkit.errors import Interrupted, OutputError, never_lost
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _TIDYING_S = 5.0
 """Signals that come so soon after the first do not disturb the tidying that it has begun."""
 _STOPPED = "stopped; run the same command again"
+UNPROVED = "stopped before anything was proved: whether the output is sound is not known; run the same command again"
+"""What `flowkit verify` says."""
 NOTHING_WRITTEN = "stopped, and nothing is written; run the same command again"
 """What a command says that writes all at its end."""
 
@@ -75,8 +80,11 @@ def stoppable(told: str = "stopped before the first pair; run the same command a
 
 
 def _end(*_: object) -> None:
-    os.write(2, f"flowkit: {_STOPPED}\n".encode())
-    os._exit(Interrupted.exit_code)
+    command = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    told, code = (UNPROVED, OutputError.exit_code) if command == "verify" else (_STOPPED, Interrupted.exit_code)
+    with suppress(OSError):
+        os.write(2, f"flowkit: {told}\n".encode())
+    os._exit(code)
 
 
 def _install(handler: object) -> object:

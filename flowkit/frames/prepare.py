@@ -19,13 +19,23 @@ Similarity = tuple[float, float, float, float, float, float]
 """(a, b, c, d, e, f) sends (x, y) to (a x + b y + c, d x + e y + f); pixel centres are at whole numbers."""
 
 
+LEAST_SIDE = 3
+"""Of a frame whose flow can be computed, px: derivatives take a pixel and both its neighbours."""
+
+
 def parse_size(text: str) -> tuple[int, int]:
     """(height, width) from "224" (a square) or "320x180" (width x height); else an InputError."""
     found = re.fullmatch(r"([1-9][0-9]{0,4})(?:[xX]([1-9][0-9]{0,4}))?", text)
     if not found:
-        raise InputError(f"size {text!r}: give pixels as one number (224) or as WIDTHxHEIGHT (320x180), 1 to 99999")
-    width, height = found[1], found[2] or found[1]
-    return int(height), int(width)
+        raise InputError(
+            f"size {text!r}: give pixels as one number (224) or as WIDTHxHEIGHT (320x180), {LEAST_SIDE} to 99999"
+        )
+    width, height = int(found[1]), int(found[2] or found[1])
+    if min(width, height) < LEAST_SIDE:
+        raise InputError(
+            f"size {text!r}: frames of less than {LEAST_SIDE} x {LEAST_SIDE} px have no flow; give at least that"
+        )
+    return height, width
 
 
 def prepare(frame: NDArray[Any], box: Box | None, size: tuple[int, int] | None) -> NDArray[Any]:

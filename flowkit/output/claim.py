@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowkit.errors import InputError, Interrupted, OutputError
+from flowkit.errors import InputError, OutputError
 from flowkit.output.commit import FOLDERS, SHARED
-from flowkit.output.files import make_folder, remove_uploads, sync_folder, unwritable
+from flowkit.output.files import make_folder, remove_uploads, sync_folder, unwritten
 from flowkit.output.plan_file import RUN_FILE
 from flowkit.output.store import Place, StorePath, require_utf8
 from flowkit.output.writer import mark_several, remove_temporary
@@ -63,7 +63,7 @@ def claimed(out: Place, share: Share = WHOLE, *, is_ours: bool = False) -> Itera
 
     Raises:
         OutputError: if OUT holds something else, or another run is writing to it, or to this share of it.
-        Interrupted: if the folders cannot be made.
+        Interrupted, OutputError: if the folders cannot be made, as `unwritten`.
     """
     if not is_ours:
         refuse_foreign(out)
@@ -81,7 +81,7 @@ def claimed(out: Place, share: Share = WHOLE, *, is_ours: bool = False) -> Itera
         sync_folder(out)
         sync_folder(out.parent)
     except OSError as error:
-        raise Interrupted(unwritable(out, error)) from error
+        raise unwritten(out, error) from error
     handle = os.open(out, os.O_RDONLY)
     try:
         locked = _lock(handle, fcntl.LOCK_EX if share == WHOLE else fcntl.LOCK_SH, _BUSY.format(out))
@@ -155,7 +155,7 @@ def _hold(path: Path, *, busy: str = "", wait: bool = False) -> tuple[int, bool]
         try:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         except OSError as error:
-            raise Interrupted(unwritable(path, error)) from error
+            raise unwritten(path, error) from error
         try:
             held = _lock(handle, fcntl.LOCK_EX, busy, wait)
             # Its last holder may have removed it meanwhile; then another file is the lock.

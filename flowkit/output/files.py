@@ -16,12 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from flowkit.errors import Interrupted
+from flowkit.errors import Interrupted, OutputError
 from flowkit.output.store import Place, StorePath
 
 TEMPORARY = ".tmp-"
 _UPLOADS = "flowkit-store-"
 """Begins the names of the folders in which files are written before they go into an object store."""
+_NOT_HERE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT)
 _OLD_S = 24 * 3600.0
 """A file of a process that cannot be asked after is taken for left behind after this long."""
 
@@ -43,7 +44,7 @@ def write_whole(path: Place, write: Callable[[Path], None]) -> Written:
 
     Raises:
         OSError: as the file system gives it; nothing is left behind then.
-        Interrupted, StoreError: as the store gives it.
+        Interrupted, OutputError, StoreError: as the store, or the folder for temporary files, gives it.
     """
     if isinstance(path, StorePath):
         return _write_into_store(path, write)
@@ -68,7 +69,7 @@ def _write_into_store(path: StorePath, write: Callable[[Path], None]) -> Written
             with temporary.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
         except OSError as error:
-            raise Interrupted(unwritable(temporary, error)) from error
+            raise unwritten(temporary, error) from error
         path.upload(temporary)
         return Written(temporary.stat().st_size, digest)
 
@@ -126,12 +127,12 @@ def put(path: Place, write: Callable[[Path], None]) -> Written:
     """`write_whole` for a file of a run that can be continued.
 
     Raises:
-        Interrupted: if the disk is full or cannot be written.
+        Interrupted, OutputError: as `unwritten`.
     """
     try:
         return write_whole(path, write)
     except OSError as error:
-        raise Interrupted(unwritable(path, error)) from error
+        raise unwritten(path, error) from error
 
 
 def put_text(path: Place, text: str) -> None:
@@ -142,10 +143,15 @@ def put_text(path: Place, text: str) -> None:
 def is_as_written(path: Place, sha256: str) -> bool:
     """Whether a file is there with that SHA-256 (hex)."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        return sha256_of(path) == sha256
     except FileNotFoundError:
         return False
+
+
+def sha256_of(path: Place) -> str:
+    """The SHA-256 (hex) of a file's content; OSError as the file system gives it."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync(path: Path) -> Written:
@@ -168,9 +174,21 @@ def _write_text(path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
 
 
+def unwritten(path: Place, error: OSError) -> Interrupted | OutputError:
+    """The error for a file of a run, or a folder, that cannot be written: an OutputError where that is not allowed, or
+    not possible at this place, which the same command would meet again, and else an Interrupted.
+    """
+    if error.errno in _NOT_HERE:
+        return OutputError(f"cannot write {str(path)!r} ({_reason(error)}); mend that, or give another path")
+    return Interrupted(unwritable(path, error))
+
+
 def unwritable(path: Place, error: OSError) -> str:
     """The sentence for a file of a run that cannot be written."""
-    # Arrow's errors carry a paragraph as strerror, and the number.
-    reason = os.strerror(error.errno) if error.errno else str(error)
     remedy = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) else "mend that"
-    return f"cannot write {str(path)!r} ({reason}); {remedy}, and run the same command again to continue"
+    return f"cannot write {str(path)!r} ({_reason(error)}); {remedy}, and run the same command again to continue"
+
+
+def _reason(error: OSError) -> str:
+    # Arrow's errors carry a paragraph as strerror, and the number.
+    return os.strerror(error.errno) if error.errno else str(error)

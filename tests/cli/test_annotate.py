@@ -106,12 +106,12 @@ def test_a_damaged_clip_is_listed_and_the_rest_is_done(flowkit, folder):
         (["predict", "{m}", "-o", "n.csv", "--model", "x.onnx"], "Missing option '--labels'"),
         (["predict", "{m}", "-o", "n.csv", "--model", "x.onnx", "--labels", "a"], "labels 'a': give at least two"),
         (["consolidate", "{m}", "-o", "n.csv", "--column", "emotion"], "column 'emotion' is no label"),
-        (["map", "{m}", "-o", "n.csv", "--mapping", "none.csv"], "mapping 'none.csv' cannot be read as CSV"),
-        (["correct", "{m}", "none.csv", "-o", "n.csv"], "'none.csv' cannot be read as CSV"),
+        (["map", "{m}", "-o", "n.csv", "--mapping", "none.csv"], "mapping 'none.csv' cannot be read as CSV: there is"),
+        (["correct", "{m}", "none.csv", "-o", "n.csv"], "'none.csv' cannot be read as CSV: there is no such file"),
         (["correct", "{m}", "c.csv", "-o", "c.csv"], "'c.csv' is read here, and would be replaced"),
         (["map", "{m}", "--mapping", "map.csv", "-o", "map.csv"], "'map.csv' is read here, and would be replaced"),
         (["report", "{m}", "--page", "{m}"], "'.*m.csv' is read here, and would be replaced"),
-        (["report", "none.csv"], "'.*none.csv' cannot be read as csv"),
+        (["report", "none.csv"], "'.*none.csv': there is no such file; write its path as it is now, or put it back"),
     ],
 )
 def test_a_wrong_argument_is_one_sentence(flowkit, folder, arguments, sentence):

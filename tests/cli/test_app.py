@@ -67,6 +67,7 @@ def test_help_and_version():
         assert command in shown.output
     shown = runner.invoke(app, ["extract", "--help"])
     assert "flowkit extract clip.mp4 -o out" in shown.output
+    assert "at this side, 16 to 1024 px" in " ".join(shown.output.replace("│", " ").split())
     assert re.fullmatch(r"flowkit \d+\.\d+\.\d+\S*\n", runner.invoke(app, ["--version"]).output)
 
 
@@ -92,6 +93,14 @@ def test_help_names_every_preset(command):
         (["extract", "{clip}", "-o", "/etc/hosts"], "'/etc/hosts' is a file; give -o a folder"),
         (["extract", "{clip}", "-o", "link"], "'.*/link' is a link that leads nowhere; make the folder, or give anoth"),
         (["extract", "{clip}", "-o", "link/out", "--dry-run"], "'.*/link' is a link that leads nowhere; make the fold"),
+        (["extract", "{clip}", "-o", "/proc/out"], "cannot write '/proc/out' \\(.*\\); mend that, or give another"),
+        (
+            ["extract", "{clip}", "-o", "out", "--face", "boxes:gone.csv"],
+            "'.*/?gone.csv': there is no such file; write its path as it is now, or put it back",
+        ),
+        (["extract", "{clip}", "-o", "out", "--pairs", "list:gone.parquet"], "'.*/gone.parquet': there is no such f"),
+        (["extract", "{clip}", "-o", "out", "--landmarks", "csv:gone.csv"], "'.*/?gone.csv': there is no such file"),
+        (["extract", "gone.csv", "-o", "out"], "'.*/gone.csv': there is no such file; write its path as it is now, or"),
         (["demo", "a" * 300], ".* cannot be written: .*File name too long"),
     ],
 )
@@ -111,8 +120,8 @@ def test_an_interrupt_that_nothing_has_caught_is_one_line_and_code_3(flowkit, mo
     def interrupted(_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("flowkit.output.verify.verify", interrupted)
-    assert flowkit("verify", "out") == (3, "", "flowkit: stopped; run the same command again\n")
+    monkeypatch.setattr("flowkit.cli.demo_run.run", interrupted)
+    assert flowkit("demo", "out") == (3, "", "flowkit: stopped; run the same command again\n")
 
 
 def test_no_arguments_show_the_help(flowkit):

@@ -158,6 +158,23 @@ def test_quiet_says_nothing_and_the_log_tells_all(flowkit, data, tmp_path):
     assert "cannot be used: No such file or directory" in stderr
 
 
+@pytest.mark.parametrize("there", ["no folder", "an empty folder", "an output"])
+@pytest.mark.parametrize("log", ["out/run.log", "out/../link/run.log", "out"])
+def test_a_log_in_the_output_is_refused_before_anything_is_written(flowkit, data, tmp_path, monkeypatch, there, log):
+    monkeypatch.chdir(tmp_path)
+    command = plain(data, "-o", tmp_path / "out", "--limit", "1")
+    if there == "an output":
+        assert flowkit(*command)[0] == 0
+    elif there == "an empty folder":
+        (tmp_path / "out").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "out")
+    before = sorted(tmp_path.rglob("*"))
+    code, stdout, stderr = flowkit(*command, "--log", log)
+    told = f"flowkit: --log {log} is in OUT, '{tmp_path}/out', which holds the output alone; give it another folder\n"
+    assert (code, stdout, stderr) == (2, "", told)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_the_log_ends_with_the_code_and_the_sentence_of_the_command(flowkit, tmp_path, monkeypatch):
     log, clip = tmp_path / "run.jsonl", frame_folder(tmp_path / "clip", range(2))
     (clip / "img1.png").write_bytes(b"")
@@ -219,7 +236,7 @@ def test_what_contradicts_the_command_line_in_a_config_stands_for_nothing(flowki
 @pytest.mark.parametrize("text", ["device: cpu", "device: auto"])
 def test_gpu_on_the_command_line_goes_before_a_device_in_a_config(flowkit, data, tmp_path, monkeypatch, text):
     asked = []
-    monkeypatch.setattr("flowkit.cli.extract.chosen_device", lambda *said: asked.append(said) or "cpu")
+    monkeypatch.setattr("flowkit.cli.extract.chosen_device", lambda *said, **_: asked.append(said) or "cpu")
     (tmp_path / "run.yaml").write_text(f"{text}\n")
     command = plain(data, "-o", tmp_path / "out", "--dry-run", "--config", tmp_path / "run.yaml", "--gpu")
     assert flowkit(*command)[0] == 0
@@ -233,6 +250,7 @@ CONFIGS = {
     "size: [1, 2]": "size is [1, 2]; write one value",
     "source: ''": "source is empty (''); leave it out or fill it",
     "size: 1\nsize: 2": "'size' stands twice; leave one out",
+    "retry_failed: true\nretry-failed: false": "'retry_failed' and 'retry-failed' are one option; leave one out",
     "- size": "holds a list; write it as 'size: 224'",
     "size: '": "is no YAML in line 2",
 }
@@ -294,9 +312,10 @@ def test_damaged_failures_do_not_end_a_run_that_has_nothing_to_do(flowkit, data,
     assert flowkit(*run)[0] == 1
 
 
-def test_a_share_of_all_parts_ends_as_a_share(flowkit, data, tmp_path):
+def test_a_share_of_all_parts_ends_as_a_share(flowkit, tmp_path):
     """Its failures say nothing of the others, and its last line tells what is left."""
-    run = plain(data, "-o", tmp_path / "out", "--size", "1")
+    frame_folder(tmp_path / "clip", range(200), size=(2, 2))
+    run = ("extract", tmp_path / "clip", "-o", tmp_path / "out", "--workers", "1")
     code, stdout, _ = flowkit(*run, "--limit", "9")
     assert code == 1
     assert stdout.splitlines()[-1].endswith("no part of it is to do")

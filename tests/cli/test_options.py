@@ -2,7 +2,7 @@
 
 import pytest
 
-from flowkit.cli.options import parse_set
+from flowkit.cli.options import chosen_device, parse_set
 from flowkit.errors import InputError
 
 
@@ -35,3 +35,11 @@ def test_set_gives_each_parameter_its_type(text, changes):
 def test_set_refuses_by_name(text, sentence):
     with pytest.raises(InputError, match=sentence):
         parse_set([text])
+
+
+def test_quiet_says_nothing_of_the_device_either(capsys, monkeypatch):
+    monkeypatch.setattr("flowkit.motion.devices.gpus", lambda: ([], "there is none"))
+    assert chosen_device("auto", False, "local", quiet=True) == "cpu"
+    assert capsys.readouterr() == ("", "")
+    assert chosen_device("auto", False, "local") == "cpu"
+    assert capsys.readouterr() == ("", "flowkit: computing on the CPU: no usable GPU: there is none\n")

@@ -2,12 +2,13 @@
 
 import os
 import signal
+import subprocess
 import time
 
 import pytest
 
 from flowkit.output.verify import verify
-from tests.clips import frame_folder, start
+from tests.clips import FLOWKIT, frame_folder, start
 from tests.dropped import sigterm_in_a_callback, sigterm_on_the_way_out
 
 
@@ -22,6 +23,46 @@ def test_a_signal_while_the_command_is_imported_is_one_line(tmp_path, package, n
     stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout) == (3, "")
     assert stderr == "flowkit: stopped; run the same command again\n"
+
+
+@pytest.mark.parametrize("module", ["typer", "flowkit.output.verify"])
+def test_a_verify_that_is_stopped_has_another_code_than_one_that_finds_work_left(tmp_path, module):
+    process = start("verify", tmp_path, env=_sigterm_in_an_import(tmp_path, module))
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (2, "")
+    assert stderr == (
+        "flowkit: stopped before anything was proved: whether the output is sound is not known; run the same command "
+        "again\n"
+    )
+
+
+def test_a_verify_that_is_interrupted_where_nothing_hears_it_says_the_same(flowkit, monkeypatch):
+    def interrupted(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("flowkit.output.verify.verify", interrupted)
+    code, _, stderr = flowkit("verify", "out")
+    assert (code, stderr.startswith("flowkit: stopped before anything was proved: ")) == (2, True)
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "2>/dev/full"])
+def test_a_signal_is_heard_where_nothing_can_be_said(tmp_path, closed):
+    shell = f'exec "$@" {closed}'
+    command = ["sh", "-c", shell, "sh", *FLOWKIT, "doctor"]
+    done = subprocess.run(command, env=_sigterm_in_an_import(tmp_path, "typer"), timeout=60, check=False)
+    assert done.returncode == 3
+
+
+def _sigterm_in_an_import(folder, module):
+    """The environment of a process that gets one when it imports this module, and would wait there for long."""
+    (folder / "sitecustomize.py").write_text(
+        "import os, signal, sys, time\n"
+        "class Hook:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}: os.kill(os.getpid(), signal.SIGTERM), time.sleep(50)\n"
+        "sys.meta_path.insert(0, Hook())\n"
+    )
+    return os.environ | {"PYTHONPATH": f"{folder}:{os.environ.get('PYTHONPATH', '')}"}
 
 
 def test_a_signal_while_the_handlers_are_being_set_is_one_line(tmp_path):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from flowkit.errors import FrameError, InputError
-from flowkit.frames.prepare import parse_size, prepare
+from flowkit.frames.prepare import LEAST_SIDE, parse_size, prepare
+from flowkit.motion.flow import SMALLEST_SIDE
 from flowkit.types import Box
 
 
@@ -20,6 +21,14 @@ def test_size_is_a_side_or_width_by_height():
     for text in ("", "0", "0x5", "-3", "12.5", "5x", "x5", "1x2x3", "224 "):
         with pytest.raises(InputError, match="WIDTHxHEIGHT"):
             parse_size(text)
+    assert parse_size("3x4") == (4, 3)
+    for text in ("1", "2", "2x99", "99x2"):
+        with pytest.raises(InputError, match=rf"size '{text}': frames of less than 3 x 3 px have no flow; give at"):
+            parse_size(text)
+
+
+def test_the_least_size_is_that_of_the_solver():
+    assert LEAST_SIDE == SMALLEST_SIDE
 
 
 def test_crop_is_the_box_exactly():

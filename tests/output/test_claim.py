@@ -1,12 +1,14 @@
 """Who may write to an output at a time, and what runs do that cannot know of each other."""
 
+import errno
 import fcntl
 import multiprocessing
 import os
+from pathlib import Path
 
 import pytest
 
-from flowkit.errors import OutputError
+from flowkit.errors import Interrupted, OutputError
 from flowkit.extraction.part import PartRunner
 from flowkit.extraction.run import extract
 from flowkit.output.claim import Share, claimed, parse_share
@@ -99,6 +101,28 @@ def test_two_runs_without_locks_do_no_harm_to_one_part(tmp_path, without_locks, 
     assert rows(tmp_path / "out") == rows(tmp_path / "whole")
     names = [path.name for path in (tmp_path / "out" / "shards").iterdir()]
     assert all(len(name.split(".")[1]) == 16 for name in names)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT])
+def test_where_no_output_may_be_the_same_command_is_not_run_again(tmp_path, monkeypatch, number):
+    refuse_folders(monkeypatch, number)
+    told = rf"cannot write '{tmp_path}/out' \({os.strerror(number)}\); mend that, or give another path$"
+    with pytest.raises(OutputError, match=told):
+        claimed(tmp_path / "out").__enter__()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO])
+def test_where_an_output_can_be_later_the_same_command_continues(tmp_path, monkeypatch, number):
+    refuse_folders(monkeypatch, number)
+    with pytest.raises(Interrupted, match=r"cannot write .*, and run the same command again to continue$"):
+        claimed(tmp_path / "out").__enter__()
+
+
+def refuse_folders(monkeypatch, number):
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
 
 
 def _share(folder, index):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from flowkit.errors import require_shown
 from trainer.catalogue import CATALOGUE
 
 
@@ -16,3 +17,4 @@ def models() -> None:
         size = f"{info.size} x {info.size}" if info.size else "any"
         typer.echo(f"{name:{width}}  {count:>10}  {size:>9}  {info.reads:18}  {info.source}")
     typer.echo("Any network of timm can be named too, as one backbone on the cube: --model convnext_tiny")
+    require_shown()
