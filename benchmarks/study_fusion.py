@@ -8,8 +8,8 @@ cube does not. On each, with each seed, `resnet18` (the cube) and `dual-resnet18
 an ethnicity head) are trained by 3-fold over people; then, with one seed, the paper's other two models on the
 planted effect, and a control with shuffled labels. Of fewer people than some twenty the colours of faces say who
 somebody is rather than whose lamp it was, and the ethnicity head learns the people. All networks see small pictures,
-TinyViT too, which pads its windows. OUT/fusion.json has all, and is written after every run, so a stopped study goes
-on.
+TinyViT too, which pads its windows. OUT/fusion.json has the choices and all results, and is written after every run, so
+a stopped study goes on, and a finished one with more seeds; with other choices it is refused.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 
 from flowkit.datasets import read_manifest
 from flowkit.extraction.run import extract
+from flowkit.output.files import make_folder, put_text
 from flowkit.synthetic.dataset import make_dataset
 from trainer.catalogue import find
 from trainer.data import load, resize_rgb
@@ -39,6 +40,8 @@ MODELS = ("resnet18", "dual-resnet18-rgb")
 OTHERS = ("dual-resnet18", "resnet18-tinyvit")
 OTHERS_SEEDS = 1
 CONDITIONS = {"group effect": True, "no group effect": False}
+CHOICES = ("epochs", "size", "people", "clips")
+"""The options that decide every result."""
 
 
 def main() -> None:
@@ -51,29 +54,46 @@ def main() -> None:
     parser.add_argument("--clips", type=int, default=12, help="Of each person and emotion.")
     chosen = parser.parse_args()
     told = chosen.out / "fusion.json"
-    found: dict[str, Any] = json.loads(told.read_text()) if told.exists() else {}
+    study = opened(told, chosen)
     data = {
         name: samples_of(chosen.out / name.replace(" ", "-"), effect, chosen) for name, effect in CONDITIONS.items()
     }
     for seed in range(chosen.seeds):
         for name, samples in data.items():
             for model in MODELS:
-                _measure(found, told, samples, name, model, seed, chosen)
+                _measure(study, told, samples, name, model, seed, chosen)
     planted = data["group effect"]
     for seed in range(min(chosen.seeds, OTHERS_SEEDS)):
-        _measure(found, told, shuffle_labels(planted, seed), "shuffled", MODELS[1], seed, chosen)
+        _measure(study, told, shuffle_labels(planted, seed), "shuffled", MODELS[1], seed, chosen)
         for model in OTHERS:
-            _measure(found, told, planted, "group effect", model, seed, chosen)
-    print("\n".join(lines(found)), flush=True)
+            _measure(study, told, planted, "group effect", model, seed, chosen)
+    print("\n".join(lines(study["runs"])), flush=True)
+
+
+def opened(told: Path, chosen: argparse.Namespace) -> dict[str, Any]:
+    """The `choices` and `runs` of a study, a new one where there is none; SystemExit where it was made with others."""
+    choices = {name: getattr(chosen, name) for name in CHOICES}
+    if not told.exists():
+        make_folder(told.parent)
+        study: dict[str, Any] = {"choices": choices, "runs": {}}
+        put_text(told, json.dumps(study) + "\n")
+        return study
+    study = json.loads(told.read_text())
+    if "choices" not in study:
+        raise SystemExit(f"{told}: does not say with which choices it was made; give another OUT")
+    for name, value in choices.items():
+        if (before := study["choices"].get(name)) != value:
+            raise SystemExit(f"{told}: was made with --{name} {before}, not {value}; give that, or another OUT")
+    return study
 
 
 def samples_of(folder: Path, effect: bool, chosen: argparse.Namespace) -> Samples:
-    """The dataset's rows, made and extracted where they are not there yet, with the apex frames in colour."""
-    if not (folder / "shards").exists():
+    """The dataset's rows, made and extracted as far as they are not there yet, with the apex frames in colour."""
+    if not (folder / "manifest.parquet").exists():  # which is written last
         make_dataset(
             folder, subjects=chosen.people, clips=chosen.clips, size=64, difficulty="clear", group_effect=effect
         )
-        extract(folder / "manifest.parquet", folder / "shards", pairs="onset-apex")
+    extract(folder / "manifest.parquet", folder / "shards", pairs="onset-apex")
     samples = load(folder / "shards", RunConfig(size=chosen.size))
     clips = {clip.clip_id: clip for clip in read_manifest(folder / "manifest.parquet")}
     frames = [_apex(Path(clips[name].source), clips[name].apex, chosen.size) for name in samples.clip_id]
@@ -88,10 +108,10 @@ def _apex(source: Path, apex: int | None, size: int) -> NDArray[np.uint8]:
 
 
 def _measure(
-    found: dict[str, Any], told: Path, samples: Samples, name: str, model: str, seed: int, chosen: argparse.Namespace
+    study: dict[str, Any], told: Path, samples: Samples, name: str, model: str, seed: int, chosen: argparse.Namespace
 ) -> None:
     key = f"{name}/{model}/{seed}"
-    if key in found:
+    if key in study["runs"]:
         return
     if not find(model).rgb:
         samples = dataclasses.replace(samples, rgb=None)
@@ -114,14 +134,14 @@ def _measure(
         group = float(np.mean([a == b for a, b in zip(said, samples.group, strict=True)]))
     ends = [[fold.curves[end]["loss"] for fold in result.folds] for end in (0, -1)]
     first, last = (float(np.mean(losses)) for losses in ends)
-    found[key] = {
+    study["runs"][key] = {
         "counts": counts.tolist(),
         "ethnicity_accuracy": group,
         "first_loss": first,
         "last_loss": last,
         "cpu_seconds": seconds,
     }
-    told.write_text(json.dumps(found) + "\n")
+    put_text(told, json.dumps(study) + "\n")
     pooled = counts.sum(axis=0)
     print(
         f"{key}: UF1 {float(uf1_of(pooled)):.3f}, accuracy {float(accuracy_of(pooled)):.3f}, group {group}, "
@@ -166,7 +186,9 @@ def gain(without: list[NDArray[np.int64]], fused: list[NDArray[np.int64]]) -> st
 
 
 def _seeds(found: dict[str, Any], name: str, model: str) -> list[NDArray[np.int64]]:
-    keys = sorted(key for key in found if key.startswith(f"{name}/{model}/"))
+    """The counts of each seed's run, the lowest seed first."""
+    start = f"{name}/{model}/"
+    keys = sorted((key for key in found if key.startswith(start)), key=lambda key: int(key.removeprefix(start)))
     return [np.array(found[key]["counts"], dtype=np.int64) for key in keys]
 
 

@@ -217,7 +217,11 @@ def _units(rows: Sequence[dict[str, Any]], substring: bool) -> NDArray[np.int64]
         numbers = parse_units(text).numbers()
         return [unit in numbers for unit in UNITS]
 
-    return np.array([shown(row["au"]) for row in rows], dtype=np.int64)
+    found = np.array([shown(row["au"]) for row in rows], dtype=np.int64)
+    if not found.any():
+        units = ", ".join(map(str, UNITS))
+        raise InputError(f"none of {len(rows)} rows shows one of the units {units}: nothing is told apart; give others")
+    return found
 
 
 def strain_of(

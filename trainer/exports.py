@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,55 +11,83 @@ import pyarrow as pa
 from trainer.pictures import cube_picture
 from trainer.run import RunResult
 from trainer.samples import Samples
+from trainer.scores import f1_by_class, labels_of
 from trainer.types import CLASSES
 
 MISCLASSIFIED = 12
 """So many of the surest mistakes are kept with their pictures."""
-SCORES = ("uf1", "uar", "accuracy")
+BASELINES = {"majority_class": "always the commonest class", "always_shown": "always every unit"}
 
 
 def tables_of(summary: dict[str, Any], samples: Samples, result: RunResult) -> dict[str, pa.Table]:
     """All tables of a run by name, from what its metrics.json holds and from the run itself."""
+    metrics = summary["metrics"]
     tables = {
         "folds": pa.Table.from_pylist(summary["folds"]),
         "audit": pa.Table.from_pylist(summary["audit"]),
         "curves": curves_table(result),
+        "scores": scores_table(metrics),
+        "gaps": gaps_table(metrics["gaps"], tuple(labels_of(metrics["overall"]))),
     }
-    if not result.multi_label:
-        metrics = summary["metrics"]
-        tables |= {
-            "scores": scores_table(metrics),
-            "gaps": gaps_table(metrics["gaps"]),
-            "confusion": confusion_table(metrics["overall"]["confusion"]),
-            "misclassified": misclassified_table(samples, result),
-        }
-    return tables
+    if result.multi_label:
+        return {**tables, "units": units_table(metrics["overall"])}
+    return {
+        **tables,
+        "confusion": confusion_table(metrics["overall"]["confusion"]),
+        "misclassified": misclassified_table(samples, result),
+    }
 
 
 def scores_table(metrics: Mapping[str, Any]) -> pa.Table:
-    """A row a part: all rows, clips, each group, dataset and head, and always the commonest class."""
+    """A row a part: all rows, clips, each group, dataset and head, and what looks at no picture."""
     parts = [("all", "", metrics["overall"]), ("clips", "", metrics["by_clip"])]
     parts += [("group", part["group"], part) for part in metrics["per_group"]]
     parts += [("dataset", part["dataset"], part) for part in metrics["per_dataset"]]
     parts += [("head", name, part) for name, part in metrics["heads"].items()]
-    parts += [("always the commonest class", "", metrics["majority_class"])]
-    return pa.Table.from_pylist([_score_row(*part) for part in parts if part[2] is not None])
+    parts += [(told, "", metrics[name]) for name, told in BASELINES.items() if name in metrics]
+    scores = dict.fromkeys([*labels_of(metrics["overall"]), "accuracy"])  # of the ethnicity head there is that alone
+    names = list(f1_by_class(metrics["overall"]))
+    return pa.Table.from_pylist([_score_row(*part, scores, names) for part in parts if part[2] is not None])
 
 
-def _score_row(of: str, name: str | None, part: Mapping[str, Any]) -> dict[str, Any]:
+def _score_row(
+    of: str, name: str | None, part: Mapping[str, Any], scores: Iterable[str], names: Sequence[str]
+) -> dict[str, Any]:
     row: dict[str, Any] = {"of": of, "name": name, "n": part["n"], "people": part.get("people")}
-    for score in SCORES:
+    row["classes"] = len(part.get("shown", part.get("classes", ())))  # that the means are over
+    for score in scores:
         interval = part.get("intervals", {}).get(score, {})
         row |= {score: part.get(score), f"{score}_low": interval.get("low"), f"{score}_high": interval.get("high")}
-    row |= {f"f1_{label}": part.get("f1", {}).get(label) for label in CLASSES}
-    return row
+    f1 = f1_by_class(part)
+    return row | {f"f1_{label}": f1.get(label) for label in names}
 
 
-def gaps_table(gaps: Sequence[Mapping[str, Any]]) -> pa.Table:
+def units_table(overall: Mapping[str, Any]) -> pa.Table:
+    """A row a unit: rows, those and the people who show it, rows predicted to, and its F1 with intervals."""
+    counts, scores = ("support", "people", "predicted"), tuple(labels_of(overall))
+    schema = pa.schema(
+        [("unit", pa.string())]
+        + [(name, pa.int64()) for name in ("n", *counts)]
+        + [(f"{score}{end}", pa.float64()) for score in scores for end in ("", "_low", "_high")]
+    )
+    rows = [
+        {
+            "unit": name,
+            "n": overall["n"],
+            **{count: unit[count] for count in counts},
+            **{score: unit[score] for score in scores},
+            **{f"{score}_{end}": unit["intervals"][score][end] for score in scores for end in ("low", "high")},
+        }
+        for name, unit in overall["au"].items()
+    ]
+    return pa.Table.from_pylist(rows, schema=schema)
+
+
+def gaps_table(gaps: Sequence[Mapping[str, Any]], scores: Sequence[str]) -> pa.Table:
     """A row for every two groups, or datasets: the first one's score less the second one's."""
     schema = pa.schema(
         [("of", pa.string()), ("first", pa.string()), ("second", pa.string()), ("comparable", pa.bool_())]
-        + [(f"{score}{end}", pa.float64()) for score in SCORES for end in ("", "_low", "_high")]
+        + [(f"{score}{end}", pa.float64()) for score in scores for end in ("", "_low", "_high")]
     )
     rows = [
         {
@@ -69,7 +97,7 @@ def gaps_table(gaps: Sequence[Mapping[str, Any]]) -> pa.Table:
             "comparable": gap["comparable"],
             **{
                 f"{score}{end}": gap[score][key]
-                for score in SCORES
+                for score in scores
                 for end, key in (("", "value"), ("_low", "low"), ("_high", "high"))
             },
         }
@@ -89,7 +117,7 @@ def confusion_table(confusion: Sequence[Sequence[int]]) -> pa.Table:
 
 
 def curves_table(result: RunResult) -> pa.Table:
-    """A row for every fold and epoch, as `trainer.train.Trained.curves` has it; without rows for what has no epochs."""
+    """A row for every fold and epoch, as `trainer.train.Curves` has it; without rows for what has no epochs."""
     rows = [{"fold": fold.fold.index, **epoch} for fold in result.folds for epoch in fold.curves]
     if not rows:
         return pa.table({"fold": pa.array([], pa.int64()), "epoch": pa.array([], pa.int64())})
@@ -97,21 +125,25 @@ def curves_table(result: RunResult) -> pa.Table:
 
 
 def mean_curves(result: RunResult) -> list[dict[str, Any]]:
-    """Of each epoch its number, and of each loss (mean, lowest, highest) over the folds."""
-    epochs: dict[int, dict[str, list[float]]] = {}
+    """Of each epoch its number, and of each loss (mean, lowest, highest) over the folds, None where one has none."""
+    epochs: dict[int, dict[str, list[float | None]]] = {}
     for fold in result.folds:
-        for curve in fold.curves:
-            found = epochs.setdefault(int(curve["epoch"]), {})
+        for number, curve in enumerate(fold.curves, 1):
+            found = epochs.setdefault(number, {})
             for name, value in curve.items():
                 if "loss" in name:
                     found.setdefault(name, []).append(value)
     return [
-        {
-            "epoch": epoch,
-            **{name: [float(np.mean(v)), float(np.min(v)), float(np.max(v))] for name, v in found.items()},
-        }
+        {"epoch": epoch, **{name: _mean_and_ends(values) for name, values in found.items()}}
         for epoch, found in sorted(epochs.items())
     ]
+
+
+def _mean_and_ends(values: Sequence[float | None]) -> list[float | None]:
+    finite = [value for value in values if value is not None]
+    if len(finite) < len(values):
+        return [None, None, None]
+    return [float(np.mean(finite)), min(finite), max(finite)]
 
 
 def misclassified_table(samples: Samples, result: RunResult) -> pa.Table:

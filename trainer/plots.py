@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
@@ -77,9 +77,8 @@ def draw_f1(series: Sequence[tuple[str, dict[str, Any]]], classes: Sequence[str]
         return _svg(figure)
 
 
-def draw_intervals(parts: Sequence[tuple[str, dict[str, Any]]]) -> str:
-    """UF1, UAR and accuracy of each part as points with their intervals; the parts' `intervals` as in metrics.json."""
-    names = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
+def draw_intervals(parts: Sequence[tuple[str, dict[str, Any]]], names: Mapping[str, str]) -> str:
+    """Scores of each part as points with their intervals, `names` by key; the parts' `intervals` as in metrics.json."""
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 1.2 + 0.34 * len(parts)), layout="constrained")
         columns = figure.subplots(1, len(names), sharey=True)
@@ -88,7 +87,8 @@ def draw_intervals(parts: Sequence[tuple[str, dict[str, Any]]]) -> str:
                 interval, colour = part["intervals"][key], ACCENT if row else INK
                 if interval["low"] is not None:
                     axes.plot([interval["low"], interval["high"]], [row, row], color=colour, linewidth=2.2, alpha=0.45)
-                axes.plot(part[key], row, "o", color=colour, markersize=5)
+                if part[key] is not None:
+                    axes.plot(part[key], row, "o", color=colour, markersize=5)
             axes.set_xlim(0, 1.02)
             axes.set_xticks([0, 0.5, 1])
             axes.set_xlabel(label)
@@ -101,24 +101,31 @@ def draw_intervals(parts: Sequence[tuple[str, dict[str, Any]]]) -> str:
 
 
 def draw_curves(curves: Sequence[dict[str, Any]]) -> str:
-    """Each loss by epoch, the mean of the folds and from the lowest to the highest; from `mean_curves`."""
-    labels = {name: name.replace("loss_", "of ").replace("_", " ") for name in curves[0] if name != "epoch"}
+    """Each loss by epoch, the mean of the folds and from the lowest to the highest; from `mean_curves`.
+
+    What is None there is left out.
+    """
+    lines = {
+        name: np.array([curve[name] for curve in curves], dtype=np.float64) for name in curves[0] if name != "epoch"
+    }
+    lines = {name: values for name, values in lines.items() if np.isfinite(values).any()}
     epochs = [curve["epoch"] for curve in curves]
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 3.0), layout="constrained")
         axes = figure.subplots()
-        for index, (name, label) in enumerate(labels.items()):
-            values = np.array([curve[name] for curve in curves])
+        for index, (name, values) in enumerate(lines.items()):
+            label = name.replace("loss_", "of ").replace("_", " ")
+            lone = np.isfinite(values[:, 0]).sum() == 1
             colour = PALETTE[index % len(PALETTE)]
             axes.fill_between(epochs, values[:, 1], values[:, 2], color=colour, alpha=0.15, linewidth=0)
-            axes.plot(epochs, values[:, 0], color=colour, label=label, marker="o" if len(epochs) == 1 else None)
+            axes.plot(epochs, values[:, 0], color=colour, label=label, marker="o" if lone else None)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("epoch")
         axes.set_ylabel("loss")
         axes.set_ylim(bottom=0)
         axes.grid(axis="y", color="#e3e8ec")
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, ncols=len(labels))
+        axes.legend(frameon=False, ncols=len(lines))
         return _svg(figure)
 
 

@@ -15,11 +15,32 @@ from typing import Any
 from trainer import report_tables as tables
 from trainer.paper import against_paper
 from trainer.plots import draw_confusion, draw_curves, draw_f1, draw_intervals
-from trainer.scores import headline, no_result
+from trainer.scores import EACH_CLIP, absent_units, decisive, headline, labels_of, no_result
 from trainer.templates import fill
 
 DRAWN_GROUPS = 5
 """So many groups have bars of their own; the table has all."""
+
+
+WORDS = {
+    "emotion3": {
+        "labels": "emotion labels",
+        "first": "Confusion and per-class F1",
+        "means": "UF1 and UAR are means over the classes that have rows",
+        "tells": "tells the classes apart",
+        "classes": "By class",
+        "clip": "is given the class with the highest mean probability of its pairs",
+    },
+    "au12": {
+        "labels": "action units",
+        "first": "F1 of each action unit",
+        "means": "Both F1 are means over the units that rows show",
+        "tells": "tells which action units are shown",
+        "classes": "By action unit",
+        "clip": "shows the units whose mean probability over its pairs is above one half",
+    },
+}
+"""How the page of each target speaks of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +65,15 @@ def render(page: Page, other: Page | None = None, comparison: Mapping[str, Any] 
         lead=_lead(summary),
         shuffled=config["shuffle_labels"],
         slips=config["slips"],
-        overall=tables.headline_scores(metrics["overall"]),
+        words=WORDS[config["target"]],
+        overall=tables.headline_scores(decisive(metrics)),
         headline=headline(metrics),
-        classes_averaged=metrics["overall"]["classes"],
-        majority=tables.plain_scores(metrics["majority_class"]),
+        averaged=_averaged(decisive(metrics)),
+        baselines=_baselines(metrics),
         caveats=summary["caveats"],
         beside=None if other is None or comparison is None else _beside(page, other, comparison),
         figures=_figures(summary, "this run"),
-        paper=against_paper(summary),
+        paper=against_paper(summary) if config["target"] == "emotion3" else None,
         group_column=column,
         groups=None if column is None else tables.score_table("group", metrics["per_group"]),
         groups_figure=_groups_figure(metrics) if column is not None else None,
@@ -83,8 +105,31 @@ def _lead(summary: dict[str, Any]) -> str:
     )
 
 
+def _averaged(overall: Mapping[str, Any]) -> str:
+    if "au" not in overall:
+        return f"UF1 and UAR are means over {len(overall['classes'])} classes ({', '.join(overall['classes'])})."
+    if not (absent := absent_units(overall)):
+        return f"Both are means over the {len(overall['au'])} action units, all of which some row shows, as in CD6ME."
+    binary, macro = overall["cd6me"].values()
+    return (
+        f"Both are means over the {len(overall['shown'])} of {len(overall['au'])} action units that a row shows; none "
+        f"shows {', '.join(absent)}. Over all, as CD6ME counts, they are {binary:.3f} and {macro:.3f}: a unit that no "
+        "row shows is 0 in the first, and where it is never predicted 1 in the second."
+    )
+
+
+def _baselines(metrics: Mapping[str, Any]) -> str:
+    majority = tables.plain_scores(metrics["majority_class"])
+    if "always_shown" not in metrics:
+        return f"Always answering the most frequent class would give {majority}."
+    always = tables.plain_scores(metrics["always_shown"])
+    return f"Always saying of a unit what most rows have would give {majority}; always showing all of them {always}."
+
+
 def _figures(summary: dict[str, Any], name: str) -> list[dict[str, str]]:
     metrics, classes = summary["metrics"], summary["classes"]
+    if "au" in metrics["overall"]:
+        return [_units_figure(metrics["overall"], name)]
     groups = [(part["group"], part) for part in metrics["per_group"] if part["group"] is not None]
     drawn = groups[:DRAWN_GROUPS]
     f1 = "F1 of each class" + (", of all rows and of each group." if groups else ".")
@@ -104,13 +149,22 @@ def _figures(summary: dict[str, Any], name: str) -> list[dict[str, str]]:
     ]
 
 
+def _units_figure(overall: Mapping[str, Any], name: str) -> dict[str, str]:
+    parts = [(unit, {**found, "n": found["support"]}) for unit, found in overall["au"].items() if found["support"]]
+    return {
+        "description": f"F1 of each action unit in {name}, with intervals",
+        "caption": "F1 with 95 % intervals; n are the rows that show the unit, and of the mean all rows.",
+        "data": _base64(draw_intervals([("mean", dict(overall)), *parts], labels_of(overall))),
+    }
+
+
 def _groups_figure(metrics: dict[str, Any]) -> str:
     parts = [("all", metrics["overall"])]
     parts += [(part["group"] or "not given", part) for part in metrics["per_group"]]
     parts += [
         (part["dataset"] or "not given", part) for part in metrics["per_dataset"] if len(metrics["per_dataset"]) > 1
     ]
-    return _base64(draw_intervals(parts[:20]))
+    return _base64(draw_intervals(parts[:20], labels_of(metrics["overall"])))
 
 
 def _curves(summary: dict[str, Any]) -> str | None:
@@ -124,10 +178,19 @@ def _beside(page: Page, other: Page, comparison: Mapping[str, Any]) -> dict[str,
         "second": second,
         "lead": _lead(other.summary),
         "table": tables.comparison_table(comparison),
-        "tests": tables.test_sentences(comparison),
-        "differs": tables.differences(_choices(page.summary), _choices(other.summary)),
+        "tests": [*tables.test_sentences(comparison), *_of_clips(comparison)],
+        "differs": tables.differences(
+            _choices(page.summary) | comparison["settings"][-1]["instead"],
+            _choices(other.summary) | comparison["settings"][-1]["differs"],
+        ),
         "figures": _figures(other.summary, second),
     }
+
+
+def _of_clips(comparison: Mapping[str, Any]) -> list[str]:
+    """That clips are compared, where they are."""
+    told = f"Clips have several pairs: scores and tests are of clips, {EACH_CLIP}."
+    return [told] if comparison["by"] == "clip" else []
 
 
 def _choices(summary: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainer.scores import no_result
+from trainer.scores import f1_by_class, labels_of, no_result
 
-SCORES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
 Table = dict[str, Any]
 """`header` and `rows` of cells; `fewer`, where a part lacks a class."""
 
 
-def plain_scores(part: Mapping[str, Any]) -> list[tuple[str, str]]:
+def plain_scores(part: Mapping[str, Any]) -> str:
     """Name and value of each score."""
-    return [(name, f"{part[key]:.3f}") for key, name in SCORES.items()]
+    return ", ".join(f"{name} {part[key]:.3f}" for key, name in labels_of(part).items())
 
 
 def headline_scores(part: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Name, value and interval of each score."""
-    return [(name, f"{part[key]:.3f}", bounds(part["intervals"][key])) for key, name in SCORES.items()]
+    return [(name, f"{part[key]:.3f}", bounds(part["intervals"][key])) for key, name in labels_of(part).items()]
 
 
 def bounds(interval: Mapping[str, Any]) -> str:
@@ -31,15 +30,18 @@ def bounds(interval: Mapping[str, Any]) -> str:
 
 def score_table(key: str, parts: Sequence[Mapping[str, Any]]) -> Table:
     """A row a part, and the parts that lack a class: their means are over fewer classes."""
-    classes = list(parts[0]["f1"])
-    rows = []
+    classes = list(f1_by_class(parts[0]))
+    rows, fewer = [], []
     for part in parts:
-        f1 = [_or_no_rows(part["f1"][label]) for label in classes]
+        f1 = [_or_no_rows(score) for score in f1_by_class(part).values()]
         rows.append([_named(part[key]), part["n"], part["people"], *_with_intervals(part), *f1])
+        there = part.get("shown", part.get("classes"))
+        if len(there) < len(classes):
+            fewer.append((_named(part[key]), there))
     return {
-        "header": [key, "rows", "people", *SCORES.values(), *(f"F1 {name}" for name in classes)],
+        "header": [key, "rows", "people", *labels_of(parts[0]).values(), *(f"F1 {name}" for name in classes)],
         "rows": rows,
-        "fewer": [(_named(part[key]), part["classes"]) for part in parts if len(part["classes"]) < len(classes)],
+        "fewer": fewer,
     }
 
 
@@ -48,15 +50,16 @@ def gap_table(gaps: Sequence[Mapping[str, Any]], of: str) -> Table | None:
     mine = [gap for gap in gaps if gap["of"] == of]
     if not mine:
         return None
+    names = labels_of(mine[0])
     rows = [
         [
             " less ".join(gap["between"]),
-            *(f"{gap[key]['value']:+.3f} ({bounds(gap[key])})" for key in SCORES),
-            "yes" if gap["comparable"] else "no: other classes",
+            *(_valued(gap[key], "+.3f") for key in names),
+            "yes" if gap["comparable"] else "no: other classes" if "uf1" in names else "no: other units",
         ]
         for gap in mine
     ]
-    return {"header": ["gap", *SCORES.values(), "comparable"], "rows": rows}
+    return {"header": ["gap", *names.values(), "comparable"], "rows": rows}
 
 
 def clip_table(metrics: Mapping[str, Any]) -> Table:
@@ -65,13 +68,15 @@ def clip_table(metrics: Mapping[str, Any]) -> Table:
         [name, part["n"], part["people"], *_with_intervals(part)]
         for name, part in (("pairs", metrics["overall"]), ("clips", metrics["by_clip"]))
     ]
-    return {"header": ["scored by", "number", "people", *SCORES.values()], "rows": rows}
+    return {"header": ["scored by", "number", "people", *labels_of(metrics["overall"]).values()], "rows": rows}
 
 
 def head_table(heads: Mapping[str, Any]) -> Table:
-    """The scores of each head that predicts the emotion."""
-    rows = [[name, *_with_intervals(part)] for name, part in heads.items() if name != "ethnicity"]
-    return {"header": ["head", *SCORES.values()], "rows": rows}
+    """The scores of each head that predicts the emotion, or the units."""
+    names = labels_of(heads["emotion"])
+    called = {"emotion": "emotion" if "uf1" in names else "units"}
+    rows = [[called.get(name, name), *_with_intervals(part)] for name, part in heads.items() if name != "ethnicity"]
+    return {"header": ["head", *names.values()], "rows": rows}
 
 
 def ethnicity_table(heads: Mapping[str, Any]) -> Table | None:
@@ -84,14 +89,16 @@ def ethnicity_table(heads: Mapping[str, Any]) -> Table | None:
         "the commonest group of the same dataset": part["dataset_alone"],
         "the commonest group": part["commonest"],
     }
-    rows = [[name, f"{value['value']:.3f} ({bounds(value)})"] for name, value in rules.items()]
+    rows = [[name, _valued(value)] for name, value in rules.items()]
     return {"header": ["the group is said by", "accuracy"], "rows": rows}
 
 
 def class_table(summary: Mapping[str, Any]) -> Table:
-    """Rows, F1 and recall of each class, and its rows in each group."""
+    """Rows, F1 and recall of each class, or unit, and its rows in each group."""
     overall = summary["metrics"]["overall"]
     groups = summary["metrics"]["per_group"] if summary["input"]["group_column"] else []
+    if "au" in overall:
+        return _unit_table(overall, groups)
     return {
         "header": ["class", "rows", "F1", "recall", *(f"rows in {part['group'] or 'no group'}" for part in groups)],
         "rows": [
@@ -103,6 +110,25 @@ def class_table(summary: Mapping[str, Any]) -> Table:
                 *(part["support"][name] for part in groups),
             ]
             for name in summary["classes"]
+        ],
+    }
+
+
+def _unit_table(overall: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]) -> Table:
+    names = labels_of(overall)
+    return {
+        "header": [
+            *("unit", "rows that show it", "people", "rows predicted to", *names.values()),
+            *(f"rows in {_named(part['group'])}" for part in groups),
+        ],
+        "rows": [
+            [
+                name,
+                *(unit[count] for count in ("support", "people", "predicted")),
+                *(_valued(unit["intervals"][key]) for key in names),
+                *(part["au"][name]["support"] for part in groups),
+            ]
+            for name, unit in overall["au"].items()
         ],
     }
 
@@ -124,17 +150,19 @@ def audit_table(audit: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def comparison_table(comparison: Mapping[str, Any]) -> Table:
     """A row a run, with intervals."""
+    names = labels_of(comparison["runs"][0])
     rows = [
         [
             run["run"],
             run["model"],
             run["seed"],
             run["n"],
-            *(f"{run[key]['value']:.3f} ({bounds(run[key])})" for key in SCORES),
+            *(_valued(run[key]) for key in names),
         ]
         for run in comparison["runs"]
     ]
-    return {"header": ["run", "model", "seed", "rows", *SCORES.values()], "rows": rows}
+    number = "clips" if comparison["by"] == "clip" else "rows"
+    return {"header": ["run", "model", "seed", number, *names.values()], "rows": rows}
 
 
 def test_sentences(comparison: Mapping[str, Any]) -> list[str]:
@@ -146,7 +174,8 @@ def test_sentences(comparison: Mapping[str, Any]) -> list[str]:
         if test["p"] is None:
             sentences.append(f"No paired test: {test['why']}{no_result(test['slips'])}.")
             continue
-        told = [f"{label} {test['difference'][key]:+.3f} (p = {test['p'][key]:.3f})" for key, label in SCORES.items()]
+        labels = labels_of(test["difference"])
+        told = [f"{label} {test['difference'][key]:+.3f} (p = {test['p'][key]:.3f})" for key, label in labels.items()]
         which = f"{', '.join(test['second'])} less {', '.join(test['first'])}"
         sentences.append(
             f"{which}: {', '.join(told)}; two-sided, by swapping {test['people']} people{no_result(test['slips'])}."
@@ -164,7 +193,12 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> Table:
 
 
 def _with_intervals(part: Mapping[str, Any]) -> list[str]:
-    return [f"{part[key]:.3f} ({bounds(part['intervals'][key])})" for key in SCORES]
+    return [_valued(part["intervals"][key]) for key in labels_of(part)]
+
+
+def _valued(interval: Mapping[str, Any], form: str = ".3f") -> str:
+    value = interval["value"]
+    return "no rows" if value is None else f"{value:{form}} ({bounds(interval)})"
 
 
 def _named(name: str | None) -> str:

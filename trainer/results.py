@@ -19,17 +19,16 @@ from flowkit.output.files import make_folder, put
 from trainer.audit.predictions import Predictions
 from trainer.audit.run import audit_samples
 from trainer.exports import mean_curves, tables_of
-from trainer.protocols.cd6me import score_units
 from trainer.protocols.composite import composition
 from trainer.report import Page, render
 from trainer.run import RunResult, versions
 from trainer.run_folder import GRAD_CAM, METRICS, REPORT, RESULTS, TABLES
 from trainer.run_folder import PREDICTIONS as PREDICTIONS_FILE
 from trainer.samples import Samples
-from trainer.scores import emotion_scores
+from trainer.scores import labels_of, run_scores
 from trainer.statistics import DRAWS
 from trainer.train import fold_seed, inner_split
-from trainer.types import CLASSES, SLIPS, RunConfig
+from trainer.types import SLIPS, RunConfig
 
 SCHEMA_VERSION = 3
 
@@ -60,34 +59,34 @@ def write_run(run: Path, samples: Samples, config: RunConfig, result: RunResult)
     """Write all files of a run, each whole or not at all, and give what metrics.json holds."""
     table = predictions_table(samples, config, result)
     summary = summarise(samples, config, result, run)
+    tables = tables_of(summary, samples, result)
+    mistakes = tables["misclassified"].to_pylist() if "misclassified" in tables else []
     content = {
         PREDICTIONS_FILE: as_parquet(table),
+        REPORT: render(Page(summary, mistakes, grad_cam_of(run))).encode(),
         METRICS: (json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode(),
     }
-    tables = tables_of(summary, samples, result)
-    if config.target == "emotion3":
-        misclassified = tables["misclassified"].to_pylist()
-        content[REPORT] = render(Page(summary, misclassified, grad_cam_of(run))).encode()
     (run / METRICS).unlink(missing_ok=True)  # never the new predictions beside the old metrics
     for name, rows in tables.items():
         make_folder(run / TABLES)
         put(run / TABLES / f"{name}.parquet", partial(_write, as_parquet(rows)))
     for name in RESULTS:
-        if name in content:
-            put(run / name, partial(_write, content[name]))
+        put(run / name, partial(_write, content[name]))
     return summary
 
 
 def read_page(run: Path) -> Page:
-    """What a finished run's folder holds for its page; OutputError where it holds none, or one without a report."""
+    """What a finished run's folder holds for its page; OutputError where it holds none."""
     try:
         summary = json.loads((run / METRICS).read_text())
-        misclassified = pq.read_table(run / TABLES / "misclassified.parquet").to_pylist()
+        mistakes = []
+        if summary["config"]["target"] == "emotion3":
+            mistakes = pq.read_table(run / TABLES / "misclassified.parquet").to_pylist()
     except (OSError, ValueError) as error:
         raise OutputError(
-            f"{run} holds no finished run with an emotion to report; give a folder of flowkit-train loso that is done"
+            f"{run} holds no finished run to report; give a folder of flowkit-train loso that is done"
         ) from error
-    return Page(summary, misclassified, grad_cam_of(run))
+    return Page(summary, mistakes, grad_cam_of(run))
 
 
 def grad_cam_of(run: Path) -> bytes | None:
@@ -141,15 +140,9 @@ def summarise(samples: Samples, config: RunConfig, result: RunResult, run: Path)
     Args:
         run: its folder, where the audit looks for saved networks.
     """
-    units = config.target == "au12"
-    metrics = (
-        {"units": score_units(samples.targets, result.predicted, samples.dataset)}
-        if units
-        else emotion_scores(
-            samples, result.predicted, result.heads, result.ethnic_classes, [fold.fold for fold in result.folds]
-        )
-    )
-    right = (result.predicted == samples.targets).all(axis=1) if units else result.predicted == samples.emotion
+    folds = [fold.fold for fold in result.folds]
+    metrics = run_scores(samples, result.predicted, result.heads, result.ethnic_classes, folds)
+    right = (result.predicted == samples.targets).reshape(len(samples), -1).all(axis=1)
     seconds = [fold.seconds for fold in result.folds]
     return {
         "schema_version": SCHEMA_VERSION,
@@ -183,7 +176,7 @@ def summarise(samples: Samples, config: RunConfig, result: RunResult, run: Path)
             for fold in result.folds
         ],
         "seconds_per_fold": round(float(np.mean(seconds)), 3),
-        "caveats": caveats(samples, config, result) + ([] if units else _interval_caveats(samples, metrics["overall"])),
+        "caveats": caveats(samples, config, result) + _interval_caveats(samples, config, metrics["overall"]),
     }
 
 
@@ -201,6 +194,7 @@ def _audited(samples: Samples, config: RunConfig, result: RunResult, run: Path) 
         predicted=np.array([classes.index(name) for name in predicted], dtype=np.int64),
         classes=classes,
         epoch=tuple(epochs[fold] for fold in fold_of),
+        units=config.classes if config.target == "au12" else (),
     )
     folds = [fold.fold for fold in result.folds]
     return [finding.to_dict() for finding in audit_samples(found, samples, folds, config, run)]
@@ -212,10 +206,8 @@ def _write(content: bytes, path: Path) -> None:
 
 def caveats(samples: Samples, config: RunConfig, result: RunResult) -> list[str]:
     """What a reader must know before believing the scores, in sentences."""
-    notes = _run_caveats(samples, config)
-    if config.target == "emotion3":
-        notes += _class_caveats(samples, config, result) + _group_caveats(samples)
-    return notes
+    of = _unit_caveats(samples, config) if config.target == "au12" else _class_caveats(samples, config)
+    return [*_run_caveats(samples, config), *of, *_unseen(samples, config, result), *_group_caveats(samples)]
 
 
 def _run_caveats(samples: Samples, config: RunConfig) -> list[str]:
@@ -240,33 +232,64 @@ def _run_caveats(samples: Samples, config: RunConfig) -> list[str]:
     return notes
 
 
-def _class_caveats(samples: Samples, config: RunConfig, result: RunResult) -> list[str]:
+def _class_caveats(samples: Samples, config: RunConfig) -> list[str]:
     notes = []
-    for name, count in zip(CLASSES, np.bincount(samples.emotion, minlength=len(CLASSES)), strict=True):
+    for name, count in zip(config.classes, _shown(samples, config).sum(axis=0).tolist(), strict=True):
         if not count:
             notes.append(f"Class {name} has no rows: UF1 and UAR are means over the other classes.")
         elif count < 20:
             notes.append(f"Class {name} has only {count} rows: its F1 is uncertain, and UF1 with it.")
+    return notes
+
+
+def _unit_caveats(samples: Samples, config: RunConfig) -> list[str]:
+    counts = dict(zip(config.classes, _shown(samples, config).sum(axis=0).tolist(), strict=True))
+    absent = [name for name, count in counts.items() if not count]
+    rare = [f"{name} ({count})" for name, count in counts.items() if 0 < count < 20]
+    notes = []
+    if absent:
+        notes.append(f"No row shows {', '.join(absent)}: there is no F1 of them, and means are over the other units.")
+    if rare:
+        notes.append(f"Fewer than 20 rows show {', '.join(rare)}: their F1 are uncertain, and the means with them.")
+    return notes
+
+
+def _shown(samples: Samples, config: RunConfig) -> NDArray[np.bool_]:
+    """(n, classes), which class a row is of, or which units it shows."""
+    if samples.units is None:
+        return np.equal.outer(samples.emotion, np.arange(len(config.classes)))
+    return samples.units > 0
+
+
+def _unseen(samples: Samples, config: RunConfig, result: RunResult) -> list[str]:
+    notes, shown = [], _shown(samples, config)
     for fold in result.folds:
         rows, _ = inner_split(samples, fold.fold, config, fold_seed(config.seed, fold.fold.index))
-        absent = set(range(len(CLASSES))) - set(samples.emotion[rows].tolist())
-        if absent and len(set(samples.emotion.tolist())) == len(CLASSES):
-            names = ", ".join(CLASSES[k] for k in sorted(absent))
+        absent = shown.any(axis=0) & ~shown[rows].any(axis=0)
+        if absent.any():
+            names = ", ".join(np.array(config.classes)[absent])
             notes.append(
                 f"Without {fold.fold.name} no row that is trained on shows {names}: that fold cannot predict it."
             )
     return notes
 
 
-def _interval_caveats(samples: Samples, overall: Mapping[str, Any]) -> list[str]:
-    if not (left_out := overall["intervals"]["uf1"]["left_out"]):
+def _interval_caveats(samples: Samples, config: RunConfig, overall: Mapping[str, Any]) -> list[str]:
+    scores = [label for label in labels_of(overall).values() if label != "accuracy"]
+    if not (left_out := next(iter(overall["intervals"].values()))["left_out"]):
         return []
-    shown = {(who, CLASSES[k]) for who, k in zip(samples.people, samples.emotion, strict=True)}
-    (label, count), *_ = reversed(Counter(label for _, label in shown).most_common())
-    people = "1 person" if count == 1 else f"{count} people"
+    people = np.array(samples.people)
+    shown_by = {
+        name: len(set(people[rows].tolist()))
+        for name, rows in zip(config.classes, _shown(samples, config).T, strict=True)
+        if rows.any()
+    }
+    label, count = min(shown_by.items(), key=lambda pair: pair[1])
+    named, kind = (f"Class {label}", "class") if samples.units is None else (label, "unit")
+    people_told = "1 person" if count == 1 else f"{count} people"
     return [
-        f"Class {label} is shown by {people} only: {left_out} of {DRAWS} draws of people lack a class, and are left "
-        "out of the intervals of UF1 and UAR."
+        f"{named} is shown by {people_told} only: {left_out} of {DRAWS} draws of people lack a {kind}, and are left "
+        f"out of the intervals of {' and '.join(scores)}."
     ]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -25,6 +25,7 @@ from trainer.pool import Report, Task, run_folds
 from trainer.protocols import split
 from trainer.run_folder import RunFolder, held, settle
 from trainer.samples import Samples, shuffle_labels
+from trainer.scores import decided
 from trainer.store import allocate, put, scratch
 from trainer.train import FoldResult, Heads, load_weights, require_trainable, run_fold
 from trainer.types import RunConfig
@@ -57,10 +58,7 @@ class RunResult:
     @property
     def predicted(self) -> NDArray[np.int64]:
         """(n,) the most probable class, the first of equals; or (n, units) zeros and ones, 1 above one half."""
-        if self.multi_label:
-            return (self.probabilities > 0.5).astype(np.int64)
-        predicted: NDArray[np.int64] = self.probabilities.argmax(axis=1).astype(np.int64)
-        return predicted
+        return decided(self.probabilities, units=self.multi_label)
 
 
 def run(
@@ -71,6 +69,7 @@ def run(
     jobs: int | None = None,
     save_weights: bool = False,
     overwrite: bool = False,
+    seeds: Sequence[int] = (),
     report: Report = lambda event: None,
     announce: Callable[[Samples, Sequence[Fold], int], None] = lambda samples, folds, done: None,
 ) -> tuple[Samples, RunResult]:
@@ -85,6 +84,7 @@ def run(
         jobs: folds at a time; None for as many as there are CPU cores (of `threads` each), or 4 a GPU.
         save_weights: keep each fold's trained network.
         overwrite: an earlier run of other choices in the folder may be removed.
+        seeds: of runs with the same choices that are to follow: their folds are checked before the first one's, too.
         report: is told of each epoch and fold.
         announce: is told, before the first fold, of the samples, the folds, and how many of them are done.
 
@@ -101,6 +101,7 @@ def run(
             samples = shuffle_labels(samples, config.seed)
         folds = folds_of(samples, config)
         require_trainable(samples, folds, config)
+        _require_seeds_trainable(samples, config, seeds)
         require_readable(samples, config)
         settle(folder, describe(samples, folds, config), overwrite=overwrite)
         todo = [fold.index for fold in folds if not place.done(fold, weights=save_weights)]
@@ -110,6 +111,16 @@ def run(
             run_folds(task, todo, jobs or default_jobs(config), report)
         # The files of the cubes go, but their pages stay as long as these samples.
         return samples, pooled(samples, [_from_file(place, fold) for fold in folds], config)
+
+
+def _require_seeds_trainable(samples: Samples, config: RunConfig, seeds: Sequence[int]) -> None:
+    """As `require_trainable`, of other seeds, which divide people into other folds and set others aside."""
+    for seed in seeds:
+        other = replace(config, seed=seed)
+        try:
+            require_trainable(samples, folds_of(samples, other), other)
+        except InputError as error:
+            raise InputError(f"seed {seed}: {error}; give other seeds by --seed, or another --protocol") from error
 
 
 def run_here(

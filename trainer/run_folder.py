@@ -39,6 +39,7 @@ REPORT = "report.html"
 METRICS = "metrics.json"
 TABLES = "tables"
 GRAD_CAM = "grad-cam/panels.png"
+TENSORBOARD = "tensorboard"
 RESULTS = (PREDICTIONS, REPORT, METRICS)
 """In the order of writing: a folder with a metrics.json is a whole run."""
 KEY = b"flowkit"
@@ -71,7 +72,8 @@ class RunFolder:
         return self.path / WEIGHTS / f"fold-{index:04d}.safetensors"
 
     def record(self) -> dict[str, Any]:
-        """What config.json holds; OutputError where there is none, or it is damaged."""
+        """What config.json holds; OutputError where there is none, there are several, or it is damaged."""
+        require_one_run(self.path)
         try:
             return read_record(self.path / CONFIG, _ANEW)[0]
         except (FileNotFoundError, NotADirectoryError) as error:
@@ -117,6 +119,20 @@ def _digest(table: pa.Table, told: bytes) -> bytes:
     for name in table.column_names:
         digest.update(f"{name} {table[name].to_pylist()!r}".encode())
     return digest.hexdigest().encode()
+
+
+def seeds_in(path: Path) -> list[Path]:
+    """The runs that `flowkit-train loso --seeds` has left in a folder, the lowest seed first; [] for another folder."""
+    found = [run for run in path.glob("seed-*") if run.name.removeprefix("seed-").isdecimal()]
+    if (path / CONFIG).exists():
+        return []
+    return sorted(found, key=lambda run: int(run.name.removeprefix("seed-")))
+
+
+def require_one_run(path: Path) -> None:
+    """OutputError, naming one of them, for the folder of several seeds."""
+    if seeds := seeds_in(path):
+        raise OutputError(f"{path} holds the runs of {len(seeds)} seeds; give one of them, as {seeds[0]}")
 
 
 @contextmanager
@@ -174,6 +190,17 @@ def clear(path: Path) -> None:
             file.unlink(missing_ok=True)
         with suppress(OSError):  # there is none, or it holds something of the user's
             (path / name).rmdir()
+    clear_logs(path / TENSORBOARD)
+
+
+def clear_logs(folder: Path) -> None:
+    """Removes the logs that a run has left in its folder of TensorBoard, which would read the next ones as theirs."""
+    parts = [*folder.glob("fold-[0-9]*"), folder / "scores"]
+    for file in (file for part in parts for file in part.glob("events.out.tfevents.*")):
+        file.unlink(missing_ok=True)
+    for part in (*parts, folder):
+        with suppress(OSError):
+            part.rmdir()
 
 
 def _other_run(path: Path, record: dict[str, Any]) -> str | None:

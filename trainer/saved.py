@@ -42,11 +42,14 @@ def save_trained(folder: RunFolder, index: int, trained: Trained) -> None:
 def load_trained(run: Path, index: int) -> Trained:
     """A fold's network in evaluation mode, with its normalisation, from the folder of a run (without its curves).
 
-    Raises OutputError where the folder is no run, or the fold's weights were not saved or are damaged.
+    Raises OutputError where the folder is no run, or the fold's weights were not saved or are damaged; InputError for a
+    run of svc.
     """
     folder = RunFolder(Path(run))
     record = folder.record()
     config, side = config_of(record), record["input"]["cube_shape"][1]
+    if config.model == "svc":
+        raise InputError("model='svc' has no weights to load; give a run of a network")
     path = folder.weights_path(index)
     if not path.exists():
         raise OutputError(f"{path}: was not saved; run the same command again with --save-weights")

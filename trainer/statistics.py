@@ -2,7 +2,9 @@
 
 Clips of one person are alike, so people and not clips are what is drawn and what is swapped (Efron and Tibshirani, "An
 Introduction to the Bootstrap", 1993, ch. 8; Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005).
-Everything works on one confusion matrix a person, (people, classes, classes): pooled scores are those of their sum.
+Everything works on one confusion matrix a person, (people, classes, classes): pooled scores are those of their sum. Of
+action units, of which a row may show several, it is (people, 2 units, 2): row 2k + 1 is of those who show unit k, row
+2k of the others. Where a class is meant below, of units it is one that a row shows.
 
 A draw of people may lack a class that few of them show. Its UF1 and UAR would be means over fewer classes, not to be
 compared with the others (trainer/metrics.py), so it is left out: an interval is of the draws that show all classes of
@@ -44,9 +46,10 @@ class Interval:
     """Draws without a score, as one that lacks a class."""
 
     def to_dict(self) -> dict[str, Any]:
-        """All by name, ready for JSON; bounds that too few draws or people gave are null."""
-        bounds = {name: None if np.isnan(v) else v for name, v in (("low", self.low), ("high", self.high))}
-        return {"value": self.value, **bounds, "people": self.people, "left_out": self.left_out}
+        """All by name, ready for JSON; null are bounds of too few draws or people, and what nothing was scored for."""
+        numbers = {"value": self.value, "low": self.low, "high": self.high}
+        told = {name: None if np.isnan(v) else v for name, v in numbers.items()}
+        return {**told, "people": self.people, "left_out": self.left_out}
 
 
 def counts_by_person(
@@ -54,18 +57,24 @@ def counts_by_person(
 ) -> Counts:
     """One confusion matrix a person, (people, classes, classes), rows true, people sorted by name.
 
+    Of (n, units) zeros and ones it is (people, 2 units, 2), as above.
+
     Raises:
         InputError: where the three are not equally long, or a class number is out of range.
     """
     rows, columns = np.asarray(true), np.asarray(predicted)
     if not len(rows) == len(columns) == len(person):
         raise InputError(f"{len(rows)} true, {len(columns)} predicted, {len(person)} people: give one of each a row")
+    units = 2 * np.arange(rows.shape[1]) if rows.ndim == 2 else None
+    classes = classes if units is None else 2
     for name, values in (("true", rows), ("predicted", columns)):
         if len(values) and (values.min() < 0 or values.max() >= classes):
             raise InputError(f"{name} holds values outside the class numbers 0 to {classes - 1}")
     number = {who: k for k, who in enumerate(sorted(set(person), key=str))}
     owner = np.array([number[who] for who in person], dtype=np.int64)
-    counts = np.zeros((len(number), classes, classes), dtype=np.int64)
+    counts = np.zeros((len(number), classes if units is None else 2 * len(units), classes), dtype=np.int64)
+    if units is not None:
+        owner, rows = owner[:, None], rows + units
     np.add.at(counts, (owner, rows.astype(np.int64), columns.astype(np.int64)), 1)
     return counts
 
@@ -95,7 +104,34 @@ def accuracy_of(counts: Counts, classes: Chosen = None) -> NDArray[np.float64]:
         return np.asarray(np.trace(counts, axis1=-2, axis2=-1) / total, dtype=np.float64)
 
 
+def unit_f1(counts: Counts) -> NDArray[np.float64]:
+    """F1 of not showing and of showing each unit, (..., units, 2) of (..., 2 units, 2).
+
+    It is NaN of what is neither true nor predicted.
+    """
+    cells = counts.reshape(*counts.shape[:-2], -1, 2, 2)
+    hits = np.diagonal(cells, axis1=-2, axis2=-1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(2 * hits / (cells.sum(axis=-1) + cells.sum(axis=-2)), dtype=np.float64)
+
+
+def binary_of(counts: Counts, classes: Chosen = None) -> NDArray[np.float64]:
+    """Mean F1 of showing a unit, of (..., 2 units, 2): over the units that a row shows, or those chosen."""
+    return _mean_over_units(unit_f1(counts)[..., 1], counts, classes)
+
+
+def macro_of(counts: Counts, classes: Chosen = None) -> NDArray[np.float64]:
+    """The same of the mean of both F1 of a unit, or the one of them that is of something true or predicted."""
+    return _mean_over_units(_mean_over_classes(unit_f1(counts), None), counts, classes)
+
+
 STATISTICS: dict[str, Statistic] = {"uf1": uf1_of, "uar": uar_of, "accuracy": accuracy_of}
+UNIT_STATISTICS: dict[str, Statistic] = {"binary": binary_of, "macro": macro_of}
+
+
+def statistics_of(true: NDArray[np.int64]) -> dict[str, Statistic]:
+    """The scores of (n,) class numbers, or of (n, units) zeros and ones, by name."""
+    return STATISTICS if true.ndim == 1 else UNIT_STATISTICS
 
 
 def bootstrap(
@@ -195,11 +231,16 @@ def _interval(value: float, scores: NDArray[np.float64], level: float, people: i
 
 
 def _mean_over_classes(values: NDArray[np.float64], classes: Chosen) -> NDArray[np.float64]:
-    if classes is not None:
-        return np.asarray(values[..., classes].mean(axis=-1), dtype=np.float64)
     there = np.isfinite(values)
     with np.errstate(invalid="ignore"):
+        if classes is not None:
+            return np.asarray(values[..., classes].sum(axis=-1) / classes.sum(), dtype=np.float64)
         return np.asarray(np.where(there, values, 0).sum(axis=-1) / there.sum(axis=-1), dtype=np.float64)
+
+
+def _mean_over_units(values: NDArray[np.float64], counts: Counts, classes: Chosen) -> NDArray[np.float64]:
+    shown = counts[..., 1::2, :].sum(axis=-1) > 0
+    return _mean_over_classes(np.where(shown, values, np.nan), None if classes is None else classes[1::2])
 
 
 def _require_people(counts: Counts) -> None:

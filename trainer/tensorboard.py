@@ -7,6 +7,7 @@ from typing import Any
 
 from flowkit.errors import InputError
 from trainer.run import RunResult
+from trainer.run_folder import clear_logs
 
 
 def require_tensorboard() -> None:
@@ -18,19 +19,21 @@ def require_tensorboard() -> None:
 
 
 def write_logs(folder: Path, summary: dict[str, Any], result: RunResult) -> None:
-    """Event files in `folder`: fold-0000, ... with a scalar for each loss and epoch, and `scores`.
+    """Event files in `folder`: fold-0000, ... with a scalar for each loss and epoch, and `scores`; earlier ones go.
 
     Raises InputError where the package is missing.
     """
     require_tensorboard()
     from torch.utils.tensorboard import SummaryWriter
 
+    clear_logs(folder)
     for fold in result.folds:
         with SummaryWriter(str(folder / f"fold-{fold.fold.index:04d}")) as writer:
-            for curve in fold.curves:
-                for name in (key for key in curve if key != "epoch"):
-                    writer.add_scalar(name, curve[name], int(curve["epoch"]))
-    overall = summary["metrics"].get("overall", summary["metrics"].get("units"))
+            for epoch, curve in enumerate(fold.curves, 1):
+                for name, value in curve.items():
+                    if name != "epoch" and value is not None:
+                        writer.add_scalar(name, value, epoch)
+    overall = summary["metrics"]["overall"]
     with SummaryWriter(str(folder / "scores")) as writer:
         for name, value in overall.items():
             if isinstance(value, float):

@@ -30,6 +30,9 @@ Heads = dict[str, NDArray[np.float32]]
 OnEpoch = Callable[[int, int], None]
 """Is told of each finished epoch: how many are done, of how many."""
 BackboneWeights = tuple[Weights | None, Weights | None]
+Curves = list[dict[str, float | None]]
+"""Of each epoch its number from 1, `lr`, the mean `loss` of its batches and that of each head, and, with
+select="inner", `inner_loss`, None where that is not finite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,7 @@ class Trained:
     normalise: Normaliser
     ethnic_classes: tuple[str, ...]
     """The groups that the ethnicity head tells apart: those of the training rows, sorted."""
-    curves: list[dict[str, float]]
-    """Of each epoch its number from 1, `lr`, the mean `loss` of its batches and that of each head, and, with
-    select="inner", `inner_loss`."""
+    curves: Curves
     epoch: int
     """The epoch whose weights these are."""
 
@@ -55,7 +56,7 @@ class FoldResult:
     heads: Heads
     """Rows in the order of fold.held_out."""
     ethnic_classes: tuple[str, ...]
-    curves: list[dict[str, float]]
+    curves: Curves
     epoch: int
     seconds: float
 
@@ -229,16 +230,16 @@ def fit(
     weights: BackboneWeights = (None, None),
     inner: FoldData | None = None,
     on_epoch: OnEpoch = lambda done, epochs: None,
-) -> tuple[nn.Module, list[dict[str, float]], int]:
-    """A trained model, its curves (see `Trained`) and the epoch that counts: the last, or the best on `inner`.
+) -> tuple[nn.Module, Curves, int]:
+    """A trained model, its curves and the epoch that counts: the last, or the best on `inner`.
 
     The step decays exponentially. Initial weights, dropout and the order of the rows come from `seed` alone. Raises
-    InputError for fewer than two rows or a loss that is no longer finite.
+    InputError for fewer than two rows, for a loss that is no longer finite, and where no epoch's inner loss is finite.
     """
     n, device = len(data.inputs), data.inputs.device
     if n < 2:
         raise InputError(f"a fold has {n} training sample; batch normalisation needs at least 2")
-    curves: list[dict[str, float]] = []
+    curves: Curves = []
     best = _Best()
     with deterministic(), seeded(seed, device):
         model = arranged(_new_model(config, ethnic_classes, weights), device, data.inputs.side).train()
@@ -257,23 +258,28 @@ def fit(
             if inner is not None:
                 curves[-1]["inner_loss"] = best.offer(inner_loss(model, inner, config), epoch, model)
             on_epoch(epoch, config.epochs)
-    if inner is not None:
-        model.load_state_dict(best.state)
-    return model, curves, best.epoch if inner is not None else config.epochs
+    if inner is None:
+        return model, curves, config.epochs
+    if not best.state:
+        raise InputError(f"lr={config.lr}: the inner loss is finite after none of {config.epochs} epochs; lower --lr")
+    model.load_state_dict(best.state)
+    return model, curves, best.epoch
 
 
 @dataclass(slots=True)
 class _Best:
-    """The weights with the lowest loss so far, NaN the highest; the first of equals."""
+    """The weights with the lowest finite loss so far, the first of equals; none where no loss was finite."""
 
     loss: float = math.inf
     epoch: int = 0
     state: dict[str, torch.Tensor] = field(default_factory=dict)
 
-    def offer(self, loss: float, epoch: int, model: nn.Module) -> float:
-        """Keeps a copy of the weights if they are better; gives the loss back."""
-        if not self.state or loss < self.loss:
-            self.loss, self.epoch = math.inf if math.isnan(loss) else loss, epoch
+    def offer(self, loss: float, epoch: int, model: nn.Module) -> float | None:
+        """Keeps a copy of the weights if they are better; gives the loss back, None where it is not finite."""
+        if not math.isfinite(loss):
+            return None
+        if loss < self.loss:
+            self.loss, self.epoch = loss, epoch
             self.state = {name: value.clone() for name, value in model.state_dict().items()}
         return loss
 
@@ -359,11 +365,11 @@ def _evaluated(model: nn.Module, inputs: Inputs, precision: str) -> Iterator[tup
 
 
 def load_weights(config: RunConfig) -> BackboneWeights:
-    """The pretrained weights that a run starts from; raises as `pretrained_weights`."""
+    """The pretrained weights that a run starts from, of each backbone that it has; raises as `pretrained_weights`."""
     info = find(config.model)
     motion = pretrained_weights(config.pretrained, info.pretrained[0]) if config.pretrained else None
     if not info.rgb:
-        return motion, motion
+        return motion, motion if info.ethnic else None
     return motion, pretrained_weights(config.pretrained_rgb, info.pretrained[-1])
 
 

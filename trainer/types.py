@@ -168,6 +168,8 @@ class RunConfig:
         size = info.size
         require(self.size in (None, size) or size is None, "size", f"{size}, the input of {self.model}, or left out")
         require(self.fusion == "concat" or info.ethnic, "fusion", f"left out: {self.model} has no fusion")
+        several = info.ethnic or self.loss_weights == (1, 1, 1)
+        require(several, "loss_weights", f"left out: {self.model} has no losses of ethnicity and fusion")
         require(not self.shared or info.ethnic, "shared", f"left out: {self.model} has one backbone")
         require(
             self.pretrained is None or bool(info.pretrained), "pretrained", f"left out: {self.model} has no backbone"

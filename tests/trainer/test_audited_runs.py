@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import f1_score
 from typer.testing import CliRunner
 
 from flowkit.errors import InputError
@@ -110,7 +111,7 @@ def test_each_slip_is_found_and_said(out, tmp_path, choices, check, verdict):
     assert CliRunner().invoke(app, ["audit", str(tmp_path / "run")]).exit_code == 1
     if config.slips:
         assert any("repeats a slip on purpose, and is no result" in note for note in summary["caveats"])
-    if config.slips and config.target == "emotion3":
+    if config.slips:
         assert "No result: this run repeats the slip" in (tmp_path / "run" / "report.html").read_text()
 
 
@@ -273,10 +274,10 @@ def test_several_seeds_of_action_units_have_a_mean_and_a_spread(out, tmp_path):
     arguments = ["loso", str(out), "-o", str(tmp_path), "--model", "ststnet", "--epochs", "2", "--target", "au12"]
     done = CliRunner().invoke(app, [*arguments, "--device", "cpu", "--jobs", "1", "--seeds", "2"])
     assert done.exit_code == 0, done.output
-    assert done.output.splitlines()[-1].startswith("ststnet, 2 seeds: F1 of units, binary 0.")
+    assert done.output.splitlines()[-1].startswith("ststnet, 2 seeds: binary F1 0.")
     found = json.loads((tmp_path / "seeds.json").read_text())
     units = [
-        json.loads((tmp_path / f"seed-{seed}" / "metrics.json").read_text())["metrics"]["units"] for seed in (0, 1)
+        json.loads((tmp_path / f"seed-{seed}" / "metrics.json").read_text())["metrics"]["overall"] for seed in (0, 1)
     ]
     (setting,) = found["settings"]
     assert (setting["seeds"], found["tests"]) == ([0, 1], [])
@@ -285,6 +286,50 @@ def test_several_seeds_of_action_units_have_a_mean_and_a_spread(out, tmp_path):
         assert [run[name]["value"] for run in found["runs"]] == values
         assert setting[name]["mean"] == pytest.approx(np.mean(values))
         assert setting[name]["sd"] == pytest.approx(np.std(values, ddof=1))
+
+
+def test_no_unit_is_refused_before_anything_is_written(tmp_path):
+    samples = motion_samples(subjects=3, clips=3, side=16)
+    out = write_out(samples, tmp_path / "out", au=["26"] * 9)
+    arguments = ["loso", str(out), "-o", str(tmp_path / "run"), "--model", "svc", "--target", "au12"]
+    with pytest.raises(InputError, match=r"none of 9 rows shows one of the units 1, 2, 4, .* is told apart; give"):
+        app(arguments, standalone_mode=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_run_of_action_units_has_a_report_and_an_audit(tmp_path):
+    """Two heads, two pairs a clip, two datasets; from the shell to the page."""
+    samples = motion_samples(subjects=4, clips=6, side=32, seed=1)
+    clip = [f"{person}/{i // 2}" for i, person in enumerate(samples.subject)]
+    au = [("4", "6+L12", "1+2+26")[i // 2 % 3] for i in range(24)]
+    where = ["casme" if int(person) < 3 else "samm" for person in samples.subject]
+    out = write_out(samples, tmp_path / "out", clip_id=clip, au=au, dataset=where)
+    folder = tmp_path / "run"
+    choices = ["--model", "dual-resnet18", "--target", "au12", "--epochs", "1", "--device", "cpu", "--jobs", "1"]
+    done = CliRunner().invoke(app, ["loso", str(out), "-o", str(folder), *choices])
+    assert done.exit_code == 0, done.output
+    told, last = done.output.splitlines()[-2:]
+    assert last == f"report: {folder / 'report.html'}"
+    metrics = json.loads((folder / "metrics.json").read_text())["metrics"]
+    assert told.startswith(f"binary F1 {metrics['by_clip']['binary']:.3f} (")
+    assert "; means over 5 of 12 action units (no row shows AU5, AU7, AU9, AU10, AU14, AU15, AU17; over all" in told
+    assert set(metrics["heads"]) == {"emotion", "ethnicity", "fusion"}
+    assert metrics["by_clip"]["n"] == 12
+    rows = pq.read_table(folder / "predictions.parquet").to_pylist()
+    shown = [name for name, unit in metrics["overall"]["au"].items() if unit["support"]]
+    true, said = ([[unit in row[side].split("+") for unit in shown] for row in rows] for side in ("true", "predicted"))
+    assert metrics["overall"]["binary"] == pytest.approx(f1_score(true, said, average="macro", zero_division=0))
+    html = (folder / "report.html").read_text()
+    assert all(f'<h2 id="{part}">' in html for part in ("audit", "groups", "datasets", "classes", "clips", "curves"))
+    (folder / "report.html").unlink()
+    assert CliRunner().invoke(app, ["report", str(folder)]).exit_code == 0
+    assert (folder / "report.html").read_text() == html
+    done = CliRunner().invoke(app, ["audit", str(folder)])
+    assert done.output.splitlines()[-1] == "0 leaks, 0 slips; 1 check could not be made"
+    assert "above chance: mean F1 of the units that are shown 0." in done.output
+    done = CliRunner().invoke(app, ["audit", str(folder / "predictions.parquet")])
+    assert "class sets: rows show 5 of 12 action units" in done.output
+    assert "is predicted and never true" not in done.output
 
 
 def test_one_class_is_refused_before_anything_is_written(tmp_path):

@@ -21,7 +21,8 @@ from tests.dropped import sigterm_in_a_callback, sigterm_in_an_exec, sigterm_on_
 from tests.motions import motion_samples, write_out
 from trainer.cli import app, main
 from trainer.cli.app import command
-from trainer.types import resolve_config
+from trainer.run import folds_of
+from trainer.types import RunConfig, resolve_config
 
 FAST = ["--epochs", "1", "--batch", "8", "--device", "cpu", "--jobs", "1"]
 
@@ -90,6 +91,19 @@ def test_size_preset_and_shuffled_labels_reach_the_run(out, tmp_path):
     assert "Null control" in (tmp_path / "report.html").read_text()
 
 
+def test_weights_of_the_losses_reach_the_training(out, tmp_path):
+    """With a weight of 0 nothing is learnt of groups, and their loss is another from the second batch on."""
+    losses = []
+    for name, given in (("plain", []), ("none", ["--loss-weights", "1, 0,1"]), ("ones", ["--loss-weights", "1,1,1"])):
+        choices = ["--model", "dual-resnet18", "--size", 16, "--protocol", "kfold:2", "--seed", 4, *FAST, "--batch", 4]
+        done = flowkit_train(out, "-o", tmp_path / name, *choices, *given)
+        assert done.exit_code == 0, done.stderr
+        metrics = json.loads((tmp_path / name / "metrics.json").read_text())
+        losses.append(metrics["curves"][0]["loss_ethnicity"][0])
+        assert metrics["config"]["loss_weights"] == ([1, 0, 1] if name == "none" else [1, 1, 1])
+    assert losses[0] == losses[2] != losses[1]
+
+
 def test_an_earlier_run_is_kept_unless_overwritten(out, tmp_path):
     (tmp_path / "metrics.json").write_text("mine")
     svc = ["--model", "svc", "--device", "cpu"]
@@ -120,6 +134,16 @@ def test_an_earlier_run_is_kept_unless_overwritten(out, tmp_path):
             ["--model", "dual-resnet18-rgb", "--shared", "--pretrained-rgb", "x.pth"],
             "pretrained_rgb='x.pth': must be left out with --shared, whose one backbone starts from --pretrained",
         ),
+        (
+            ["--loss-weights", "1,2,1"],
+            "loss_weights=(1.0, 2.0, 1.0): must be left out: resnet18 has no losses of ethnicity and fusion",
+        ),
+        (["--model", "svc", "--loss-weights", "1,1,1"], "loss_weights=(1.0, 1.0, 1.0): must be left out: svc is"),
+        (["--loss-weights", "1;2;1"], "--loss-weights: '1;2;1' must be three numbers with commas between, as in 1,0"),
+        (
+            ["--model", "dual-resnet18", "--loss-weights", "1,1"],
+            "loss_weights=(1.0, 1.0): must be three numbers of 0 or above, the last above 0",
+        ),
         (["--role", "lag"], "no pair has the role 'lag'; there are onset-apex (16)"),
         (
             ["--model", "vit_tiny_patch16_224"],
@@ -138,6 +162,23 @@ def test_errors_are_one_sentence_and_exit_2(out, tmp_path, arguments, message):
     assert message in done.stderr
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "run").exists()
+
+
+def test_folds_of_every_seed_are_checked_before_the_first_is_trained(out, tmp_path):
+    """Two of four people held out together may be the only ones of their group; which two, the seed says."""
+    samples = motion_samples(subjects=4, clips=4)
+    lone = []
+    for seed in range(20):
+        config = RunConfig(model="dual-resnet18", protocol="kfold:2", seed=seed)
+        groups = [{samples.group[i] for i in fold.train} for fold in folds_of(samples, config)]
+        lone.append(min(map(len, groups)) < 2)
+    seed = next(seed for seed in range(19) if lone[seed : seed + 2] == [False, True])
+    choices = ["--model", "dual-resnet18", "--protocol", "kfold:2", "--size", 16, *FAST]
+    done = flowkit_train(out, "-o", tmp_path / "run", *choices, "--seed", seed, "--seeds", 2)
+    assert done.exit_code == 2, done.output
+    assert f"flowkit-train: seed {seed + 1}: fold " in done.stderr
+    assert "dual-resnet18 needs 2; give other seeds by --seed, or another --protocol" in done.stderr
+    assert not list(tmp_path.glob("run/*/folds/*"))
 
 
 def test_datasets_may_be_listed_with_blanks(tmp_path):

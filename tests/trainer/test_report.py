@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from tests.motions import motion_samples
-from tests.trainer.test_results import guesses
-from trainer.plots import draw_f1
+from tests.trainer.test_results import guessed_units, guesses, with_units
+from trainer.plots import PALETTE, draw_curves, draw_f1
 from trainer.report import Page, render
 from trainer.results import summarise
 from trainer.templates import fill
@@ -105,6 +105,70 @@ def test_the_inner_loss_is_said_to_be_of_the_rows_that_it_is_of(samples):
     assert "as inner loss, on rows set aside" in texts["inner"]
     assert "as inner loss on the held-out rows, which chose the epoch" in texts["slip"]
     assert "looked at once" not in texts["slip"]
+
+
+def test_a_loss_that_is_null_is_left_out_of_the_curves():
+    """In a legend is what is drawn; where a loss is null its line has a gap."""
+    nothing = [None, None, None]
+    rows = [(1, nothing), (2, [0.4, 0.3, 0.5]), (3, nothing), (4, [0.4, 0.3, 0.5]), (5, [0.4, 0.3, 0.5])]
+    curves = [{"epoch": e, "loss": [1.0, 1.0, 1.0], "inner_loss": inner, "loss_fusion": nothing} for e, inner in rows]
+    with mpl.rc_context({"svg.fonttype": "none"}):
+        root = ElementTree.fromstring(draw_curves(curves))
+    texts = [item.text for item in root.iter() if item.tag.endswith("}text")]
+    assert {"loss", "inner loss"} <= set(texts)
+    assert "of fusion" not in texts
+    whole, gaps = (
+        next(item.get("d") for item in root.iter() if f"fill: none; stroke: {colour}" in (item.get("style") or ""))
+        for colour in PALETTE[:2]
+    )
+    assert (whole.count("M"), gaps.count("M")) == (1, 2)
+
+
+def test_a_report_of_action_units_has_what_that_of_emotions_has(samples):
+    units = with_units(samples)
+    object.__setattr__(units, "clip_id", [f"{person}/{i % 3}" for i, person in enumerate(samples.subject)])
+    result = guessed_units(units, ethnicity=True)
+    for fold in result.folds:
+        fold.curves.extend({"epoch": e, "lr": 0.1, "loss": 1 / e, "loss_emotion": 0.9 / e} for e in (1, 2, 3))
+    summary = summarise(units, RunConfig(target="au12", shuffle_labels=True), result, NOWHERE)
+    html = render(Page(summary))
+    assert re.findall(r'<h2 id="(.*?)"', html) == [
+        *("confusion", "meaning", "audit", "groups", "datasets", "classes"),
+        *("clips", "heads", "curves", "folds", "made"),
+    ]
+    text = text_of(html)
+    overall = summary["metrics"]["overall"]
+    clips = summary["metrics"]["by_clip"]
+    told = [f"{clips['binary']:.3f} binary F1", f"{clips['macro']:.3f} macro F1"]
+    assert all(each in text for each in told), text[:600]
+    assert "Both are means over the 5 of 12 action units that a row shows; none shows AU5, AU7, " in text
+    assert f"as CD6ME counts, they are {clips['cd6me']['binary']:.3f} and {clips['cd6me']['macro']:.3f}: " in text
+    assert "always showing all of them binary F1 0." in text
+    assert "Null control: the action units of this run" in text
+    assert "tells which action units are shown on people" in text
+    assert "a clip shows the units whose mean probability" in text
+    assert not re.search(r"UF1|UAR|recall", text)
+    interval = overall["au"]["AU4"]["intervals"]["binary"]
+    row = f"AU4 12 4 {overall['au']['AU4']['predicted']} {interval['value']:.3f} ({interval['low']:.2f} to "
+    assert row in text
+    assert "AU5 0 0 " in text
+    assert "no rows no rows 0 0" in text
+    for note in summary["caveats"]:
+        assert note in text
+
+
+def test_a_group_that_shows_no_unit_has_no_score(samples):
+    units = with_units(samples)
+    units.units[np.array(samples.group) == "asian"] = 0
+    text = text_of(render(Page(summarise(units, RunConfig(target="au12"), guessed_units(units), NOWHERE))))
+    assert "asian 18 2 no rows no rows" in text
+    assert "here not all (asian: none; non_asian: AU1, AU2, AU4, AU6, AU12): not to be compared" in text
+
+
+def test_folds_of_several_people_are_not_called_people(samples):
+    text = text_of(page(samples, protocol="kfold:2"))
+    assert "By fold held out rows trained on" in text
+    assert "By held-out person" not in text
 
 
 def test_what_has_no_epochs_is_not_said_to_have_some(samples):

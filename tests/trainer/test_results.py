@@ -33,6 +33,32 @@ def guesses(samples, seed=0):
     return pooled(samples, results, config)
 
 
+def with_units(samples, **changes):
+    """The same with action units: 4, 6 and 12, or 1 and 2, by emotion."""
+    units = np.zeros((len(samples), 12), dtype=np.int64)
+    for emotion, columns in enumerate(([2], [4, 8], [0, 1])):
+        units[np.ix_(samples.emotion == emotion, columns)] = 1
+    return dataclasses.replace(samples, units=units, **changes)
+
+
+def guessed_units(samples, seed=0, ethnicity=False, **choices):
+    """Predictions of action units, nine of ten right, without training."""
+    draw = np.random.default_rng(seed)
+    right = draw.random((len(samples), 12)) < 0.9
+    probabilities = (0.5 + 0.4 * draw.random((len(samples), 12)) * np.where(right == samples.units, 1, -1)).astype(
+        np.float32
+    )
+    config = RunConfig(device="cpu", target="au12", **choices)
+    names = tuple(sorted(set(samples.group))) if ethnicity else ()
+    results = []
+    for fold in folds_of(samples, config):
+        heads = {"emotion": probabilities[fold.held_out]}
+        if ethnicity:
+            heads["ethnicity"] = np.tile(np.array([[0.9, 0.1]], np.float32), (len(fold.held_out), 1))
+        results.append(FoldResult(fold, heads, names, [], 15, 0.5))
+    return pooled(samples, results, config)
+
+
 def write_finished(folder, samples, config, result):
     """The folder of a run that is done, made without training."""
     folder.mkdir(parents=True)
@@ -88,14 +114,55 @@ def test_caveats_name_what_the_scores_hide(samples):
     assert "null control" in caveats(samples, RunConfig(shuffle_labels=True), guesses(samples))[0]
 
 
-def test_caveats_of_action_units_are_about_the_run_and_no_class(samples):
-    units = dataclasses.replace(samples, units=np.zeros((len(samples), 12), dtype=np.int64), source={"failed_pairs": 2})
+def test_caveats_of_action_units_name_those_that_nobody_or_few_show(samples):
+    units = with_units(samples, source={"failed_pairs": 2})
+    units.units[0, 5] = 1
     config = RunConfig(target="au12", shuffle_labels=True, slips=("substring-aus",))
-    assert [note.partition(":")[0] for note in caveats(units, config, guesses(units))] == [
+    assert [note.partition(":")[0] for note in caveats(units, config, guessed_units(units))] == [
         "Action units were permuted over the clips",
         "This run repeats a slip on purpose, and is no result",
         "2 planned pairs of the extraction failed and are missing here.",
         "There are only 4 people",
+        "No row shows AU5, AU9, AU10, AU14, AU15, AU17",
+        "Fewer than 20 rows show AU1 (12), AU2 (12), AU4 (12), AU6 (12), AU7 (1), AU12 (12)",
+        "Without toy/01 no row that is trained on shows AU7",
+        "Group asian has only 18 rows",
+        "Group non_asian has only 18 rows",
+    ]
+    summary = summarise(units, config, guessed_units(units), Path("no-run"))
+    left_out = summary["metrics"]["overall"]["intervals"]["binary"]["left_out"]
+    assert summary["caveats"][-1] == (
+        f"AU7 is shown by 1 person only: {left_out} of 2000 draws of people lack a unit, and are left out of the "
+        "intervals of binary F1 and macro F1."
+    )
+
+
+def test_the_tables_of_action_units_are_those_of_metrics_json(samples, tmp_path):
+    units = with_units(samples)
+    summary = write_run(tmp_path, units, RunConfig(target="au12"), guessed_units(units, ethnicity=True))
+    assert json.loads((tmp_path / "metrics.json").read_text())["metrics"] == summary["metrics"]
+    overall = summary["metrics"]["overall"]
+    rows = pq.read_table(tmp_path / "tables" / "units.parquet").to_pylist()
+    assert {row["unit"]: (row["n"], row["support"], row["binary"], row["macro_low"]) for row in rows} == {
+        name: (36, unit["support"], unit["binary"], unit["intervals"]["macro"]["low"])
+        for name, unit in overall["au"].items()
+    }
+    rows = pq.read_table(tmp_path / "tables" / "scores.parquet").to_pylist()
+    assert [(row["of"], row["name"], row["classes"]) for row in rows] == [
+        ("all", "", 5),
+        ("group", "asian", 5),
+        ("group", "non_asian", 5),
+        ("dataset", "toy", 5),
+        ("head", "emotion", 5),
+        ("head", "ethnicity", 2),
+        ("always the commonest class", "", 5),
+        ("always every unit", "", 5),
+    ]
+    assert (rows[0]["binary"], rows[0]["f1_AU4"]) == (overall["binary"], overall["au"]["AU4"]["binary"])
+    assert (rows[5]["binary"], rows[5]["accuracy"]) == (None, 0.5)
+    gaps = pq.read_table(tmp_path / "tables" / "gaps.parquet").to_pylist()
+    assert [(gap["first"], gap["second"], gap["macro"]) for gap in gaps] == [
+        ("asian", "non_asian", summary["metrics"]["gaps"][0]["macro"]["value"])
     ]
 
 

@@ -2,17 +2,20 @@
 
 import dataclasses
 import json
+import math
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from flowkit.errors import InputError, Interrupted, OutputError
 from tests.motions import motion_samples, write_out
 from trainer.inputs import torch_threads
+from trainer.models.weights import backbone, digest_of
 from trainer.pool import Event
 from trainer.results import write_run
-from trainer.run import folds_of, run
+from trainer.run import describe, folds_of, run
 from trainer.run_folder import RunFolder, held
 from trainer.saved import load_trained
 from trainer.store import Stored, allocate, put, scratch
@@ -73,6 +76,26 @@ def test_a_flipped_bit_is_noticed_or_changes_nothing(out, samples, tmp_path):
     assert noticed > len(whole) // 7 // 2
 
 
+def test_an_inner_loss_that_is_not_finite_is_null_and_its_epoch_is_not_chosen(out, tmp_path, monkeypatch):
+    """The third fold has none in its first epoch; a run that was stopped goes on with what the fold's file says."""
+    losses = [0.9, 0.8, 0.7] * 2 + [math.inf, 0.8, 0.9] + [0.6, 0.5, math.nan]
+    given = iter(losses)
+    monkeypatch.setattr("trainer.train.inner_loss", lambda *_: next(given))
+    config = dataclasses.replace(SMALL, select="inner")
+    run(out, tmp_path, config, jobs=1)
+    samples, result = run(out, tmp_path, config, jobs=1)
+    assert [fold.epoch for fold in result.folds] == [3, 3, 2, 2]
+    summary = write_run(tmp_path, samples, config, result)
+    told = json.loads((tmp_path / "metrics.json").read_text())["curves"]
+    nothing = [None, None, None]
+    assert [curve["inner_loss"] for curve in told] == [nothing, pytest.approx([0.725, 0.5, 0.8]), nothing]
+    assert all(np.isfinite(curve["loss"]).all() for curve in told)
+    table = pq.read_table(tmp_path / "tables" / "curves.parquet")
+    assert table["inner_loss"].to_pylist() == [loss if math.isfinite(loss) else None for loss in losses]
+    assert "Learning curves" in (tmp_path / "report.html").read_text()
+    assert summary["folds"][2]["epoch"] == 2
+
+
 def test_a_fold_that_cannot_be_trained_is_refused_before_the_first_is(samples, tmp_path):
     """The last person alone is of the second group: without that one there is nothing to tell apart."""
     group = ["many"] * 18 + ["one"] * 6
@@ -81,6 +104,16 @@ def test_a_fold_that_cannot_be_trained_is_refused_before_the_first_is(samples, t
     with pytest.raises(InputError, match=r"fold toy/04: trains on 1 group \(many\); dual-resnet18 needs 2"):
         run(out, tmp_path / "run", config, jobs=1)
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(("model", "backbones"), [("resnet18", ["motion"]), ("dual-resnet18", ["motion", "context"])])
+def test_the_record_names_the_weights_of_the_backbones_that_the_model_has(samples, tmp_path, model, backbones):
+    file = tmp_path / "weights.pth"
+    state = backbone("resnet18").state_dict()
+    torch.save(state, file)
+    config = RunConfig(model=model, pretrained=str(file), device="cpu")
+    record = describe(samples, folds_of(samples, config), config)
+    assert record["weights"] == {name: {"source": str(file), "digest": digest_of(state)} for name in backbones}
 
 
 @pytest.mark.parametrize(
@@ -178,9 +211,10 @@ def test_action_units_are_learnt_and_scored_dataset_by_dataset(samples, tmp_path
     samples, result = run(out, tmp_path / "run", config)
     assert samples.units[0].tolist() == [int(unit == 4) for unit in UNITS]
     assert [fold.fold.name for fold in result.folds] == ["casme", "samm"]
-    scores = write_run(tmp_path / "run", samples, config, result)["metrics"]["units"]
-    assert scores["au"]["AU12"]["binary"] > 0.8
-    assert scores["au"]["AU17"] == {"support": 0, "binary": 0.0, "macro": 1.0}
+    scores = write_run(tmp_path / "run", samples, config, result)["metrics"]
+    assert scores["overall"]["au"]["AU12"]["binary"] > 0.8
+    assert scores["overall"]["au"]["AU17"]["binary"] is None
+    assert [part["dataset"] for part in scores["per_dataset"]] == ["casme", "samm"]
     rows = pq.read_table(tmp_path / "run" / "predictions.parquet").to_pylist()
     assert rows[1]["true"] == "AU6+AU12"
 

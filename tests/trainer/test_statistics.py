@@ -8,9 +8,11 @@ from sklearn.metrics import f1_score, recall_score
 from flowkit.errors import InputError
 from trainer.statistics import (
     accuracy_of,
+    binary_of,
     bootstrap,
     bootstrap_gap,
     counts_by_person,
+    macro_of,
     paired_permutation,
     uar_of,
     uf1_of,
@@ -25,6 +27,61 @@ def test_pooled_scores_are_those_of_scikit_learn(rng):
     assert uf1_of(pooled) == pytest.approx(f1_score(true, predicted, average="macro"))
     assert uar_of(pooled) == pytest.approx(recall_score(true, predicted, average="macro"))
     assert accuracy_of(pooled) == pytest.approx((true == predicted).mean())
+
+
+def units(rng, n=90, people=9):
+    """Three units, (n, 3) true and predicted, and whose rows they are."""
+    true, wrong = rng.random((n, 3)) < [0.5, 0.3, 0.1], rng.random((n, 3)) < 0.2
+    return true.astype(np.int64), (true ^ wrong).astype(np.int64), [f"p{k}" for k in rng.integers(0, people, n)]
+
+
+def test_scores_of_units_are_those_of_scikit_learn_in_every_draw(rng):
+    """People are drawn by repeating their rows, and scikit-learn scores these."""
+    true, predicted, person = units(rng)
+    counts = counts_by_person(true, predicted, person)
+    names = sorted(set(person))
+    assert counts.shape == (len(names), 6, 2)
+    for weights in rng.multinomial(len(names), np.full(len(names), 1 / len(names)), size=20):
+        repeats = [weights[names.index(who)] for who in person]
+        t, p = np.repeat(true, repeats, axis=0), np.repeat(predicted, repeats, axis=0)
+        pooled = np.tensordot(weights, counts, axes=1)
+        assert binary_of(pooled) == pytest.approx(f1_score(t, p, average="macro"))
+        assert macro_of(pooled) == pytest.approx(
+            np.mean([f1_score(t[:, k], p[:, k], average="macro") for k in range(3)])
+        )
+
+
+def test_a_draw_that_lacks_a_unit_does_not_count(rng):
+    """The third unit is shown by one person of nine, and a draw has that one with probability 1 - (8/9)^9."""
+    true, predicted, person = units(rng)
+    lone = np.array(person) == "p0"
+    true[:, 2], predicted[:, 2] = lone, False
+    counts = counts_by_person(true, predicted, person)
+    found = bootstrap(counts, binary_of)
+    assert found.left_out == pytest.approx(2000 * (8 / 9) ** 9, abs=100)
+    assert found.low < found.value < found.high < 2 / 3 + 1e-12
+    of_others = bootstrap(counts[:, :4], binary_of)
+    assert (of_others.left_out, of_others.value * 2 / 3) == (0, pytest.approx(found.value))
+    assert bootstrap(counts[:, 4:], macro_of).value == pytest.approx(
+        f1_score(true[:, 2], predicted[:, 2], average="macro")
+    )
+    nobody = bootstrap(counts_by_person(true * 0, predicted, person), binary_of).to_dict()
+    assert (nobody["value"], nobody["low"], nobody["left_out"]) == (None, None, 2000)
+
+
+def test_people_with_all_their_units_are_swapped(rng):
+    """Of three people there are eight orders, each as often as another; scikit-learn scores them."""
+    true, first, person = units(rng, people=3)
+    second = units(rng)[1]
+    counts = [counts_by_person(true, predicted, person) for predicted in (first, second)]
+    difference, p = paired_permutation(*counts, binary_of)
+    orders = []
+    for order in range(8):
+        swapped = np.array([order >> int(who[1]) & 1 for who in person], dtype=bool)[:, None]
+        pair = np.where(swapped, second, first), np.where(swapped, first, second)
+        orders.append(np.subtract(*(f1_score(true, predicted, average="macro") for predicted in pair)))
+    assert difference == pytest.approx(orders[0])
+    assert p == pytest.approx(np.mean(np.abs(orders) >= abs(difference) - 1e-12), abs=0.02)
 
 
 def test_a_class_without_rows_is_left_out_of_the_mean():

@@ -193,14 +193,23 @@ def test_the_best_epoch_is_chosen_by_training_people_alone(few):
 
 
 @pytest.mark.parametrize(
-    ("losses", "epoch"), [([math.nan, 0.5, 0.1], 3), ([0.5, math.nan, 0.5], 1), ([math.nan] * 2, 1)]
+    ("losses", "epoch"),
+    [([math.nan, 0.5, 0.1], 3), ([0.5, math.nan, 0.5], 1), ([math.inf, 0.5], 2), ([math.nan, math.inf], 0)],
 )
-def test_an_epoch_without_a_loss_is_not_the_best(losses, epoch):
+def test_an_epoch_without_a_finite_loss_is_not_the_best(losses, epoch):
     best, model = _Best(), torch.nn.Linear(1, 1)
-    for number, loss in enumerate(losses, 1):
-        best.offer(loss, number, model)
+    told = [best.offer(loss, number, model) for number, loss in enumerate(losses, 1)]
+    assert told == [loss if math.isfinite(loss) else None for loss in losses]
     assert best.epoch == epoch
-    assert best.state
+    assert bool(best.state) == (epoch > 0)
+
+
+@pytest.mark.parametrize("choices", [{"select": "inner"}, {"slips": ("best-epoch",)}])
+def test_a_fold_without_any_finite_inner_loss_is_refused(few, monkeypatch, choices):
+    monkeypatch.setattr("trainer.train.inner_loss", lambda *_: math.inf)
+    config = dataclasses.replace(ONCE, epochs=2, lr=0.5, **choices)
+    with pytest.raises(InputError, match=r"lr=0\.5: the inner loss is finite after none of 2 epochs; lower --lr"):
+        train_fold(few, folds_of(few, config)[0], config, device=CPU)
 
 
 def test_nobody_is_set_aside_who_alone_shows_a_group():

@@ -87,6 +87,8 @@ def shifted_rows(found: Predictions) -> Finding:
 
 def class_sets(found: Predictions) -> Finding:
     """A class that a fold's training rows lack cannot be predicted there; a class in one fold only says who it is."""
+    if found.units:
+        return _unit_sets(found)
     counts = np.bincount(found.true, minlength=len(found.classes))
     if (counts > 0).sum() < 2:
         return Finding(
@@ -108,6 +110,19 @@ def class_sets(found: Predictions) -> Finding:
     single = sum(len(set(found.true[of == name])) == 1 for name in set(names))
     told = f"{len(found.classes)} classes; {single} of {len(set(names))} {parts} have one class, so pool before scoring"
     return Finding("class sets", "passed", told)
+
+
+def _unit_sets(found: Predictions) -> Finding:
+    """The same of action units, which a row may show several of."""
+    part, _, names = _parts(found)
+    of, shown = np.array(names), found.unit_sets()[found.true]
+    told = f"rows show {shown.any(axis=0).sum()} of {len(found.units)} action units"
+    where = {unit: sorted(set(of[rows].tolist())) for unit, rows in zip(found.units, shown.T, strict=True)}
+    lone = [f"{unit} ({part} {places[0]})" for unit, places in where.items() if len(places) == 1]
+    if lone and len(set(names)) > 1:
+        told += f", {len(lone)} of them in one {part} only: no training row shows them where that is held out"
+        return Finding("class sets", "warning", told, shortened(lone))
+    return Finding("class sets", "passed" if shown.any() else "warning", told)
 
 
 def chosen_epochs(found: Predictions, select: str | None) -> Finding:
@@ -156,7 +171,8 @@ def above_chance(found: Predictions, shuffled: bool) -> Finding:
     p = float(((null >= observed).sum() + 1) / (len(null) + 1))
     below = np.quantile(null, 0.975)
     how = "over the clips" if shuffled else _exchanged(clips)
-    told = f"UF1 {observed:.3f}; with labels permuted {how}: {np.mean(null):.3f}, 97.5 % of times below {below:.3f}"
+    score = "mean F1 of the units that are shown" if found.units else "UF1"
+    told = f"{score} {observed:.3f}; with labels permuted {how}: {np.mean(null):.3f}, 97.5 % of times below {below:.3f}"
     if shuffled and p < 0.01:
         told += f" (p = {p:.4f}), though the labels were shuffled before training"
         return Finding(name, "leak", told)
@@ -223,7 +239,9 @@ def _by_clip(found: Predictions) -> tuple[NDArray[np.int64], NDArray[np.int64], 
 def _against_permuted(
     found: Predictions, clip: NDArray[np.int64], label: NDArray[np.int64], owner: NDArray[np.int64]
 ) -> tuple[float, NDArray[np.float64]]:
-    """UF1 of the predictions, and of the same against labels permuted within people and between those alike in clips.
+    """The score of predictions, and of the same against labels permuted within people and between those alike in clips.
+
+    It is UF1, or the mean F1 of the action units that are shown.
 
     Args:
         clip: (rows,) the number of each row's clip.
@@ -231,8 +249,11 @@ def _against_permuted(
     """
     generator = np.random.default_rng(0)
     classes, clips = len(found.classes), np.bincount(owner)
+    sets = found.unit_sets()
 
     def scored(true: NDArray[np.int64]) -> float:
+        if found.units:
+            return _mean_f1(sets[true], sets[found.predicted])
         counts = np.bincount(true * classes + found.predicted, minlength=classes**2)
         return float(uf1_of(counts.reshape(classes, classes)))
 
@@ -248,6 +269,13 @@ def _against_permuted(
 
     null = np.array([scored(permuted()) for _ in range(PERMUTATIONS)])
     return scored(found.true), null
+
+
+def _mean_f1(true: NDArray[np.bool_], predicted: NDArray[np.bool_]) -> float:
+    """Of (n, units), over the units that are shown."""
+    support = true.sum(axis=0)
+    f1 = 2 * (true & predicted).sum(axis=0) / np.maximum(support + predicted.sum(axis=0), 1)
+    return float(f1[support > 0].mean()) if support.any() else 0.0
 
 
 def _exchanged(clips: NDArray[np.int64]) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.audit.findings import Finding, shortened
+from trainer.audit.findings import EXAMPLES, Finding, shortened
 from trainer.data import strain_of
 
 SIDE = 24
@@ -19,6 +20,8 @@ SAME = 0.15
 """Near-identical cubes differ by less than this share of the larger motion. Of the demo's 96 clips at 128 px a copy
 with noise of one grey level is found in 3 of 4 cases, one cropped by a pixel in half of them, by two in a quarter; of
 260,000 pairs of clips of its people, who show the same expressions, none is (0.24 apart, and more)."""
+BLOCK_VALUES = 1 << 20
+"""So many pairs of cubes are compared at a time, or those of one cube where they are more: 8 MB for each array."""
 
 
 EDGE_PX = 4
@@ -37,25 +40,38 @@ def near_identical(cubes: NDArray[np.float32], clips: Sequence[str], people: Seq
     They are where u and v differ little, and also what is left of them without their affine part: the motion of a head,
     a turn or a shift, is alike in all people. A cube without motion of its own is left out.
     """
+    name = "near-identical cubes"
     whole = _reduced(cubes)
     local = whole - _affine(whole)
     rows = np.flatnonzero(np.linalg.norm(local, axis=(1, 2)) > 1e-6)
-    alike = _alike(whole[rows]) & _alike(local[rows])
-    close = [(rows[i], rows[j]) for i, j in zip(*np.nonzero(np.triu(alike, 1)), strict=True)]
-    close = [(i, j) for i, j in close if clips[i] != clips[j]]
-    across = [f"{clips[i]} and {clips[j]}" for i, j in close if people[i] != people[j]]
-    if across:
-        told = (
-            f"{len(across)} pairs of clips of different people have near-identical motion (less than {SAME:.0%} apart)"
-        )
-        return Finding("near-identical cubes", "leak", told, shortened(across))
-    if close:
-        told = f"{len(close)} pairs of clips of one person have near-identical motion; are they one clip twice?"
-        return Finding(
-            "near-identical cubes", "warning", told, shortened([f"{clips[i]} and {clips[j]}" for i, j in close])
-        )
-    told = f"no two of {len(rows)} moving clips are near-identical"
-    return Finding("near-identical cubes", "passed", told)
+    clip, person = (np.unique(np.asarray(names), return_inverse=True)[1] for names in (clips, people))
+    across, within = _Pairs(clips), _Pairs(clips)
+    for first, second in _alike(whole[rows], local[rows]):
+        i, j = rows[first], rows[second]
+        others, same = clip[i] != clip[j], person[i] == person[j]
+        across.add(i[others & ~same], j[others & ~same])
+        within.add(i[others & same], j[others & same])
+    if across.count:
+        told = f"{across.count} pairs of clips of different people have near-identical motion"
+        return Finding(name, "leak", f"{told} (less than {SAME:.0%} apart)", shortened(across.names, of=across.count))
+    if within.count:
+        told = f"{within.count} pairs of clips of one person have near-identical motion; are they one clip twice?"
+        return Finding(name, "warning", told, shortened(within.names, of=within.count))
+    return Finding(name, "passed", f"no two of {len(rows)} moving clips are near-identical")
+
+
+@dataclass(slots=True)
+class _Pairs:
+    """How many pairs of rows there are, and the names of the first of them."""
+
+    clips: Sequence[str]
+    count: int = 0
+    names: list[str] = field(default_factory=list)
+
+    def add(self, first: NDArray[np.int64], second: NDArray[np.int64]) -> None:
+        self.count += len(first)
+        some = EXAMPLES - len(self.names)
+        self.names += [f"{self.clips[i]} and {self.clips[j]}" for i, j in zip(first[:some], second[:some], strict=True)]
 
 
 def strain_axes(cubes: NDArray[np.float32], sizes: Sequence[Sequence[int]] = ()) -> Finding:
@@ -124,10 +140,20 @@ def _affine(motion: NDArray[np.float64]) -> NDArray[np.float64]:
     return fitted
 
 
-def _alike(motion: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Whether two of n motions differ by less than SAME of the larger one, (n, n)."""
-    flat = motion.reshape(len(motion), -1)
-    squares = (flat**2).sum(axis=1)
-    apart = squares[:, None] + squares - 2 * flat @ flat.T
-    alike: NDArray[np.bool_] = apart < SAME**2 * np.maximum(squares[:, None], squares)
-    return alike
+def _alike(*motions: NDArray[np.float64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """Rows i < j whose motions differ by less than SAME of the larger one, in each array (n, 2, SIDE * SIDE).
+
+    Sorted by i, then j, in blocks of some i: n x n numbers would be gigabytes from 15,000 rows on.
+    """
+    flat = [motion.reshape(len(motion), -1) for motion in motions]
+    squares = [(each**2).sum(axis=1) for each in flat]
+    n = len(flat[0])
+    step = max(1, BLOCK_VALUES // max(1, n))
+    for start in range(0, n, step):
+        alike = np.ones((min(step, n - start), n - start), dtype=bool)
+        for each, square in zip(flat, squares, strict=True):
+            here = slice(start, start + step)
+            apart = square[here, None] + square[start:] - 2 * each[here] @ each[start:].T
+            alike &= apart < SAME**2 * np.maximum(square[here, None], square[start:])
+        i, j = np.nonzero(np.triu(alike, 1))
+        yield i + start, j + start

@@ -9,6 +9,8 @@ Verdict = Literal["leak", "slip", "warning", "passed", "not checked"]
 """leak: held-out people had a part in what predicts them. slip: features, labels or the network are not what they are
 said to be."""
 ORDER: tuple[Verdict, ...] = ("leak", "slip", "warning", "not checked", "passed")
+EXAMPLES = 5
+"""A finding has so many examples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,8 @@ class Finding:
         return {"check": self.check, "verdict": self.verdict, "told": self.told, "examples": list(self.examples)}
 
 
-def shortened(names: list[str], most: int = 5) -> tuple[str, ...]:
-    """The first few names, and how many more there are."""
-    more = (f"and {len(names) - most} more",) if len(names) > most else ()
-    return (*names[:most], *more)
+def shortened(names: list[str], of: int | None = None) -> tuple[str, ...]:
+    """The first few names, and how many more there are: `of` in all, where `names` has the first of them only."""
+    count = len(names) if of is None else of
+    more = (f"and {count - EXAMPLES} more",) if count > EXAMPLES else ()
+    return (*names[:EXAMPLES], *more)

@@ -30,8 +30,8 @@ NAMES = {
 }
 """By which names a column is known, in the order of preference; letter case does not matter. A `file` names a clip of
 its subject only: datasets number a subject's files from 1."""
-PROTOCOL = b"protocol"
-"""Key in the metadata of predictions.parquet."""
+PROTOCOL, CLASSES = b"protocol", b"classes"
+"""Keys in the metadata of predictions.parquet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +46,22 @@ class Predictions:
     """Numbers in `classes`."""
     predicted: NDArray[np.int64]
     classes: tuple[str, ...]
+    """Where there are `units`, the sets of them that occur, as AU4+AU7; "" for none."""
     epoch: tuple[int, ...] | None = None
     """Of the model that predicted the row."""
     protocol: str | None = None
     """Of our own runs: who is held out together."""
     columns: tuple[str, ...] = ()
     """Those of the file."""
+    units: tuple[str, ...] = ()
+    """The action units that a row may show several of."""
 
     def __len__(self) -> int:
         return len(self.person)
+
+    def unit_sets(self) -> NDArray[np.bool_]:
+        """(classes, units): which units each of `classes` is of."""
+        return np.array([[unit in name.split("+") for unit in self.units] for name in self.classes], dtype=bool)
 
     def without(self, name: str) -> str:
         """Why a check that needs the "fold" or the "clip" cannot be made, in a clause."""
@@ -77,7 +84,8 @@ def read_predictions(path: Path) -> Predictions:
     if not table.num_rows:
         raise InputError(f"{path} has no row; give it a row a prediction")
     columns = {name: _column(path, table, known) for name, known in NAMES.items()}
-    true, predicted = (_named(path, table, name, columns[name]) for name in ("true", "predicted"))
+    units = _units(table)
+    true, predicted = (_named(path, table, name, columns[name], blank=bool(units)) for name in ("true", "predicted"))
     person = _people(path, table, columns)
     classes = tuple(sorted({*true, *predicted}))
     epoch = columns["epoch"]
@@ -91,6 +99,7 @@ def read_predictions(path: Path) -> Predictions:
         epoch=tuple(_epoch(path, row, value) for row, value in enumerate(epoch, 1)) if epoch else None,
         protocol=(table.schema.metadata or {}).get(PROTOCOL, b"").decode() or None,
         columns=tuple(table.column_names),
+        units=units,
     )
 
 
@@ -127,7 +136,13 @@ def _filled(path: Path, name: str, values: list[object]) -> tuple[str, ...]:
     return texts
 
 
-def _named(path: Path, table: pa.Table, name: str, values: list[object] | None) -> list[str]:
+def _units(table: pa.Table) -> tuple[str, ...]:
+    """The action units that one of our files is of; () for one of classes."""
+    classes = (table.schema.metadata or {}).get(CLASSES, b"").decode(errors="replace")
+    return tuple(re.findall(r'"(AU\d+)"', classes))
+
+
+def _named(path: Path, table: pa.Table, name: str, values: list[object] | None, *, blank: bool) -> list[str]:
     """The classes of a column as text, 1.0 as 1: a column with gaps has floats where another has whole numbers.
 
     A blank is refused, but in our files of action units, where it shows none.
@@ -135,10 +150,8 @@ def _named(path: Path, table: pa.Table, name: str, values: list[object] | None) 
     if values is None:
         raise _missing(path, table, name)
     texts = [re.sub(r"^([+-]?\d+)\.0*$", r"\1", _text(value)) for value in values]
-    units = b'"AU' in (table.schema.metadata or {}).get(b"classes", b"")
-    blank = [row for row, text in enumerate(texts, 1) if not text]
-    if blank and not units:
-        raise InputError(f"{path}: row {blank[0]} has no {name} class; give it one, or leave the row out")
+    if not blank and "" in texts:
+        raise InputError(f"{path}: row {texts.index('') + 1} has no {name} class; give it one, or leave the row out")
     return texts
 
 

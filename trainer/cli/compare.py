@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from flowkit.errors import require_shown
 from flowkit.output.files import put_text
 from trainer.cli.endings import stoppable
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Folders of finished runs.")]
-SCORES = {"uf1": "UF1", "uar": "UAR", "accuracy": "accuracy"}
-UNIT_SCORES = {"binary": "F1 of units, binary", "macro": "macro"}
 
 
 def compare(
@@ -23,29 +23,32 @@ def compare(
 ) -> None:
     """Compare finished runs: mean and spread over seeds, and a paired test between choices.
 
-    Runs on the same samples that differ in nothing but the seed are one setting. Each later setting is tested against
-    the first by swapping people: two-sided p of the difference of their mean scores.
+    Runs on the same samples that differ in nothing but the seed are one setting, and the folder of a run with --seeds
+    is all of its seeds. Each later setting is tested against the first by swapping people: two-sided p of the
+    difference of their mean scores.
     """
     with stoppable():
         from trainer.comparison import compare as compared
-        from trainer.comparison import read_finished
+        from trainer.comparison import read_all
 
-        found = compared([read_finished(run) for run in runs])
+        found = compared(read_all(runs))
         if output:
             put_text(output, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
         for line in lines(found):
             typer.echo(line)
+        require_shown()
 
 
 def lines(found: Mapping[str, Any]) -> list[str]:
     """What the command prints."""
-    from trainer.scores import no_result
+    from trainer.scores import EACH_CLIP, labels_of, no_result
 
-    names = SCORES if "uf1" in found["runs"][0] else UNIT_SCORES
+    names = labels_of(found["runs"][0])
     told = []
     for run in found["runs"]:
         scores = ", ".join(f"{label} {run[key]['value']:.3f}{_bounds(run[key])}" for key, label in names.items())
-        told.append(f"{run['run']}: {run['model']}, seed {run['seed']}: {scores}{no_result(run['slips'])}")
+        units = f"; means over {run['shown']} action units" if "shown" in run else ""
+        told.append(f"{run['run']}: {run['model']}, seed {run['seed']}: {scores}{units}{no_result(run['slips'])}")
     for setting in found["settings"]:
         if len(setting["runs"]) > 1:
             scores = ", ".join(
@@ -54,16 +57,35 @@ def lines(found: Mapping[str, Any]) -> list[str]:
             which = f" ({', '.join(setting['runs'])})" if len(found["settings"]) > 1 else ""
             seeds = f"{setting['model']}, {len(setting['runs'])} seeds{which}"
             told.append(f"{seeds}: {scores}{no_result(setting['slips'])}")
+    told += [line for setting in found["settings"][1:] if (line := _unlike(setting, found["settings"][0]))]
     for test in found["tests"]:
         which = f"{', '.join(test['second'])} less {', '.join(test['first'])}"
         if test["p"] is None:
             told.append(f"{which}: no test, {test['why']}{no_result(test['slips'])}")
             continue
         scores = ", ".join(
-            f"{label} {test['difference'][key]:+.3f} (p = {test['p'][key]:.4f})" for key, label in SCORES.items()
+            f"{label} {test['difference'][key]:+.3f} (p = {test['p'][key]:.4f})" for key, label in names.items()
         )
         told.append(f"{which}: {scores}, {test['people']} people{no_result(test['slips'])}")
+    if found["by"] == "clip":
+        told.append(f"clips have several pairs: scores and tests are of clips, {EACH_CLIP}")
     return told
+
+
+def _unlike(setting: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    """What the lines above do not say of the difference between two settings; "" for nothing."""
+    told = [
+        f"{key} {_short(value)}, not {_short(setting['instead'][key])}"
+        for key, value in setting["differs"].items()
+        if key not in ("model", "slips")
+    ]
+    return f"{', '.join(setting['runs'])}, unlike {', '.join(first['runs'])}: {'; '.join(told)}" if told else ""
+
+
+def _short(value: Any) -> str:
+    """A value as text, a SHA-256 by its first 12 digits."""
+    text = str(value)
+    return text[:12] if re.fullmatch(r"[0-9a-f]{64}", text) else text
 
 
 def report(
@@ -82,7 +104,10 @@ def report(
         from trainer.comparison import read_finished
         from trainer.report import render
         from trainer.results import read_page
+        from trainer.run_folder import require_one_run
 
+        for each in (run, other or run):
+            require_one_run(each)
         page = read_page(run)
         if other is None:
             html = render(page)

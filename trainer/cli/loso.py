@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flowkit.errors import InputError
 from trainer.catalogue import CATALOGUE
 from trainer.cli.endings import stoppable
 from trainer.types import (
@@ -72,6 +73,12 @@ def loso(
     lr: Annotated[float | None, typer.Option(help="The first step size; overrides the preset.")] = None,
     optimiser: Annotated[str | None, typer.Option(help=f"{' or '.join(OPTIMISERS)}; overrides the preset.")] = None,
     weight_decay: Annotated[float | None, typer.Option(help="Overrides the preset.")] = None,
+    loss_weights: Annotated[
+        str | None,
+        typer.Option(
+            metavar="EMO,ETHNIC,FUSION", help="Of the losses of a dual model's heads, in their sum. Default: 1,1,1."
+        ),
+    ] = None,
     normalise: Annotated[
         str | None, typer.Option(help=f"{', '.join(NORMALISATIONS)}. Default: {RunConfig().normalise}.")
     ] = None,
@@ -137,6 +144,7 @@ def loso(
             lr=lr,
             optimiser=optimiser,
             weight_decay=weight_decay,
+            loss_weights=None if loss_weights is None else _weights(loss_weights),
             normalise=normalise,
             fusion=fusion,
             shared=shared or None,
@@ -162,17 +170,25 @@ def loso(
             _seeds(out, run, [replace(config, seed=seed + k) for k in range(seeds)], **how)
 
 
+def _weights(given: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(weight) for weight in given.split(","))
+    except ValueError as error:
+        raise InputError(
+            f"--loss-weights: {given!r} must be three numbers with commas between, as in 1,0.5,1"
+        ) from error
+
+
 def _seeds(out: Path, folder: Path, configs: Sequence[RunConfig], **how: Any) -> None:
     from flowkit.output.files import put_text
     from trainer.cli.compare import lines
-    from trainer.comparison import compare, read_finished, unit_seeds
+    from trainer.comparison import compare, read_finished
 
     folders = [folder / f"seed-{config.seed}" for config in configs]
-    for config, each in zip(configs, folders, strict=True):
+    for number, (config, each) in enumerate(zip(configs, folders, strict=True), 1):
         typer.echo(f"seed {config.seed}")
-        _loso(out, each, config, **how)
-    emotion = configs[0].target == "emotion3"
-    found = compare([read_finished(each) for each in folders]) if emotion else unit_seeds(folders)
+        _loso(out, each, config, seeds=[later.seed for later in configs[number:]], **how)
+    found = compare([read_finished(each) for each in folders])
     put_text(folder / "seeds.json", json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     typer.echo("\n".join(lines(found)))
 
@@ -181,6 +197,7 @@ def _loso(out: Path, folder: Path, config: RunConfig, *, tensorboard: bool, **ho
     from trainer.inputs import arrange_memory
     from trainer.results import write_run
     from trainer.run import run
+    from trainer.run_folder import TENSORBOARD
     from trainer.scores import headline, no_result
     from trainer.tensorboard import require_tensorboard, write_logs
 
@@ -195,12 +212,11 @@ def _loso(out: Path, folder: Path, config: RunConfig, *, tensorboard: bool, **ho
     samples, result = run(out, folder, config, report=progress.show, announce=begin, **how)
     summary = write_run(folder, samples, config, result)
     if tensorboard:
-        write_logs(folder / "tensorboard", summary, result)
+        write_logs(folder / TENSORBOARD, summary, result)
     people = f"{len(samples)} pairs of {len(set(samples.people))} people"
     shuffled = ", labels shuffled" if config.shuffle_labels else ""
     typer.echo(f"{headline(summary['metrics'])}; {people}{shuffled}{no_result(config.slips)}")
-    name = "report.html" if (folder / "report.html").exists() else "metrics.json"
-    typer.echo(f"{name.partition('.')[0]}: {folder / name}")
+    typer.echo(f"report: {folder / 'report.html'}")
 
 
 class Progress:

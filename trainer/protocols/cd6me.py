@@ -2,49 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.errors import InputError
+from trainer.statistics import binary_of, counts_by_person, macro_of, unit_f1
 from trainer.types import UNITS
 
 Bits = NDArray[np.int64]
 
 
-def score_units(true: Bits, predicted: Bits, datasets: Sequence[str | None]) -> dict[str, Any]:
-    """Scores of (n, 12) zeros and ones, true and predicted, pooled over all folds first.
+def score_units(true: Bits, predicted: Bits) -> dict[str, Any]:
+    """Scores of (n, 12) zeros and ones, pooled over all folds first, ready for JSON.
 
-    Every F1 is scikit-learn's, undefined ones 0, as in the authors' evaluation. `au` has for each unit its `support`
-    (rows that show it) and its F1: `binary`, of showing it, and `macro`, the mean of that and the F1 of not showing it,
-    over those of the two that are true or predicted at all. Their means are `binary` and `macro`; `datasets` has the
-    same within each dataset. Where no row shows a unit its binary F1 can only be 0, and counts as 0 in the published
-    means; `binary_shown` is the mean over the others, `shown` in number.
+    `au` has for each unit the rows that show it (`support`), those that are `predicted` to, and its F1: `binary`, of
+    showing it, and `macro`, the mean of that and the F1 of not showing it, over those of the two that are true or
+    predicted at all; null where no row shows the unit. `binary` and `macro` are their means over the `shown` units.
+
+    `cd6me` has the means that are published, over all 12. Every F1 is scikit-learn's there, undefined ones 0, as in the
+    authors' evaluation: a unit that no row shows counts as 0 in `binary`, and as 1 in `macro` where none is predicted.
     """
-    if true.shape != predicted.shape or true.ndim != 2 or true.shape[1] != len(UNITS) or len(datasets) != len(true):
-        raise InputError(f"true {true.shape}, predicted {predicted.shape} and {len(datasets)} datasets do not fit")
-    where = np.array([name or "unnamed" for name in datasets])
-    parts = {str(name): _part(true[where == name], predicted[where == name]) for name in np.unique(where)}
-    return {**_part(true, predicted), "datasets": parts}
-
-
-def _part(true: Bits, predicted: Bits) -> dict[str, Any]:
-    from sklearn.metrics import f1_score
-
+    counts = counts_by_person(true, predicted, ["all"] * len(true))[0]
+    f1 = unit_f1(counts)
     units = {}
-    for column, unit in enumerate(UNITS):
-        t, p = true[:, column], predicted[:, column]
-        f1 = {name: float(f1_score(t, p, average=name, zero_division=0)) for name in ("binary", "macro")}
-        units[f"AU{unit}"] = {"support": int(t.sum()), **f1}
-    scores = list(units.values())
-    shown = [unit["binary"] for unit in scores if unit["support"]]
+    for k, unit in enumerate(UNITS):
+        own = counts[2 * k : 2 * k + 2]
+        means = {"binary": _or_null(binary_of(own)), "macro": _or_null(macro_of(own))}
+        units[f"AU{unit}"] = {"support": int(own[1].sum()), "predicted": int(own[:, 1].sum()), **means}
     return {
         "n": len(true),
-        "binary": float(np.mean([unit["binary"] for unit in scores])),
-        "macro": float(np.mean([unit["macro"] for unit in scores])),
-        "binary_shown": float(np.mean(shown)) if shown else None,
-        "shown": len(shown),
+        "shown": [name for name, unit in units.items() if unit["support"]],
+        "binary": _or_null(binary_of(counts)),
+        "macro": _or_null(macro_of(counts)),
+        "cd6me": {"binary": float(np.nan_to_num(f1[:, 1]).mean()), "macro": float(np.nanmean(f1, axis=1).mean())},
         "au": units,
     }
+
+
+def _or_null(score: NDArray[np.float64]) -> float | None:
+    return None if np.isnan(score) else float(score)

@@ -91,8 +91,7 @@ def explain(run: Path, shards: Path | None = None, *, picture: bool = False) -> 
     predicted = np.array([said[pair] for pair in samples.pair_id], dtype=np.int64)
     for fold in folds:
         trained = load_trained(run, fold.index)
-        if not isinstance(trained.model, nn.Module):
-            raise InputError("model='svc' is no network and has no layers to explain")
+        assert isinstance(trained.model, nn.Module)
         layer = last_layer(trained.model, picture)
         inputs = Inputs(samples, fold.held_out, trained.normalise, torch.device("cpu"))
         for numbers in torch.arange(len(inputs)).split(BATCH):
@@ -110,6 +109,8 @@ def _trained_on(run: Path, shards: Path | None) -> tuple[Samples, list[Fold]]:
     config, out = config_of(record), shards or Path(record["input"]["shards"])
     if config.target != "emotion3":
         raise InputError(f"{run}: its target is {config.target}; maps are of emotions")
+    if config.model == "svc":
+        raise InputError(f"{run}: model='svc' is no network and has no layers to explain; give a run of a network")
     samples = load(out, config)
     if config.shuffle_labels:
         samples = shuffle_labels(samples, config.seed)

@@ -23,11 +23,11 @@ def table_v(
     output: Output,
 ) -> None:
     """Table V: the paper's four models from finished runs, beside the counts that its accuracies imply."""
-    from trainer.comparison import read_finished, told_apart
+    from trainer.comparison import read_all, told_apart
     from trainer.studies.table_v import table_v as table
     from trainer.studies.table_v import verdict
 
-    found = told_apart([read_finished(run) for run in runs])
+    found = told_apart(read_all(runs))
     rows = table(found)
     told = verdict(found)
     write_study(output, {"table": rows}, {"runs": [str(run) for run in runs], "told": told})

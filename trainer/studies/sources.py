@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from flowkit.errors import InputError
 from flowkit.output.parquet import read_schema
 from flowkit.output.shard import read
+from trainer.types import CLASSES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,8 @@ def read_source(path: Path, size: int = 224, role: str = "onset-apex") -> Source
     """A manifest (.parquet, .csv), read for its labels alone, or an output folder, read with its cubes of one role.
 
     Raises:
-        InputError: for a manifest that cannot be used, and for an output without a pair of the role or with several
-            pairs of it a clip.
+        InputError: for a manifest that cannot be used, and for an output without a pair of the role, with several
+            pairs of it a clip, or with an unknown emotion3.
     """
     if not path.is_dir():
         from flowkit.datasets.manifest import read_manifest
@@ -69,4 +70,9 @@ def read_source(path: Path, size: int = 224, role: str = "onset-apex") -> Source
 
 
 def _row(record: dict[str, Any]) -> Row:
+    if (emotion := record.get("emotion3")) is not None and emotion not in CLASSES:
+        raise InputError(
+            f"{record['clip_id']}: emotion3={emotion!r} is none of {', '.join(CLASSES)}; "
+            "leave it empty in the manifest, and extract again"
+        )
     return Row(**{name: record.get(name) for name in _FIELDS})  # type: ignore[arg-type]

@@ -10,7 +10,7 @@ import pyarrow as pa
 from flowkit.errors import InputError
 from trainer.comparison import Finished, compare
 from trainer.paper import PAPER_CLIPS, PAPER_CORRECT, paper_accuracy
-from trainer.studies.implied import implied_correct
+from trainer.scores import EACH_CLIP
 
 ROWS = tuple(PAPER_CORRECT)
 
@@ -18,22 +18,33 @@ ROWS = tuple(PAPER_CORRECT)
 def table_v(runs: Sequence[Finished]) -> pa.Table:
     """A row a run in the order of the paper's models, with its slips; then the paper's own rows with their counts.
 
-    Columns: what, seed, clips (rows), correct, accuracy, low, high, uf1, uar; of the paper only what its accuracy says.
+    Columns: what, seed, clips, correct, accuracy, low, high, uf1, uar; of the paper only what its accuracy says.
+    Raises as `in_order`.
+    """
+    return pa.Table.from_pylist([*map(_row, in_order(runs)), *map(_paper_row, ROWS)])
+
+
+def in_order(runs: Sequence[Finished]) -> list[Finished]:
+    """The runs in the order of the paper's models, the baseline first, then of their seeds.
 
     Raises:
-        InputError: for a run whose model is none of the paper's four.
+        InputError: for a run whose model is none of the paper's four, or whose target is action units.
     """
     for run in runs:
+        if run.true.ndim == 2:
+            raise InputError(f"{run.path}: its target is action units, and Table V is of emotions")
         if (model := run.summary["config"]["model"]) not in ROWS:
             raise InputError(f"{run.path}: its model is {model}, and Table V has {', '.join(ROWS)}")
-    ordered = sorted(runs, key=lambda run: ROWS.index(run.summary["config"]["model"]))
-    return pa.Table.from_pylist([*map(_row, ordered), *map(_paper_row, ROWS)])
+    return sorted(runs, key=lambda run: (ROWS.index(run.summary["config"]["model"]), run.seed))
 
 
 def verdict(runs: Sequence[Finished]) -> list[str]:
-    """What the table can say, in sentences."""
-    same = [run for run in runs if run.summary["metrics"]["overall"]["support"] == PAPER_CLIPS]
+    """What the table can say, in sentences: later models are tested against the first. Raises as `in_order`."""
+    runs = in_order(runs)
+    same = [run for run in runs if run.scores["support"] == PAPER_CLIPS]
     told = [f"{run.name} repeats {', '.join(_slips(run))} on purpose, and is no result." for run in runs if _slips(run)]
+    if any(run.summary["metrics"]["by_clip"] for run in runs):
+        told.append(f"Clips have several pairs: scores and tests are of clips, {EACH_CLIP}.")
     if len(same) < len(runs):
         told.append(
             f"{len(runs) - len(same)} of {len(runs)} runs are of other clips than the paper's 290: no comparison."
@@ -53,7 +64,7 @@ def verdict(runs: Sequence[Finished]) -> list[str]:
 
 
 def _row(run: Finished) -> dict[str, Any]:
-    config, overall = run.summary["config"], run.summary["metrics"]["overall"]
+    config, overall = run.summary["config"], run.scores
     interval = overall["intervals"]["accuracy"]
     return {
         "what": ", ".join([f"{run.name}: {config['model']}", *(["shared"] if config["shared"] else []), *_slips(run)]),
@@ -74,6 +85,6 @@ def _slips(run: Finished) -> list[str]:
 
 def _paper_row(model: str) -> dict[str, Any]:
     n = sum(PAPER_CLIPS.values())
-    (correct,) = implied_correct(f"{paper_accuracy(model):.4f}", n)
     empty = dict.fromkeys(("seed", "low", "high", "uf1", "uar"))
-    return {"what": f"paper: {model}", "clips": n, "correct": correct, "accuracy": paper_accuracy(model), **empty}
+    told = {"what": f"paper: {model}", "clips": n, "correct": PAPER_CORRECT[model], "accuracy": paper_accuracy(model)}
+    return told | empty

@@ -1,12 +1,14 @@
 """Each check finds its leak where it was planted, and passes a clean evaluation."""
 
 import dataclasses
+import tracemalloc
 import unicodedata
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from sklearn.metrics import f1_score
 from typer.testing import CliRunner
 
 from flowkit.errors import InputError
@@ -151,6 +153,34 @@ def test_near_identical_cubes(rng):
     assert near_identical(cubes, clips, people).examples == ("c0 and c7",)
     assert near_identical(cubes, clips, people).verdict == "leak"
     assert near_identical(cubes, clips, ["a"] * 8).verdict == "warning"
+
+
+@pytest.mark.parametrize("values", [1, 40, 1 << 20])
+def test_copies_are_found_wherever_the_blocks_that_are_compared_end(rng, monkeypatch, values):
+    """Three clips are one; a fourth has two pairs, which may be alike."""
+    monkeypatch.setattr("trainer.audit.cubes.BLOCK_VALUES", values)
+    cubes = np.array([drawn(rng) for _ in range(12)])
+    cubes[[5, 11]], cubes[8] = cubes[2], cubes[7]
+    clips = [f"c{i}" for i in range(12)]
+    clips[8] = "c7"
+    found = near_identical(cubes, clips, list("abcdefghijkl"))
+    assert (found.verdict, found.told[:36]) == ("leak", "3 pairs of clips of different people")
+    assert found.examples == ("c2 and c5", "c2 and c11", "c5 and c11")
+    found = near_identical(cubes, clips, list("aaaaaaaaaaaa"))
+    assert (found.verdict, found.examples) == ("warning", ("c2 and c5", "c2 and c11", "c5 and c11"))
+    found = near_identical(np.repeat(cubes[:1], 12, axis=0), clips, list("aaaaaabbbbbb"))
+    assert found.examples == ("c0 and c6", "c0 and c7", "c0 and c7", "c0 and c9", "c0 and c10", "and 31 more")
+
+
+def test_the_memory_of_comparing_cubes_does_not_grow_with_the_square_of_their_number(rng, monkeypatch):
+    monkeypatch.setattr("trainer.audit.cubes.SIDE", 8)
+    cubes = rng.normal(size=(4000, 3, 9, 9)).astype(np.float32)
+    names = [str(i) for i in range(len(cubes))]
+    tracemalloc.start()
+    assert near_identical(cubes, names, names).verdict == "passed"
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < len(cubes) ** 2 * 8  # one number for every two
 
 
 def test_pairs_of_one_clip_are_permuted_together(monkeypatch):
@@ -305,7 +335,43 @@ def test_a_blank_is_no_class_but_of_action_units(tmp_path):
             read_predictions(written(tmp_path, "subject,true,predicted", "1,n,n", line))
     table = pa.table({"true": ["", "AU4"], "predicted": ["AU4", ""], "person": ["x", "y"]})
     pq.write_table(table.replace_schema_metadata({"classes": '["AU1", "AU4"]'}), tmp_path / "units.parquet")
-    assert read_predictions(tmp_path / "units.parquet").classes == ("", "AU4")
+    found = read_predictions(tmp_path / "units.parquet")
+    assert (found.classes, found.units) == (("", "AU4"), ("AU1", "AU4"))
+
+
+def of_units(rng, skill, people=20, clips=6):
+    """Of three units the first shown by half of the clips, the second by few, the third by nobody."""
+    n = people * clips
+    true = rng.random((n, 3)) < [0.5, 0.2, 0.0]
+    said = np.where(rng.random((n, 3)) < skill, true, rng.random((n, 3)) < [0.5, 0.2, 0.1])
+    sets = [["+".join(np.array(["AU1", "AU4", "AU9"])[row]) for row in rows] for rows in (true, said)]
+    classes = tuple(sorted({*sets[0], *sets[1]}))
+    numbers = [np.array([classes.index(name) for name in each]) for each in sets]
+    person = tuple(np.repeat([f"p{k:02d}" for k in range(people)], clips).tolist())
+    clip = tuple(f"c{i}" for i in range(n))
+    return Predictions(clip, person, person, *numbers, classes, units=("AU1", "AU4", "AU9")), true, said
+
+
+def test_action_units_are_audited_by_their_mean_f1(rng):
+    found, true, said = of_units(rng, 0.4)
+    expected = np.mean([f1_score(true[:, k], said[:, k]) for k in (0, 1)])
+    assert f"mean F1 of the units that are shown {expected:.3f}; with labels" in above_chance(found, False).told
+    assert above_chance(found, shuffled=False).verdict == "passed"
+    assert above_chance(found, shuffled=True).verdict == "leak"
+    guessed = of_units(rng, 0.0)[0]
+    assert above_chance(guessed, shuffled=False).verdict == "warning"
+    assert above_chance(guessed, shuffled=True).verdict == "passed"
+
+
+def test_the_class_sets_of_action_units(rng):
+    found = of_units(rng, 0.4)[0]
+    assert (class_sets(found).verdict, class_sets(found).told) == ("passed", "rows show 2 of 3 action units")
+    lone = np.where(np.array(found.person) == "p03", found.classes.index("AU4"), found.classes.index("AU1"))
+    finding = class_sets(dataclasses.replace(found, true=lone))
+    assert (finding.verdict, finding.examples) == ("warning", ("AU4 (fold p03)",))
+    assert "1 of them in one fold only" in finding.told
+    nobody = class_sets(dataclasses.replace(found, true=np.full(120, found.classes.index(""))))
+    assert (nobody.verdict, nobody.told) == ("warning", "rows show 0 of 3 action units")
 
 
 def test_a_blank_is_no_fold_and_no_clip(tmp_path):

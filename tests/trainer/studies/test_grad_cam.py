@@ -9,8 +9,12 @@ import torch
 from torch import nn
 
 from flowkit.errors import InputError
-from tests.motions import motion_samples
+from tests.motions import motion_samples, write_out
 from trainer.models.outputs import Outputs
+from trainer.results import write_run
+from trainer.run import run
+from trainer.saved import load_trained
+from trainer.types import RunConfig
 
 pytest.importorskip("captum")
 
@@ -21,6 +25,7 @@ from trainer.studies.grad_cam import (
     _maps,
     asymmetry,
     by_person,
+    explain,
     last_layer,
     panels,
     region_scores,
@@ -119,6 +124,20 @@ def test_models_without_such_a_layer_are_refused():
         last_layer(nn.Linear(1, 1), picture=False)
     with pytest.raises(InputError, match="reads no apex frame"):
         last_layer(Looks(), picture=True)
+
+
+def test_a_run_of_svc_is_refused_with_what_it_is(tmp_path):
+    """And not for want of --save-weights, which svc refuses."""
+    config = RunConfig(model="svc", device="cpu")
+    out = write_out(motion_samples(subjects=3, clips=3), tmp_path / "out")
+    samples, result = run(out, tmp_path / "run", config)
+    write_run(tmp_path / "run", samples, config, result)
+    with pytest.raises(
+        InputError, match=r"model='svc' is no network and has no layers to explain; give a run of a netw"
+    ):
+        explain(tmp_path / "run")
+    with pytest.raises(InputError, match=r"model='svc' has no weights to load; give a run of a network"):
+        load_trained(tmp_path / "run", 0)
 
 
 def test_a_group_in_letters_that_the_font_lacks_is_drawn_without_a_warning():

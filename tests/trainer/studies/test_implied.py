@@ -3,17 +3,26 @@
 import pytest
 
 from flowkit.errors import InputError
-from trainer.paper import PAPER_CLIPS, PAPER_CORRECT
+from trainer.paper import PAPER_CLIPS, PAPER_CORRECT, paper_accuracy
 from trainer.studies.implied import implied_correct
 
 
-@pytest.mark.parametrize("correct", PAPER_CORRECT.values())
-def test_four_decimals_of_290_clips_name_one_count(correct):
-    n = sum(PAPER_CLIPS.values())
-    assert n == 290
+@pytest.mark.parametrize(
+    ("printed", "correct"), [("0.7207", 209), ("72.07", 209), ("0.7586", 220), ("65.52 %", 190), ("0.7621", 221)]
+)
+def test_four_decimals_name_one_count_of_290_clips(printed, correct):
+    """Arithmetic alone: the paper's own digits are not kept here."""
+    assert implied_correct(printed, 290) == [correct]
+
+
+def test_four_decimals_are_enough_for_any_count_of_290_clips():
+    assert [implied_correct(f"{k / 290:.4f}", 290) for k in range(291)] == [[k] for k in range(291)]
+
+
+def test_the_counts_of_table_v_are_of_the_papers_clips():
+    assert sum(PAPER_CLIPS.values()) == 290
     assert list(PAPER_CORRECT.values()) == [209, 220, 190, 221]
-    assert implied_correct(f"{correct / n:.4f}", n) == [correct]
-    assert implied_correct(f"{100 * correct / n:.2f}", n) == [correct]
+    assert [f"{paper_accuracy(model):.4f}" for model in PAPER_CORRECT] == ["0.7207", "0.7586", "0.6552", "0.7621"]
 
 
 def test_few_decimals_leave_several_counts_and_a_wrong_n_none():
