@@ -31,7 +31,8 @@ def repair(
     lost_as_failures: Annotated[
         bool,
         typer.Option(
-            "--lost-as-failures", help="Pairs of damaged parts whose frames are gone or changed become failure rows."
+            "--lost-as-failures",
+            help="Pairs of damaged parts whose frames are gone, changed or broken become failure rows.",
         ),
     ] = False,
     accept_changes: Annotated[

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from flowkit.errors import Interrupted
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest
+from flowkit.output.commit import Commit
 from flowkit.output.store import Place, StorePath
 
 
@@ -23,6 +24,12 @@ def cube_bytes(parts: Iterable[Part], request: ExtractRequest) -> int:
     return values * np.dtype(request.dtype).itemsize
 
 
+def replaced_bytes(parts: Iterable[Part], commits: Mapping[int, Commit]) -> int:
+    """How many bytes the files have that go, one part after the other, once these parts are computed again."""
+    again = (commits[part.number] for part in parts if part.number in commits)
+    return sum(file.bytes for commit in again for file in commit.files)
+
+
 def free_bytes(out: Place) -> int | None:
     """The room on the disk where OUT is, or would be; None in an object store, which says nothing of its room."""
     if isinstance(out, StorePath):
@@ -30,10 +37,14 @@ def free_bytes(out: Place) -> int | None:
     return shutil.disk_usage(next(folder for folder in (out, *out.parents) if folder.is_dir())).free
 
 
-def require_room(out: Place, needed_bytes: int) -> None:
-    """Raises Interrupted where the disk has less room than that: as on a disk that runs full, but before the hours."""
+def require_room(out: Place, needed_bytes: int, replaced: int = 0) -> None:
+    """Raises Interrupted where the disk has less room than that: as on a disk that runs full, but before the hours.
+
+    Args:
+        replaced: what `replaced_bytes` gives.
+    """
     free = free_bytes(out)
-    if free is not None and needed_bytes > free:
+    if free is not None and needed_bytes > free + replaced:
         raise Interrupted(
             f"{str(out)!r} needs {size_text(needed_bytes)} more and its disk has {size_text(free)}; make room and run "
             "the same command again, or give an -o on another disk"

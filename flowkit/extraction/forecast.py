@@ -12,7 +12,7 @@ from typing import Any
 from flowkit.datasets import clips_from
 from flowkit.errors import FlowkitError
 from flowkit.extraction.decoded import unexpected
-from flowkit.extraction.disk import cube_bytes, free_bytes
+from flowkit.extraction.disk import cube_bytes, free_bytes, replaced_bytes
 from flowkit.extraction.engines import require_engine
 from flowkit.extraction.engines.crew import Crew
 from flowkit.extraction.engines.engine import TIME_LIMIT_S
@@ -20,14 +20,14 @@ from flowkit.extraction.engines.survey import survey_apart
 from flowkit.extraction.mend import stale_commits, without_failures
 from flowkit.extraction.part import run_part
 from flowkit.extraction.plan import Part, make_parts
-from flowkit.extraction.remaining import parts_of, that_stay, with_sources
+from flowkit.extraction.remaining import parts_of, that_stay, to_do, with_sources
 from flowkit.extraction.request import ExtractRequest, default_pairs
 from flowkit.extraction.resume import compare_plan
 from flowkit.extraction.run import in_order, no_collection
 from flowkit.frames.survey import Survey
 from flowkit.motion.devices import available_cpus
 from flowkit.output.claim import WHOLE, Share, parse_share, refuse_foreign
-from flowkit.output.commit import finished
+from flowkit.output.commit import Commit, finished
 from flowkit.output.plan_file import RUN_FILE
 from flowkit.output.store import Place, place
 from flowkit.types import Clip
@@ -60,7 +60,7 @@ class Forecast:
     bytes: int
     """Of the cubes to write."""
     free_bytes: int | None
-    """Room on the disk of OUT; None in an object store."""
+    """Room on the disk of OUT, with that of the files which are replaced; None in an object store."""
     workers: int
     seconds: float | None
     """An estimate, from a few of the pairs, on one core of this machine; None on a GPU, where nothing is to do, where
@@ -104,7 +104,8 @@ def forecast(
         refuse_foreign(out)
         surveys = survey_apart(clips, Crew(TIME_LIMIT_S, computes=False), workers)
         parts = make_parts(clips, asked, surveys)
-        done = {}
+        done: dict[int, Commit] = {}
+        commits: dict[int, Commit] = {}
         if (out / RUN_FILE).exists():
             accepted = {"accept_changes": accept_changes, "retry_failed": retry_failed}
             plans = compare_plan(out, parts, surveys, asked, asked.metadata(clips), **accepted).plans
@@ -115,10 +116,12 @@ def forecast(
                     commits[part.number] = trimmed
             done = that_stay(commits, asked, retry_failed)
         mine = parts_of(parts, share, limit)
-        todo = [part for part in mine if part.number not in done]
+        todo = to_do(mine, done)
         workers = workers or available_cpus()
         shapes = _shapes(todo)
         needed, free = cube_bytes(todo, asked), free_bytes(out)
+        if free is not None:
+            free += replaced_bytes(todo, commits)
         has_room = free is None or needed <= free
         timed = bool(shapes) and asked.device == "cpu" and has_room
         seconds, sample_error = _seconds(todo, shapes, asked, surveys) if timed else (None, None)

@@ -25,7 +25,7 @@ from flowkit.output.files import is_as_written
 from flowkit.output.parquet import read_table
 from flowkit.output.shard import FAILURE_SCHEMA
 from flowkit.output.store import Place
-from flowkit.output.writer import drop_commit, new_names, put_table, write_commit
+from flowkit.output.writer import drop_commit, new_names, put_table, remove_files, write_commit
 
 UNOPENED = Survey(None, None, "", "could not be opened")
 """Of any such clip, as far as plan and survey depend on it."""
@@ -89,16 +89,21 @@ def stale_commits(out: Place, plans: Sequence[Sequence[Part]]) -> Iterator[tuple
 
 def trim_commits(out: Place, plans: Sequence[Sequence[Part]]) -> None:
     """Takes the failures that such a plan no longer has out of the commits; a part of which too little is left is one
-    to be computed.
+    to be computed, and keeps its shard until then.
 
     Raises:
         Interrupted: if OUT cannot be written.
     """
     for part, commit, kept in stale_commits(out, plans):
+        shard, failures = commit.file("shards"), commit.file("failures")
+        assert failures is not None
         if (trimmed := without_failures(part, commit, kept)) is None:
-            drop_commit(out, part.number, commit.files)
+            if shard:  # which the record names still, although it does not count without the other file
+                remove_files(out, [failures.name])
+            else:
+                drop_commit(out, part.number, commit.files)
             continue
-        files = [file for file in commit.files if file != commit.file("failures")]
+        files = [shard] if shard else []
         if kept.num_rows:
             files.append(put_table(out, new_names(out, part.number)["failures"], kept))
         write_commit(out, dataclasses.replace(trimmed, files=tuple(files)))

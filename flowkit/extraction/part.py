@@ -28,7 +28,7 @@ from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest, versions
 from flowkit.extraction.steadying import finish
 from flowkit.motion.cube import motion_cube
-from flowkit.output.commit import Commit
+from flowkit.output.commit import Commit, Kept
 from flowkit.output.plan_file import require_plan
 from flowkit.output.quality import QUALITY
 from flowkit.output.shard import failure_schema, shard_schema
@@ -47,6 +47,8 @@ class Job:
     """What `flowkit.extraction.resume.run_metadata` gives."""
     plan_sha256: str | None = None
     """Of the plan that the parts are of, where other runs can replace it: it is looked at again before each commit."""
+    may_lose: bool = False
+    """A part may come to have fewer computed pairs than it has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +259,8 @@ def _apexes(decoded: DecodedPart, request: ExtractRequest) -> list[Picture]:
 
 
 def commit_rows(job: Job, part: int, rows: PartRows) -> Commit:
-    """Writes a part's files and then its commit record; an earlier attempt's count until then.
+    """Writes a part's files and then its commit record; an earlier attempt's count until then, and stay (`Kept`) where
+    they have a computed pair that this one lacks.
 
     Raises:
         Interrupted: if the disk is full or cannot be written, or another run has replaced the plan.
@@ -275,8 +278,13 @@ def commit_rows(job: Job, part: int, rows: PartRows) -> Commit:
         except FlowkitError:
             remove_files(out, names.values())
             raise
-    write_commit(out, commit)
-    return commit
+    failed = dict(zip(rows.failures["pair_id"].to_pylist(), rows.failures["error"].to_pylist(), strict=True))
+    ids = {*(rows.shard["pair_id"].to_pylist() if rows.shard is not None else ())}
+    counting = write_commit(out, commit, None if job.may_lose else (ids, failed.keys()))
+    if isinstance(counting, Kept):
+        error = next((error for pair_id, error in failed.items() if pair_id in counting.lost), "not planned there now")
+        return dataclasses.replace(counting, error=error)
+    return counting
 
 
 def _solve(frames0: Frame, frames1: Frame, rows: Frame, request: ExtractRequest, threads: int) -> list[Computed | str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 from flowkit.errors import InputError, whole
 from flowkit.extraction.plan import Part
@@ -36,6 +36,11 @@ def that_stay(commits: Mapping[int, Commit], request: ExtractRequest, retry_fail
         for number, commit in commits.items()
         if commit.parameters_hash == parameters_hash and not (retry_failed and commit.failed)
     }
+
+
+def to_do(parts: Sequence[Part], done: Container[int]) -> list[Part]:
+    """Those of the parts that a run computes, and of which it says how much there is to write."""
+    return [part for part in parts if part.number not in done]
 
 
 def with_sources(part: Part, surveys: Mapping[str, Survey]) -> Part:

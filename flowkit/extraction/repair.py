@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+
+import pyarrow as pa
 
 from flowkit.datasets import clips_from
 from flowkit.errors import InputError, OutputError
@@ -17,6 +18,7 @@ from flowkit.extraction.engines.survey import survey_apart
 from flowkit.extraction.mend import UNOPENED, mended_plans
 from flowkit.extraction.part import Job
 from flowkit.extraction.plan import Part, PlannedPair, make_parts, parts_as_planned
+from flowkit.extraction.rebuild import plan_of_tables, run_of_shards
 from flowkit.extraction.remaining import with_sources
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.resume import (
@@ -28,12 +30,11 @@ from flowkit.extraction.resume import (
     survey_table,
 )
 from flowkit.extraction.run import in_order, no_collection
-from flowkit.extraction.tally import Report, Summary, compute
+from flowkit.extraction.tally import Report, Summary, compute, require_none_kept
 from flowkit.frames.survey import Survey
 from flowkit.output.claim import claimed
-from flowkit.output.commit import FileRecord, entries, finished, is_part_name, read_commits
+from flowkit.output.commit import entries, is_part_name, part_file, recorded
 from flowkit.output.files import is_as_written
-from flowkit.output.parquet import METADATA_KEY, read_schema
 from flowkit.output.plan_file import (
     PAIRS_FILE,
     PLANNED,
@@ -87,19 +88,21 @@ def repair(
     """Computes again what is damaged in an output, and what is missing, and verifies it.
 
     Only the clips of those parts are opened. Plan, survey and `run.json` are made anew from the manifest where they are
-    damaged, `run.json` with what the shards say of their parameters.
+    damaged, `run.json` with what the shards and the tables of the plan say.
 
     Args:
         source: the manifest or whatever OUT was extracted from; None for where run.json says that it was.
         pairs, face, landmarks, frame_base: as for `extract`, where they name files that are elsewhere now; None for
             what run.json says.
-        lost_as_failures: pairs of damaged parts whose frames are gone or are others now become failure rows.
+        lost_as_failures: pairs of damaged parts whose frames are gone, are others now or cannot be decoded any more
+            become failure rows; else a part that would lose a computed pair keeps what it has.
         accept_changes: go on although decoders have other versions, or a table of the plan cannot be proved to be the
             old one; `run.json` records it.
         engine, ray_address, workers, batch, time_limit_s, report: as for `extract`.
 
     Raises:
-        InputError, OutputError: if clips, boxes or parameters are not those of OUT, or frames are gone.
+        InputError, OutputError: if clips, boxes or parameters are not those of OUT, or frames are gone; at the end, if
+            parts have kept what they had.
         Interrupted: as `extract`.
     """
     out = place(out).absolute()
@@ -118,31 +121,39 @@ def repair(
             found = verify(out)
             result = Repair(found, mending.notes)
             again = sorted(found.damaged | found.to_do)
-            result.removed = _remove_strays(found)
             if again:
                 parts = mending.parts(again, lambda clips: survey_apart(clips, crew, workers))
                 require_room(out, cube_bytes(parts, mending.request))
                 plan_sha256 = None if alone else mending.run["plan"]["sha256"]
-                job = Job(out, mending.request, mending.request.metadata(mending.clips), plan_sha256)
+                metadata = mending.request.metadata(mending.clips)
+                job = Job(out, mending.request, metadata, plan_sha256, may_lose=lost_as_failures)
                 _settled(compute(parts, {}, job, chosen, report))
                 result.parts = again
-        remove_superseded(out, finished(out).values(), alone)
+        result.removed = _remove_strays(out, found)
+        remove_superseded(out, recorded(out), alone)
     result.verification = verify(out) if result.parts or result.removed or found.problems else found
     return result
 
 
 def _settled(summary: Summary) -> None:
     assert summary.parts_done == summary.parts, summary
+    require_none_kept(
+        summary, "bring the frames back as they were, or have the pairs become failure rows by --lost-as-failures"
+    )
 
 
-def _remove_strays(found: Verification) -> list[str]:
-    """Removes files that are called as a part's are and belong to none; what has another name is the user's."""
-    removed = []
-    for path in found.strays:
-        name = f"{path.parent.name}/{path.name}"
-        if is_part_name(name) and path.is_file():
-            path.unlink()
-            removed.append(name)
+def _remove_strays(out: Place, found: Verification) -> list[str]:
+    """Removes files that are called as a part's are and belong to none; what has another name is the user's, and a
+    committed part that is not planned stays where a file of it is as it was written.
+    """
+    strays = {f"{path.parent.name}/{path.name}": path for path in found.strays}
+    for commit in recorded(out).values():
+        names = {part_file("commits", commit.part), *(file.name for file in commit.files)}
+        if names & strays.keys() and any(is_as_written(out / file.name, file.sha256) for file in commit.files):
+            strays = {name: path for name, path in strays.items() if name not in names}
+    removed = [name for name, path in strays.items() if is_part_name(name) and path.is_file()]
+    for name in removed:
+        strays[name].unlink()
     return removed
 
 
@@ -177,7 +188,7 @@ class _Mending:
         return self._ask()[1]
 
     def read_run(self) -> None:
-        """`run.json`, or what the shards say of it, without the checksums of the plan's tables."""
+        """`run.json`, or what the shards say of it, without the plan."""
         try:
             self.run = read_run(self.out)
         except OutputError as error:
@@ -186,7 +197,7 @@ class _Mending:
                     f"{error}; for that give SOURCE too, as flowkit repair {self.out} SOURCE: where the clips were "
                     "went with it"
                 ) from error
-            self.run, self._rebuilt = _run_of_shards(self.out), True
+            self.run, self._rebuilt = run_of_shards(self.out), True
         if self.run["schema_version"] != SCHEMA_VERSION:
             raise OutputError(
                 f"{str(self.out)!r} was written by flowkit {self.run['versions']['flowkit']}, whose outputs this one "
@@ -195,32 +206,42 @@ class _Mending:
 
     def mend_plan(self, survey: Any) -> None:
         """Makes pairs, survey and `run.json` anew where they are not as they were written."""
-        checksums = self.run["plan"] if "plan" in self.run else dict.fromkeys(_CHECKSUMS.values(), _UNKNOWN)
+        if self._rebuilt:
+            self.run["plan"] = plan_of_tables(self.out, self.clips)
+        checksums = dict.fromkeys(_CHECKSUMS.values(), _UNKNOWN) | self.run["plan"]
         harmed = [name for name, key in _CHECKSUMS.items() if not is_as_written(self.out / name, checksums[key])]
-        if not harmed:
+        if not harmed and not self._rebuilt:
             return
-        clips, request = self._ask()
-        surveys = survey(clips)
-        # What could not be opened then is planned as it was, although it can be now.
-        mendable = mendable_clips(self.out, self.run, survey_table(surveys))
-        surveys |= {clip_id: UNOPENED for clip_id, opened in mendable.items() if not opened}
-        parts = mended_plans(make_parts(clips, request, surveys), request, recorded_retries(self.run))[-1]
-        tables = plan_tables(parts, surveys)
-        if harmed != [PAIRS_FILE] or plain_digest(tables[PAIRS_FILE]) != checksums[_CHECKSUMS[PAIRS_FILE]]:
-            self._require_old_survey(tables[SURVEY_FILE], checksums[_CHECKSUMS[SURVEY_FILE]], harmed[-1])
-        counts = {"pairs": tables[PAIRS_FILE].num_rows, "parts": len(parts)}
-        if "plan" in self.run and counts != {name: self.run["plan"][name] for name in counts}:
-            raise OutputError(
-                f"{', '.join(harmed)} cannot be made anew: {self.run['plan']['pairs']} pairs in "
-                f"{self.run['plan']['parts']} parts were planned, and {counts['pairs']} in {counts['parts']} would be "
-                "now; bring the frames back as they were"
-            )
+        tables = self._tables_anew(harmed, checksums, survey) if harmed else {}
+        counts = {name: self.run["plan"][name] for name in ("pairs", "parts")}
         write_plan(self.out, {name: tables[name] for name in harmed}, self.run | {"plan": counts | checksums})
         self.run = read_run(self.out)
         made = [RUN_FILE, *harmed] if self._rebuilt else harmed
         self.notes.append(f"{', '.join(made)} made anew from the manifest")
         if self._rebuilt:
             self.notes.append(f"changes that an earlier {RUN_FILE} had recorded as accepted, if any, are gone with it")
+
+    def _tables_anew(self, harmed: Sequence[str], checksums: Mapping[str, str], survey: Any) -> dict[str, pa.Table]:
+        """The tables of the plan as the clips give them, if these are proved to be those that were lost."""
+        clips, request = self._ask()
+        surveys = survey(clips)
+        # What could not be opened then is planned as it was, although it can be now.
+        mendable = mendable_clips(self.out, self.run, survey_table(surveys))
+        surveys |= {clip_id: UNOPENED for clip_id, opened in mendable.items() if not opened}
+        retries = recorded_retries(self.run)
+        parts = mended_plans(make_parts(clips, request, surveys), request, retries)[-1]
+        tables = plan_tables(parts, surveys, retries)
+        if harmed != [PAIRS_FILE] or plain_digest(tables[PAIRS_FILE]) != checksums[_CHECKSUMS[PAIRS_FILE]]:
+            self._require_old_survey(tables[SURVEY_FILE], checksums[_CHECKSUMS[SURVEY_FILE]], harmed[-1])
+        counts = {"pairs": tables[PAIRS_FILE].num_rows, "parts": len(parts)}
+        planned = counts | {name: self.run["plan"][name] for name in counts if name in self.run["plan"]}
+        if counts != planned:
+            raise OutputError(
+                f"{', '.join(harmed)} cannot be made anew: {planned['pairs']} pairs in {planned['parts']} parts were "
+                f"planned, and {counts['pairs']} in {counts['parts']} would be now; bring the frames back as they were"
+            )
+        self.run["plan"] |= counts
+        return tables
 
     def parts(self, numbers: Sequence[int], survey: Any) -> list[Part]:
         """Those parts, as they were planned."""
@@ -372,22 +393,3 @@ class _Mending:
 
 def _phase(frames: list[int] | None) -> tuple[int, ...] | None:
     return None if frames is None else tuple(frames)
-
-
-def _run_of_shards(out: Place) -> dict[str, Any]:
-    """What the sound files of an output say of the run that made them: `run.json` but for the plan."""
-    commits, _ = read_commits(out, 10**9)
-    for commit in reversed(commits.values()):
-        for file in commit.files:
-            if (said := _said(out, file)) and said["parameters_hash"] == commit.parameters_hash:
-                return {name: value for name, value in said.items() if name not in ("part", "decoders", "worker")}
-    raise OutputError(
-        f"{out / RUN_FILE} is damaged and no part is sound that would say what was in it; extract into another -o"
-    )
-
-
-def _said(out: Place, file: FileRecord) -> dict[str, Any] | None:
-    if not is_as_written(out / file.name, file.sha256):
-        return None
-    said: dict[str, Any] = json.loads(read_schema(out / file.name).metadata[METADATA_KEY])
-    return said

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from flowkit.faces.finding import parse_face
 from flowkit.frames.survey import Survey
 from flowkit.output.commit import finished
 from flowkit.output.files import is_as_written
-from flowkit.output.parquet import read_table
+from flowkit.output.parquet import METADATA_KEY, read_table
 from flowkit.output.plan_file import (
     PAIRS_FILE,
     PLAN_SCHEMA,
@@ -78,9 +79,9 @@ def settle_plan(
         parts: of these clips, as if OUT were new.
         origin: where clips and boxes came from, which `run.json` of a new output records.
         accept_changes: go on with changed frames or decoders, and record that in `run.json`.
-        retry_failed: changes of clips with failed pairs are accepted, since mending those is what a retry is for; the
-            pairs of clips that could not be opened or read then, or whose face was not found, and can be now, go behind
-            the plan where it does not fit them.
+        retry_failed: changes of clips with failed pairs are accepted, since mending those is what a retry is for, but
+            not that a clip cannot be opened or read any more; the pairs of clips that could not be then, or whose face
+            was not found, and can be now, go behind the plan where it does not fit them.
         alone: no other run can be writing to OUT. One that is at parts of a plan that is replaced here commits none of
             them, and from now on touches no file of another's.
 
@@ -103,7 +104,7 @@ def settle_plan(
         run = found.run | {"versions": metadata["versions"]}
         run["accepted_changes"] = [*run.get("accepted_changes", []), *found.changes]
         if found.replaces:
-            tables = plan_tables(found.plans[-1], surveys)
+            tables = plan_tables(found.plans[-1], surveys, found.mended)
             counts = {"pairs": tables[PAIRS_FILE].num_rows, "parts": len(found.plans[-1])}
             run["plan"] = run["plan"] | counts | retries_recorded(found.mended)
             if not alone:
@@ -130,8 +131,11 @@ def compare_plan(
     plans, mended, replaces = _same_pairs(out, run, parts, surveyed, request, mendable, retry_failed)
     changes = [*changed_versions(run, metadata), *_changed_clips(out, run, surveyed)]
     if not accept_changes:
-        now_mended = {*mendable, *(mended[-1] if replaces else ())}
-        _refuse(out, changes, mended={*_clips_with_failures(out), *now_mended, SURVEY_FILE} if retry_failed else set())
+        accepted: set[str] = set()
+        if retry_failed:
+            now_mended = {*mendable, *(mended[-1] if replaces else ())}
+            accepted = {*_clips_with_failures(out), *now_mended, SURVEY_FILE} - _gone_clips(out, run, surveyed)
+        _refuse(out, changes, accepted)
     return Continued(run, plans, mended, replaces, changes)
 
 
@@ -159,9 +163,14 @@ def require_settled(out: Place) -> None:
             )
 
 
-def plan_tables(parts: Sequence[Part], surveys: Mapping[str, Survey]) -> dict[str, pa.Table]:
-    """The tables of a plan, by their names relative to OUT."""
-    return {PAIRS_FILE: _with_ids(_plan_table(parts), parts), SURVEY_FILE: survey_table(surveys)}
+def plan_tables(
+    parts: Sequence[Part], surveys: Mapping[str, Survey], mended: Sequence[Retry] = ()
+) -> dict[str, pa.Table]:
+    """The tables of a plan, by their names relative to OUT; that of the pairs says which retries have mended clips."""
+    pairs = _with_ids(_plan_table(parts), parts)
+    if mended:
+        pairs = pairs.replace_schema_metadata({METADATA_KEY: json.dumps(retries_recorded(mended))})
+    return {PAIRS_FILE: pairs, SURVEY_FILE: survey_table(surveys)}
 
 
 def _with_ids(pairs: pa.Table, parts: Sequence[Part]) -> pa.Table:
@@ -179,13 +188,14 @@ def _clips_with_failures(out: Place) -> set[str]:
     return found
 
 
-def _refuse(out: Place, changes: Sequence[Change], mended: set[str]) -> None:
-    refused = [change for change in changes if change["what"] not in mended]
+def _refuse(out: Place, changes: Sequence[Change], accepted: set[str]) -> None:
+    refused = [change for change in changes if change["what"] not in accepted]
     if refused:
         others = f" (and {len(refused) - 1} more changes)" if len(refused) > 1 else ""
+        retry = "" if accepted else " (--retry-failed, where failed pairs were mended)"
         raise OutputError(
             f"{str(out)!r} was begun with something else: {_told(refused[0])}{others}; bring that back, give another "
-            "-o, or go on with --accept-changes, which is recorded (--retry-failed, where failed pairs were mended)"
+            f"-o, or go on with --accept-changes, which is recorded{retry}"
         )
 
 
@@ -269,6 +279,15 @@ def mendable_clips(out: Place, run: dict[str, Any], here: pa.Table) -> Retry:
         now["clip_id"]: bool(then["identity"])
         for then, now in _changed_rows(out, run, here)
         if (now["identity"] and not then["identity"]) or (now["height"] and not then["height"])
+    }
+
+
+def _gone_clips(out: Place, run: dict[str, Any], here: pa.Table) -> set[str]:
+    """The clips that could be opened or read when the plan was made, and cannot be now."""
+    return {
+        now["clip_id"]
+        for then, now in _changed_rows(out, run, here)
+        if (then["identity"] and not now["identity"]) or (then["height"] and not now["height"])
     }
 
 
@@ -357,6 +376,9 @@ def _changed_clips(out: Place, run: dict[str, Any], here: pa.Table) -> Iterator[
 def _told(change: Change) -> str:
     if change.get("column") == "identity":
         return f"clip {change['what']} has other frames, by their names, sizes or content"
+    if change.get("column") == "error":
+        could, can = ("could not", "can") if change["then"] else ("could", "cannot")
+        return f"clip {change['what']} {could} be read then, and {can} be now"
     what = f"clip {change['what']}: {change['column']}" if "column" in change else change["what"]
     return f"{what} was {change['then']} and is {change['now']}"
 

@@ -10,24 +10,30 @@ from typing import Any
 
 from flowkit.datasets import clips_from
 from flowkit.errors import Interrupted
-from flowkit.extraction.disk import cube_bytes, require_room
+from flowkit.extraction.disk import cube_bytes, replaced_bytes, require_room
 from flowkit.extraction.engines import crew_for, open_engine
 from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.engines.survey import survey_apart
 from flowkit.extraction.part import Job
 from flowkit.extraction.plan import make_parts
-from flowkit.extraction.remaining import parts_of, that_stay, with_sources
+from flowkit.extraction.remaining import parts_of, that_stay, to_do, with_sources
 from flowkit.extraction.request import ExtractRequest, default_pairs
 from flowkit.extraction.resume import parts_planned_alike, require_settled, settle_plan
-from flowkit.extraction.tally import Report, Summary, all_done, compute
+from flowkit.extraction.tally import Report, Summary, all_done, compute, require_none_kept
 from flowkit.output.claim import WHOLE, Share, claimed, parse_share, planning
-from flowkit.output.commit import finished
+from flowkit.output.commit import finished, recorded
 from flowkit.output.store import Place, place
 from flowkit.output.writer import remove_superseded
 from flowkit.params import TVL1Params
 from flowkit.types import Clip
 
 __all__ = ["Summary", "extract"]
+
+_AGAIN = "bring the frames back as they were, and run it with --retry-failed again"
+_AGAIN_OR_GIVEN_UP = (
+    "bring the frames back as they were and run the same command again, or have the pairs become failure rows by "
+    "flowkit repair {} --lost-as-failures"
+)
 
 
 def extract(
@@ -81,7 +87,8 @@ def extract(
         frame_base: number of a video's first frame, where the source is no manifest.
         engine: "local", "ray", or an object with the method of `flowkit.extraction.engines.Engine`.
         workers: see `flowkit.extraction.engines.open_engine`.
-        retry_failed: compute the parts that hold failed pairs again.
+        retry_failed: compute the parts that hold failed pairs again; a part in which a pair fails that had been
+            computed keeps what it has.
         accept_changes: continue OUT although frames or decoders are not those it was begun with, and record it.
         shard: "2/8" computes the second of eight shares of the parts; other processes compute the others.
         limit: compute the first parts only, so many; of its share, where it has one.
@@ -93,7 +100,8 @@ def extract(
 
     Raises:
         InputError: for arguments that cannot be used.
-        OutputError: if OUT is something else, or was made with other parameters, or from other clips or frames.
+        OutputError: if OUT is something else, or was made with other parameters, or from other clips or frames; at the
+            end of the run, if parts have kept what they had.
         Interrupted: on Ctrl-C, a disk that is or would be full, or lost workers; the same call continues.
     """
     out = place(out).absolute()
@@ -128,7 +136,7 @@ def extract(
                 if (share, limit) == (WHOLE, None) and (planned := parts_planned_alike(out, surveys, metadata)):
                     done = that_stay(finished(out), request, retry_failed)
                     if done.keys() == {*range(planned)}:
-                        remove_superseded(out, done.values(), alone)
+                        remove_superseded(out, done, alone)
                         return all_done(out, done.values(), report)
                 parts = make_parts(clips, request, surveys)
                 accepted = {"accept_changes": accept_changes, "retry_failed": retry_failed, "alone": alone}
@@ -136,17 +144,19 @@ def extract(
                     parts, plan_sha256 = settle_plan(out, parts, surveys, request, metadata, origin, **accepted)
             if not alone:
                 require_settled(out)
-            commits = finished(out)
-            remove_superseded(out, commits.values(), alone)
+            remove_superseded(out, records := recorded(out), alone)
+            commits = finished(out, records)
             mine = parts_of(parts, share, limit)
             done = that_stay(commits, request, retry_failed)
             mine = [part if part.number in done else with_sources(part, surveys) for part in mine]
-            needed = cube_bytes((part for part in mine if part.number not in commits), request)
-            require_room(out, needed)
+            todo = to_do(mine, done)
+            needed = cube_bytes(todo, request)
+            require_room(out, needed, replaced_bytes(todo, commits))
             job = Job(out, request, metadata, None if alone else plan_sha256)
             summary = compute(mine, done, job, chosen, _with_size(report, needed))
             if alone:  # files of workers that died at a part which another has computed since
-                remove_superseded(out, finished(out).values(), alone)
+                remove_superseded(out, recorded(out), alone)
+            require_none_kept(summary, _AGAIN if retry_failed else _AGAIN_OR_GIVEN_UP.format(out))
             if (share, limit) == (WHOLE, None):
                 return summary
             return dataclasses.replace(summary, parts_left=len({part.number for part in parts} - set(finished(out))))

@@ -7,14 +7,17 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from flowkit.errors import OutputError
 from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.part import Job
 from flowkit.extraction.plan import Part
 from flowkit.extraction.reasons import frequent_reasons
-from flowkit.output.commit import Commit
+from flowkit.extraction.remaining import to_do
+from flowkit.output.commit import Commit, Kept
 from flowkit.output.store import Place
 
 Report = Callable[["Summary"], None]
+_MOST_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +44,8 @@ class Summary:
     """At the end of a run that was not to compute all parts: how many of OUT are still to do."""
     reasons: tuple[tuple[str, int], ...] = ()
     """At the end: why pairs have failed, without the clip's id, and how many pairs; the most frequent first."""
+    kept: tuple[Kept, ...] = ()
+    """At the end: the parts that have stayed as they were, since a computed pair of theirs has failed now."""
 
     @property
     def pairs_per_second(self) -> float:
@@ -51,21 +56,38 @@ class Summary:
 def compute(
     parts: Sequence[Part], done: Mapping[int, Commit], job: Job, engine: Engine, report: Report | None
 ) -> Summary:
-    """Has the engine compute those of the parts that are not done; the counts are of these parts, done or not."""
-    todo = [part for part in parts if part.number not in done]
+    """Has the engine compute those of the parts that are not done; the counts are of these parts, done or not.
+
+    `require_none_kept` has to follow: where a part keeps what it has, that is said, and the run is no success.
+    """
+    todo = to_do(parts, done)
     planned = sum(len(part.pairs) for part in parts)
     tally = _begun(job.out, planned, len(parts), [done[part.number] for part in parts if part.number in done], report)
     running = engine.run(todo, job)
     try:
         for commit in running:
-            tally.add(commit, now=True)
+            kept = isinstance(commit, Kept)
+            tally.add(commit, now=not kept)
             if report:
-                report(dataclasses.replace(tally.state(), done=commit))
+                report(dataclasses.replace(tally.state(), done=None if kept else commit))
     finally:
         # At once, not when the garbage collector comes: closing ends the workers.
         if hasattr(running, "close"):
             running.close()
     return tally.final()
+
+
+def require_none_kept(summary: Summary, remedy: str) -> None:
+    """Raises an OutputError, which ends with the remedy, where parts have stayed as they were."""
+    if not summary.kept:
+        return
+    lost = sum(len(kept.lost) for kept in summary.kept)
+    parts = sorted(kept.part for kept in summary.kept)
+    numbers = ", ".join(map(str, parts[:_MOST_TOLD])) + (", ..." if len(parts) > _MOST_TOLD else "")
+    raise OutputError(
+        f"{lost} of the pairs that had been computed cannot be now, as: {summary.kept[0].error}; all that their parts "
+        f"hold ({len(parts)}: {numbers}) has been kept; {remedy}"
+    )
 
 
 def all_done(out: Place, done: Collection[Commit], report: Report | None) -> Summary:
@@ -92,6 +114,7 @@ class _Tally:
         self._done = self._computed = self._failed = self._computed_now = self._failed_now = 0
         self._failing: list[Commit] = []
         """Parts with failures, in the order of their adding."""
+        self._kept: list[Kept] = []
         self._start = time.perf_counter()
 
     def begin(self) -> None:
@@ -108,6 +131,8 @@ class _Tally:
             self._failed_now += commit.failed
         if commit.failed:
             self._failing.append(commit)
+        if isinstance(commit, Kept):
+            self._kept.append(commit)
 
     def state(self) -> Summary:
         """The counts."""
@@ -126,4 +151,5 @@ class _Tally:
     def final(self) -> Summary:
         """The counts at the end, and the reasons."""
         state = self.state()
-        return dataclasses.replace(state, reasons=frequent_reasons(self._out, reversed(self._failing)))
+        reasons = frequent_reasons(self._out, reversed(self._failing))
+        return dataclasses.replace(state, reasons=reasons, kept=tuple(self._kept))

@@ -70,6 +70,16 @@ class Commit:
         return next((file for file in self.files if file.name.startswith(f"{folder}/")), None)
 
 
+@dataclass(frozen=True, slots=True)
+class Kept(Commit):
+    """What a part has and keeps, because an attempt to compute it again has not all of it."""
+
+    lost: frozenset[str] = frozenset()
+    """The pair ids that the attempt lacks."""
+    error: str = ""
+    """Why it lacks one of them."""
+
+
 def part_file(folder: str, part: int) -> str:
     """A part's file in one of the folders, relative to OUT."""
     return f"{folder}/part-{part:05d}.{'json' if folder == 'commits' else 'parquet'}"
@@ -187,13 +197,23 @@ def is_temporary(path: Place) -> bool:
     return path.name.startswith(TEMPORARY)
 
 
-def finished(out: Place) -> dict[int, Commit]:
-    """The commits that can be relied on when a run is continued, by part; damaged records and parts are left out."""
+def recorded(out: Place) -> dict[int, Commit]:
+    """Every commit whose record can be read, by part, whatever has become of its files."""
     paths = [path for path in entries(out, "commits") if path.name.startswith("part-") and path.suffix == ".json"]
     found = [commit for commit in each(out, _commit_or_error, paths) if isinstance(commit, Commit)]
+    return {commit.part: commit for commit in found}
+
+
+def finished(out: Place, commits: Mapping[int, Commit] | None = None) -> dict[int, Commit]:
+    """The commits that can be relied on when a run is continued, by part; damaged records and parts are left out.
+
+    Args:
+        commits: what `recorded` gives, where that has been read.
+    """
     # One listing in place of a question for each file, where an answer takes its time.
     sizes = _sizes(out) if isinstance(out, StorePath) else None
-    return {commit.part: commit for commit in found if commit.is_whole(out, sizes)}
+    found = recorded(out) if commits is None else commits
+    return {part: commit for part, commit in found.items() if commit.is_whole(out, sizes)}
 
 
 def _sizes(out: Place) -> dict[str, int]:

@@ -128,9 +128,14 @@ def read_survey(out: Place) -> pa.Table:
 
 
 def read_plan(out: Place) -> pa.Table:
-    """plan/pairs.parquet of an output, columns `PLAN_SCHEMA`; an OutputError if it is missing or damaged."""
+    """plan/pairs.parquet of an output, columns `PLAN_SCHEMA`; an OutputError if it is missing or damaged.
+
+    Where retries have mended clips, its metadata says which (`METADATA_KEY`), as `run.json` does under `plan`.
+    """
     table = read_table(out / PAIRS_FILE)
+    metadata = table.schema.metadata
     table = table.rename_columns(["part" if name == "unit" else name for name in table.column_names])
+    table = table.replace_schema_metadata(metadata)
     # As in `read_survey`; earlier versions have not all of the columns.
     planned = dict(zip(PLAN_SCHEMA.names, PLAN_SCHEMA.types, strict=True))
     if any(planned.get(field.name) != field.type for field in table.schema):

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import json
 import operator
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, groupby
 from typing import Any, overload
 
 import numpy as np
@@ -110,7 +113,7 @@ def as_numpy(column: pa.ChunkedArray | pa.FixedShapeTensorArray) -> NDArray[Any]
     return array
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what follows from the commits is found once
 class ShardSet:
     """The committed part of an extraction's output: a sequence of its computed pairs, in plan order.
 
@@ -149,10 +152,10 @@ class ShardSet:
     @property
     def paths(self) -> list[Place]:
         """The shards, in plan order; parts of which every pair failed have none."""
-        return self._paths("shards")
+        return [path for path, _ in self._shards]
 
     def __len__(self) -> int:
-        return sum(commit.computed for commit in self.commits)
+        return self._ends[-1] if self._ends else 0
 
     @overload
     def __getitem__(self, i: int) -> dict[str, Any]: ...
@@ -169,22 +172,18 @@ class ShardSet:
         if not -len(self) <= row < len(self):
             raise IndexError(f"pair {i}: {self.folder} has {len(self)}, numbered from 0")
         row %= len(self)
-        for commit in self.commits:
-            if row < commit.computed:
-                break
-            row -= commit.computed
-        file = commit.file("shards")
-        assert file is not None
-        return next(_rows(read_row(self.folder / file.name, row, expected_of(commit, file))))
+        shard = bisect_right(self._ends, row)
+        path, expected = self._shards[shard]
+        return next(_rows(read_row(path, row - (self._ends[shard] - expected.rows), expected)))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Every computed pair in turn, as `__getitem__` gives it."""
-        for i in range(len(self.paths)):
+        for i in range(len(self._shards)):
             yield from _rows(self.shard(i))
 
     def shard(self, i: int, columns: Sequence[str] | None = None) -> pa.Table:
         """The i-th shard's rows; its cube column is one chunk, for `as_numpy`. Raises as `read_table`."""
-        path, expected = self._files("shards")[i]
+        path, expected = self._shards[i]
         return read_table(path, columns, expected)
 
     def table(self, columns: Sequence[str] | None = None) -> pa.Table:
@@ -194,7 +193,7 @@ class ShardSet:
             InputError: for an unknown column, or for cubes of several shapes in one table.
             OutputError: if a shard is missing or damaged, or nothing was computed.
         """
-        tables = [read_table(path, columns, expected) for path, expected in self._files("shards")]
+        tables = [read_table(path, columns, expected) for path, expected in self._shards]
         if not tables:
             raise OutputError(f"{self.folder} has no computed pair; its failures say why")
         shapes = {str(table.schema.field("cube").type.shape) for table in tables if "cube" in table.column_names}
@@ -212,7 +211,7 @@ class ShardSet:
     def cubes(self, i: int | None = None) -> NDArray[Any] | Iterator[NDArray[Any]]:
         """(n, 3, h, w) of the i-th shard, or of each shard in turn; see `as_numpy`. Raises as `read_table`."""
         if i is None:
-            return (self.cubes(i) for i in range(len(self.paths)))
+            return (self.cubes(i) for i in range(len(self._shards)))
         return as_numpy(self.shard(i, ["cube"])["cube"])
 
     def failures(self) -> pa.Table:
@@ -223,12 +222,10 @@ class ShardSet:
 
     def _rows_of(self, wanted: range) -> list[dict[str, Any]]:
         found: dict[int, dict[str, Any]] = {}
-        end = 0
-        for i, commit in enumerate(commit for commit in self.commits if commit.computed):
-            start, end = end, end + commit.computed
-            if here := [row for row in wanted if start <= row < end]:
-                rows = list(_rows(self.shard(i)))
-                found |= {row: rows[row - start] for row in here}
+        for i, here in groupby(sorted(wanted), lambda row: bisect_right(self._ends, row)):
+            rows = list(_rows(self.shard(i)))
+            start = self._ends[i] - len(rows)
+            found |= {row: rows[row - start] for row in here}
         return [found[row] for row in wanted]
 
     @property
@@ -249,8 +246,14 @@ class ShardSet:
         told = sorted(f"{tuple(kind.shape)} {np.dtype(kind.value_type.to_pandas_dtype())}" for kind in types)
         return f"cubes of {len(told)} shapes" if len(told) > 1 else f"cubes {told[0]}" if told else "no cubes"
 
-    def _paths(self, folder: str) -> list[Place]:
-        return [path for path, _ in self._files(folder)]
+    @cached_property
+    def _shards(self) -> list[tuple[Place, Expected]]:
+        return self._files("shards")
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """How many pairs the shards have together up to the end of each."""
+        return [*accumulate(expected.rows for _, expected in self._shards)]
 
     def _files(self, folder: str) -> list[tuple[Place, Expected]]:
         """The files of one of the folders, in plan order, with what its commit record says of each."""

@@ -2,16 +2,17 @@
 
 A part's files are written first and its record last. A part that is computed again gets files of other names, its
 record is replaced, and the earlier files go. So a run that dies at any moment leaves whole parts and, at most, files
-that count for nothing and that the next run removes.
+that count for nothing and that the next run removes. What a part has computed is only replaced by what has it too.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 import re
 import uuid
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Set
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,23 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from flowkit.errors import FlowkitError, Interrupted, OutputError
-from flowkit.output.commit import FOLDERS, SHARED, Commit, FileRecord, commit_of, entries, part_file, read_commit
+from flowkit.output.commit import (
+    FOLDERS,
+    SHARED,
+    Commit,
+    FileRecord,
+    Kept,
+    commit_of,
+    entries,
+    part_file,
+    read_commit,
+    without_attempt,
+)
 from flowkit.output.files import TEMPORARY, is_abandoned, is_as_written, is_old, put, put_text, sync_folder, unwritable
-from flowkit.output.parquet import footer_sha256
+from flowkit.output.parquet import METADATA_KEY, footer_sha256, read_table
 from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE
 from flowkit.output.record import put_record, sealed
-from flowkit.output.store import Place, StorePath
+from flowkit.output.store import Place, StorePath, Tag
 from flowkit.output.store_client import Overtaken
 
 ROW_GROUP = 32
@@ -162,23 +174,15 @@ def _write_plain(table: pa.Table, path: Path) -> None:
 def new_names(out: Place, part: int) -> dict[str, str]:
     """The names, by folder, under which a part's files can be written without touching those that count.
 
-    `part-00012.parquet` as a rule; `part-00012.3f9a.parquet` where a commit record counts, which names others, and
-    where another process may be at the same part (`mark_several`), as in an object store always. A record that does not
-    count goes first.
-
-    Raises:
-        Interrupted: if it cannot be removed.
+    `part-00012.parquet` as a rule; `part-00012.3f9a.parquet` where there is a commit record, which names others, and
+    where another process may be at the same part (`mark_several`), as in an object store always.
     """
     names = {folder: part_file(folder, part) for folder in _PART_FOLDERS}
     if isinstance(out, StorePath):
         attempt = uuid.uuid4().hex[:16]
         return {folder: _of_attempt(name, attempt) for folder, name in names.items()}
-    record = out / part_file("commits", part)
     several = (out / SEVERAL_FILE).exists()
-    if not several and not record.exists():
-        return names
-    if not several and not _counts(out, record):
-        drop_commit(out, part)
+    if not several and not (out / part_file("commits", part)).exists():
         return names
     digits = 16 if several else 4
     attempt = uuid.uuid4().hex[:digits]
@@ -212,33 +216,41 @@ def mark_several(out: Place) -> None:
         put_text(out / SEVERAL_FILE, "several processes may have computed one part\n")
 
 
-def _counts(out: Path, record: Path) -> bool:
-    try:
-        return read_commit(record).is_whole(out)
-    except OutputError:
-        return False
-
-
 def _of_attempt(name: str, attempt: str) -> str:
     return f"{name.removesuffix('.parquet')}.{attempt}.parquet"
 
 
-def write_commit(out: Place, commit: Commit) -> None:
+def write_commit(out: Place, commit: Commit, pairs: tuple[Set[str], Set[str]] | None = None) -> Commit:
     """Writes a part's commit record, which makes the part count, in place of an earlier one, whose files go then.
 
     At every moment either the earlier record with its files is valid or the new one with its own. Of runs that do this
     at once in an object store, each removes the files of the record that its own has replaced. Raises as `put`.
 
+    Args:
+        pairs: the pair ids of its shard and of its failures: what the part has stays, and these files go, where the
+            part has a computed pair that this shard lacks. None: whatever it has is replaced.
+
+    Returns:
+        The commit, or what the part keeps.
+
     Raises:
         OutputError: if its files are gone: what took this process for dead has removed them, with another's record.
     """
-    record = out / part_file("commits", commit.part)
+    own = {file.name for file in commit.files}
     _require_files(out, commit)
-    earlier = _replace_in_store(record, commit) if isinstance(record, StorePath) else _replace_on_disk(record, commit)
-    left = {file.name for file in earlier}
+    while True:  # it ends: each turn but the last is one in which another run has committed the part
+        earlier, tag = _earlier(out, commit.part)
+        if pairs and earlier and (lost := _lost(out, earlier, own, *pairs)):
+            remove_files(out, own)
+            kept = (earlier.part, earlier.computed, earlier.failed, earlier.parameters_hash, earlier.files)
+            return Kept(*kept, lost=frozenset(lost))
+        if _replaced(out / part_file("commits", commit.part), commit, tag):
+            break
+    left = {file.name for file in earlier.files} if earlier else set()
     if isinstance(out, Path):  # what an attempt that was killed has left under names that no later one gives its files
         left |= {part_file(folder, commit.part) for folder in _PART_FOLDERS}
-    remove_files(out, left - {file.name for file in commit.files})
+    remove_files(out, left - own)
+    return commit
 
 
 def remove_files(out: Place, names: Iterable[str]) -> None:
@@ -254,29 +266,59 @@ def _require_files(out: Place, commit: Commit) -> None:
         raise OutputError(f"the files of part {commit.part} were removed by another run; this attempt does not count")
 
 
-def _replace_on_disk(record: Path, commit: Commit) -> tuple[FileRecord, ...]:
-    """Puts a part's commit record, and gives the files of the one that was there."""
-    earlier: tuple[FileRecord, ...] = ()
-    if record.exists():
-        with suppress(OutputError):
-            earlier = read_commit(record).files
-    put_record(record, dataclasses.asdict(commit))
-    return earlier
+def _earlier(out: Place, part: int) -> tuple[Commit | None, Tag | None]:
+    """The commit of a part that is there, without files where its record is damaged; its record's tag in a store."""
+    record, tag = out / part_file("commits", part), None
+    with suppress(FileNotFoundError):
+        try:
+            if isinstance(record, StorePath):
+                content, tag = record.read_tagged()
+                return commit_of(record, content.decode(errors="replace")), tag
+            if record.exists():
+                return read_commit(record), None
+        except OutputError:
+            return Commit(part, 0, 0, "", ()), tag
+    return None, None
 
 
-def _replace_in_store(record: StorePath, commit: Commit) -> tuple[FileRecord, ...]:
-    """The same where another run may do it at the same moment: what is replaced is what was read."""
-    content = sealed(dataclasses.asdict(commit)).encode()
-    while True:  # it ends: each turn but the last is one in which another run has committed the part
-        earlier: tuple[FileRecord, ...] = ()
-        tag = None
-        with suppress(FileNotFoundError):
-            there, tag = record.read_tagged()
-            with suppress(OutputError):
-                earlier = commit_of(record, there.decode(errors="replace")).files
-        with suppress(Overtaken):
-            record.put_if(content, tag)
-            return earlier
+def _replaced(record: Place, commit: Commit, tag: Tag | None) -> bool:
+    """Puts a part's commit record; in a store only if the one that is there is still that of the tag, or none is."""
+    if not isinstance(record, StorePath):
+        put_record(record, dataclasses.asdict(commit))
+        return True
+    with suppress(Overtaken):
+        record.put_if(sealed(dataclasses.asdict(commit)).encode(), tag)
+        return True
+    return False
+
+
+def _lost(out: Place, earlier: Commit, own: Set[str], computed: Set[str], failed: Set[str]) -> Set[str]:
+    """The pairs that a part has computed and an attempt at it, of these files, has not.
+
+    The shard says which it has computed. Where it cannot be read, the record says how many.
+    """
+    if earlier.files:
+        names = {file.name for file in earlier.files if file.name.startswith("shards/")}
+    else:  # a damaged record names none
+        found = {f"shards/{path.name}" for path in entries(out, "shards")} - own
+        names = {name for name in found if without_attempt(name) == part_file("shards", earlier.part)}
+    there = [ids for name in names if (ids := _pair_ids(out / name, earlier.part)) is not None]
+    if there:
+        return set().union(*there) - computed
+    if len(computed) >= earlier.computed:
+        return set()
+    file = earlier.file("failures")
+    return failed - ((file and _pair_ids(out / file.name, earlier.part)) or set())
+
+
+def _pair_ids(path: Place, part: int) -> set[str] | None:
+    """The pair ids of a shard or a file of failures; None where it cannot be read, or is another part's."""
+    try:
+        table = read_table(path, ["pair_id"])
+        metadata = json.loads((table.schema.metadata or {}).get(METADATA_KEY, b"{}"))
+    except (OutputError, ValueError):
+        return None
+    return {*table["pair_id"].to_pylist()} if metadata.get("part") == part else None
 
 
 def remove_temporary(out: Path, alone: bool) -> None:
@@ -291,19 +333,25 @@ def remove_temporary(out: Path, alone: bool) -> None:
                 path.unlink(missing_ok=True)
 
 
-def remove_superseded(out: Place, commits: Iterable[Commit], alone: bool) -> None:
-    """Removes files of parts that none of these commit records, which are all that count, names.
+def remove_superseded(out: Place, commits: Mapping[int, Commit], alone: bool) -> None:
+    """Removes files of parts that none of these commit records names; those of parts whose record is damaged stay.
 
     Runs that were killed leave them, before a record was written or after it was replaced.
 
     Args:
+        commits: of all records that can be read.
         alone: as for `remove_temporary`; else only what is a day old is removed.
     """
-    counting = {file.name for commit in commits for file in commit.files}
+    named = {file.name for commit in commits.values() for file in commit.files}
+    records = {f"commits/{path.name}" for path in entries(out, "commits")}
+    damaged = records.difference(part_file("commits", part) for part in commits)
     for folder in _PART_FOLDERS:
         for path in entries(out, folder):
             name = f"{folder}/{path.name}"
-            if name not in counting and _is_part_file(name) and (alone or is_old(path)):
+            record = f"commits/{path.name.partition('.')[0]}.json"
+            if name in named or record in damaged or not _is_part_file(name):
+                continue
+            if alone or is_old(path):
                 path.unlink(missing_ok=True)
 
 

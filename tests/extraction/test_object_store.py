@@ -25,11 +25,11 @@ from flowkit.extraction.run import extract
 from flowkit.extraction.tally import Summary
 from flowkit.frames.digest import frames_sha256
 from flowkit.frames.survey import survey
-from flowkit.output.commit import Commit, finished
+from flowkit.output.commit import Commit, Kept, finished
 from flowkit.output.files import write_whole
 from flowkit.output.plan_file import read_plan
 from flowkit.output.shard import read
-from flowkit.output.store import place
+from flowkit.output.store import StorePath, Tag, place
 from flowkit.output.store_client import forget
 from flowkit.output.verify import verify
 from flowkit.output.writer import new_names, put_table, write_commit
@@ -237,6 +237,33 @@ def test_runs_that_commit_one_part_at_once_lose_no_file_and_leave_none(bucket):
         list(pool.map(attempts, range(4)))
     (file,) = finished(out)[0].files
     assert [f"shards/{path.name}" for path in bucket.folder("contended/shards").iterdir()] == [file.name]
+
+
+def test_a_part_keeps_what_another_run_has_committed_at_the_same_moment(bucket, monkeypatch):
+    """The other has read what the first has, a third comes between its look at the record and its own."""
+    out = place(f"s3://{NAME}/poorer")
+
+    def attempt(*computed: str) -> Commit:
+        schema = pa.schema([("pair_id", pa.string())], metadata={"flowkit": '{"part": 0}'})
+        shard = pa.table([computed], schema=schema)
+        file = put_table(out, new_names(out, 0)["shards"], shard)
+        failed = {"a", "b", "c"} - {*computed}
+        return write_commit(out, Commit(0, len(computed), 0, "", (file,)), ({*computed}, failed))
+
+    assert not isinstance(attempt("a"), Kept)
+    put_if, richer = StorePath.put_if, []
+
+    def between(path: StorePath, content: bytes, tag: Tag | None) -> None:
+        if not richer:
+            richer.append(None)
+            richer.append(attempt("a", "b", "c"))
+        put_if(path, content, tag)
+
+    monkeypatch.setattr(StorePath, "put_if", between)
+    kept = attempt("a", "b")
+    assert (kept.computed, kept.lost) == (3, {"c"})
+    assert finished(out)[0] == richer[1]
+    assert len(list(bucket.folder("poorer/shards").iterdir())) == 1
 
 
 def test_what_a_killed_run_has_left_goes_when_it_is_old(data, plain, bucket):

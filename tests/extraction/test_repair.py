@@ -86,9 +86,23 @@ def test_run_json_is_made_anew_from_the_shards_and_the_manifest_given_again(made
         repair(out)
     result = repair(out, made / "data" / "manifest.csv")
     assert result.verification.ok
-    assert result.notes[0] == "plan/run.json, plan/pairs.parquet, plan/survey.parquet made anew from the manifest"
+    assert result.notes[0] == "plan/run.json made anew from the manifest"
     assert result.notes[1].startswith("changes that an earlier plan/run.json had recorded")
     assert (out / "plan" / "run.json").read_bytes() == (made / "out" / "plan" / "run.json").read_bytes()
+
+
+@pytest.mark.parametrize("lost", [["pairs"], ["survey"], ["pairs", "survey"]])
+def test_run_json_and_tables_of_the_plan_are_made_anew_together(made, out, lost):
+    """Without a survey that is there still, these are not proved to be the old ones."""
+    whole = {path.name: path.read_bytes() for path in (out / "plan").iterdir()}
+    names = [f"plan/{name}.parquet" for name in lost]
+    for name in ["plan/run.json", *names]:
+        (out / name).unlink()
+    result = repair(out, made / "data" / "manifest.csv", accept_changes="survey" in lost)
+    assert (result.verification.ok, result.parts) == (True, [])
+    assert f"{', '.join(['plan/run.json', *names])} made anew from the manifest" in result.notes
+    found = {path.name: path.read_bytes() for path in (out / "plan").iterdir()}
+    assert all(found[name] == whole[name] for name in whole if name != "run.json" or "survey" not in lost)
 
 
 def test_another_manifest_is_refused(made, out, tmp_path):

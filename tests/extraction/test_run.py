@@ -114,7 +114,7 @@ def test_resuming_computes_what_is_missing_and_nothing_else(tmp_path):
     out = tmp_path / "out"
     first = extract(clips, out, pairs="lag:1", size=16, workers=1)
     assert (first.parts, first.computed_now) == (4, 387)
-    before, content = files(out), {path: path.read_bytes() for path in (out / "shards").iterdir()}
+    before, content = files(out), sorted(path.read_bytes() for path in (out / "shards").iterdir())
 
     again = extract(clips, out, pairs="lag:1", size=16, workers=1)
     assert (again.computed, again.computed_now) == (387, 0)
@@ -126,15 +126,18 @@ def test_resuming_computes_what_is_missing_and_nothing_else(tmp_path):
     (out / "shards" / ".tmp-part-00009.parquet-1").write_text("half")
     assert extract(clips, out, pairs="lag:1", size=16, workers=1).computed_now == 259
     after = files(out)
-    assert after.keys() == before.keys()
-    assert {name for name in after if after[name] == before[name]} == {
+    # Where there was a record, the new shard has a name of its own.
+    named = {re.sub(r"(part-0000[23])\.[0-9a-f]{4}", r"\1", name): name for name in after}
+    assert named.keys() == before.keys()
+    assert after.keys() - before.keys() == {named[f"shards/part-0000{i}.parquet"] for i in (2, 3)}
+    assert {name for name in before if after.get(name) == before[name]} == {
         "plan/run.json",
         "plan/pairs.parquet",
         "plan/survey.parquet",
         "shards/part-00000.parquet",
         "commits/part-00000.json",
     }
-    assert {path: path.read_bytes() for path in (out / "shards").iterdir()} == content
+    assert sorted(path.read_bytes() for path in (out / "shards").iterdir()) == content
     assert verify(out).ok
 
 
@@ -207,6 +210,21 @@ def test_failed_pairs_are_computed_again_when_asked(tmp_path):
         "commits/part-00001.json",
     }
     assert verify(out).ok
+
+
+def test_a_retry_writes_what_its_dry_run_says_and_needs_no_room_for_what_it_replaces(tmp_path, monkeypatch):
+    clips, out, states = dataset(tmp_path, clips=2, frames=40), tmp_path / "out", []
+    (tmp_path / "sub02" / "img9.png").write_bytes(b"no picture")
+    request = {"pairs": "lag:1", "size": 16, "workers": 1}
+    extract(clips, out, **request)
+    monkeypatch.setattr("flowkit.extraction.disk.free_bytes", lambda _: 0)
+    monkeypatch.setattr("flowkit.extraction.forecast.free_bytes", lambda _: 0)
+    dry = forecast(clips, out, retry_failed=True, **request)
+    extract(clips, out, retry_failed=True, report=states.append, **request)
+    assert states[0].bytes_to_write == dry.bytes == 78 * 3 * 16 * 16 * 4
+    assert dry.free_bytes > dry.bytes  # by the labels beside the cubes
+    with pytest.raises(Interrupted, match="and its disk has 0 bytes"):
+        extract(clips, tmp_path / "new", **request)
 
 
 def test_a_kill_at_any_moment_of_a_recomputation_leaves_what_was_there(tmp_path, monkeypatch):

@@ -382,6 +382,20 @@ def test_a_set_is_a_sequence_of_rows(output):
             assert row == {name: value for name, value in same.items() if name != "cube"}
 
 
+def test_what_its_shards_are_is_found_once(tmp_path, monkeypatch):
+    """And not once for each shard that is read, which takes minutes where there are 10,000."""
+    for i in range(5):
+        frame_folder(tmp_path / "clips" / str(i), range(3), size=(16, 16 + 2 * i))
+    extract(tmp_path / "clips", tmp_path / "out", preset="fast", workers=1)
+    shards, looked = read(tmp_path / "out"), []
+    of_record = flowkit.output.shard.expected_of
+    monkeypatch.setattr("flowkit.output.shard.expected_of", lambda *record: looked.append(record) or of_record(*record))
+    assert len(list(shards)) == len(shards) == 10
+    assert [row["frame0"] for row in shards[3:7]] == [shards[i]["frame0"] for i in range(3, 7)] == [1, 0, 1, 0]
+    assert len(list(shards.cubes())) == len(shards.paths) == 5
+    assert len(looked) == 5
+
+
 def test_cubes_of_several_shapes_make_no_table(tmp_path):
     for name, size in (("a", (32, 32)), ("b", (32, 48))):
         frame_folder(tmp_path / "clips" / name, range(3), size=size)

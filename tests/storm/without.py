@@ -44,10 +44,11 @@ def _record_first() -> None:
         late.append((out, name, table))
         return record
 
-    def write_first(out: Path, commit: Any) -> None:
-        write_commit(out, commit)
+    def write_first(out: Path, commit: Any, pairs: Any = None) -> Any:
+        counting = write_commit(out, commit, pairs)
         while late:
             put_table(*late.pop(0))
+        return counting
 
     part.put_table, part.write_commit = put_later, write_first
     writer._require_files = lambda *_: None
