@@ -25,6 +25,8 @@ std::vector<Size> pyramid_sizes(Size full, const TVL1Params& p) {
     const Size next = {scaled_side(sizes.back().width, p.scale), scaled_side(sizes.back().height, p.scale)};
     const int side = std::min(next.width, next.height);
     if (side < (p.depth == Depth::side ? p.min_side : 3)) break;
+    // Of few pixels a scale near 1 leaves as many: 4 * 0.9 is nearest to 4.
+    if (next.width == sizes.back().width || next.height == sizes.back().height) break;
     sizes.push_back(next);
   }
   return sizes;

@@ -203,6 +203,8 @@ def test_level_sizes():
     assert len(tvl1.level_sizes(224, 224, PRESETS["ipol"])) == 5  # 1 + floor(log2(316.8 / 16))
     assert tvl1.level_sizes(7, 200, PRESETS["ipol"]) == [(7, 200), (4, 100)]  # and not 2 x 50
     assert [len(tvl1.level_sizes(n, n, PRESETS["micro"].replace(min_side=16))) for n in (31, 33, 64)] == [2, 2, 3]
+    deep = OPENCV.replace(scale=0.9, min_side=3, levels=64)
+    assert tvl1.level_sizes(64, 80, deep)[-2:] == [(5, 7), (4, 6)]  # and not 4 x 5, 4 x 4, 4 x 4, 4 x 4 ...
 
 
 def test_divergence_is_the_negative_adjoint_of_the_forward_gradient(rng):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import os
 import subprocess
 import sys
@@ -328,6 +329,20 @@ def test_a_translation_is_recovered(preset, move):
     bias = 0.05 if PRESETS[preset].cubic == -0.5 else 0.05 + 0.048  # what a = -0.75 adds, at most
     assert np.abs(flow[:, 8:-8, 8:-8].mean(axis=(1, 2)) - np.array(move)).max() < bias
     assert fields.endpoint_error(flow, truth, margin=8).mean() < bias + 0.01
+
+
+@pytest.mark.parametrize("size", [(64, 80), (24, 300)], ids=str)
+@pytest.mark.parametrize("preset", ["opencv", "ipol", "micro"])
+def test_a_pyramid_ends_where_a_side_no_longer_shrinks(preset, size):
+    """Levels of 4 x 4 px would follow one another, or of 4 px by ever fewer, and each raise what it was given."""
+    truth = fields.translation(*size, 1.0, 0.5)
+    frames = [np.rint(frame).astype(np.uint8) for frame in fields.textured_pair(truth)]
+    for scale in (0.9, 0.95):
+        params = PRESETS[preset].replace(scale=scale, min_side=3, levels=64)
+        sizes = _core.pyramid_sizes(*size, params.to_dict())
+        assert sizes == tvl1.level_sizes(*size, params)
+        assert all(coarse < fine for level in itertools.pairwise(sizes) for fine, coarse in zip(*level, strict=True))
+        assert fields.endpoint_error(flowkit.tvl1_flow(*frames, params=params), truth, margin=4).mean() < 0.1
 
 
 @pytest.mark.parametrize("preset", PRESETS)

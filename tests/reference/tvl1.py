@@ -84,7 +84,7 @@ def level_sizes(h: int, w: int, params: TVL1Params) -> list[tuple[int, int]]:
     sizes = [(h, w)]
     while len(sizes) < count:
         h, w = round(h * params.scale), round(w * params.scale)  # an exact half goes to the even neighbour
-        if min(h, w) < (params.min_side if params.depth == "side" else 3):
+        if min(h, w) < (params.min_side if params.depth == "side" else 3) or h == sizes[-1][0] or w == sizes[-1][1]:
             break
         sizes.append((h, w))
     return sizes
