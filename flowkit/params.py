@@ -20,6 +20,9 @@ DataTerm = Literal["pixel", "patch"]
 ResidualNorm = Literal["charbonnier", "cauchy"]
 Rounding = Literal["opencv", "fast"]
 
+MOST_OF_A_PATCH = 10.0
+"""The largest lambda_ * theta with data_term="patch"."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TVL1Params:
@@ -31,7 +34,7 @@ class TVL1Params:
     tau: float = 0.25
     """Step of the dual ascent; at most 0.25 is stable."""
     lambda_: float = 0.15
-    """Weight of the data term, for grey values on 0..255; at most 1e4."""
+    """Weight of the data term, for grey values on 0..255; at most 1e4, and of patches 10 / theta."""
     theta: float = 0.3
     """Tightness of the coupling between the data and the smoothness half-steps, from 1e-6 to 1e6."""
     epsilon: float = 0.01
@@ -134,6 +137,9 @@ class TVL1Params:
         require(0 < self.tau <= 0.25, "tau", "above 0 and at most 0.25, or the iteration diverges")
         require(0 < self.lambda_ <= 1e4, "lambda_", "above 0 and at most 10000")
         require(1e-6 <= self.theta <= 1e6, "theta", "from 1e-6 to 1e6")
+        if self.data_term == "patch":
+            rule = f"at most {MOST_OF_A_PATCH / self.theta:g} where theta is {self.theta:g} (10 for the product)"
+            require(self.lambda_ <= MOST_OF_A_PATCH / self.theta, "lambda_", rule + ", with the data term of patches")
         require(0 <= self.epsilon < 1e6, "epsilon", "0 (no test) or above, and below 1e6")
         require(1 <= self.levels <= 64, "levels", "from 1 to 64")
         require(0.1 <= self.scale <= 0.95, "scale", "from 0.1 to 0.95")

@@ -112,8 +112,27 @@ def test_iterations_of_a_level_are_at_most_ten_million(changes):
 )
 def test_the_flow_is_finite_at_the_bounds(preset, bound):
     frames = fields.facial_crop(40, 36)[:2]
+    patches = PRESETS[preset].data_term == "patch"
+    if patches and bound.get("lambda_", 0) == 1e4:
+        bound = {"lambda_": 1e4, "theta": 1e-3}
+    if patches and bound.get("theta", 0) == 1e6:
+        bound = {"lambda_": 1e-5, "theta": 1e6}
     params = PRESETS[preset].replace(**{"warps": 1, "outer_iterations": 1, "inner_iterations": 5, **bound})
     assert np.isfinite(flowkit.tvl1_flow(*frames, params=params, device="cpu")).all()
+
+
+def test_of_patches_the_product_of_lambda_and_theta_has_a_bound():
+    """Beyond, the determinant of their systems has lost its digits; of pixels there are none."""
+    frames = fields.facial_crop(40, 36)[:2]
+    for theta in (1e-3, 0.05, 1.0, 1e6):
+        most = min(10 / theta, 1e4)
+        bound = PRESETS["micro"].replace(lambda_=most, theta=theta, warps=1, inner_iterations=5)
+        assert np.isfinite(flowkit.tvl1_flow(*frames, params=bound, device="cpu")).all()
+        assert PRESETS["ipol"].replace(lambda_=1e4, theta=theta).theta == theta
+    with pytest.raises(InputError, match=r"^lambda_=201\.0: must be at most 200 where theta is 0\.05 .10 for the prod"):
+        PRESETS["micro"].replace(lambda_=201.0)
+    with pytest.raises(InputError, match=r"^lambda_=0\.2: must be at most 0\.1 where theta is 100 "):
+        PRESETS["micro"].replace(theta=100.0)
 
 
 def test_whole_numbers_are_numbers():
