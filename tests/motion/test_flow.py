@@ -251,6 +251,25 @@ def test_threads_that_a_pair_has_no_work_for_are_not_started(preset, side, most)
     assert seen - before <= most - 1
 
 
+@pytest.mark.skipif(not THREADS.is_dir(), reason="memory is read in /proc")
+def test_a_call_leaves_64_mib_at_most_to_later_ones():
+    """Of 16 blocks of up to 32 MiB each, whatever their number."""
+    program = """if True:
+        import re, numpy as np, flowkit
+        from pathlib import Path
+        held = lambda: int(re.search(r"VmRSS:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
+        changes = {"warps": 1, "outer_iterations": 1, "inner_iterations": 1, "median": 0, "levels": 1}
+        frames = np.zeros((16, 600, 600), np.uint8)
+        flowkit.tvl1_flow(frames[:, :32, :32], frames[:, :32, :32], preset="opencv", params=changes, threads=16)
+        before = held()
+        for _ in range(2):
+            flowkit.tvl1_flow(frames, frames, preset="opencv", params=changes, threads=16)
+        print(held() - before)
+    """
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    assert float(done.stdout) < 64 + 16
+
+
 def test_each_pair_stops_by_itself():
     frames0, frames1 = fields.textured_batch(8, 40, 40)
     _, iterations = flowkit.tvl1_flow(frames0, frames1, preset="opencv", return_iterations=True)
