@@ -29,6 +29,8 @@ from flowkit.params import TVL1Params, resolve_params
 
 SMALLEST_SIDE = 3
 """Frames must have at least this many pixels a side."""
+LARGEST_SIDE = 2**24
+"""And no more: up to here single precision knows every pixel's place."""
 MOST_THREADS = 4096
 """More than the CPUs of any machine, and few enough to start."""
 SMALL_WORKSPACE_BYTES = 2**28
@@ -80,7 +82,7 @@ def tvl1_flow(
 
     Args:
         frames0, frames1: grey frames (n, h, w), or one pair (h, w): uint8, uint16 (0..65535 stands for 0..255) or
-            float32, any strides, at least 3 x 3 px. NumPy arrays and anything on the CPU that offers DLPack or the
+            float32, any strides, from 3 to 2^24 px a side. NumPy arrays and anything on the CPU that offers DLPack or the
             array protocol; or torch tensors, CuPy, Numba or DLPack arrays on a GPU. No gradient flows through.
         preset: `micro`, `micro-phases` for averages, `fast`, `opencv`, `opencv-cuda`, `ipol`, or `micro-0.1` and
             `fast-0.1`, which are what these names meant before version 0.3; see `flowkit.PRESETS`.
@@ -342,6 +344,8 @@ def check_frames(name: str, frames: NDArray[Any] | GpuArray) -> None:
         raise InputError(f"{name} has shape {shape}, {what}")
     if min(shape[-2:]) < SMALLEST_SIDE:
         raise InputError(f"{name} has shape {shape}: frames need at least {SMALLEST_SIDE} x {SMALLEST_SIDE} px")
+    if max(shape[-2:]) > LARGEST_SIDE:
+        raise InputError(f"{name} has shape {shape}: frames have at most {LARGEST_SIDE} px a side; cut them")
 
 
 def require_finite(name: str, array: NDArray[Any]) -> None:

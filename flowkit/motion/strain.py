@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 import flowkit._core as _core
 from flowkit.errors import InputError
 from flowkit.motion.devices import gpu_refusals, require_gpu_of, require_gpus_for
-from flowkit.motion.flow import SMALLEST_SIDE, as_array, gpu_number, require_finite, thread_count
+from flowkit.motion.flow import LARGEST_SIDE, SMALLEST_SIDE, as_array, gpu_number, require_finite, thread_count
 from flowkit.motion.gpu_arrays import GpuArray, empty, gpu_array, launched, on_gpu, stream_behind
 
 StrainVariant = Literal["standard", "meb", "softnet"]
@@ -27,7 +27,7 @@ def strain_tensor(flow: Any, *, device: str = "auto", threads: int | None = None
     Central differences, one-sided at the border.
 
     Args:
-        flow: (n, 2, h, w) or (2, h, w) float32, order (u, v), px, at least 3 x 3 px. A NumPy array or anything on the
+        flow: (n, 2, h, w) or (2, h, w) float32, order (u, v), px, from 3 to 2^24 px a side. A NumPy array or anything on the
             CPU that offers DLPack or the array protocol; or a contiguous torch tensor, CuPy, Numba or DLPack array on
             a GPU. No gradient flows through.
         device: `auto`, where the flow is; `cpu`; or `cuda` (`cuda:1` for the second GPU) to have a flow that is on the
@@ -131,3 +131,5 @@ def _check_flow(flow: NDArray[Any] | GpuArray) -> None:
         raise InputError(f"flow has shape {shape}: it is empty")
     if min(shape[-2:]) < SMALLEST_SIDE:
         raise InputError(f"flow has shape {shape}: flows need at least {SMALLEST_SIDE} x {SMALLEST_SIDE} px")
+    if max(shape[-2:]) > LARGEST_SIDE:
+        raise InputError(f"flow has shape {shape}: flows have at most {LARGEST_SIDE} px a side; cut them")

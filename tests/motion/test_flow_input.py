@@ -121,6 +121,7 @@ def test_a_view_that_torch_negates_on_reading_is_negated():
 
 IMAGE = np.zeros((20, 24), np.uint8)
 FLOAT = np.zeros((20, 24), np.float32)
+LONG = np.broadcast_to(np.uint8(0), (3, 2**24 + 1))
 
 
 def poisoned(value: float) -> np.ndarray:
@@ -156,6 +157,8 @@ def poisoned(value: float) -> np.ndarray:
         (IMAGE[:2], IMAGE[:2], {}, "frames0.*2.*3"),
         (IMAGE[:, :2], IMAGE[:, :2], {}, "frames0.*2.*3"),
         (IMAGE[0], IMAGE[0], {}, "frames0"),
+        (LONG, LONG, {}, r"frames0 has shape \(3, 16777217\): frames have at most 16777216 px a side"),
+        (LONG.T[None], LONG.T[None], {}, r"frames0 has shape \(1, 16777217, 3\): frames have at most 16777216 px a"),
         (np.zeros((20, 24, 3), np.uint8), np.zeros((20, 24, 3), np.uint8), {}, "frames0.*(colour|grey)"),
         (np.zeros((3, 5, 3), np.uint8), np.zeros((3, 5, 3), np.uint8), {}, "frames0.*colour image.*one by one"),
         (np.zeros((4, 100, 3), np.uint8), np.zeros((4, 100, 3), np.uint8), {}, "frames0.*colour image.*one by one"),

@@ -167,6 +167,7 @@ def poisoned(value: float) -> np.ndarray:
         (np.zeros((8, 9, 2), np.float32), "flow"),
         (np.zeros((4, 3, 8, 9), np.float32), "flow"),
         (np.zeros((0, 2, 8, 9), np.float32), "flow"),
+        (np.broadcast_to(np.float32(0), (2, 3, 2**24 + 1)), r"\(2, 3, 16777217\): flows have at most 16777216 px a side"),
         (None, "flow"),
     ],
 )
