@@ -133,7 +133,8 @@ class TVL1Params:
             if field.type == "bool" and not isinstance(value, bool):
                 require(False, field.name, "true or false")
         for name, kind in _CHOICES.items():
-            require(getattr(self, name) in get_args(kind), name, "one of " + ", ".join(get_args(kind)))
+            value = getattr(self, name)
+            require(isinstance(value, str) and value in get_args(kind), name, "one of " + ", ".join(get_args(kind)))
         require(0 < self.tau <= 0.25, "tau", "above 0 and at most 0.25, or the iteration diverges")
         require(0 < self.lambda_ <= 1e4, "lambda_", "above 0 and at most 10000")
         require(1e-6 <= self.theta <= 1e6, "theta", "from 1e-6 to 1e6")

@@ -35,7 +35,11 @@ MOST_THREADS = 4096
 """More than the CPUs of any machine, and few enough to start."""
 SMALL_WORKSPACE_BYTES = 2**28
 """Asking a GPU how much memory is free takes as long as a small flow: up to here it is tried without."""
+LARGEST_PX = 1e15
+"""Displacements beyond have squares that single precision does not hold."""
 _LARGEST = float(np.finfo(np.float32).max)
+_SCRATCH_BYTES = 100
+"""What a pair takes for each of its pixels while it is computed on the CPU, at most (docs/benchmarks.md, "Memory")."""
 
 
 @overload
@@ -82,8 +86,8 @@ def tvl1_flow(
 
     Args:
         frames0, frames1: grey frames (n, h, w), or one pair (h, w): uint8, uint16 (0..65535 stands for 0..255) or
-            float32, any strides, from 3 to 2^24 px a side. NumPy arrays and anything on the CPU that offers DLPack or the
-            array protocol; or torch tensors, CuPy, Numba or DLPack arrays on a GPU. No gradient flows through.
+            float32, any strides, from 3 to 2^24 px a side. NumPy arrays and anything on the CPU that offers DLPack or
+            the array protocol; or torch tensors, CuPy, Numba or DLPack arrays on a GPU. No gradient flows through.
         preset: `micro`, `micro-phases` for averages, `fast`, `opencv`, `opencv-cuda`, `ipol`, or `micro-0.1` and
             `fast-0.1`, which are what these names meant before version 0.3; see `flowkit.PRESETS`.
         params: a whole `TVL1Params`, which replaces the preset, or a mapping with some of its fields.
@@ -102,6 +106,7 @@ def tvl1_flow(
     Raises:
         InputError (a ValueError): a wrong dtype, shape or value, named with its value; frames and initial flow in
             different places; a flow for which the GPU has no room. It needs scratch memory beside it for one pair only.
+        MemoryError: where the CPU has no room, with what it takes; scratch memory is for as many pairs as threads.
 
     Source: Zach, Pock, Bischof, DAGM 2007; Sanchez, Meinhardt-Llopis, Facciolo, IPOL 2013.
     """
@@ -114,7 +119,7 @@ def tvl1_flow(
     low, high = grey_range(first.dtype, value_range)
     start = None if initial_flow is None else _initial_flow(initial_flow, first.shape)
     if number is None:
-        flow, iterations = _core.tvl1_flow(first, second, resolved, low, high, start, thread_count(threads))
+        flow, iterations = _on_the_cpu(first, second, resolved, (low, high), start, thread_count(threads))
     else:
         with gpu_refusals():
             flow, iterations = _core.tvl1_flow_on_gpu(first, second, resolved, low, high, start, number)
@@ -124,6 +129,25 @@ def tvl1_flow(
     if single:
         flow, iterations = flow[0], iterations[0]
     return (flow, iterations) if return_iterations else flow
+
+
+def _on_the_cpu(
+    first: NDArray[Any],
+    second: NDArray[Any],
+    params: dict[str, Any],
+    range_: tuple[float, float],
+    start: NDArray[np.float32] | None,
+    threads: int,
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    try:
+        return _core.tvl1_flow(first, second, params, *range_, start, threads)
+    except MemoryError as error:
+        n, height, width = first.shape
+        gib = height * width * (8 * n + _SCRATCH_BYTES * min(n, threads)) / 2**30
+        raise MemoryError(
+            f"the flow of {n} pairs of {height} x {width} px takes some {gib:.3g} GiB on {threads} threads, more than "
+            "there is: give fewer pairs at once, smaller frames or fewer threads"
+        ) from error
 
 
 @functools.lru_cache(maxsize=64)
@@ -144,7 +168,7 @@ def thread_count(threads: int | None) -> int:
 
 def gpu_number(device: str) -> int | None:
     """The GPU that `device` asks for by name, or None for `auto` and `cpu`; InputError where it cannot be used."""
-    if device in ("auto", "cpu"):
+    if isinstance(device, str) and device in ("auto", "cpu"):
         return None
     name, _, digits = device.partition(":") if isinstance(device, str) else ("", "", "")
     if name != "cuda" or (":" in device and not digits.isdecimal()):
@@ -301,7 +325,7 @@ def as_array(name: str, value: ArrayLike) -> NDArray[Any]:
     if hasattr(value, "__dlpack__"):
         try:
             return np.from_dlpack(cast(Any, value))
-        except (BufferError, RuntimeError, TypeError) as error:
+        except Exception as error:  # whatever another library raises
             raise InputError(f"{name} cannot be read through DLPack ({error}): pass a NumPy array") from error
     try:
         return np.asarray(value)
@@ -360,6 +384,13 @@ def require_finite(name: str, array: NDArray[Any]) -> None:
     raise InputError(f"{name} is {array[where]} at {where} ({len(bad)} such values): every value must be finite")
 
 
+def require_displacements(name: str, flow: NDArray[Any]) -> None:
+    """InputError that says where the first NaN or infinity is, or by how much a flow is too large."""
+    require_finite(name, flow)
+    if (most := max(float(flow.max()), -float(flow.min()))) > LARGEST_PX:
+        raise InputError(f"{name} reaches {most:.3g} px: displacements are at most {LARGEST_PX:g} px; mend the flow")
+
+
 def grey_range(dtype: np.dtype[Any], value_range: tuple[float, float] | None) -> tuple[float, float]:
     """Which values of such frames are black and white: float32 has to be told, the others must not be."""
     if dtype != np.float32:
@@ -383,7 +414,7 @@ def grey_range(dtype: np.dtype[Any], value_range: tuple[float, float] | None) ->
 def _initial_flow(initial_flow: ArrayLike, frames_shape: tuple[int, ...]) -> NDArray[np.float32]:
     start = as_array("initial_flow", initial_flow)
     _check_initial_flow(start.dtype, start.shape, frames_shape)
-    require_finite("initial_flow", start)
+    require_displacements("initial_flow", start)
     return np.ascontiguousarray(start.reshape(frames_shape[0], 2, *frames_shape[1:]))
 
 

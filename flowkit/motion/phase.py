@@ -47,6 +47,8 @@ _KEPT, _REFUSED = 4.0, 6.0
 """Deviations, in standard deviations of the noise, up to which a value counts in full, and from which it does not."""
 _LEAST_NOISE = 0.3
 """Grey levels: rounding alone makes as much."""
+_MOST_GREY = 1e12
+"""Grey levels: what the fit multiplies them to, single precision still holds."""
 _SPARSE = 3
 """The noise is taken from every third pixel of every third row."""
 
@@ -79,7 +81,13 @@ def average_phase(
     require_finite("frames", array)
     grey = array.astype(np.float32)
     if (low, high) != (0.0, 255.0):
-        grey = (grey - np.float32(low)) * np.float32(255 / (high - low))
+        with np.errstate(over="ignore"):  # to infinity, which is refused
+            grey = (grey - np.float32(low)) * np.float32(255 / (high - low))
+    if (most := float(max(grey.max(), -grey.min()))) > _MOST_GREY:
+        raise InputError(
+            f"frames reach {most:.3g} grey levels on the scale 0..255: give at most {_MOST_GREY:g}, or the value_range "
+            "that they have"
+        )
     if len(grey) == 1:
         single: Frame = grey[0]
         return single

@@ -14,7 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 
 import flowkit._core as _core
 from flowkit.errors import InputError
-from flowkit.motion.flow import as_array, check_frames, check_pair, grey_range, require_finite, thread_count
+from flowkit.motion.flow import (
+    as_array,
+    check_frames,
+    check_pair,
+    grey_range,
+    require_displacements,
+    require_finite,
+    thread_count,
+)
 
 Values = NDArray[np.float32]
 
@@ -72,11 +80,15 @@ def quality(
         raise InputError(f"flow is {moves.dtype}: convert it to float32")
     with np.errstate(over="ignore"):  # to infinity, which is refused
         moves = np.ascontiguousarray(moves, np.float32)
-    for name, array in (("frames0", first), ("frames1", second), ("flow", moves)):
+    for name, array in (("frames0", first), ("frames1", second)):
         require_finite(name, array)
+    require_displacements("flow", moves)
     low, high = grey_range(first.dtype, value_range)
     height, width = first.shape[-2:]
     before, after = (array.reshape(-1, height, width) for array in (first, second))
     batch = moves.reshape(-1, 2, height, width)
     table = _core.flow_quality(before, after, low, high, batch, thread_count(threads))
+    if not np.isfinite(table).all():
+        bad = int(np.argwhere(~np.isfinite(table))[0, 0])
+        raise InputError(f"the quality of pair {bad} is not finite: check the frames' values against {value_range=}")
     return Quality(*np.moveaxis(table.reshape(*first.shape[:-2], -1), -1, 0))

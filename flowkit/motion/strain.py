@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 import flowkit._core as _core
 from flowkit.errors import InputError
 from flowkit.motion.devices import gpu_refusals, require_gpu_of, require_gpus_for
-from flowkit.motion.flow import LARGEST_SIDE, SMALLEST_SIDE, as_array, gpu_number, require_finite, thread_count
+from flowkit.motion.flow import LARGEST_SIDE, SMALLEST_SIDE, as_array, gpu_number, require_displacements, thread_count
 from flowkit.motion.gpu_arrays import GpuArray, empty, gpu_array, launched, on_gpu, stream_behind
 
 StrainVariant = Literal["standard", "meb", "softnet"]
@@ -27,9 +27,9 @@ def strain_tensor(flow: Any, *, device: str = "auto", threads: int | None = None
     Central differences, one-sided at the border.
 
     Args:
-        flow: (n, 2, h, w) or (2, h, w) float32, order (u, v), px, from 3 to 2^24 px a side. A NumPy array or anything on the
-            CPU that offers DLPack or the array protocol; or a contiguous torch tensor, CuPy, Numba or DLPack array on
-            a GPU. No gradient flows through.
+        flow: (n, 2, h, w) or (2, h, w) float32, order (u, v), px, from 3 to 2^24 px a side. A NumPy array or anything
+            on the CPU that offers DLPack or the array protocol; or a contiguous torch tensor, CuPy, Numba or DLPack
+            array on a GPU. No gradient flows through.
         device: `auto`, where the flow is; `cpu`; or `cuda` (`cuda:1` for the second GPU) to have a flow that is on the
             CPU computed on the GPU and copied back.
         threads: flows computed at a time on the CPU; all of this process's CPUs by default.
@@ -78,7 +78,7 @@ def strain_magnitude(
 
 def check_variant(variant: str) -> None:
     """InputError where there is no such variant."""
-    if variant not in get_args(StrainVariant):
+    if not isinstance(variant, str) or variant not in get_args(StrainVariant):
         raise InputError(f"variant={variant!r}: choose one of {', '.join(get_args(StrainVariant))}")
 
 
@@ -116,7 +116,7 @@ def feature_on_gpu(name: str, flow: GpuArray) -> Any:
 def _flow_batch(flow: ArrayLike) -> tuple[NDArray[np.float32], bool]:
     array: NDArray[Any] = as_array("flow", flow)
     _check_flow(array)
-    require_finite("flow", array)
+    require_displacements("flow", array)
     single = array.ndim == 3
     return np.ascontiguousarray(array[None] if single else array), single
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -130,6 +132,16 @@ def poisoned(value: float) -> np.ndarray:
     return image
 
 
+class Unreadable:
+    """As an array of a library whose device does not answer."""
+
+    def __dlpack_device__(self):
+        raise OSError("the device is gone")
+
+    def __dlpack__(self, **_):
+        raise OSError("the device is gone")
+
+
 @pytest.mark.parametrize(
     ("frames0", "frames1", "options", "message"),
     [
@@ -171,6 +183,7 @@ def poisoned(value: float) -> np.ndarray:
         (IMAGE.astype(complex), IMAGE.astype(complex), {}, "frames0.*complex128"),
         (IMAGE.astype(str), IMAGE.astype(str), {}, "frames0"),
         (None, IMAGE, {}, "frames0"),
+        (Unreadable(), IMAGE, {}, r"frames0 cannot be read through DLPack \(the device is gone\): pass a NumPy array"),
         ([[1, 2], [3]], IMAGE, {}, "frames0"),
         (IMAGE, IMAGE, {"threads": 0}, "threads.*0"),
         (IMAGE, IMAGE, {"threads": -2}, "threads.*-2"),
@@ -182,6 +195,8 @@ def poisoned(value: float) -> np.ndarray:
         (IMAGE, IMAGE, {"params": {"tau": 1.0}}, "tau=1.0"),
         (IMAGE, IMAGE, {"device": "tpu"}, "device.*tpu"),
         (IMAGE, IMAGE, {"device": None}, "device=None.*cuda:N"),
+        (IMAGE, IMAGE, {"device": np.array(["cpu", "cpu"])}, r"device=array.*cuda:N"),
+        (IMAGE, IMAGE, {"params": {"border": np.array(["off", "zero"])}}, r"border=array.*must be one of zero"),
         (IMAGE, IMAGE, {"preset": ["micro"]}, r"preset=\['micro'\].*choose one of"),
         (IMAGE, IMAGE, {"params": ["tau"]}, r"params=\['tau'\]: must be TVL1Params, or a mapping"),
         (IMAGE, IMAGE, {"params": {3: 0.1}}, r"params=\{3: 0.1\}: must be TVL1Params, or a mapping"),
@@ -190,12 +205,31 @@ def poisoned(value: float) -> np.ndarray:
         (IMAGE, IMAGE, {"initial_flow": np.zeros((3, 2, 20, 24), np.float32)}, "initial_flow"),
         (IMAGE, IMAGE, {"initial_flow": np.zeros((2, 20, 24), np.int32)}, "initial_flow.*int32"),
         (IMAGE, IMAGE, {"initial_flow": np.full((2, 20, 24), np.nan, np.float32)}, "initial_flow.*(NaN|nan|finite)"),
+        (IMAGE, IMAGE, {"initial_flow": np.full((2, 20, 24), -2e15, np.float32)}, "initial_flow reaches 2e.15 px"),
     ],
 )
 def test_bad_input_is_refused_by_name(frames0, frames1, options, message):
     with pytest.raises(InputError, match=re.compile(message, re.DOTALL)) as refusal:
         flowkit.tvl1_flow(frames0, frames1, **options)
     assert "\n" not in str(refusal.value)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited as on Linux")
+def test_too_little_memory_is_told_with_size_and_remedy():
+    program = """if True:
+        import resource, numpy as np, flowkit
+        from pathlib import Path
+        frames = np.zeros((2, 3000, 4000), np.uint8)
+        in_use = 4096 * int(Path("/proc/self/statm").read_text().split()[0])
+        resource.setrlimit(resource.RLIMIT_AS, (in_use + 2**29, -1))
+        try:
+            flowkit.tvl1_flow(frames, frames, preset="opencv", threads=2)
+        except MemoryError as error:
+            print(error)
+    """
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    told = r"the flow of 2 pairs of 3000 x 4000 px takes some 2\.41 GiB on 2 threads, .*: give fewer pairs at once"
+    assert re.match(told, done.stdout)
 
 
 @pytest.mark.skipif(bool(_core.cuda_devices()[0]), reason="there is a GPU here")

@@ -167,6 +167,9 @@ def test_frames_without_structure_are_averaged_where_they_are():
     np.testing.assert_array_equal(flowkit.average_phase(frames), 77)
 
 
+HUGE = np.random.default_rng(0).choice(np.array([-3e38, 3e38], np.float32), (3, 20, 20))
+
+
 @pytest.mark.parametrize(
     ("frames", "options", "told"),
     [
@@ -180,6 +183,8 @@ def test_frames_without_structure_are_averaged_where_they_are():
         (np.zeros((2, 20, 20), np.float32), {}, "value_range"),
         (np.full((2, 20, 20), np.nan, np.float32), {"value_range": (0, 1)}, "nan at"),
         (np.zeros((2, 20, 20), np.int64), {}, "int64"),
+        (HUGE, {"value_range": (0, 255)}, "frames reach 3e.38 grey levels on the scale 0..255: give at most 1e.12"),
+        (HUGE, {"value_range": (0, 1)}, "frames reach inf grey levels on the scale 0..255: give at most"),
     ],
 )
 def test_wrong_frames_are_refused(frames, options, told):

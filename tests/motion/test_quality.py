@@ -253,6 +253,14 @@ def test_values_that_are_not_finite_are_refused(name, value):
         quality(**arrays, value_range=(0, 1))
 
 
+def test_values_with_which_no_number_is_finite_are_refused():
+    frame = np.random.default_rng(0).random((8, 8), np.float32) * np.float32(3e38)
+    with pytest.raises(InputError, match=r"quality of pair 0 is not finite: .* values against value_range=\(0, 255\)"):
+        quality(frame, frame.T, np.zeros((2, 8, 8), np.float32), value_range=(0, 255))
+    with pytest.raises(InputError, match=r"flow reaches 3e\+38 px: displacements are at most 1e\+15 px"):
+        quality(frame, frame, np.full((2, 8, 8), 3e38), value_range=(0, 255))
+
+
 def test_a_flow_beyond_single_precision_is_refused():
     frame, flow = np.zeros((8, 8), np.uint8), np.zeros((2, 8, 8))
     flow[1, 2, 3] = 1e300

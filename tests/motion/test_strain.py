@@ -160,6 +160,7 @@ def poisoned(value: float) -> np.ndarray:
         (FLOW.astype(np.float16), "flow.*float16"),
         (poisoned(np.nan), "flow.*(NaN|nan|finite)"),
         (poisoned(-np.inf), "flow.*(inf|finite)"),
+        (poisoned(-3e38), r"flow reaches 3e\+38 px: displacements are at most 1e\+15 px"),
         (FLOW[:, :2], "flow.*2.*3"),
         (FLOW[:, :, :2], "flow.*2.*3"),
         (FLOW[:1], "flow"),
@@ -167,7 +168,7 @@ def poisoned(value: float) -> np.ndarray:
         (np.zeros((8, 9, 2), np.float32), "flow"),
         (np.zeros((4, 3, 8, 9), np.float32), "flow"),
         (np.zeros((0, 2, 8, 9), np.float32), "flow"),
-        (np.broadcast_to(np.float32(0), (2, 3, 2**24 + 1)), r"\(2, 3, 16777217\): flows have at most 16777216 px a side"),
+        (np.broadcast_to(np.float32(0), (2, 3, 2**24 + 1)), r"\(2, 3, 16777217\): flows have at most 16777216 px"),
         (None, "flow"),
     ],
 )
@@ -182,6 +183,8 @@ def test_bad_flow_is_refused_by_name(flow, message):
 def test_an_unknown_variant_is_refused_with_the_known_ones():
     with pytest.raises(InputError, match=r"variant='sobel'.*standard.*meb.*softnet"):
         flowkit.strain_magnitude(FLOW, variant="sobel")
+    with pytest.raises(InputError, match=r"variant=array.*standard.*meb.*softnet"):
+        flowkit.strain_magnitude(FLOW, variant=np.array(["meb", "meb"]))
 
 
 @pytest.mark.parametrize("compute", [flowkit.strain_tensor, flowkit.strain_magnitude])
