@@ -22,6 +22,8 @@ FEW_AMPLITUDES_PX = (0.5, 2.0)
 BATCH_ROUNDS = 3
 LARGE_PIXELS = 1_000_000
 """Above it cv2 takes half a minute a pair, and a warm-up is not worth its time."""
+SMALLEST_PX = 24
+"""A side: the motions that are measured would fold a smaller face over."""
 PLOTTED = "224x224"
 
 
@@ -99,7 +101,11 @@ def _bench(
 
 def parse_sizes(text: str) -> list[Size]:
     """Sizes from "64,224,340x280" (width x height); else an InputError."""
-    return [Size.parse(part.strip()) for part in text.split(",")]
+    sizes = [Size.parse(part.strip()) for part in text.split(",")]
+    for size in sizes:
+        if min(size.height, size.width) < SMALLEST_PX:
+            raise InputError(f"--sizes {text}: {size} is too small for a moving face; give at least {SMALLEST_PX} px")
+    return sizes
 
 
 def parse_threads(text: str) -> list[int]:
