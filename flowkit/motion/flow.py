@@ -93,7 +93,7 @@ def tvl1_flow(
         params: a whole `TVL1Params`, which replaces the preset, or a mapping with some of its fields.
         device: `auto`, where the frames are; `cpu`; or `cuda` (`cuda:1` for the second GPU) to have frames that are
             on the CPU computed on the GPU and copied back.
-        threads: pairs computed at a time; all of this process's CPUs by default.
+        threads: pairs computed at a time; by default one for each CPU of this process, or of its container's quota.
         initial_flow: (n, 2, h, w) or (2, h, w) float32, px: where the coarsest level starts. Zero by default.
         value_range: what black and white are in float32 frames; needed for them, refused for the others.
         return_iterations: also return how many iterations each pair ran, (n,) int32.
