@@ -33,11 +33,26 @@ FLOWKIT_HD Vec iota() {
   return value;
 }
 
+// Lane i is lane from[i] of a followed by b, whose lanes are counted on from the first again behind the last. Clang has
+// a built-in function for constant places only, and makes its instructions of the loop where they are.
+FLOWKIT_HD Vec shuffled(Vec a, Vec b, VecInt from) {
+#if defined(__clang__)
+  Vec value;
+  for (int i = 0; i < kLanes; ++i) {
+    const int place = from[i] & (2 * kLanes - 1);
+    value[i] = place < kLanes ? a[place] : b[place - kLanes];
+  }
+  return value;
+#else
+  return __builtin_shuffle(a, b, from);
+#endif
+}
+
 // Lanes `first` .. of a and b in turn: a's, b's, a's next ...
 FLOWKIT_HD Vec interleaved(Vec a, Vec b, int first) {
   VecInt from;
   for (int i = 0; i < kLanes; ++i) from[i] = first + i / 2 + (i % 2) * kLanes;
-  return __builtin_shuffle(a, b, from);
+  return shuffled(a, b, from);
 }
 
 // Turns a square: lane j of vector i becomes lane i of vector j.
@@ -94,7 +109,7 @@ FLOWKIT_HD bool all(VecInt condition) { return _mm512_movepi32_mask(__m512i(cond
 #elif FLOWKIT_LANES == 8
 template <int n>
 FLOWKIT_HD Vec shifted(Vec here, Vec next) {
-  return __builtin_shuffle(here, next, VecInt{n, n + 1, n + 2, n + 3, n + 4, n + 5, n + 6, n + 7});
+  return FLOWKIT_SIMD::shuffled(here, next, VecInt{n, n + 1, n + 2, n + 3, n + 4, n + 5, n + 6, n + 7});
 }
 FLOWKIT_HD Vec minimum(Vec a, Vec b) { return _mm256_min_ps(a, b); }
 FLOWKIT_HD Vec maximum(Vec a, Vec b) { return _mm256_max_ps(a, b); }
@@ -106,7 +121,7 @@ FLOWKIT_HD bool all(VecInt condition) { return _mm256_movemask_ps(__m256(conditi
 #else
 template <int n>
 FLOWKIT_HD Vec shifted(Vec here, Vec next) {
-  return __builtin_shuffle(here, next, VecInt{n, n + 1, n + 2, n + 3});
+  return FLOWKIT_SIMD::shuffled(here, next, VecInt{n, n + 1, n + 2, n + 3});
 }
 FLOWKIT_HD Vec minimum(Vec a, Vec b) { return a < b ? a : b; }
 FLOWKIT_HD Vec maximum(Vec a, Vec b) { return a > b ? a : b; }

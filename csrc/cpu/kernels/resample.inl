@@ -9,7 +9,7 @@ FLOWKIT_HD Vec pick(const float* in, const int32_t* index, int lanes) {
   if (index[lanes - 1] - first < 2 * kLanes) {
     VecInt place;
     __builtin_memcpy(&place, index, sizeof place);
-    return __builtin_shuffle(load(in + first), load(in + first + kLanes), place - first);
+    return shuffled(load(in + first), load(in + first + kLanes), place - first);
   }
   Vec value = {};
   for (int i = 0; i < lanes; ++i) value[i] = in[index[i]];
