@@ -25,6 +25,10 @@ def main() -> int:
     if options.page:
         page.write()
         return 0
+    if options.all and (tree := commit() or "").endswith("-dirty"):
+        sentence = f"--all: the tree differs from {tree[:-6]}, which results would name; commit the changes first"
+        print(sentence, file=sys.stderr)
+        return 2
     try:
         return _run(options)
     except WrongAnswer as error:
@@ -55,7 +59,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="224x224 only, under a minute, as in CI")
     parser.add_argument("--check", action="store_true", help=f"fail where a ratio is below the one in {checks.RECORD}")
     parser.add_argument("--record", action="store_true", help="put this run's ratios on record for this processor")
-    parser.add_argument("--all", action="store_true", help="write results, page and plot; about five minutes")
+    parser.add_argument(
+        "--all", action="store_true", help="write results, page and plot of this commit; about five minutes"
+    )
     parser.add_argument("--page", action="store_true", help="only write the page, from the results that are there")
     parser.add_argument("--out", type=Path, help="write the measurements as JSON to this file")
     options = parser.parse_args()

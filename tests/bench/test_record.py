@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 
 import pytest
 
+from benchmarks import __main__ as main
 from benchmarks import bench_memory, checks, page
 from benchmarks.__main__ import check
 from benchmarks.claims import beaten_by_peers, time_per_pixel
@@ -28,6 +30,15 @@ def row(method: str, seconds: float, error_px: float | None = None, size: str = 
         times_as_fast_as={},
         error_px=error_px,
     )
+
+
+def test_results_of_a_tree_with_changes_are_not_written(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "--all"])
+    monkeypatch.setattr(main, "commit", lambda: "0123456789ab-dirty")
+    monkeypatch.setattr(main, "_measure", lambda short: pytest.fail("measured"))
+    assert main.main() == 2
+    told = "--all: the tree differs from 0123456789ab, which results would name; commit the changes first\n"
+    assert capsys.readouterr().err == told
 
 
 def test_check_fails_below_the_record_and_for_what_is_missing():
