@@ -6,6 +6,7 @@ import dataclasses
 import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 from flowkit.errors import InputError
@@ -244,7 +245,7 @@ _MICRO = _MICRO_0_1.replace(
     refit_noise_limit=1.5,
 )
 _FAST_0_1 = _MICRO_0_1.replace(theta=0.045, min_side=8, warps=2, inner_iterations=18)
-PRESETS: Mapping[str, TVL1Params] = {
+_PRESETS = {
     # cv2.optflow.DualTVL1OpticalFlow_create() of OpenCV 5.
     "opencv": TVL1Params(),
     # cv2.cuda.OpticalFlowDual_TVL1_create(): other warp and border, 300 iterations a warp, no median.
@@ -311,6 +312,8 @@ PRESETS: Mapping[str, TVL1Params] = {
     "micro-0.1": _MICRO_0_1,
     "fast-0.1": _FAST_0_1,
 }
+PRESETS: Mapping[str, TVL1Params] = MappingProxyType(_PRESETS)
+"""The named sets, by name; not to be changed."""
 
 
 def resolve_params(preset: str = "micro", params: TVL1Params | Mapping[str, Any] | None = None) -> TVL1Params:

@@ -152,6 +152,8 @@ def test_numbers_of_numpy_are_numbers():
 def test_parameters_do_not_change():
     with pytest.raises(dataclasses.FrozenInstanceError):
         PRESETS["micro"].tau = 0.1
+    with pytest.raises(TypeError):
+        PRESETS["micro"] = TVL1Params()
 
 
 def test_the_presets_are_those_of_the_sources():

@@ -63,7 +63,7 @@ def motion_cube(
 
     Returns:
         (n, 3, h, w) float32, or (3, h, w) for a single pair: u and v in px, strain without unit. With
-        `return_iterations` also the iterations each pair ran, (n,) int32.
+        `return_iterations` also the iterations each pair ran, (n,) int32, of a single pair a scalar, shape ().
 
     Raises:
         InputError (a ValueError): as `tvl1_flow` and `strain_magnitude`, and an `out` that the result does not go into.

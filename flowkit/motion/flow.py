@@ -96,7 +96,7 @@ def tvl1_flow(
         threads: pairs computed at a time; by default one for each CPU of this process, or of its container's quota.
         initial_flow: (n, 2, h, w) or (2, h, w) float32, px: where the coarsest level starts. Zero by default.
         value_range: what black and white are in float32 frames; needed for them, refused for the others.
-        return_iterations: also return how many iterations each pair ran, (n,) int32.
+        return_iterations: also return how many iterations each pair ran, (n,) int32, or of shape () for one.
 
     Returns:
         (n, 2, h, w) float32, or (2, h, w) for a single pair. The same bits for a pair whatever batch it is in and

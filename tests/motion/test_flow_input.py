@@ -52,6 +52,11 @@ def test_a_single_pair_gives_a_single_flow_and_a_batch_of_one_a_batch():
     single = flowkit.tvl1_flow(image0, image1)
     assert single.shape == (2, 24, 20)
     assert np.array_equal(flowkit.tvl1_flow(image0[None], image1[None]), single[None])
+    shapes = [
+        flowkit.tvl1_flow(frame0, frame1, return_iterations=True)[1].shape
+        for frame0, frame1 in ((image0, image1), (image0[None], image1[None]))
+    ]
+    assert shapes == [(), (1,)]
 
 
 @pytest.mark.parametrize("shape", [(100, 3), (2, 100, 3), (7, 4, 3), (7, 3, 4), (9, 3, 100)], ids=str)
