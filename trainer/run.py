@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from flowkit.errors import InputError, OutputError
+from flowkit.motion.devices import available_cpus
 from trainer.catalogue import find
 from trainer.data import load
 from trainer.folds import Fold
@@ -229,12 +229,12 @@ def _without_memory(samples: Samples, config: RunConfig) -> torch.nn.Module:
 
 
 def default_jobs(config: RunConfig) -> int:
-    """As many folds at a time as there are CPU cores for their threads; 4 on each GPU, of which none fills one."""
+    """As many folds at a time as there are CPUs for their threads; 4 on each GPU, of which none fills one."""
     if choose_device(config.device).type == "cuda":
         return 4 * torch.cuda.device_count()
     if config.model == "svc":
         return 1  # done before a process has started
-    return max(1, len(os.sched_getaffinity(0)) // config.threads)
+    return max(1, available_cpus() // config.threads)
 
 
 def versions() -> dict[str, str | None]:

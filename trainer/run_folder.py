@@ -25,8 +25,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from flowkit.errors import Interrupted, OutputError
-from flowkit.output.files import TEMPORARY, make_folder, put, unwritable
+from flowkit.errors import OutputError
+from flowkit.output.files import TEMPORARY, make_folder, put, unwritten
 from flowkit.output.parquet import read_table
 from flowkit.output.record import put_record, read_record
 from trainer.folds import Fold
@@ -164,7 +164,7 @@ def settle(path: Path, record: dict[str, Any], *, overwrite: bool) -> None:
 
     Raises:
         OutputError: if the folder holds results of something else, or a run of other choices.
-        Interrupted: if it cannot be written.
+        Interrupted, OutputError: if it cannot be written, as `flowkit.output.files.unwritten`.
     """
     if reason := _other_run(path, record):
         if not overwrite:
@@ -176,7 +176,7 @@ def settle(path: Path, record: dict[str, Any], *, overwrite: bool) -> None:
     try:
         make_folder(path / FOLDS)
     except OSError as error:
-        raise Interrupted(unwritable(path, error)) from error
+        raise unwritten(path, error) from error
     if not (path / CONFIG).exists():
         put_record(path / CONFIG, record)
 

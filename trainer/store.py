@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.errors import Interrupted
-from flowkit.output.files import unwritable
+from flowkit.output.files import unwritten
 from trainer.samples import Samples
 
 _FILES = {"cubes": "cubes.npy", "rgb": "rgb.npy"}
@@ -62,7 +61,7 @@ def allocate(folder: Path, name: str, shape: tuple[int, ...], dtype: Any) -> NDA
         with path.open("r+b") as file:
             _reserve(file.fileno(), path.stat().st_size)
     except OSError as error:
-        raise Interrupted(unwritable(path, error)) from error
+        raise unwritten(path, error) from error
     return array
 
 

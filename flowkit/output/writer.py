@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from flowkit.errors import FlowkitError, Interrupted, OutputError
+from flowkit.errors import FlowkitError, OutputError
 from flowkit.output.commit import (
     FOLDERS,
     SHARED,
@@ -34,7 +34,7 @@ from flowkit.output.commit import (
     read_commit,
     without_attempt,
 )
-from flowkit.output.files import TEMPORARY, is_abandoned, is_as_written, is_old, put, put_text, sync_folder, unwritable
+from flowkit.output.files import TEMPORARY, is_abandoned, is_as_written, is_old, put, put_text, sync_folder, unwritten
 from flowkit.output.parquet import METADATA_KEY, footer_sha256, read_table
 from flowkit.output.plan_file import PAIRS_FILE, RUN_FILE, SURVEY_FILE
 from flowkit.output.record import put_record, sealed
@@ -203,7 +203,7 @@ def drop_commit(out: Place, part: int, files: Iterable[FileRecord] = ()) -> None
         if isinstance(record, Path):
             sync_folder(record.parent)
     except OSError as error:
-        raise Interrupted(unwritable(record, error)) from error
+        raise unwritten(record, error) from error
     remove_files(out, {file.name for file in files})
 
 
