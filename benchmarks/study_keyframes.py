@@ -21,11 +21,11 @@ import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
 
+from flowkit.cpus import available_cpus
 from flowkit.datasets import read_manifest
 from flowkit.keyframes.metrics import METRICS
 from flowkit.keyframes.reselect import Reselected, Rule, reselect
 from flowkit.keyframes.spot import SpotRule, Spotted, activity, peak, spot
-from flowkit.motion.devices import available_cpus
 from flowkit.synthetic.dataset import make_dataset
 from flowkit.synthetic.difficulty import DIFFICULTIES
 from flowkit.synthetic.faces import neutral_face

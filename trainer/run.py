@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from flowkit.cpus import available_cpus
 from flowkit.errors import InputError, OutputError
-from flowkit.motion.devices import available_cpus
 from trainer.catalogue import find
 from trainer.data import load
 from trainer.folds import Fold

@@ -51,12 +51,12 @@ def predict_labels(
 
     Example: flowkit annotate predict m.parquet -o guessed.parquet --model faces.onnx --labels White,Black,Asian,Other
     """
+    from flowkit.cpus import available_cpus
     from flowkit.datasets.revision import Revision, require_manifest_name
     from flowkit.faces.finding import parse_face
     from flowkit.labels.classifier import Classifier, Reading, parse_labels, parse_numbers, parse_outputs
     from flowkit.labels.columns import require_label
     from flowkit.labels.predict import predict, put_guesses
-    from flowkit.motion.devices import available_cpus
 
     require_manifest_name(out)
     require_label(column)

@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 import flowkit._core as _core
+from flowkit.cpus import available_cpus
 from flowkit.errors import require_shown
-from flowkit.motion.devices import available_cpus, gpus
+from flowkit.motion.devices import gpus
 
 OPTIONAL = {
     "obstore": "object stores: pip install 'flowkit-mer[store]'",

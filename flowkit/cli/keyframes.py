@@ -123,9 +123,9 @@ def spot_apexes(
 
 
 def _how(face: str, size: str | None, workers: int | None) -> dict[str, Any]:
+    from flowkit.cpus import available_cpus
     from flowkit.faces.finding import parse_face
     from flowkit.frames.prepare import parse_size
-    from flowkit.motion.devices import available_cpus
 
     return {
         "face": parse_face(face),

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from flowkit.cpus import available_cpus
 from flowkit.datasets import clips_from
 from flowkit.errors import FlowkitError
 from flowkit.extraction.decoded import unexpected
@@ -25,7 +26,6 @@ from flowkit.extraction.request import ExtractRequest, default_pairs
 from flowkit.extraction.resume import compare_plan
 from flowkit.extraction.run import in_order, no_collection
 from flowkit.frames.survey import Survey
-from flowkit.motion.devices import available_cpus
 from flowkit.output.claim import WHOLE, Share, parse_share, refuse_foreign
 from flowkit.output.commit import Commit, finished
 from flowkit.output.plan_file import RUN_FILE

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import flowkit._core as _core
+from flowkit.cpus import available_cpus
 from flowkit.errors import InputError
-from flowkit.motion.devices import available_cpus, gpu_refusals, require_gpu_of, require_gpus, require_gpus_for
+from flowkit.motion.devices import gpu_refusals, require_gpu_of, require_gpus, require_gpus_for
 from flowkit.motion.gpu_arrays import (
     MEMORY_SHARE,
     GpuArray,

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from numbers import Real
 from typing import TYPE_CHECKING
 
+from flowkit.cpus import available_cpus
 from flowkit.errors import InputError, whole
 from flowkit.extraction.engines.engine import TIME_LIMIT_S, Engine
-from flowkit.motion.devices import available_cpus
 
 if TYPE_CHECKING:
     from flowkit.extraction.engines.crew import Crew

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from flowkit.cpus import available_cpus
 from flowkit.errors import InputError, Interrupted
 from flowkit.extraction.engines import ray_keeper
 from flowkit.extraction.engines.engine import TIME_LIMIT_S
@@ -26,7 +27,6 @@ from flowkit.extraction.engines.ray_shift import IN_FLIGHT, RayShift
 from flowkit.extraction.part import Job, PartRunner, run_part
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import DECIDING, versions
-from flowkit.motion.devices import available_cpus
 from flowkit.output.commit import Commit
 from flowkit.output.writer import mark_several
 

@@ -8,11 +8,11 @@ import contextlib
 from collections import Counter, deque
 from collections.abc import Sequence
 
+from flowkit.cpus import available_cpus
 from flowkit.extraction.engines.crew import Crew, Death
 from flowkit.extraction.engines.engine import RETRIES, died, too_long
 from flowkit.extraction.engines.worker import Brief, Examined
 from flowkit.frames.survey import SourceKey, Survey, source_of, survey
-from flowkit.motion.devices import available_cpus
 from flowkit.types import Clip
 
 

@@ -1,4 +1,4 @@
-"""flowkit.motion.devices: how many CPUs a process may use. For its GPUs: test_gpu_arrays.py."""
+"""How many CPUs a process may use."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from flowkit.motion import devices
+from flowkit import cpus as counted
 from flowkit.motion.flow import thread_count
 
 V1 = "5:cpuset:/\n4:cpu,cpuacct:/docker/3f\n1:name=systemd:/docker/3f\n0::/system.slice\n"
@@ -33,8 +33,8 @@ V1 = "5:cpuset:/\n4:cpu,cpuacct:/docker/3f\n1:name=systemd:/docker/3f\n0::/syste
 )
 def test_a_containers_quota_is_heeded(tmp_path, monkeypatch, membership, files, cpus):
     """Of 64 CPUs. Rounded up, and at least one; of groups around one another the least counts."""
-    monkeypatch.setattr(devices, "GROUPS", tmp_path / "groups")
-    monkeypatch.setattr(devices, "MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(counted, "GROUPS", tmp_path / "groups")
+    monkeypatch.setattr(counted, "MEMBERSHIP", tmp_path / "membership")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 64)
     if membership is not None:
@@ -43,6 +43,6 @@ def test_a_containers_quota_is_heeded(tmp_path, monkeypatch, membership, files, 
         file = tmp_path / "groups" / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text + "\n")
-    assert devices.available_cpus() == thread_count(None) == cpus
+    assert counted.available_cpus() == thread_count(None) == cpus
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {3, 5})
-    assert devices.available_cpus() == min(cpus, 2)
+    assert counted.available_cpus() == min(cpus, 2)
