@@ -92,7 +92,8 @@ def generic(
         field, equals, header = text.partition("=")
         if not equals or not header.strip():
             raise InputError(f"--column {text}: write it as FIELD=HEADER, as in --column onset=Start")
-        columns[field.strip()] = header.strip()
+        if columns.setdefault(field.strip(), header.strip()) != header.strip():
+            raise InputError(f"--column {text}: {field.strip()} is {columns[field.strip()]!r} already; leave one out")
     dataset = generic_dataset(name, columns, folder)
     return _index(dataset, root, annotations, out, repairs, page, fps, frame_base, sheet)
 

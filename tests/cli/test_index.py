@@ -131,6 +131,8 @@ def test_generic_names_columns_and_folders(flowkit, tmp_path):
     (clip,) = read_manifest(tmp_path / "m.csv")
     assert (clip.clip_id, clip.onset, clip.fps) == ("lab/s1/a", 2, 60)
     assert flowkit(*given, "--column", "subject")[0] == 2
+    code, _, stderr = flowkit(*given, "--column", "onset=Start", "--column", "onset=Begin")
+    assert (code, "--column onset=Begin: onset is 'Start' already; leave one out" in stderr) == (2, True)
 
 
 def test_generic_counts_the_frames_of_videos_as_it_is_told(flowkit, tmp_path):
