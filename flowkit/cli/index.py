@@ -87,7 +87,7 @@ def generic(
     sheet: SheetName = None,
 ) -> int:
     """Index any other dataset, whose columns and folders you name."""
-    columns = {}
+    columns: dict[str, str] = {}
     for text in column or []:
         field, equals, header = text.partition("=")
         if not equals or not header.strip():
