@@ -5,7 +5,7 @@ from __future__ import annotations
 from flowkit.datasets.contract import Dataset
 
 EMOTIONS = frozenset({"contempt", "disgust", "fear", "happiness", "repression", "sadness", "surprise", "tense"})
-"""Those of the paper, whose amusement the sheets call happiness."""
+"""Not checked on the files: the paper says amusement, which is said to be happiness in the sheet."""
 
 CASME = Dataset(
     name="casme",

@@ -245,19 +245,24 @@ def test_table_v_counts_clips_where_they_have_several_pairs(samples, tmp_path):
     assert against_paper(summary)["rows"][0][1:3] == [16, round(16 * by_clip["accuracy"])]
 
 
+def reported(root, *told):
+    """The page of a0 and b0 says these; that of a1, written anew, is the same."""
+    done = CliRunner().invoke(app, ["report", str(root / "a0"), str(root / "b0")])
+    assert done.exit_code == 0, done.output
+    html = (root / "a0" / "beside.html").read_text()
+    for text in told:
+        assert text in html
+    before = (root / "a1" / "report.html").read_bytes()
+    assert CliRunner().invoke(app, ["report", str(root / "a1")]).exit_code == 0
+    assert (root / "a1" / "report.html").read_bytes() == before
+
+
 def test_compare_and_report_from_the_shell(runs, tmp_path):
     done = CliRunner().invoke(app, ["compare", str(runs / "a0"), str(runs / "b0"), "-o", str(tmp_path / "c.json")])
     assert done.exit_code == 0, done.output
     assert done.output.splitlines()[-1].startswith("b0 less a0: UF1 ")
     assert len(json.loads((tmp_path / "c.json").read_text())["tests"]) == 1
-    done = CliRunner().invoke(app, ["report", str(runs / "a0"), str(runs / "b0")])
-    assert done.exit_code == 0, done.output
-    html = (runs / "a0" / "beside.html").read_text()
-    assert "Beside b0" in html
-    assert "by swapping 8 people" in html
-    before = (runs / "a1" / "report.html").read_bytes()
-    assert CliRunner().invoke(app, ["report", str(runs / "a1")]).exit_code == 0
-    assert (runs / "a1" / "report.html").read_bytes() == before
+    reported(runs, "Beside b0", "by swapping 8 people")
 
 
 def test_means_of_several_settings_say_whose_they_are(runs):
@@ -321,14 +326,7 @@ def test_runs_of_action_units_are_tested_by_people(unit_runs, samples):
     assert lines[0].endswith("; means over 5 action units")
     assert lines[-1].startswith(f"b0 less a0: binary F1 {test['difference']['binary']:+.3f} (p = ")
     assert lines[-1].endswith(", 8 people")
-    done = CliRunner().invoke(app, ["report", str(unit_runs / "a0"), str(unit_runs / "b0")])
-    assert done.exit_code == 0, done.output
-    html = (unit_runs / "a0" / "beside.html").read_text()
-    assert "by swapping 8 people" in html
-    assert "F1 of each action unit of b0; those of a0 follow." in html
-    before = (unit_runs / "a1" / "report.html").read_bytes()
-    assert CliRunner().invoke(app, ["report", str(unit_runs / "a1")]).exit_code == 0
-    assert (unit_runs / "a1" / "report.html").read_bytes() == before
+    reported(unit_runs, "by swapping 8 people", "F1 of each action unit of b0; those of a0 follow.")
 
 
 def test_seeds_of_action_units_have_mean_and_spread(unit_runs):
