@@ -220,5 +220,9 @@ def told(error: BaseException) -> tuple[str, int]:
             return f"{os.fsdecode(path)!r} cannot be used: {reason}; mend that, or give another path", 2
         case ImportError() if str(error).startswith("SIMD level") and "FLOWKIT_SIMD" in os.environ:
             return f"FLOWKIT_SIMD={os.environ['FLOWKIT_SIMD']}: {error}, or unset it", 2
+        case MemoryError():
+            what = f" ({error})" if str(error) else ""
+            remedy = "run it again with less at a time, or where there is more"
+            return f"memory ran out{what}; {remedy}", Interrupted.exit_code
     what = f"unexpected {type(error).__name__}: {error}"
     return f"{what}; run it again with --debug for the traceback, and report it", UNEXPECTED_EXIT_CODE

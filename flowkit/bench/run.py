@@ -22,8 +22,9 @@ FEW_AMPLITUDES_PX = (0.5, 2.0)
 BATCH_ROUNDS = 3
 LARGE_PIXELS = 1_000_000
 """Above it cv2 takes half a minute a pair, and a warm-up is not worth its time."""
-SMALLEST_PX = 24
-"""A side: the motions that are measured would fold a smaller face over."""
+SMALLEST_PX = 32
+"""A side: cv2's DIS ends the process on frames that are wide and lower, and below 24 px the motions that are measured
+would fold a face over."""
 PLOTTED = "224x224"
 
 
@@ -104,7 +105,7 @@ def parse_sizes(text: str) -> list[Size]:
     sizes = [Size.parse(part.strip()) for part in text.split(",")]
     for size in sizes:
         if min(size.height, size.width) < SMALLEST_PX:
-            raise InputError(f"--sizes {text}: {size} is too small for a moving face; give at least {SMALLEST_PX} px")
+            raise InputError(f"--sizes {text}: {size} is too small to compare on; give at least {SMALLEST_PX} px")
     return sizes
 
 

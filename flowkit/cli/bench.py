@@ -19,7 +19,7 @@ def bench(
             "Default: all that are installed.",
         ),
     ] = None,
-    sizes: Annotated[str, typer.Option(metavar="N|WxH,...", help="At least 24 px.")] = "64,128,224,340x280",
+    sizes: Annotated[str, typer.Option(metavar="N|WxH,...", help="At least 32 px.")] = "64,128,224,340x280",
     threads: Annotated[str, typer.Option(metavar="N,...", help="Numbers of threads, or all.")] = "1,all",
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="JSON", help="Write the figures here.")] = None,
     plot: Annotated[

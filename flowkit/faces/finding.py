@@ -99,8 +99,8 @@ class DetectedFaces:
         """See `FaceCrop`. Of several faces it is the largest."""
         return self.largest(*_first_frame(clip, survey))
 
-    def largest(self, number: int, frame: NDArray[Any]) -> Face:
-        """The largest face, weighed by score, of a frame (h, w); a FrameError where none is sure."""
+    def largest(self, number: int, frame: NDArray[Any], instead: str = "its box by --face boxes:FILE") -> Face:
+        """The largest face, weighed by score, of a frame (h, w); a FrameError, with what helps, where none is sure."""
         detector = self._detector()
         faces = self._look(frame, _LOOK_PX)
         sure = [face for face in faces if face.score >= detector.sure]
@@ -108,7 +108,7 @@ class DetectedFaces:
             best = f"{max(face.score for face in faces):.2f}" if faces else f"below {detector.faint:.2f}"
             raise FrameError(
                 f"no face is found in frame {number} (the best score is {best}, needed is {detector.sure:g}); give "
-                "its box by --face boxes:FILE"
+                f"{instead}"
             )
         return max(sure, key=lambda face: face.width * face.height * face.score)
 

@@ -67,7 +67,7 @@ class YuNetLandmarks:
     def find(self, view: View) -> Positions:
         """See `Landmarks`."""
         if view.face is None:
-            face = self._faces.largest(view.number, view.frame)
+            face = self._faces.largest(view.number, view.frame, "its points by --landmarks csv:FILE")
         else:
             face = self._faces.near(view.face, view.number, view.frame)
         return view.to_cut(np.array(face.points))

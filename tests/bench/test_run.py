@@ -58,7 +58,7 @@ def test_command_writes_table_json_and_plot(tmp_path):
     [
         (["--against", "raft"], "--against raft: no such peer; known are opencv, "),
         (["--sizes", "224,wide"], "size 'wide'"),
-        (["--sizes", "224,40x23"], "--sizes 224,40x23: 40x23 is too small for a moving face; give at least 24 px"),
+        (["--sizes", "224,200x31"], "--sizes 224,200x31: 200x31 is too small to compare on; give at least 32 px"),
         (["--threads", "1,0"], "--threads 1,0: '0' is neither"),
         (["--out", "nowhere/bench.json"], "nowhere/bench.json: there is no folder nowhere; make it first"),
     ],
