@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
@@ -23,7 +23,7 @@ from trainer.inputs import choose_device, torch_threads
 from trainer.models import build_model
 from trainer.pool import Report, Task, run_folds
 from trainer.protocols import split
-from trainer.run_folder import RunFolder, held, settle
+from trainer.run_folder import RunFolder, held, require_this_run, settle
 from trainer.samples import Samples, shuffle_labels
 from trainer.scores import decided
 from trainer.store import allocate, put, scratch
@@ -69,7 +69,7 @@ def run(
     jobs: int | None = None,
     save_weights: bool = False,
     overwrite: bool = False,
-    seeds: Sequence[int] = (),
+    later: Sequence[tuple[Path, RunConfig]] = (),
     report: Report = lambda event: None,
     announce: Callable[[Samples, Sequence[Fold], int], None] = lambda samples, folds, done: None,
 ) -> tuple[Samples, RunResult]:
@@ -84,7 +84,8 @@ def run(
         jobs: folds at a time; None for as many as there are CPU cores (of `threads` each), or 4 a GPU.
         save_weights: keep each fold's trained network.
         overwrite: an earlier run of other choices in the folder may be removed.
-        seeds: of runs with the same choices that are to follow: their folds are checked before the first one's, too.
+        later: folders and choices of runs of other seeds that are to follow: what would refuse them does so before the
+            first fold is computed.
         report: is told of each epoch and fold.
         announce: is told, before the first fold, of the samples, the folds, and how many of them are done.
 
@@ -96,13 +97,11 @@ def run(
     if save_weights and config.model == "svc":
         raise InputError("model='svc' has no weights to save; leave out --save-weights")
     with held(folder) as place, scratch(folder / "cubes") as files:
-        samples = load(out, config, partial(allocate, files))
-        if config.shuffle_labels:
-            samples = shuffle_labels(samples, config.seed)
-        folds = folds_of(samples, config)
-        require_trainable(samples, folds, config)
-        _require_seeds_trainable(samples, config, seeds)
+        loaded = load(out, config, partial(allocate, files))
+        samples, folds = _prepared(loaded, config)
         require_readable(samples, config)
+        for path, other in later:
+            _require_later(loaded, path, other, overwrite=overwrite)
         settle(folder, describe(samples, folds, config), overwrite=overwrite)
         todo = [fold.index for fold in folds if not place.done(fold, weights=save_weights)]
         announce(samples, folds, len(folds) - len(todo))
@@ -113,14 +112,22 @@ def run(
         return samples, pooled(samples, [_from_file(place, fold) for fold in folds], config)
 
 
-def _require_seeds_trainable(samples: Samples, config: RunConfig, seeds: Sequence[int]) -> None:
-    """As `require_trainable`, of other seeds, which divide people into other folds and set others aside."""
-    for seed in seeds:
-        other = replace(config, seed=seed)
-        try:
-            require_trainable(samples, folds_of(samples, other), other)
-        except InputError as error:
-            raise InputError(f"seed {seed}: {error}; give other seeds by --seed, or another --protocol") from error
+def _prepared(loaded: Samples, config: RunConfig) -> tuple[Samples, list[Fold]]:
+    """What a run is trained on, and its folds, of which each can be."""
+    samples = shuffle_labels(loaded, config.seed) if config.shuffle_labels else loaded
+    folds = folds_of(samples, config)
+    require_trainable(samples, folds, config)
+    return samples, folds
+
+
+def _require_later(loaded: Samples, folder: Path, config: RunConfig, *, overwrite: bool) -> None:
+    """Raises what a run of another seed would, which divides people into other folds and has a folder of its own."""
+    try:
+        samples, folds = _prepared(loaded, config)
+    except InputError as error:
+        raise InputError(f"seed {config.seed}: {error}; give other seeds by --seed, or another --protocol") from error
+    if not overwrite:
+        require_this_run(folder, describe(samples, folds, config))
 
 
 def run_here(

@@ -166,9 +166,9 @@ def settle(path: Path, record: dict[str, Any], *, overwrite: bool) -> None:
         OutputError: if the folder holds results of something else, or a run of other choices.
         Interrupted, OutputError: if it cannot be written, as `flowkit.output.files.unwritten`.
     """
-    if reason := _other_run(path, record):
-        if not overwrite:
-            raise OutputError(f"{path}: {reason}; {_ANEW}")
+    if not overwrite:
+        require_this_run(path, record)
+    elif _other_run(path, record):
         clear(path)
     for folder in (path, path / FOLDS, path / WEIGHTS):
         for temporary in folder.glob(f"{TEMPORARY}*"):
@@ -179,6 +179,12 @@ def settle(path: Path, record: dict[str, Any], *, overwrite: bool) -> None:
         raise unwritten(path, error) from error
     if not (path / CONFIG).exists():
         put_record(path / CONFIG, record)
+
+
+def require_this_run(path: Path, record: dict[str, Any]) -> None:
+    """OutputError where the folder holds results of something else, or a run of other choices than the record's."""
+    if reason := _other_run(path, record):
+        raise OutputError(f"{path}: {reason}; {_ANEW}")
 
 
 def clear(path: Path) -> None:

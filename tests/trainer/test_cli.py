@@ -181,6 +181,16 @@ def test_folds_of_every_seed_are_checked_before_the_first_is_trained(out, tmp_pa
     assert not list(tmp_path.glob("run/*/folds/*"))
 
 
+def test_a_folder_of_another_run_refuses_all_seeds_before_the_first(out, tmp_path):
+    choices = ["--model", "ststnet", *FAST]
+    assert flowkit_train(out, "-o", tmp_path / "seed-1", *choices, "--seed", 1, "--lr", 0.01).exit_code == 0
+    refused = flowkit_train(out, "-o", tmp_path, *choices, "--seeds", 2)
+    assert refused.exit_code == 2
+    assert f"{tmp_path / 'seed-1'}: holds a run with another lr (0.01, now " in refused.stderr
+    assert not (tmp_path / "seed-0").exists()
+    assert flowkit_train(out, "-o", tmp_path, *choices, "--seeds", 2, "--overwrite").exit_code == 0
+
+
 def test_datasets_may_be_listed_with_blanks(tmp_path):
     samples = motion_samples(subjects=6, clips=3)
     dataset = [("casme2", "samm", "smic")[i // 6] for i in range(len(samples))]

@@ -185,9 +185,10 @@ def _seeds(out: Path, folder: Path, configs: Sequence[RunConfig], **how: Any) ->
     from trainer.comparison import compare, read_finished
 
     folders = [folder / f"seed-{config.seed}" for config in configs]
-    for number, (config, each) in enumerate(zip(configs, folders, strict=True), 1):
+    runs = list(zip(folders, configs, strict=True))
+    for number, (each, config) in enumerate(runs, 1):
         typer.echo(f"seed {config.seed}")
-        _loso(out, each, config, seeds=[later.seed for later in configs[number:]], **how)
+        _loso(out, each, config, later=runs[number:], **how)
     found = compare([read_finished(each) for each in folders])
     put_text(folder / "seeds.json", json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     typer.echo("\n".join(lines(found)))
