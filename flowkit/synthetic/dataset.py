@@ -41,9 +41,9 @@ def make_dataset(
 
     Args:
         difficulty: "hard": weak and one-sided expressions, noise, head motion, drifting light, a lamp of its own colour
-            for each group, and an expression that both groups show. "easy": none of these, and groups that are drawn
-            alike, so that any difference between them is chance. "clear": strong expressions, with the lamps and the
-            shared expression (`flowkit.synthetic.difficulty`).
+            for each group, and an expression that both groups show. "easy": less noise and head motion, hardly
+            one-sided, steady light, and groups that are drawn alike, so that any difference between them is chance.
+            "clear": that with stronger expressions, the lamps and the shared one (`flowkit.synthetic.difficulty`).
         group_effect: whether the shared expression is another emotion in each group.
 
     Raises:
