@@ -33,7 +33,7 @@ from trainer.catalogue import find
 from trainer.data import load, resize_rgb
 from trainer.run import run_here
 from trainer.samples import Samples, shuffle_labels
-from trainer.statistics import DRAWS, accuracy_of, counts_by_person, paired_permutation, uf1_of
+from trainer.statistics import DRAWS, accuracy_of, counts_by_person, networks_of, paired_permutation, uf1_of
 from trainer.types import RunConfig
 
 MODELS = ("resnet18", "dual-resnet18-rgb")
@@ -81,6 +81,8 @@ def opened(told: Path, chosen: argparse.Namespace) -> dict[str, Any]:
     study = json.loads(told.read_text())
     if "choices" not in study:
         raise SystemExit(f"{told}: does not say with which choices it was made; give another OUT")
+    if any("networks" not in run for run in study["runs"].values()):
+        raise SystemExit(f"{told}: does not say which people a network predicts; give another OUT")
     for name, value in choices.items():
         if (before := study["choices"].get(name)) != value:
             raise SystemExit(f"{told}: was made with --{name} {before}, not {value}; give that, or another OUT")
@@ -136,6 +138,7 @@ def _measure(
     first, last = (float(np.mean(losses)) for losses in ends)
     study["runs"][key] = {
         "counts": counts.tolist(),
+        "networks": networks_of(samples.people, result.fold_of.tolist()).tolist(),
         "ethnicity_accuracy": group,
         "first_loss": first,
         "last_loss": last,
@@ -157,7 +160,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         counts = [_seeds(found, name, model) for model in MODELS]
         n = min(map(len, counts))
         if n:
-            told.append(f"{name}: {gain(counts[0][:n], counts[1][:n])}")
+            networks = _seeds(found, name, MODELS[0], "networks")
+            told.append(f"{name}: {gain(counts[0][:n], counts[1][:n], networks[:n])}")
     for model in OTHERS:
         if counts := _seeds(found, "group effect", model):
             told.append(f"group effect, {model}: {_mean(counts)}")
@@ -170,26 +174,27 @@ def _mean(runs: list[NDArray[np.int64]]) -> str:
     return f"UF1 {np.mean([float(uf1_of(counts.sum(axis=0))) for counts in runs]):.3f} over {len(runs)} seeds"
 
 
-def gain(without: list[NDArray[np.int64]], fused: list[NDArray[np.int64]]) -> str:
+def gain(without: list[NDArray[np.int64]], fused: list[NDArray[np.int64]], networks: list[NDArray[np.int64]]) -> str:
     """The mean UF1 of both' seeds, and the difference: its interval by bootstrap over people, in all seeds at once."""
     first, second = np.array(without), np.array(fused)
     people = first.shape[1]
     weights = np.random.default_rng(0).multinomial(people, np.full(people, 1 / people), size=DRAWS)
     means = [uf1_of(np.tensordot(weights, counts, axes=(1, 1))).mean(axis=-1) for counts in (first, second)]
     low, high = np.quantile(means[1] - means[0], [0.025, 0.975])
-    difference, p = paired_permutation(second, first, uf1_of)
+    difference, p = paired_permutation(second, first, uf1_of, networks=networks)
+    trained = sum(len(set(own.tolist())) for own in networks)
     told = [float(uf1_of(counts.sum(axis=1)).mean()) for counts in (first, second)]
     return (
         f"UF1 {told[0]:.3f} without, {told[1]:.3f} with fusion over {len(without)} seeds; "
-        f"gain {difference:+.3f} ({low:+.3f} to {high:+.3f}), p = {p:.4f} by {people} people"
+        f"gain {difference:+.3f} ({low:+.3f} to {high:+.3f}), p = {p:.4f} by {people} people and {trained} networks"
     )
 
 
-def _seeds(found: dict[str, Any], name: str, model: str) -> list[NDArray[np.int64]]:
-    """The counts of each seed's run, the lowest seed first."""
+def _seeds(found: dict[str, Any], name: str, model: str, what: str = "counts") -> list[NDArray[np.int64]]:
+    """The counts, or another array, of each seed's run, the lowest seed first."""
     start = f"{name}/{model}/"
     keys = sorted((key for key in found if key.startswith(start)), key=lambda key: int(key.removeprefix(start)))
-    return [np.array(found[key]["counts"], dtype=np.int64) for key in keys]
+    return [np.array(found[key][what], dtype=np.int64) for key in keys]
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Finished runs side by side: mean and spread over seeds, and paired tests between choices.
 
 Two runs are a pair where they predict the same pairs of the same people. What is swapped in the test are people, with
-all that a run says about them (trainer/statistics.py), in all seeds at once; of several seeds the means are tested.
+all that a run says about them, in all seeds at once, and where a network predicts several people, networks too
+(trainer/statistics.py); of several seeds the means are tested.
 Where a clip has several pairs, clips are scored and tested, each by the mean probabilities of its pairs.
 """
 
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from flowkit.errors import InputError, OutputError
 from trainer.run_folder import METRICS, PREDICTIONS, RunFolder, require_one_run, seeds_in
 from trainer.scores import clip_predictions, decisive
-from trainer.statistics import counts_by_person, paired_permutation, statistics_of
+from trainer.statistics import counts_by_person, networks_of, paired_permutation, statistics_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,8 @@ class Finished:
     true: NDArray[np.int64]
     """(n,) class numbers, or (n, units) zeros and ones; `predicted` too."""
     predicted: NDArray[np.int64]
+    fold: tuple[int, ...]
+    """The fold that has predicted each row."""
     counts: NDArray[np.int64]
     """What is tested, as `trainer.statistics.counts_by_person` has it."""
 
@@ -100,6 +103,7 @@ def read_finished(run: Path) -> Finished:
         tuple(person),
         true,
         predicted,
+        tuple(table["fold"].to_pylist()),
         _scored_counts(table, true, predicted, person),
     )
 
@@ -219,8 +223,9 @@ def _spread(scores: Sequence[float]) -> dict[str, float | None]:
 
 
 def paired_test(first: Sequence[Finished], second: Sequence[Finished]) -> dict[str, Any]:
-    """The mean of the second setting's seeds less that of the first's, of every score, with two-sided p by people.
+    """The mean of the second setting's seeds less that of the first's, of every score, with two-sided p.
 
+    It is by people, and where a network predicts several by `networks` too, of which it says the number, else null.
     Where they are no pair `p` is null, and `why` says why: other rows, or other numbers of seeds.
     """
     told: dict[str, Any] = {"first": [run.name for run in first], "second": [run.name for run in second]}
@@ -232,17 +237,27 @@ def paired_test(first: Sequence[Finished], second: Sequence[Finished]) -> dict[s
     counts = [_counts(setting) for setting in (second, first)]
     if (counts[0].sum(axis=3) != counts[1].sum(axis=3)).any():
         return {**told, "p": None, "why": "the runs have other labels, as one with shuffled labels has"}
-    statistics = statistics_of(first[0].true)
-    tests = {name: paired_permutation(counts[0], counts[1], statistic) for name, statistic in statistics.items()}
+    pairs = zip(_by_seed(first), _by_seed(second), strict=True)
+    networks = [networks_of(one.person, one.fold, other.fold) for one, other in pairs]
+    people, different = counts[0].shape[1], sum(len(set(own.tolist())) for own in networks)
+    shared = networks if different < people * len(networks) else None
+    tests = {
+        name: paired_permutation(counts[0], counts[1], statistic, networks=shared)
+        for name, statistic in statistics_of(first[0].true).items()
+    }
     return {
         **told,
         "difference": {name: test[0] for name, test in tests.items()},
         "p": {name: test[1] for name, test in tests.items()},
-        "people": counts[0].shape[1],
+        "people": people,
+        "networks": different if shared else None,
     }
 
 
 def _counts(setting: Sequence[Finished]) -> NDArray[np.int64]:
     """(seeds, people, classes, classes), or of units (seeds, people, 2 units, 2), the lowest seed first."""
-    runs = sorted(setting, key=lambda run: run.seed)
-    return np.array([run.counts for run in runs])
+    return np.array([run.counts for run in _by_seed(setting)])
+
+
+def _by_seed(setting: Sequence[Finished]) -> list[Finished]:
+    return sorted(setting, key=lambda run: run.seed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainer.scores import f1_by_class, labels_of, no_result
+from trainer.scores import f1_by_class, labels_of, no_result, swapped
 
 Table = dict[str, Any]
 """`header` and `rows` of cells; `fewer`, where a part lacks a class."""
@@ -178,7 +178,7 @@ def test_sentences(comparison: Mapping[str, Any]) -> list[str]:
         told = [f"{label} {test['difference'][key]:+.3f} (p = {test['p'][key]:.3f})" for key, label in labels.items()]
         which = f"{', '.join(test['second'])} less {', '.join(test['first'])}"
         sentences.append(
-            f"{which}: {', '.join(told)}; two-sided, by swapping {test['people']} people{no_result(test['slips'])}."
+            f"{which}: {', '.join(told)}; two-sided, by swapping {swapped(test)}{no_result(test['slips'])}."
         )
     return sentences
 

@@ -274,6 +274,12 @@ def absent_units(overall: Mapping[str, Any]) -> list[str]:
     return [name for name in overall["au"] if name not in overall["shown"]]
 
 
+def swapped(test: Mapping[str, Any]) -> str:
+    """What a test of `trainer.comparison.paired_test` has swapped, in words."""
+    networks = test["networks"]
+    return f"{test['people']} people" + (f", and {networks} networks that predict them" if networks else "")
+
+
 def no_result(slips: Sequence[str]) -> str:
     """The clause that ends a line about runs with slips; "" for runs without."""
     return f"; a run with {' '.join(f'--slip {slip}' for slip in slips)}: no result" if slips else ""

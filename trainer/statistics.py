@@ -2,6 +2,8 @@
 
 Clips of one person are alike, so people and not clips are what is drawn and what is swapped (Efron and Tibshirani, "An
 Introduction to the Bootstrap", 1993, ch. 8; Good, "Permutation, Parametric and Bootstrap Tests of Hypotheses", 2005).
+Where one network predicts several people, as by k folds, luck in its training is theirs together, and a difference that
+people alone decide would seem surer than it is: networks are then swapped as well.
 Everything works on one confusion matrix a person, (people, classes, classes): pooled scores are those of their sum. Of
 action units, of which a row may show several, it is (people, 2 units, 2): row 2k + 1 is of those who show unit k, row
 2k of the others. Where a class is meant below, of units it is one that a row shows.
@@ -179,16 +181,25 @@ def bootstrap_gap(
 
 
 def paired_permutation(
-    first: Counts, second: Counts, statistic: Statistic = uf1_of, *, draws: int = 10_000, seed: int = 0
+    first: Counts,
+    second: Counts,
+    statistic: Statistic = uf1_of,
+    *,
+    networks: Sequence[NDArray[np.int64]] | None = None,
+    draws: int = 10_000,
+    seed: int = 0,
 ) -> tuple[float, float]:
     """The difference between two runs on the same people, and its two-sided p; of several seeds, between their means.
 
     Under the hypothesis that the runs are alike, whose predictions of a person are whose does not matter: they are
-    swapped at random, in all seeds at once. p counts the observed order too, so it is never 0.
+    swapped at random, in all seeds at once. Nor does it matter whose network is whose: where one predicts several
+    people, those are swapped together, in each seed by themselves, and the larger p of the two counts. p counts the
+    observed order too, so it is never 0; of few networks it is never small.
 
     Args:
         first, second: (people, classes, classes), or (seeds, people, classes, classes), with the same people in the
             same order. The first seed of one is swapped with the first of the other, and so on.
+        networks: of each seed, as `networks_of` gives them; None where each person has one of their own.
 
     Raises:
         InputError: where the two are not of the same rows.
@@ -197,14 +208,50 @@ def paired_permutation(
     _require_people(first[0])
     if first.shape != second.shape or (first.sum(axis=3) != second.sum(axis=3)).any():
         raise InputError("the two runs do not predict the same rows of the same people, so they are no pair")
-    swap = np.random.default_rng(seed).integers(0, 2, size=(draws, first.shape[1]))
-    change = np.tensordot(swap, second - first, axes=(1, 1))
     whole = first.sum(axis=1), second.sum(axis=1)
-    differences = (statistic(whole[0] + change) - statistic(whole[1] - change)).mean(axis=-1)
     observed = float((statistic(whole[0]) - statistic(whole[1])).mean())
-    # Rounding must not make an equal difference a smaller one.
-    as_large = np.abs(differences) >= abs(observed) - 1e-12
-    return observed, float((as_large.sum() + 1) / (draws + 1))
+
+    def p(swapped: NDArray[np.int64]) -> float:
+        """Of what is swapped together, numbers (seeds, people)."""
+        swap = np.random.default_rng(seed).integers(0, 2, size=(draws, swapped.max() + 1))
+        parts = zip(swapped, second - first, strict=True)
+        change = np.stack([np.tensordot(swap[:, own], each, axes=1) for own, each in parts], axis=1)
+        differences = (statistic(whole[0] + change) - statistic(whole[1] - change)).mean(axis=-1)
+        # Rounding must not make an equal difference a smaller one.
+        as_large = np.abs(differences) >= abs(observed) - 1e-12
+        return float((as_large.sum() + 1) / (draws + 1))
+
+    seeds, people = first.shape[:2]
+    by_people = p(np.tile(np.arange(people), (seeds, 1)))
+    if networks is None:
+        return observed, by_people
+    apart = np.arange(seeds)[:, None] * people  # seeds have networks of their own
+    return observed, max(by_people, p(np.stack(networks) + apart))
+
+
+def networks_of(person: Sequence[Hashable], *folds: Sequence[Hashable]) -> NDArray[np.int64]:
+    """(people,) which network predicts each person of a pair of runs, as a number below that of people.
+
+    People who stand in one fold of any of the runs have one number, and so has a person who stands in several folds.
+
+    Args:
+        person: each row's.
+        folds: each row's fold, of each of the runs.
+
+    Returns:
+        People in the order of `counts_by_person`.
+    """
+    number = {who: k for k, who in enumerate(sorted(set(person), key=str))}
+    together: dict[Hashable, set[int]] = {}
+    for run, fold in enumerate(folds):
+        for who, name in zip(person, fold, strict=True):
+            together.setdefault((run, name), set()).add(number[who])
+    own, before = np.arange(len(number)), None
+    while before is None or (own != before).any():
+        before = own.copy()
+        for some in map(list, together.values()):
+            own[some] = own[some].min()
+    return own
 
 
 def _drawn(people: int, draws: int, seed: int) -> Counts:

@@ -54,7 +54,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "decay": 1.0,
         "precise_batch_norm": False,
     },
-    # Liong et al., FG 2019.
+    # Liong et al., FG 2019: schedule and step; they give the network values of 0 to 255, where cubes are in px.
     "ststnet": {
         "model": "ststnet",
         "epochs": 800,

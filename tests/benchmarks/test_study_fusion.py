@@ -66,6 +66,16 @@ def test_a_file_that_does_not_say_its_choices_is_refused(study, tmp_path):
         study(*TINY)
 
 
+def test_a_file_without_the_networks_is_refused(study, tmp_path):
+    study(*TINY)
+    told = json.loads((tmp_path / "fusion.json").read_text())
+    for run in told["runs"].values():
+        del run["networks"]
+    (tmp_path / "fusion.json").write_text(json.dumps(told))
+    with pytest.raises(SystemExit, match=r"fusion\.json: does not say which people a network predicts; give"):
+        study(*TINY)
+
+
 @pytest.mark.parametrize("stage", ["make_dataset", "extract"])
 def test_an_extraction_that_was_stopped_is_finished(study, tmp_path, monkeypatch, stage):
     whole = getattr(study_fusion, stage)

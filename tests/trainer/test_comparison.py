@@ -13,9 +13,11 @@ from flowkit.errors import InputError, OutputError
 from tests.motions import motion_samples
 from tests.trainer.test_results import guessed_units, guesses, with_units, write_finished
 from trainer.cli import app
+from trainer.cli.compare import lines
 from trainer.comparison import compare, read_finished
 from trainer.models import Weights
 from trainer.paper import against_paper
+from trainer.run import folds_of
 from trainer.samples import shuffle_labels
 from trainer.statistics import binary_of, counts_by_person, paired_permutation, uf1_of
 from trainer.studies.table_v import table_v, verdict
@@ -68,6 +70,22 @@ def test_settings_are_tested_in_pairs_by_people(runs):
         assert difference == pytest.approx(second[name]["mean"] - first[name]["mean"], abs=1e-12)
     (turned,) = compare(finished(runs, "a1", "a0", "b0", "b1"))["tests"]
     assert (turned["difference"], turned["p"]) == (seeds["difference"], seeds["p"])
+
+
+def test_of_k_folds_networks_are_swapped_as_well_as_people(samples, tmp_path):
+    """Seeds divide people otherwise, and have networks of their own."""
+    for number, (name, model) in enumerate([("a", "resnet18"), ("b", "ststnet")]):
+        for seed in (0, 1):
+            config = RunConfig(model=model, seed=seed, protocol="kfold:2")
+            result = guesses(samples, seed=10 * number + seed)
+            for fold in folds_of(samples, config):
+                result.fold_of[fold.held_out] = fold.index
+            write_finished(tmp_path / f"{name}{seed}", samples, config, result)
+    (test,) = compare(finished(tmp_path, "a0", "a1", "b0", "b1"))["tests"]
+    assert (test["people"], test["networks"]) == (8, 4)
+    assert test["p"]["uf1"] > 0.1  # 2 of 16 orders at least
+    (line,) = [line for line in lines(compare(finished(tmp_path, "a0", "b0"))) if "less" in line]
+    assert line.endswith(", 8 people, and 2 networks that predict them")
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from trainer.statistics import (
     bootstrap_gap,
     counts_by_person,
     macro_of,
+    networks_of,
     paired_permutation,
     uar_of,
     uf1_of,
@@ -196,6 +197,33 @@ def test_two_like_runs_are_told_apart_as_often_as_chance_says(rng):
         ps.append(paired_permutation(first, second, draws=300, seed=trial)[1])
     assert 0.01 <= np.mean(np.array(ps) <= 0.05) <= 0.1
     assert 0.4 <= np.mean(ps) <= 0.62
+
+
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_luck_that_people_share_by_their_network_is_no_difference(rng, seeds):
+    """Two settings that are alike, of three folds of eight people, whose network is 9 % (sd) better or worse."""
+    who, ps = np.repeat(range(24), 12), []
+    for trial in range(60):
+        true, networks = rng.integers(0, 3, len(who)), []
+        settings = [], []
+        for _ in range(seeds):
+            fold = (rng.permutation(24) % 3)[who]
+            networks.append(networks_of(who.tolist(), fold.tolist(), fold.tolist()))
+            for runs in settings:
+                right = rng.random(len(who)) < 0.7 + rng.normal(0, 0.09, 3)[fold]
+                runs.append(counts_by_person(true, np.where(right, true, (true + 1) % 3), who.tolist()))
+        first, second = map(np.array, settings)
+        ps.append([paired_permutation(first, second, networks=n, draws=200, seed=trial)[1] for n in (None, networks)])
+    by_people, by_networks = (np.array(ps) <= 0.05).mean(axis=0)
+    assert by_people > 0.15
+    assert by_networks < 0.12
+
+
+def test_people_of_one_fold_of_any_run_have_one_network():
+    assert networks_of("abcd", [0, 1, 2, 3]).tolist() == [0, 1, 2, 3]
+    assert networks_of("dabc", [3, 0, 1, 2], [2, 0, 0, 1]).tolist() == [0, 0, 2, 3]
+    assert networks_of("aabc", [0, 1, 1, 2]).tolist() == [0, 0, 2]  # a is held out in two folds
+    assert networks_of("abc", [0, 0, 1], [0, 1, 1]).tolist() == [0, 0, 0]
 
 
 def test_a_better_run_is_found_and_the_order_only_turns_the_sign(rng):

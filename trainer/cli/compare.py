@@ -24,8 +24,8 @@ def compare(
     """Compare finished runs: mean and spread over seeds, and a paired test between choices.
 
     Runs on the same samples that differ in nothing but the seed are one setting, and the folder of a run with --seeds
-    is all of its seeds. Each later setting is tested against the first by swapping people: two-sided p of the
-    difference of their mean scores.
+    is all of its seeds. Each later setting is tested against the first by swapping people, and networks where one
+    predicts several: two-sided p of the difference of their mean scores.
     """
     with stoppable():
         from trainer.comparison import compare as compared
@@ -41,7 +41,7 @@ def compare(
 
 def lines(found: Mapping[str, Any]) -> list[str]:
     """What the command prints."""
-    from trainer.scores import EACH_CLIP, labels_of, no_result
+    from trainer.scores import EACH_CLIP, labels_of, no_result, swapped
 
     names = labels_of(found["runs"][0])
     told = []
@@ -66,7 +66,7 @@ def lines(found: Mapping[str, Any]) -> list[str]:
         scores = ", ".join(
             f"{label} {test['difference'][key]:+.3f} (p = {test['p'][key]:.4f})" for key, label in names.items()
         )
-        told.append(f"{which}: {scores}, {test['people']} people{no_result(test['slips'])}")
+        told.append(f"{which}: {scores}, {swapped(test)}{no_result(test['slips'])}")
     if found["by"] == "clip":
         told.append(f"clips have several pairs: scores and tests are of clips, {EACH_CLIP}")
     return told
