@@ -197,8 +197,13 @@ def describe(samples: Samples, folds: list[Fold], config: RunConfig) -> dict[str
             "group_column": samples.group_column,
         },
         "samples_sha256": samples.digest(),
-        "folds": [{"fold": f.index, "name": f.name, "train": len(f.train), "held_out": len(f.held_out)} for f in folds],
+        "folds": division(folds),
     }
+
+
+def division(folds: Sequence[Fold]) -> list[dict[str, Any]]:
+    """What config.json says of the folds."""
+    return [{"fold": f.index, "name": f.name, "train": len(f.train), "held_out": len(f.held_out)} for f in folds]
 
 
 def parameters(samples: Samples, config: RunConfig) -> int | None:

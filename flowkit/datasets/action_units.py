@@ -63,6 +63,12 @@ def parse_units(text: str | None) -> Coding:
     return Coding(tuple(units), tuple(rest), raw)
 
 
+def is_coded(text: str | None) -> bool:
+    """Whether a cell says which units are shown, or that none are ("0"); a blank, "?", NULL and the like do not."""
+    said = (text or "").strip()
+    return said not in ("", "?") and not says_nothing(said)
+
+
 def _split(text: str) -> list[str]:
     """The tokens between + and , that are not within brackets, where all brackets are closed."""
     nested = text.count("(") == text.count(")")

@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from sklearn.metrics import f1_score
@@ -61,7 +62,19 @@ def test_what_is_not_checked_without_the_shards_is_said(clean, tmp_path):
     assert told["chosen epochs"] == "every fold stops at epoch 1"
     assert told["backbones"] == "resnet18 has one backbone, and says so"
     done = CliRunner().invoke(app, ["audit", str(clean), "--shards", str(tmp_path / "gone")])
-    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "0 leaks, 0 slips; 6 checks could not be made")
+    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "0 leaks, 0 slips; 7 checks could not be made")
+
+
+def test_folds_that_are_not_the_protocol_s_are_found(out, tmp_path):
+    trained(out, tmp_path / "run", RunConfig(device="cpu", model="svc"))
+    assert verdicts(tmp_path / "run")["division into folds"] == "passed"
+    path = tmp_path / "run" / "predictions.parquet"
+    table = pq.read_table(path)
+    fold = table["fold"].to_pylist()
+    other = [fold[-1], *fold[1:]]
+    pq.write_table(table.set_column(table.column_names.index("fold"), "fold", pa.array(other, pa.int32())), path)
+    (finding,) = (each for each in audit_run(tmp_path / "run") if each.check == "division into folds")
+    assert (finding.verdict, finding.told[:46]) == ("leak", "1 rows were predicted by another fold than the")
 
 
 def test_a_run_finds_its_shards_from_any_folder(out, tmp_path, monkeypatch):

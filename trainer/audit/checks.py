@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +14,13 @@ from trainer.audit.predictions import Predictions
 from trainer.statistics import uf1_of
 
 PERMUTATIONS = 2000
+PEOPLE_COMPARED = 200
 ONE_FOLD = "there is one fold only, so no training rows are known"
+WHO_TRAINS = "a fold trains on people of its dataset alone; audit the run's folder, which says who they are"
 SEVERAL_FOLDS = ("loso-per-dataset", "hde", "cd6me")
 """Protocols that hold a person out once in each dataset, and train neither time on the other one's rows."""
+WITHIN = "loso-per-dataset"
+"""The protocol that does not train on all others."""
 
 
 def people_on_both_sides(found: Predictions) -> Finding:
@@ -62,8 +67,9 @@ def shifted_rows(found: Predictions) -> Finding:
     """Predictions that repeat the labels of the first training rows come from features under wrong rows.
 
     The released code of Khor et al. (ICMEW 2025) does so: held-out row k gets the features of training row k. How
-    often the prediction is the label of training row k is compared with the same after shuffling within each fold; and
-    with how often the true label is, for where everybody's clips stand in the same order a good prediction is, too.
+    often the prediction is the label of training row k is compared with the same after shuffling within each fold.
+    Where everybody's clips stand in one order a good prediction is that label, too: so it is also compared with how
+    often the true label is, and the prediction the label in the same place of each other training person.
     """
     if found.fold is None:
         supposed = shifted_rows(dataclasses.replace(found, fold=found.person))
@@ -71,18 +77,28 @@ def shifted_rows(found: Predictions) -> Finding:
         return Finding("shifted rows", "not checked" if supposed.verdict == "passed" else supposed.verdict, told)
     if len(set(found.fold)) < 2:
         return Finding("shifted rows", "not checked", ONE_FOLD)
-    repeats, expected = _agreement(found)
+    if found.protocol == WITHIN and found.training is None:
+        return Finding("shifted rows", "not checked", WHO_TRAINS)
+    places = _places(found)
+    repeats, expected = _agreement(found, places), _expected(found, places)
     told = f"{repeats:.0%} of predictions are the label of the training row in the same place, {expected:.0%} by chance"
-    ordered = _agreement(dataclasses.replace(found, predicted=found.true))[0]
+    ordered = _agreement(dataclasses.replace(found, predicted=found.true), places)
     if repeats <= ordered:
         return Finding("shifted rows", "passed", f"{told}, and of true labels {ordered:.0%}")
     generator = np.random.default_rng(0)
-    chance = np.array([_agreement(found, generator)[0] for _ in range(200)])
-    if repeats > 0.9 and repeats > chance.max():
+    chance = np.array([_agreement(found, places, generator) for _ in range(200)])
+    if repeats <= chance.max():
+        return Finding("shifted rows", "passed", told)
+    people = min(min(len(place.begins) for place in places), PEOPLE_COMPARED)
+    elsewhere = max((_agreement(found, places, person=k) for k in range(1, people)), default=0.0)
+    deviation = max(np.sqrt(elsewhere * (1 - elsewhere) / len(found)), 1 / len(found))
+    alone = repeats - elsewhere > 3 * deviation
+    if repeats > 0.9 and alone:
         return Finding("shifted rows", "leak", f"{told}: features stand under the wrong rows")
-    if repeats > chance.max() and (repeats - chance.mean()) / max(chance.std(), 1e-9) > 6:
+    if (repeats > 0.9 or alone) and repeats > elsewhere and (repeats - chance.mean()) / max(chance.std(), 1e-9) > 6:
+        told += f", {elsewhere:.0%} at most with another training person"
         return Finding("shifted rows", "warning", f"{told}: look at how features and rows are joined")
-    return Finding("shifted rows", "passed", told)
+    return Finding("shifted rows", "passed", f"{told}, {elsewhere:.0%} with another training person")
 
 
 def class_sets(found: Predictions) -> Finding:
@@ -97,16 +113,14 @@ def class_sets(found: Predictions) -> Finding:
     absent = [name for name, count in zip(found.classes, counts, strict=True) if not count]
     if absent:
         return Finding("class sets", "warning", f"{', '.join(absent)} is predicted and never true: not one class set")
-    part, parts, names = _parts(found)
+    if found.protocol == WITHIN and found.training is None:
+        return Finding("class sets", "not checked", WHO_TRAINS)
+    shown = np.eye(len(found.classes), dtype=bool)[found.true]
+    if unseen := _unseen(found, shown, found.classes):
+        told = "a class is held out where no training row shows it"
+        return Finding("class sets", "warning", told, shortened(unseen))
+    _, parts, names = _parts(found)
     of = np.array(names)
-    lone = [
-        f"{name} ({part} {of[found.true == k][0]})"
-        for k, name in enumerate(found.classes)
-        if len(set(of[found.true == k])) == 1
-    ]
-    if lone and len(set(names)) > 1:
-        told = f"a class occurs in one {part} only, and no training row shows it where that is held out"
-        return Finding("class sets", "warning", told, shortened(lone))
     single = sum(len(set(found.true[of == name])) == 1 for name in set(names))
     told = f"{len(found.classes)} classes; {single} of {len(set(names))} {parts} have one class, so pool before scoring"
     return Finding("class sets", "passed", told)
@@ -114,15 +128,27 @@ def class_sets(found: Predictions) -> Finding:
 
 def _unit_sets(found: Predictions) -> Finding:
     """The same of action units, which a row may show several of."""
-    part, _, names = _parts(found)
-    of, shown = np.array(names), found.unit_sets()[found.true]
+    shown = found.unit_sets()[found.true]
     told = f"rows show {shown.any(axis=0).sum()} of {len(found.units)} action units"
-    where = {unit: sorted(set(of[rows].tolist())) for unit, rows in zip(found.units, shown.T, strict=True)}
-    lone = [f"{unit} ({part} {places[0]})" for unit, places in where.items() if len(places) == 1]
-    if lone and len(set(names)) > 1:
-        told += f", {len(lone)} of them in one {part} only: no training row shows them where that is held out"
-        return Finding("class sets", "warning", told, shortened(lone))
+    if found.protocol == WITHIN and found.training is None:
+        return Finding("class sets", "not checked", f"{told}; {WHO_TRAINS}")
+    if unseen := _unseen(found, shown, found.units):
+        told += "; one is held out where no training row shows it"
+        return Finding("class sets", "warning", told, shortened(unseen))
     return Finding("class sets", "passed" if shown.any() else "warning", told)
+
+
+def _unseen(found: Predictions, shown: NDArray[np.bool_], names: Sequence[str]) -> list[str]:
+    """What (n, names) `shown` has of a fold's, or without folds a person's, held-out rows and of no training row."""
+    part, _, parts = _parts(found)
+    known, of = dataclasses.replace(found, fold=parts), np.array(parts)
+    if len(set(parts)) < 2:
+        return []
+    return [
+        f"{names[k]} ({part} {name})"
+        for name in dict.fromkeys(parts)
+        for k in np.flatnonzero(shown[of == name].any(axis=0) & ~shown[known.trains(name)].any(axis=0)).tolist()
+    ]
 
 
 def chosen_epochs(found: Predictions, select: str | None) -> Finding:
@@ -168,17 +194,21 @@ def above_chance(found: Predictions, shuffled: bool) -> Finding:
         told = "no label can be permuted: nobody shows two classes, and people with as many clips show the same one"
         return Finding(name, "not checked", told)
     observed, null = _against_permuted(found, clip, label, owner)
-    p = float(((null >= observed).sum() + 1) / (len(null) + 1))
+    p, enough = _p(observed, null), 0.01 if shuffled else 0.05
+    right = dataclasses.replace(found, predicted=found.true)
+    if p >= enough and _p(*_against_permuted(right, clip, label, owner)) >= enough:
+        told = "too few labels can be permuted: even predictions that are all right would be no better than chance"
+        return Finding(name, "not checked", told)
     below = np.quantile(null, 0.975)
     how = "over the clips" if shuffled else _exchanged(clips)
     score = "mean F1 of the units that are shown" if found.units else "UF1"
     told = f"{score} {observed:.3f}; with labels permuted {how}: {np.mean(null):.3f}, 97.5 % of times below {below:.3f}"
-    if shuffled and p < 0.01:
+    if shuffled and p < enough:
         told += f" (p = {p:.4f}), though the labels were shuffled before training"
         return Finding(name, "leak", told)
     if shuffled:
         return Finding(name, "passed", f"{told} (p = {p:.2f}): shuffled labels leave chance")
-    if p >= 0.05:
+    if p >= enough:
         return Finding(name, "warning", f"{told} (p = {p:.2f}): no better than chance")
     return Finding(name, "passed", f"{told} (p = {p:.4f})")
 
@@ -200,22 +230,58 @@ def audit_predictions(found: Predictions, *, select: str | None = None, shuffled
     ]
 
 
-def _agreement(found: Predictions, generator: np.random.Generator | None = None) -> tuple[float, float]:
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Place:
+    """A fold's rows, as numbers, and where in `train` each training person's first row is."""
+
+    held: NDArray[np.int64]
+    train: NDArray[np.int64]
+    begins: NDArray[np.int64]
+
+
+def _places(found: Predictions) -> list[_Place]:
+    fold, person = np.array(found.fold), np.array(found.person)
+    places = []
+    for name in dict.fromkeys(found.fold or ()):
+        train = found.trains(name)
+        begins = np.sort(np.unique(person[train], return_index=True)[1])
+        places.append(_Place(np.flatnonzero(fold == name), train, begins))
+    return places
+
+
+def _agreement(
+    found: Predictions, places: Sequence[_Place], generator: np.random.Generator | None = None, person: int = 0
+) -> float:
     """The share of held-out rows whose prediction is the label of the training row in the same place of its fold.
 
-    With a generator, predictions are shuffled within each fold first; the second value is what their frequencies give.
+    Training rows are counted from that person's first one on, and behind the last from the first; with a generator,
+    predictions are shuffled within each fold.
     """
-    fold = np.array(found.fold)
-    same, expected = 0, 0.0
-    for name in dict.fromkeys(found.fold or ()):
-        held = np.flatnonzero(fold == name)
-        train = np.flatnonzero(fold != name)
-        first = found.true[train[np.arange(len(held)) % len(train)]]
-        said = found.predicted[held]
+    same = 0
+    for place in places:
+        said = found.predicted[place.held]
         said = said if generator is None else generator.permutation(said)
-        same += int((said == first).sum())
-        expected += sum(float((said == k).mean() * (first == k).mean()) for k in range(len(found.classes))) * len(held)
-    return same / len(found), expected / len(found)
+        same += int((said == _first_labels(found, place, person)).sum())
+    return same / len(found)
+
+
+def _expected(found: Predictions, places: Sequence[_Place]) -> float:
+    """The same by chance: what the frequencies of predictions and labels of each fold give."""
+    expected = 0.0
+    for place in places:
+        said, first = found.predicted[place.held], _first_labels(found, place, 0)
+        expected += sum(float((said == k).sum() * (first == k).mean()) for k in range(len(found.classes)))
+    return expected / len(found)
+
+
+def _first_labels(found: Predictions, place: _Place, person: int) -> NDArray[np.int64]:
+    rows = place.begins[person] + np.arange(len(place.held))
+    labels: NDArray[np.int64] = found.true[place.train[rows % len(place.train)]]
+    return labels
+
+
+def _p(observed: float, null: NDArray[np.float64]) -> float:
+    return float(((null >= observed - 1e-12).sum() + 1) / (len(null) + 1))
 
 
 def _parts(found: Predictions) -> tuple[str, str, tuple[str, ...]]:

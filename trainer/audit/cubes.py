@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from trainer.audit.findings import EXAMPLES, Finding, shortened
 from trainer.data import strain_of
+from trainer.folds import Fold
 
 SIDE = 24
 """Cubes are compared at this size: noise is averaged out, motion is not."""
@@ -34,30 +35,51 @@ ASPECTS = 1.1
 """Heights over widths before resizing that differ by more are not taken for one."""
 
 
-def near_identical(cubes: NDArray[np.float32], clips: Sequence[str], people: Sequence[str]) -> Finding:
+def near_identical(
+    cubes: NDArray[np.float32], clips: Sequence[str], people: Sequence[str], folds: Sequence[Fold] = ()
+) -> Finding:
     """Whether two clips of different people have near-identical cubes (n, 3, h, w), or two of one person have.
 
     They are where u and v differ little, and also what is left of them without their affine part: the motion of a head,
-    a turn or a shift, is alike in all people. A cube without motion of its own is left out.
+    a turn or a shift, is alike in all people. A cube without motion of its own is left out. Two of different people are
+    a leak where one trains the fold that holds out the other; without `folds`, people are taken to train each other's.
     """
     name = "near-identical cubes"
     whole = _reduced(cubes)
     local = whole - _affine(whole)
     rows = np.flatnonzero(np.linalg.norm(local, axis=(1, 2)) > 1e-6)
     clip, person = (np.unique(np.asarray(names), return_inverse=True)[1] for names in (clips, people))
-    across, within = _Pairs(clips), _Pairs(clips)
+    held_by, trains = _division(person, folds)
+    across, apart, within = _Pairs(clips), _Pairs(clips), _Pairs(clips)
     for first, second in _alike(whole[rows], local[rows]):
         i, j = rows[first], rows[second]
         others, same = clip[i] != clip[j], person[i] == person[j]
-        across.add(i[others & ~same], j[others & ~same])
-        within.add(i[others & same], j[others & same])
+        met = trains[held_by[i], j] | trains[held_by[j], i]
+        for pairs, chosen in ((across, ~same & met), (apart, ~same & ~met), (within, same)):
+            pairs.add(i[others & chosen], j[others & chosen])
     if across.count:
         told = f"{across.count} pairs of clips of different people have near-identical motion"
         return Finding(name, "leak", f"{told} (less than {SAME:.0%} apart)", shortened(across.names, of=across.count))
+    if apart.count:
+        told = (
+            f"{apart.count} pairs of clips of different people have near-identical motion, and none trains the other's"
+        )
+        return Finding(name, "warning", f"{told} fold; are they one clip?", shortened(apart.names, of=apart.count))
     if within.count:
         told = f"{within.count} pairs of clips of one person have near-identical motion; are they one clip twice?"
         return Finding(name, "warning", told, shortened(within.names, of=within.count))
-    return Finding(name, "passed", f"no two of {len(rows)} moving clips are near-identical")
+    return Finding(name, "passed", f"no two of {len(rows)} moving rows are near-identical")
+
+
+def _division(person: NDArray[np.int64], folds: Sequence[Fold]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Which fold holds out each row, (n,), and which rows train it, (folds, n); without folds, one a person."""
+    if not folds:
+        return person, np.arange(person.max() + 1)[:, None] != person
+    held_by, trains = np.zeros(len(person), dtype=np.int64), np.zeros((len(folds), len(person)), dtype=bool)
+    for number, fold in enumerate(folds):
+        held_by[fold.held_out] = number
+        trains[number, fold.train] = True
+    return held_by, trains
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +56,14 @@ class Predictions:
     """Those of the file."""
     units: tuple[str, ...] = ()
     """The action units that a row may show several of."""
+    training: Mapping[str, NDArray[np.int64]] | None = None
+    """Of each fold the rows that train it, where that is known."""
+
+    def trains(self, fold: str) -> NDArray[np.int64]:
+        """The rows that train a fold: where nothing else is known, all that it does not hold out."""
+        if self.training is not None:
+            return self.training[fold]
+        return np.flatnonzero(np.array(self.fold) != fold)
 
     def __len__(self) -> int:
         return len(self.person)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from flowkit.errors import FlowkitError, InputError
 from trainer.audit.checks import SEVERAL_FOLDS, audit_predictions
@@ -16,17 +17,25 @@ from trainer.audit.predictions import Predictions, read_predictions
 from trainer.catalogue import find
 from trainer.data import load
 from trainer.folds import Fold
-from trainer.run import folds_of
+from trainer.run import division, folds_of
 from trainer.run_folder import PREDICTIONS, RunFolder
 from trainer.samples import Samples
 from trainer.saved import config_of, load_trained
-from trainer.train import predict
+from trainer.train import fold_seed, inner_split, predict
 from trainer.types import SLIPS, RunConfig
 
 SAME_PROBABILITY = 1e-4
 """Probabilities of a row alone and among others may differ by so much, by rounding in other kernels."""
 FOLDS_TRIED = 3
-OF_SHARDS = ("same samples", "people in training", "near-identical cubes", "strain axes", "batch mates", "action units")
+OF_SHARDS = (
+    "same samples",
+    "division into folds",
+    "people in training",
+    "near-identical cubes",
+    "strain axes",
+    "batch mates",
+    "action units",
+)
 """Checks that need what the run was trained on."""
 
 
@@ -52,6 +61,7 @@ def audit_run(run: Path, shards: Path | None = None) -> list[Finding]:
     folds = folds_of(samples, config)
     return [
         same_samples(samples, record),
+        same_folds(found, folds, record),
         *audit_samples(found, samples, folds, config, run),
         unit_labels(samples, out, config),
     ]
@@ -61,14 +71,23 @@ def audit_samples(
     found: Predictions, samples: Samples, folds: list[Fold], config: RunConfig, run: Path
 ) -> list[Finding]:
     """The checks of predictions, and those that the samples and the saved networks of the run's folder allow."""
+    if found.clip == tuple(samples.clip_id):
+        found = dataclasses.replace(found, training=_training(samples, folds, config))
     return [
         *_of_predictions(found, config),
         people_in_training(samples, folds),
-        near_identical(samples.cubes, samples.clip_id, samples.people),
+        near_identical(samples.cubes, samples.clip_id, samples.people, folds),
         strain_axes(samples.cubes, samples.source.get("extracted_sizes", ())),
         backbones(config),
         batch_mates(run, samples, folds, config),
     ]
+
+
+def _training(samples: Samples, folds: list[Fold], config: RunConfig) -> dict[str, NDArray[np.int64]]:
+    """Of each fold the rows that it trains on, without the people set aside to choose the epoch."""
+    return {
+        str(fold.index): inner_split(samples, fold, config, fold_seed(config.seed, fold.index))[0] for fold in folds
+    }
 
 
 def _of_predictions(found: Predictions, config: RunConfig) -> list[Finding]:
@@ -93,7 +112,8 @@ def backbones(config: RunConfig) -> Finding:
     if not find(config.model).ethnic:
         return Finding(name, "passed", f"{config.model} has one backbone, and says so")
     if config.shared:
-        told = f"{config.model} has one backbone in both places: what is fused with the emotion's features is a copy"
+        what = "of the same network, on the apex frame" if find(config.model).rgb else "a copy"
+        told = f"{config.model} has one backbone in both places: what is fused with the emotion's features is {what}"
         return Finding(name, "slip", told)
     return Finding(name, "passed", f"{config.model} has two backbones of its own")
 
@@ -119,6 +139,20 @@ def same_samples(samples: Samples, record: dict[str, Any]) -> Finding:
     if samples.digest() == record["input"].get("unshuffled_sha256", record["samples_sha256"]):
         return Finding("same samples", "passed", f"the {len(samples)} samples are those of the run, bit for bit")
     return Finding("same samples", "warning", "the shards hold other samples than the run was trained on")
+
+
+def same_folds(found: Predictions, folds: list[Fold], record: dict[str, Any]) -> Finding:
+    """Whether the run's folds were those that its protocol makes of these samples, which other checks go by."""
+    name = "division into folds"
+    if division(folds) != record["folds"]:
+        return Finding(name, "warning", "the protocol divides these samples otherwise than config.json says")
+    fold_of = np.full(len(found), "", dtype=object)
+    for fold in folds:
+        fold_of[fold.held_out] = str(fold.index)
+    if found.fold is None or tuple(fold_of) != found.fold:
+        other = sum(one != two for one, two in zip(fold_of, found.fold or fold_of, strict=True))
+        return Finding(name, "leak", f"{other} rows were predicted by another fold than the one that holds them out")
+    return Finding(name, "passed", f"the {len(folds)} folds are those of the protocol, and each row is of its own")
 
 
 def people_in_training(samples: Samples, folds: list[Fold]) -> Finding:

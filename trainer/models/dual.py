@@ -66,7 +66,7 @@ class DualBackbone(nn.Module):
         weights: tuple[Weights | None, Weights | None] = (None, None),
     ) -> None:
         super().__init__()
-        self.rgb = rgb
+        self.rgb, self.shared = rgb, shared
         self.emotion_backbone = backbone("resnet18", weights[0])
         self.ethnicity_backbone = self.emotion_backbone if shared else backbone(context, weights[1])
         one, other = feature_count(self.emotion_backbone), feature_count(self.ethnicity_backbone)
@@ -78,7 +78,7 @@ class DualBackbone(nn.Module):
         if self.rgb and rgb is None:
             raise ValueError("this model reads the apex frame in colour beside the cube")
         emotion = self.emotion_backbone(cubes)
-        same = self.ethnicity_backbone is self.emotion_backbone and not self.rgb
+        same = self.shared and not self.rgb
         ethnicity = emotion if same else self.ethnicity_backbone(rgb if self.rgb else cubes)
         return Outputs(self.emotion_head(emotion), self.ethnicity_head(ethnicity), self.fusion_head(emotion, ethnicity))
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from scipy.stats import chi2_contingency
 
-from flowkit.datasets.action_units import parse_units
+from flowkit.datasets.action_units import is_coded, parse_units
 from flowkit.errors import InputError
 
 Present = Callable[[str | None, int], bool]
@@ -45,7 +45,7 @@ def unit_by_group(
 ) -> pa.Table:
     """A row for each emotion and unit that at least one of its clips shows.
 
-    A clip without an annotation (None) may show any unit, and is left out.
+    A clip whose units are not coded (None, blank, ?, NULL) may show any, and is left out.
 
     Args:
         au, emotion, person, first_group: (n,), a clip each; a person is of one group.
@@ -60,7 +60,7 @@ def unit_by_group(
     """
     if not len(au) == len(emotion) == len(person) == len(first_group):
         raise InputError(f"{len(au)} au, {len(emotion)} emotions, {len(person)} people: give one of each a clip")
-    annotated = np.array([text is not None for text in au])
+    annotated = np.array([is_coded(text) for text in au])
     lines = []
     for name in sorted(set(emotion)):
         rows = np.array([each == name for each in emotion]) & annotated

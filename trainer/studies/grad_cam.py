@@ -24,7 +24,7 @@ from trainer.comparison import read_finished
 from trainer.data import load
 from trainer.folds import Fold
 from trainer.inputs import Inputs
-from trainer.run import folds_of
+from trainer.run import division, folds_of
 from trainer.run_folder import RunFolder
 from trainer.samples import Samples, shuffle_labels
 from trainer.saved import config_of, load_trained
@@ -115,8 +115,7 @@ def _trained_on(run: Path, shards: Path | None) -> tuple[Samples, list[Fold]]:
     if config.shuffle_labels:
         samples = shuffle_labels(samples, config.seed)
     folds = folds_of(samples, config)
-    divided = [{"fold": f.index, "name": f.name, "train": len(f.train), "held_out": len(f.held_out)} for f in folds]
-    if samples.digest() != record["samples_sha256"] or divided != record["folds"]:
+    if samples.digest() != record["samples_sha256"] or division(folds) != record["folds"]:
         raise InputError(f"{out}: does not hold what {run} was trained on; give the output that it was, by --shards")
     return samples, folds
 
@@ -125,6 +124,8 @@ def last_layer(model: nn.Module, picture: bool) -> nn.Module:
     """The last stage of the backbone that reads the cube, or of the one that reads the apex frame."""
     if picture and not getattr(model, "rgb", False):
         raise InputError("this model reads no apex frame; leave out --picture")
+    if not picture and getattr(model, "rgb", False) and getattr(model, "shared", False):
+        raise InputError("one backbone reads the cube and then the apex frame, whose map is left; add --picture")
     names = ("ethnicity_backbone",) if picture else ("emotion_backbone", "backbone")
     backbone: Any = next((getattr(model, name) for name in names if hasattr(model, name)), None)
     stage = getattr(backbone, "layer4", None) or (backbone.stages[-1] if hasattr(backbone, "stages") else None)

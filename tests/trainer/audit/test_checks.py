@@ -26,6 +26,7 @@ from trainer.audit.cubes import near_identical, strain_axes
 from trainer.audit.predictions import Predictions, read_predictions
 from trainer.cli import app
 from trainer.data import resize, strain_of
+from trainer.folds import Fold
 
 CLASSES = ("negative", "positive", "surprise")
 
@@ -76,6 +77,81 @@ def test_clips_in_the_same_order_for_everybody_are_no_shift(clean):
     predicted = true.copy()
     predicted[::17] = 0
     assert shifted_rows(dataclasses.replace(clean, true=true, predicted=predicted)).verdict == "passed"
+
+
+def shown_in_one_order(rng, people=24, clips=6, drawn_anew=0.08, wrong=0.03):
+    """Predictions of people who show one series in one order, but for some of their clips."""
+    n = people * clips
+    person = tuple(np.repeat([f"p{i:02d}" for i in range(people)], clips).tolist())
+    true = np.where(rng.random(n) < drawn_anew, rng.integers(0, 3, n), np.tile(rng.integers(0, 3, clips), people))
+    predicted = np.where(rng.random(n) < wrong, rng.integers(0, 3, n), np.tile(true[clips : 2 * clips], people))
+    return Predictions(tuple(f"c{i}" for i in range(n)), person, person, true, predicted, CLASSES)
+
+
+def test_a_series_that_most_show_in_one_order_is_no_shift():
+    """Predictions are nearer to the first person's labels than true ones are: so they are to everybody's."""
+    found = [shifted_rows(shown_in_one_order(np.random.default_rng(seed))).verdict for seed in range(40)]
+    assert found.count("leak") == 0
+    assert found.count("warning") <= 4
+
+
+def test_features_under_the_wrong_rows_are_found_where_all_show_similar_series(rng):
+    """The labels of one person, whom chance has made unlike the others."""
+    found = shown_in_one_order(rng, drawn_anew=0.5)
+    own = np.tile(found.true[:6], 24)
+    own[:6] = found.true[6:12]
+    assert shifted_rows(dataclasses.replace(found, predicted=own)).verdict == "leak"
+
+
+def within_datasets(clean):
+    """The same as two datasets of ten people, in each of which the others train."""
+    rows, of_first = np.arange(120), np.arange(120) < 60
+    training = {
+        name: rows[(of_first == (k < 10)) & (np.array(clean.fold) != name)]
+        for k, name in enumerate(dict.fromkeys(clean.fold))
+    }
+    return dataclasses.replace(clean, training=training, protocol="loso-per-dataset")
+
+
+def test_who_trains_is_what_counts(clean):
+    """Features and classes of other datasets are not in training: of a file it is not known who is."""
+    clean = within_datasets(clean)
+    predicted = clean.predicted.copy()
+    for name, train in clean.training.items():
+        held = np.flatnonzero(np.array(clean.fold) == name)
+        predicted[held] = clean.true[train[: len(held)]]
+    slipped = dataclasses.replace(clean, predicted=predicted)
+    assert shifted_rows(slipped).verdict == "leak"
+    assert shifted_rows(dataclasses.replace(slipped, training=None)).verdict == "not checked"
+    lone = np.minimum(clean.true, 1)
+    lone[[0, 60, 66]] = 2  # one person of the first dataset, two of the second
+    found = dataclasses.replace(clean, true=lone)
+    assert class_sets(found).examples == ("surprise (fold p00)",)
+    assert class_sets(dataclasses.replace(found, training=None)).verdict == "not checked"
+
+
+def test_too_few_permutations_say_nothing_of_chance():
+    """Six people of one class each, of whom two have as many clips: of two orders one is the true one."""
+    sizes, classes = [2, 3, 4, 5, 6, 6], [0, 1, 2, 0, 1, 2]
+    person, true = (np.repeat(values, sizes) for values in (np.arange(6), classes))
+    names, clips = tuple(f"p{k}" for k in person), tuple(f"c{k}" for k in range(len(true)))
+    found = Predictions(clips, names, names, true, true, CLASSES)
+    finding = above_chance(found, shuffled=False)
+    assert finding.verdict == "not checked"
+    assert "even predictions that are all right would be no better than chance" in finding.told
+
+
+def test_copies_count_where_one_trains_the_other(rng):
+    """Two people of one dataset with one recording are held out together where the dataset is."""
+    cubes = np.array([drawn(rng) for _ in range(6)])
+    cubes[2] = cubes[0]
+    clips, people = list("abcdef"), ["p", "p", "q", "q", "r", "r"]
+    together = [Fold(0, "A", np.array([4, 5]), np.arange(4)), Fold(1, "B", np.arange(4), np.array([4, 5]))]
+    apart = [Fold(0, "p", np.array([2, 3]), np.array([0, 1])), Fold(1, "q", np.array([0, 1]), np.arange(2, 6))]
+    assert near_identical(cubes, clips, people, apart).verdict == near_identical(cubes, clips, people).verdict == "leak"
+    finding = near_identical(cubes, clips, people, together)
+    assert (finding.verdict, finding.examples) == ("warning", ("a and c",))
+    assert "none trains the other's fold" in finding.told
 
 
 def test_always_the_same_class_is_no_shift(clean):
@@ -369,7 +445,7 @@ def test_the_class_sets_of_action_units(rng):
     lone = np.where(np.array(found.person) == "p03", found.classes.index("AU4"), found.classes.index("AU1"))
     finding = class_sets(dataclasses.replace(found, true=lone))
     assert (finding.verdict, finding.examples) == ("warning", ("AU4 (fold p03)",))
-    assert "1 of them in one fold only" in finding.told
+    assert finding.told.endswith("; one is held out where no training row shows it")
     nobody = class_sets(dataclasses.replace(found, true=np.full(120, found.classes.index(""))))
     assert (nobody.verdict, nobody.told) == ("warning", "rows show 0 of 3 action units")
 

@@ -32,6 +32,14 @@ def test_a_dataset_without_annotations_makes_no_difference_between_groups():
     assert row["p_people"] == 1
 
 
+@pytest.mark.parametrize("unknown", [None, "", " ", "?", "NULL", "-", "n/a", "/"])
+def test_clips_of_which_nobody_knows_the_units_are_left_out(unknown):
+    person, first = groups(4, 4, 1)
+    au = ["12", "12", unknown, unknown, "1", "0", "1", "1"]
+    (row,) = unit_by_group(au, ["positive"] * 8, person, first, [12]).to_pylist()
+    assert (row["first"], row["of_first"], row["second"], row["of_second"]) == (2, 2, 0, 4)
+
+
 def test_the_slip_finds_a_unit_in_anothers_digits():
     assert substring("12", 1)
     assert substring("26", 6)

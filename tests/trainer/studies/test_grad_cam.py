@@ -10,6 +10,7 @@ from torch import nn
 
 from flowkit.errors import InputError
 from tests.motions import motion_samples, write_out
+from trainer.models import build_model
 from trainer.models.outputs import Outputs
 from trainer.results import write_run
 from trainer.run import run
@@ -124,6 +125,16 @@ def test_models_without_such_a_layer_are_refused():
         last_layer(nn.Linear(1, 1), picture=False)
     with pytest.raises(InputError, match="reads no apex frame"):
         last_layer(Looks(), picture=True)
+
+
+def test_the_backbone_of_both_pictures_is_explained_on_the_last_one_only():
+    """It reads the cube first; the map that is left is that of the apex frame."""
+    model = build_model("dual-resnet18-rgb", classes=3, ethnic_classes=2, shared=True)
+    with pytest.raises(InputError, match=r"one backbone reads the cube and then the apex frame, .* add --picture"):
+        last_layer(model, picture=False)
+    assert last_layer(model, picture=True) is model.emotion_backbone.layer4
+    cube_alone = build_model("dual-resnet18", classes=3, ethnic_classes=2, shared=True)
+    assert last_layer(cube_alone, picture=False) is cube_alone.emotion_backbone.layer4
 
 
 def test_a_run_of_svc_is_refused_with_what_it_is(tmp_path):
