@@ -28,7 +28,7 @@ def find_files(dataset: Dataset, root: Path, rows: list[Row]) -> Path:
     base, which = place(folders, layouts)
     listed: dict[str, dict[int, str] | str] = {}
     counted: dict[str, int | str | None] = {}
-    taken: dict[str, Row] = {}
+    taken: dict[str, tuple[str, Row]] = {}
     placed: list[tuple[Row, dict[int, str]]] = []
     for row, relative in zip(rows, layouts[which], strict=True):
         found = folders.resolve(base, relative)
@@ -38,11 +38,12 @@ def find_files(dataset: Dataset, root: Path, rows: list[Row]) -> Path:
             row.note("filename", what, "the clip is kept and its pairs will fail: bring the folder back", failed=True)
             continue
         row.folder = str(found[0])
-        if is_video(row.folder) and found[0].is_file():
+        video = is_video(row.folder) and found[0].is_file()
+        if not dataset.long_videos:
+            _claim(row, relative if video else row.key, "video" if video else "folder", taken)
+        if video:
             _check_video(row, counted)
             continue
-        if not dataset.long_videos:
-            _claim(row, taken)
         names = _images(row, listed)
         if names:
             placed.append((row, names))
@@ -62,12 +63,15 @@ def _names(paths: Sequence[Path]) -> str:
     return ", ".join(path.name for path in paths)
 
 
-def _claim(row: Row, taken: dict[str, Row]) -> None:
-    """Lists two clips that have one folder: s01_ne_01 and s1_ne_01, say."""
-    other = taken.get(row.folder)
-    if other and other.key != row.key:
-        row.note("filename", f"row {other.number} ({other.clip_id}) has the same folder", "both are kept", failed=True)
-    taken.setdefault(row.folder, row)
+def _claim(row: Row, name: str, kind: str, taken: dict[str, tuple[str, Row]]) -> None:
+    """Lists two clips that have one folder or video by two names: s01_ne_01 and s1_ne_01, say.
+
+    Args:
+        name: of a folder its clip's key; of a video its path in the layout, by which several clips may mean it.
+    """
+    first, other = taken.setdefault(row.folder, (name, row))
+    if first != name:
+        row.note("filename", f"row {other.number} ({other.clip_id}) has the same {kind}", "both are kept", failed=True)
 
 
 def _images(row: Row, listed: dict[str, dict[int, str] | str]) -> dict[int, str]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
-from flowkit.errors import FlowkitError, FrameError, InputError
+from flowkit.errors import FlowkitError, FrameError, InputError, Interrupted
 from flowkit.types import Clip
 
 _Result = TypeVar("_Result")
@@ -26,6 +26,10 @@ def each_clip(
     Args:
         work: is called once for each clip, by several threads at a time.
         report: is told how many clips are done, whenever one is.
+
+    Raises:
+        InputError: for workers below 1.
+        Interrupted: if a clip is in an object store that gives no answer.
     """
     if workers < 1:
         raise InputError(f"workers={workers}: give at least 1")
@@ -46,6 +50,8 @@ def each_clip(
 def _tried(work: Callable[[Clip], _Result], clip: Clip) -> _Result | FrameError:
     try:
         return work(clip)
+    except Interrupted:  # a store that gives no answer says nothing of its clips
+        raise
     except InputError as error:
         return FrameError(str(error))
     except FlowkitError as error:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -33,6 +34,8 @@ _ROUNDED = re.compile(r"[+-]?([0-9]{16,}\.0*|[0-9](\.[0-9]*)?e\+[0-9]+)")
 """What a floating point number of 16 digits or more is written as."""
 _EXACT = 2**53
 """Up to here every whole number is a floating point number."""
+_EXACT_NARROW = {pa.float16(): 2**11, pa.float32(): 2**24}
+"""Up to here it is one of a narrower type."""
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _Value = TypeVar("_Value")
 
@@ -331,7 +334,15 @@ def _read_parquet(path: Place, required: tuple[str, ...], used: tuple[str, ...])
 def _cells(path: Place, name: str, column: pa.ChunkedArray) -> list[Any]:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         return [cell and (cell.strip() or None) for cell in column.to_pylist()]
-    return [cell if isinstance(cell, list) else cell_text(cell) for cell in column_values(str(path), name, column)]
+    values = column_values(str(path), name, column)
+    if exact := _EXACT_NARROW.get(column.type):
+        return [_narrow_text(cell, exact) for cell in values]
+    return [cell if isinstance(cell, list) else cell_text(cell) for cell in values]
+
+
+def _narrow_text(cell: float | None, exact: int) -> str | None:
+    """A cell of a narrow floating point column; what may be rounded has an exponent, by which `whole_number` knows."""
+    return np.format_float_scientific(cell) if cell is not None and abs(cell) >= exact else cell_text(cell)
 
 
 def _require_names(path: Place, names: list[str], required: tuple[str, ...], used: tuple[str, ...]) -> None:

@@ -7,6 +7,7 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 
 import numpy as np
 
@@ -23,6 +24,8 @@ _MOST_UNSEEN = 100_000
 _MOST_MISSING = 10_000
 """Missing frames that are planned one by one even where fewer exist."""
 _SAME_S = 1e-9
+_RATE_PARTS = 1_000_000
+"""The largest denominator of a frame rate."""
 
 
 def plan_pairs(clip: Clip, plan: PairPlan, survey: Survey) -> Iterator[Pair]:
@@ -305,7 +308,9 @@ def _following(clip: Clip, plan: PairPlan, survey: Survey) -> Callable[[int], in
             raise FrameError(
                 f"{plan} needs the frame rate, which neither the manifest (column fps) nor the source says"
             )
-        lag = max(1, math.floor(plan.lag_s * fps + 0.5))
+        # By what both stand for, 0.29 and 30000/1001, say: a product of floats may fall just below a half.
+        frames = Fraction(str(plan.lag_s)) * Fraction(fps).limit_denominator(_RATE_PARTS)
+        lag = max(1, math.floor(frames + Fraction(1, 2)))
     return lag.__add__
 
 

@@ -55,7 +55,10 @@ def put_spotted(revision: Revision, results: Sequence[Spotted | FrameError | Non
         before=before,
         after=after,
         shifts=apex_shifts(
-            *([clip for clip, new in zip(clips, results, strict=True) if new is not None] for clips in (before, after))
+            *(
+                [clip for clip, new in zip(clips, results, strict=True) if isinstance(new, Spotted)]
+                for clips in (before, after)
+            )
         ),
         failures=_failures(before, results),
         unsearched=0,

@@ -1,7 +1,7 @@
 """A classifier that the user gives as a file: ONNX or TorchScript, with the order of its labels.
 
-ONNX is run by OpenCV's dnn module, which flowkit has already and needs for face detectors of the same kind;
-onnxruntime would be one more package for a few hundred small pictures. TorchScript needs torch.
+ONNX is run by onnxruntime, since OpenCV's dnn module, that of 5.0, gives other numbers for some valid networks.
+TorchScript needs torch.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import importlib.util
 import threading
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ from flowkit.output.store import require_utf8
 CHANNELS = ("rgb", "bgr", "grey")
 SCORES = ("logits", "probabilities")
 _SUM_TOLERANCE = 1e-3
+_OUTPUT_TYPES = ("tensor(float)", "tensor(double)", "tensor(float16)")
+
+_Run = Callable[[NDArray[np.float32]], NDArray[Any]]
+"""From a picture as `_prepared` to what the model gives for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,8 +72,8 @@ class Classifier:
     """A model and how it is read. Threads may share one.
 
     Raises:
-        InputError: if the file is missing or no such model, torch is missing for TorchScript, or the outputs are not
-            what the reading says.
+        InputError: if the file is missing or no such model, what runs it is missing (onnxruntime, for TorchScript
+            torch), or the outputs are not what the reading says.
     """
 
     def __init__(self, path: Path, reading: Reading) -> None:
@@ -80,14 +84,14 @@ class Classifier:
         with path.open("rb") as file:
             self.digest = hashlib.file_digest(file, "sha256").hexdigest()
         self._lock = threading.Lock()
-        self._run = _opened(path)
+        self._run, self.runtime = _opened(path)
         blank = np.full((1, reading.size, reading.size, 3), 127, np.uint8)
         self.probabilities(blank)
 
     @property
     def source(self) -> str:
         """What a guess of this model is marked with."""
-        return f"{self.path.name} sha256:{self.digest[:16]} labels {','.join(self.reading.labels)}"
+        return f"{self.path.name} sha256:{self.digest[:16]} {self.runtime} labels {','.join(self.reading.labels)}"
 
     def probabilities(self, pictures: NDArray[np.uint8]) -> NDArray[np.float64]:
         """(n, labels), each row with sum 1, of pictures (n, size, size, 3) RGB.
@@ -164,7 +168,8 @@ def _prepared(picture: NDArray[np.uint8], reading: Reading) -> NDArray[np.float3
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
 
 
-def _opened(path: Path) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
+def _opened(path: Path) -> tuple[_Run, str]:
+    """What runs a model, and the runtime's name and version."""
     if path.suffix.lower() == ".onnx":
         return _onnx(path)
     if path.suffix.lower() in (".pt", ".pth", ".ts"):
@@ -172,29 +177,50 @@ def _opened(path: Path) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
     raise InputError(f"model {str(path)!r}: its name must end in .onnx, or in .pt for TorchScript")
 
 
-def _onnx(path: Path) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
+def _onnx(path: Path) -> tuple[_Run, str]:
     require_utf8(path)
     try:
-        net = cv2.dnn.readNetFromONNX(str(path))
-    except cv2.error as error:
+        import onnxruntime
+    except ImportError as error:
+        raise InputError(
+            f"{str(path)!r} is ONNX, which needs onnxruntime: pip install 'flowkit-mer[landmarks]'"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        # By its path: weights may be in a file beside it.
+        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:
         raise InputError(f"{str(path)!r} cannot be read as ONNX ({_first_line(error)}); export it anew") from error
-    names: Sequence[str] = net.getUnconnectedOutLayersNames()
-    if len(names) != 1:
-        raise InputError(f"{str(path)!r} has {len(names)} outputs ({', '.join(names)}); export one of them")
+    name = _input_name(path, session)
 
     def run(values: NDArray[np.float32]) -> NDArray[Any]:
         try:
-            net.setInput(values)
-            return np.asarray(net.forward())
-        except cv2.error as error:
+            return np.asarray(session.run(None, {name: values})[0])
+        except Exception as error:
             raise InputError(
                 f"{path.name} cannot take {values.shape} ({_first_line(error)}); check --size and --channels"
             ) from error
 
-    return run
+    return run, f"onnxruntime {onnxruntime.__version__}"
 
 
-def _torchscript(path: Path) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
+def _input_name(path: Path, session: Any) -> str:
+    """What a network calls its picture; an InputError where it does not take one and give one row of numbers."""
+    given, results = session.get_inputs(), session.get_outputs()
+    if len(results) != 1:
+        names = ", ".join(one.name for one in results)
+        raise InputError(f"{str(path)!r} has {len(results)} outputs ({names}); export one of them")
+    types = [one.type for one in given]
+    if types != ["tensor(float)"]:
+        raise InputError(f"{str(path)!r} takes {types}; export it with one float32 picture as its only input")
+    if results[0].type not in _OUTPUT_TYPES:
+        raise InputError(f"{str(path)!r} gives {results[0].type}; export it with a row of numbers as its output")
+    return str(given[0].name)
+
+
+def _torchscript(path: Path) -> tuple[_Run, str]:
     if importlib.util.find_spec("torch") is None:
         raise InputError(f"{str(path)!r} is TorchScript, which needs torch: pip install torch, or export it to ONNX")
     import torch
@@ -221,7 +247,7 @@ def _torchscript(path: Path) -> Callable[[NDArray[np.float32]], NDArray[Any]]:
             raise InputError(f"{path.name} gives a {type(given).__name__}; export one of its outputs")
         return np.asarray(given.numpy())
 
-    return run
+    return run, f"torch {torch.__version__}"
 
 
 def _first_line(error: Exception) -> str:

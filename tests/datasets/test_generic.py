@@ -110,6 +110,20 @@ def test_two_names_of_one_folder_are_told_beside_several_expressions(tmp_path):
     assert [(one.row, "has the same folder" in one.what) for one in found.defects if one.failed] == [(4, True)]
 
 
+def test_two_names_of_one_video_are_told_beside_several_expressions(tmp_path):
+    (tmp_path / "s1").mkdir()
+    video(tmp_path / "s1" / "take1.avi", 30)
+    rows = [["s1", "take1", 1, 3, 5], ["s1", "take1", 10, 12, 15], ["s1", "take01", 20, 22, 25]]
+    found = index(tmp_path, [HEADER, *rows], folder="{subject}/{filename}.avi")
+    assert {clip.source for clip in found.clips} == {str(tmp_path / "s1" / "take1.avi")}
+    assert [(one.row, one.what) for one in found.defects if one.failed] == [
+        (4, "row 2 (lab/s1/take1/1) has the same video")
+    ]
+    # A layout that names one video for several clips means it.
+    found = index(tmp_path, [HEADER, *rows], folder="{subject}/take1.avi")
+    assert (len(found.clips), found.failed) == (3, 0)
+
+
 def test_videos_that_count_from_1_have_a_base(tmp_path):
     video(tmp_path / "a.avi", 6)
     frames(tmp_path / "b", range(1, 7))

@@ -286,6 +286,21 @@ def test_numbers_that_were_floats_are_read_as_far_as_floats_are_exact(tmp_path):
                 assert [clip.onset for clip in read_manifest(path)] == [read, None]
 
 
+@pytest.mark.parametrize(("kind", "rounded"), [("float16", 2**11), ("float32", 2**24)])
+def test_numbers_of_narrow_floats_are_read_as_far_as_those_are_exact(tmp_path, kind, rounded):
+    make_frames(tmp_path / "f")
+    path = tmp_path / "m.parquet"
+    columns = {"clip_id": pa.array(["a", "b"]), "source": pa.array(["f", "f"])}
+    rates = pa.array(np.array([rounded, np.nan], kind))
+    onsets = pa.array(np.array([rounded - 1, np.nan], kind), from_pandas=True)
+    pq.write_table(pa.table(columns | {"fps": rates, "onset": onsets}), path)
+    assert [(clip.fps, clip.onset) for clip in read_manifest(path)] == [(rounded, rounded - 1), (None, None)]
+    for number in (rounded + 1, -rounded):
+        pq.write_table(pa.table(columns | {"onset": pa.array(np.array([1, number], kind))}), path)
+        with pytest.raises(InputError, match=r"row 2, clip 'b': onset='.*e\+.*' is a rounded number; store the column"):
+            read_manifest(path)
+
+
 def test_a_pipe_is_not_waited_for(tmp_path):
     for name in ("m.csv", "m.parquet"):
         os.mkfifo(tmp_path / name)

@@ -131,7 +131,12 @@ def test_lag_covers_the_annotated_interval_or_the_whole_source(frames):
 
 @pytest.mark.parametrize(
     ("plan", "fps", "lag"),
-    [("lag:0.1s", 200, 20), ("lag:0.1s", 30, 3), ("lag:0.1s", 25, 3), ("lag:0.1s", 23.976, 2), ("lag:0.01s", 30, 1)],
+    [
+        *(("lag:0.1s", 200, 20), ("lag:0.1s", 30, 3), ("lag:0.1s", 25, 3), ("lag:0.1s", 23.976, 2)),
+        *(("lag:0.01s", 30, 1), ("lag:1e-05s", 200, 1)),
+        # Halves, of which no floating point product is one: 14.5, 28.5, 31.5, and 1.5 of an NTSC rate.
+        *(("lag:0.29s", 50, 15), ("lag:0.57s", 50, 29), ("lag:0.35s", 90, 32), ("lag:0.05005s", 30000 / 1001, 2)),
+    ],
 )
 def test_lag_in_seconds_is_the_nearest_number_of_frames(plan, fps, lag):
     clip = Clip(clip_id="a", source="absent", fps=fps, onset=1, offset=100)

@@ -10,11 +10,12 @@ from flowkit.datasets.revision import Revision
 from flowkit.errors import FrameError, InputError
 from flowkit.faces.finding import parse_face
 from flowkit.keyframes.revise import put_spotted
-from flowkit.keyframes.spot import SpotRule, peak, spot, spot_clip
+from flowkit.keyframes.shifts import table_of
+from flowkit.keyframes.spot import SpotRule, Spotted, peak, spot, spot_clip
 from flowkit.synthetic.dataset import make_dataset
 from tests.clips import frame_folder
 from tests.keyframes.conftest import lit
-from tests.planted import APEX, OFFSET, annotated
+from tests.planted import APEX, OFFSET, ONSET, annotated
 
 
 def test_apexes_of_the_demo_are_found(tmp_path):
@@ -114,6 +115,18 @@ def test_a_clip_whose_face_is_lost_keeps_its_frames_and_says_why(tmp_path):
     assert revision.column("keyframes_error") == [reason, None]
     assert [(clip.onset, clip.offset) for clip in revision.clips] == [(1, 6)] * 2
     assert [apex is None for apex in revision.column("apex")] == [True, False]
+
+
+def test_clips_that_failed_have_no_shift(tmp_path):
+    clips = [dataclasses.replace(annotated(tmp_path), clip_id=name) for name in ("spotted", "failed", "left alone")]
+    write_manifest(clips, tmp_path / "m.csv")
+    frames = tuple(range(ONSET + 1, OFFSET + 1))
+    found = Spotted(APEX + 10, 1.0, frames, np.zeros(len(frames)))
+    outcome = put_spotted(Revision(tmp_path / "m.csv"), [found, FrameError("frame 3 is damaged"), None], SpotRule())
+    assert [(shift.clip_id, shift.frames) for shift in outcome.shifts] == [("spotted", 10)]
+    assert outcome.failures == [("failed", "frame 3 is damaged")]
+    (row,) = table_of(outcome.shifts)
+    assert (row.clips, row.moved.mean, row.absolute.mean) == (1, 1.0, 10.0)
 
 
 def test_a_still_clip_has_no_apex(tmp_path):

@@ -33,12 +33,35 @@ def onnx_model(path: Path, *, outputs: int = 3, softmax: bool = False) -> Path:
     ]
     if softmax:
         nodes.append(helper.make_node("Softmax", ["scores"], ["out"], axis=1))
+    weights = {"weight": weight, "bias": bias}
+    return saved(path, nodes, weights, {"out" if softmax else "scores": [1, outputs]})
+
+
+def striding_model(path: Path) -> Path:
+    """Means times `GAIN` of the channels at pixels of even row and column: a convolution that pads at the end alone."""
+    kernel = np.zeros((3, 3, 3, 3), np.float32)
+    kernel[np.arange(3), np.arange(3), 0, 0] = GAIN
+    nodes = [
+        helper.make_node("Conv", ["x", "kernel"], ["even"], auto_pad="SAME_UPPER", kernel_shape=[3, 3], strides=[2, 2]),
+        helper.make_node("GlobalAveragePool", ["even"], ["pooled"]),
+        helper.make_node("Flatten", ["pooled"], ["scores"]),
+    ]
+    return saved(path, nodes, {"kernel": kernel}, {"scores": [1, 3]})
+
+
+def saved(
+    path: Path,
+    nodes: list[onnx.NodeProto],
+    weights: dict[str, np.ndarray],
+    outputs: dict[str, list[int]],
+    inputs: tuple[str, ...] = ("x",),
+) -> Path:
     graph = helper.make_graph(
         nodes,
         "colours",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 3, SIDE, SIDE])],
-        [helper.make_tensor_value_info("out" if softmax else "scores", TensorProto.FLOAT, [1, outputs])],
-        [numpy_helper.from_array(weight, "weight"), numpy_helper.from_array(bias, "bias")],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 3, SIDE, SIDE]) for name in inputs],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, sides) for name, sides in outputs.items()],
+        [numpy_helper.from_array(array, name) for name, array in weights.items()],
     )
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), str(path))
     return path

@@ -1,14 +1,17 @@
 """A model's outputs become probabilities of the labels that the user names, and nothing is assumed of them."""
 
 import hashlib
+import importlib
 import os
+import sys
 
 import numpy as np
 import pytest
+from onnx import helper
 
 from flowkit.errors import InputError
 from flowkit.labels.classifier import Classifier, Reading, parse_labels, parse_numbers, parse_outputs
-from tests.labels.conftest import GAIN, PLAIN, SIDE, onnx_model, torchscript_model
+from tests.labels.conftest import GAIN, PLAIN, SIDE, onnx_model, saved, striding_model, torchscript_model
 
 LABELS = ("red", "green", "blue")
 PICTURE = np.empty((1, SIDE, SIDE, 3), np.uint8)
@@ -19,15 +22,47 @@ def softmax(values):
     return np.exp(values) / np.exp(values).sum()
 
 
-@pytest.mark.parametrize("kind", ["onnx", "pt"])
-def test_probabilities_are_the_softmax_of_what_the_model_gives(tmp_path, kind):
+@pytest.mark.parametrize(("kind", "runtime"), [("onnx", "onnxruntime"), ("pt", "torch")])
+def test_probabilities_are_the_softmax_of_what_the_model_gives(tmp_path, kind, runtime):
     path = (onnx_model if kind == "onnx" else torchscript_model)(tmp_path / f"m.{kind}")
     classifier = Classifier(path, Reading(labels=LABELS, **PLAIN))
     found = classifier.probabilities(np.concatenate([PICTURE, PICTURE[..., ::-1]]))
     expected = softmax(GAIN * np.array([0.8, 0.2, 0.4]))
     assert found == pytest.approx(np.stack([expected, expected[::-1]]), abs=1e-5)
     assert classifier.digest == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert classifier.source == f"m.{kind} sha256:{classifier.digest[:16]} labels red,green,blue"
+    version = importlib.import_module(runtime).__version__
+    expected = f"m.{kind} sha256:{classifier.digest[:16]} {runtime} {version} labels red,green,blue"
+    assert classifier.source == expected
+
+
+def test_a_convolution_that_pads_at_the_end_alone_sees_the_right_pixels(tmp_path):
+    picture = np.zeros((1, SIDE, SIDE, 3), np.uint8)
+    picture[:, ::2, ::2, 0] = picture[:, 1::2, 1::2, 1] = 255
+    found = Classifier(striding_model(tmp_path / "m.onnx"), Reading(labels=LABELS, **PLAIN)).probabilities(picture)
+    assert found[0] == pytest.approx(softmax(GAIN * np.array([1.0, 0.0, 0.0])), abs=1e-5)
+
+
+def test_onnx_without_its_runtime_names_the_extra(model, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    told = r"colours.onnx' is ONNX, which needs onnxruntime: pip install 'flowkit-mer\[landmarks\]'"
+    with pytest.raises(InputError, match=told):
+        Classifier(model, Reading(labels=LABELS, **PLAIN))
+
+
+def test_a_network_of_several_pictures_or_results_is_refused(tmp_path):
+    nodes = [helper.make_node("Add", ["x", "z"], ["y"]), helper.make_node("Neg", ["x"], ["n"])]
+    sides = [1, 3, SIDE, SIDE]
+    path = saved(tmp_path / "m.onnx", nodes[:1], {}, {"y": sides}, inputs=("x", "z"))
+    with pytest.raises(InputError, match=r"takes \['tensor\(float\)', 'tensor\(float\)'\]; export it with one float32"):
+        Classifier(path, Reading(labels=LABELS, **PLAIN))
+    path = saved(tmp_path / "m.onnx", nodes, {}, {"y": sides, "n": sides}, inputs=("x", "z"))
+    with pytest.raises(InputError, match=r"has 2 outputs \(y, n\); export one of them"):
+        Classifier(path, Reading(labels=LABELS, **PLAIN))
+
+
+def test_pictures_of_another_size_than_the_networks_are_told(model):
+    with pytest.raises(InputError, match=r"cannot take \(1, 3, 9, 9\) \(.*invalid dimensions.*\); check --size and"):
+        Classifier(model, Reading(labels=LABELS, **PLAIN | {"size": 9}))
 
 
 def test_channels_and_normalisation_are_as_asked(model):
