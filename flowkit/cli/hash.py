@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -23,10 +24,10 @@ def hash_frames(
 
     require_manifest_name(manifest)
     revision = Revision(source)
-    digests = []
+    digests, digest_of = [], functools.cache(frames_sha256)  # many clips may be of one video
     for clip in revision.clips:
         try:
-            digests.append(frames_sha256(clip.source))
+            digests.append(digest_of(clip.source))
         except (FlowkitError, OSError) as error:
             raise InputError(f"{clip.clip_id}: {error}; mend the clip, or take it out of the manifest") from error
     revision.put("frames_sha256", digests)

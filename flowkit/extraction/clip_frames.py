@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -12,10 +13,29 @@ from flowkit.errors import FrameError
 from flowkit.extraction.framing import frame_clip
 from flowkit.faces.finding import FaceCrop, WholeFrame
 from flowkit.frames.prepare import prepare
-from flowkit.frames.survey import survey_source
+from flowkit.frames.survey import SourceKey, Survey, source_of, survey_source
 from flowkit.types import Clip
 
-__all__ = ["ClipFrames", "FaceCrop"]
+__all__ = ["ClipFrames", "FaceCrop", "Surveys"]
+
+
+class Surveys:
+    """The survey of each clip's source, made once for all clips of it, for as long as this is kept.
+
+    Threads may share it: one that asks while another surveys the same source waits for that.
+    """
+
+    def __init__(self) -> None:
+        self._found: dict[SourceKey, tuple[threading.Lock, list[Survey]]] = {}
+
+    def of(self, clip: Clip) -> Survey:
+        """See `flowkit.frames.survey.survey_source`."""
+        key = source_of(clip)
+        lock, found = self._found.setdefault(key, (threading.Lock(), []))
+        with lock:
+            if not found:
+                found.append(survey_source(*key))
+            return found[0]
 
 
 class ClipFrames:
@@ -25,13 +45,20 @@ class ClipFrames:
         face: gives the box that frames are cropped to; by default they are whole. A detector's face has to be in each
             frame that is read, as in an extraction.
         size: (height, width) that they are resized to, px; None keeps the crop's.
+        surveys: of clips before it, which may share the source.
 
     Raises:
         FrameError: if the source cannot be opened, no frame of it can be read, or the clip has no box.
     """
 
-    def __init__(self, clip: Clip, face: FaceCrop | None = None, size: tuple[int, int] | None = None) -> None:
-        survey = survey_source(clip.source, clip.frame_base, clip.frames_sha256)
+    def __init__(
+        self,
+        clip: Clip,
+        face: FaceCrop | None = None,
+        size: tuple[int, int] | None = None,
+        surveys: Surveys | None = None,
+    ) -> None:
+        survey = (surveys or Surveys()).of(clip)
         self.source = survey.opened()
         self._faces = face or WholeFrame()
         self._framing = frame_clip(clip, survey, self._faces, size)

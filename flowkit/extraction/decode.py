@@ -91,6 +91,7 @@ def decode_part(
     frames: dict[FrameKey, Decoded] = {key: kept[0] for key in wanted if (kept := store.get(key)) is not None}
     marked = _marked(part, request)
     landmarks: dict[FrameKey, Points] = {}
+    lost: dict[FrameKey, FrameError] = {}
     read: dict[FrameKey, Decoded] = {}
     singles = _singles([*(key for key in wanted if key not in frames), *marked])
     for single in singles:
@@ -99,11 +100,15 @@ def decode_part(
             read[single] = kept[0]
             if kept[1] is not None:
                 landmarks[single] = kept[1]
-    for single, frame in _read(
-        part, [key for key in singles if key not in read], request, marked, landmarks, store.opened
+    for single, frame, points in _read(
+        part, [key for key in singles if key not in read], request, marked, store.opened
     ):
         check()
         read[single] = frame
+        if isinstance(points, FrameError):
+            lost[single] = points
+        elif points is not None:
+            landmarks[single] = points
         if isinstance(frame, np.ndarray):
             store.put(single, frame, landmarks.get(single))
     for key in wanted:
@@ -111,7 +116,7 @@ def decode_part(
             frames[key] = read[key] if isinstance(key[1], int) else _average(key, read)
             if isinstance(key[1], tuple) and isinstance(average := frames[key], np.ndarray):
                 store.put(key, average)
-    lost: dict[FrameKey, Decoded] = {key: frame for key in marked if isinstance(frame := read[key], FrameError)}
+    lost |= {key: frame for key in marked if isinstance(frame := read[key], FrameError)}
     errors = [_pair_error(pair, frames, lost) for pair in part.pairs]
     decoded = DecodedPart(part, frames, list(errors), landmarks)
     steady(decoded, request)
@@ -139,10 +144,11 @@ def _read(
     keys: list[tuple[str, int]],
     request: ExtractRequest,
     marked: dict[FrameKey, None],
-    landmarks: dict[FrameKey, Points],
     opened: Opened,
-) -> Iterator[tuple[tuple[str, int], Decoded]]:
-    """The prepared frames, or what is wrong with them; every key is given. Landmarks of `marked` ones are put down."""
+) -> Iterator[tuple[tuple[str, int], Decoded, Points | FrameError | None]]:
+    """The prepared frames, or what is wrong with them; every key is given. Besides, of `marked` ones, their landmarks,
+    or why there are none: a frame without them is still good for pairs that need none of it.
+    """
     needed: dict[str, set[int]] = {}
     for clip_id, number in keys:
         needed.setdefault(clip_id, set()).add(number)
@@ -150,7 +156,7 @@ def _read(
         try:
             for number, frame in part.sources[clip_id].read(sorted(numbers), opened=opened):
                 key = (clip_id, number)
-                yield key, _prepared(key, frame, part.framings[clip_id], request, landmarks if key in marked else None)
+                yield key, *_prepared(key, frame, part.framings[clip_id], request, key in marked)
                 numbers.discard(number)
             reason = None
         except Interrupted:  # a store that gives no answer says nothing of its clips
@@ -158,25 +164,22 @@ def _read(
         except Exception as error:
             reason = str(error) if isinstance(error, FlowkitError) else unexpected(error)
         for number in sorted(numbers):
-            yield (clip_id, number), FrameError(reason or f"frame {number} was not delivered by its source")
+            yield (clip_id, number), FrameError(reason or f"frame {number} was not delivered by its source"), None
 
 
 def _prepared(
-    key: tuple[str, int],
-    frame: Decoded,
-    framing: Framing,
-    request: ExtractRequest,
-    landmarks: dict[FrameKey, Points] | None,
-) -> Decoded:
+    key: tuple[str, int], frame: Decoded, framing: Framing, request: ExtractRequest, marked: bool
+) -> tuple[Decoded, Points | FrameError | None]:
+    """The cut frame, and its landmarks if they are wanted; of either what is wrong with it."""
     clip_id, number = key
     if isinstance(frame, FrameError):
-        return frame
+        return frame, None
     if frame.shape != framing.frame_size:
         h, w = framing.frame_size
         return FrameError(
             f"frame {number} has {frame.shape[1]} x {frame.shape[0]} px, its clip {w} x {h}; "
             "give frames of one size to each clip"
-        )
+        ), None
     try:
         face = face_in(number, frame, framing, request)
         if framing.transform is not None:
@@ -184,13 +187,14 @@ def _prepared(
         else:
             # A copy where `prepare` gives a view: a crop shall not keep its whole frame in memory.
             cut = np.ascontiguousarray(prepare(frame, framing.box, request.size))
-        if landmarks is not None:
-            points = landmarks_in(clip_id, number, frame, cut, face, framing, request)
-            if points is not None:
-                landmarks[key] = points
     except FrameError as error:
-        return error
-    return cut
+        return error, None
+    if not marked:
+        return cut, None
+    try:
+        return cut, landmarks_in(clip_id, number, frame, cut, face, framing, request)
+    except FrameError as error:
+        return cut, error
 
 
 def _average(key: FrameKey, read: dict[FrameKey, Decoded]) -> Decoded:
@@ -213,7 +217,7 @@ def _average(key: FrameKey, read: dict[FrameKey, Decoded]) -> Decoded:
         return FrameError(str(error))
 
 
-def _pair_error(pair: Pair, frames: dict[FrameKey, Decoded], lost: dict[FrameKey, Decoded]) -> str | None:
+def _pair_error(pair: Pair, frames: dict[FrameKey, Decoded], lost: dict[FrameKey, FrameError]) -> str | None:
     """Why a pair cannot be computed, or None; `lost` are frames whose landmarks were wanted and not found."""
     clip_id = pair.clip.clip_id
     if pair.error is not None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from flowkit.errors import FlowkitError, InputError, Interrupted, OutputError
 from flowkit.extraction.framing import Framing, frame_clip
 from flowkit.extraction.pairs import plan_pairs
-from flowkit.extraction.plans import parse_plan
+from flowkit.extraction.plans import PairPlan, parse_plan
 from flowkit.extraction.request import ExtractRequest
 from flowkit.faces.finding import parse_face
 from flowkit.frames import FrameSource
@@ -65,7 +65,9 @@ def make_parts(clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[
         seen.add(clip.clip_id)
     if not clips:
         raise InputError("there is no clip to extract")
-    return list(divide(list(_framed_pairs(clips, request, surveys))))
+    plan = parse_plan(request.pairs)
+    plan.require_clips(clips)
+    return list(divide(list(_framed_pairs(clips, plan, request, surveys))))
 
 
 Phase = tuple[int, ...] | None
@@ -95,7 +97,7 @@ def parts_as_planned(
     found = [clip for clip_id, clip in clips.items() if clip_id in wanted and clip_id not in lost]
     framed = {
         (pair.clip.clip_id, pair.role, pair.frame0, pair.frame1, pair.frames0, pair.frames1): (pair, framing)
-        for pair, framing in _framed_pairs(found, request, surveys)
+        for pair, framing in _framed_pairs(found, parse_plan(request.pairs), request, surveys)
     }
     parts = []
     for number, keys in planned.items():
@@ -122,10 +124,9 @@ def parts_as_planned(
 
 
 def _framed_pairs(
-    clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[str, Survey]
+    clips: Sequence[Clip], plan: PairPlan, request: ExtractRequest, surveys: Mapping[str, Survey]
 ) -> Iterator[PlannedRow]:
-    face, plan = parse_face(request.face), parse_plan(request.pairs)
-    plan.require_clips(clips)
+    face = parse_face(request.face)
     for clip in clips:
         found = surveys[clip.clip_id]
         framing: Framing | None = None

@@ -53,7 +53,7 @@ class FrameSource(Protocol):
 
     @property
     def fps(self) -> float | None:
-        """Frames per second, by the median interval where it varies; None where the source does not say."""
+        """Frames a second, by the intervals around their median where they vary; None where the source does not say."""
 
     @property
     def variable(self) -> bool | None:

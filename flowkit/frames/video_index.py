@@ -104,6 +104,9 @@ class VideoIndex:
     def around(self, frames: Iterable[int]) -> VideoIndex:
         """The stretch that decoding these frames takes: from the keyframe of the first one to where all that the last
         one builds on has been shown. The file's beginning stays among its keys, for what cannot be decoded from there.
+
+        Its arrays are views: a run holds a stretch for each part, which is most of a video that has few keyframes.
+        Pickled, a view is its own elements.
         """
         wanted = [frame for frame in frames if self.start <= frame < self.end]
         if not wanted or not len(self.stamps):
@@ -118,9 +121,9 @@ class VideoIndex:
         return dataclasses.replace(
             self,
             start=start,
-            stamps=self.stamps[chosen].copy(),
-            ranks=self.ranks[chosen].copy(),
-            horizon=self.horizon[chosen].copy(),
+            stamps=self.stamps[chosen],
+            ranks=self.ranks[chosen],
+            horizon=self.horizon[chosen],
             keys=keys,
         )
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from flowkit.datasets.each_clip import each_clip
 from flowkit.errors import FrameError, InputError
-from flowkit.extraction.clip_frames import ClipFrames, FaceCrop
+from flowkit.extraction.clip_frames import ClipFrames, FaceCrop, Surveys
 from flowkit.keyframes.metrics import METRICS
 from flowkit.keyframes.order import out_of_order
 from flowkit.params import PRESETS
@@ -88,26 +88,34 @@ def reselect(clips: Sequence[Clip], rule: Rule | None = None, **how: Any) -> lis
     Args:
         how: `face`, `size` and so on, as `reselect_clip`; `workers`, `report` as `flowkit.datasets.each_clip`.
     """
-    rule = rule or Rule()
+    rule, surveys = rule or Rule(), Surveys()
     workers, report = how.pop("workers", 1), how.pop("report", None)
-    return each_clip(clips, lambda clip: reselect_clip(clip, rule, **how), workers=workers, report=report)
+    return each_clip(
+        clips, lambda clip: reselect_clip(clip, rule, surveys=surveys, **how), workers=workers, report=report
+    )
 
 
 def reselect_clip(
-    clip: Clip, rule: Rule, *, face: FaceCrop | None = None, size: tuple[int, int] | None = None
+    clip: Clip,
+    rule: Rule,
+    *,
+    face: FaceCrop | None = None,
+    size: tuple[int, int] | None = None,
+    surveys: Surveys | None = None,
 ) -> Reselected:
     """The keyframes of one clip chosen anew.
 
     Args:
         face: the crop; by default the whole frame.
         size: (height, width) that frames are resized to, px.
+        surveys: of other clips, as of `ClipFrames`.
 
     Raises:
         FrameError: if onset or apex is not annotated, they are out of order, or a frame of the search range is missing,
             cannot be read or has lost the face: no other takes its place.
     """
     onset, apex, offset = _annotated(clip)
-    frames = ClipFrames(clip, face, size)
+    frames = ClipFrames(clip, face, size, surveys)
     first, last = frames.source.first, frames.source.last
     reach = math.floor(rule.range * (apex - onset))
     reach_offset = 0 if offset is None else math.floor(rule.range * (offset - apex))

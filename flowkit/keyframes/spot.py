@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from flowkit.datasets.each_clip import each_clip
 from flowkit.errors import FrameError, InputError
-from flowkit.extraction.clip_frames import ClipFrames, FaceCrop
+from flowkit.extraction.clip_frames import ClipFrames, FaceCrop, Surveys
 from flowkit.keyframes.head_motion import without_head_motion
 from flowkit.keyframes.order import out_of_order
 from flowkit.motion.flow import tvl1_flow
@@ -90,26 +90,32 @@ def spot(clips: Sequence[Clip], rule: SpotRule | None = None, **how: Any) -> lis
     Args:
         how: `face`, `size` as `spot_clip`; `workers`, `report` as `flowkit.datasets.each_clip`.
     """
-    rule = rule or SpotRule()
+    rule, surveys = rule or SpotRule(), Surveys()
     workers, report = how.pop("workers", 1), how.pop("report", None)
-    return each_clip(clips, lambda clip: spot_clip(clip, rule, **how), workers=workers, report=report)
+    return each_clip(clips, lambda clip: spot_clip(clip, rule, surveys=surveys, **how), workers=workers, report=report)
 
 
 def spot_clip(
-    clip: Clip, rule: SpotRule, *, face: FaceCrop | None = None, size: tuple[int, int] | None = None
+    clip: Clip,
+    rule: SpotRule,
+    *,
+    face: FaceCrop | None = None,
+    size: tuple[int, int] | None = None,
+    surveys: Surveys | None = None,
 ) -> Spotted:
     """The apex of one clip.
 
     Args:
         face: the crop; by default the whole frame.
         size: (height, width) that frames are resized to, px.
+        surveys: of other clips, as of `ClipFrames`.
 
     Raises:
         FrameError: if onset or offset is not annotated (unless the rule takes the source's ends), they are out of
             order, fewer than two frames lie behind the onset, a frame is missing, cannot be read or has lost the face,
             or nothing moves.
     """
-    frames = ClipFrames(clip, face, size)
+    frames = ClipFrames(clip, face, size, surveys)
     onset, offset = _ends(clip, frames, rule)
     if offset < onset:
         raise out_of_order(onset=onset, offset=offset)

@@ -10,7 +10,7 @@ import numpy as np
 from flowkit.datasets.each_clip import each_clip
 from flowkit.datasets.revision import Revision
 from flowkit.errors import FrameError, InputError
-from flowkit.extraction.clip_frames import ClipFrames, FaceCrop
+from flowkit.extraction.clip_frames import ClipFrames, FaceCrop, Surveys
 from flowkit.labels.classifier import Classifier
 from flowkit.labels.columns import MODEL
 from flowkit.types import Clip
@@ -49,13 +49,16 @@ def predict(
     """
     if frames < 1:
         raise InputError(f"frames={frames}: give at least 1")
-    return each_clip(clips, lambda clip: guess(clip, classifier, frames, face), workers=workers, report=report)
+    surveys = Surveys()
+    return each_clip(clips, lambda clip: guess(clip, classifier, frames, face, surveys), workers=workers, report=report)
 
 
-def guess(clip: Clip, classifier: Classifier, frames: int, face: FaceCrop | None = None) -> Guess:
+def guess(
+    clip: Clip, classifier: Classifier, frames: int, face: FaceCrop | None = None, surveys: Surveys | None = None
+) -> Guess:
     """The guess for one clip; a FrameError where frames are missing, or two labels are equally probable."""
     side = classifier.reading.size
-    source = ClipFrames(clip, face, (side, side))
+    source = ClipFrames(clip, face, (side, side), surveys)
     numbers = spread(clip, source.source.numbers(), frames)
     pictures = np.stack([picture for _, picture in source.read(numbers, colour=True)])
     means = classifier.probabilities(pictures).mean(axis=0)

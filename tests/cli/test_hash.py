@@ -6,6 +6,8 @@ import os
 import pytest
 
 from flowkit.datasets import read_manifest
+from flowkit.frames import digest
+from flowkit.frames.fetch import file_sha256
 from flowkit.output.shard import read
 from tests.clips import dataset, frame_folder, video
 
@@ -39,6 +41,19 @@ def test_the_hash_is_what_sha256sum_gives(flowkit, tmp_path):
         hashlib.sha256("".join(lines).encode()).hexdigest(),
         hashlib.sha256(clip.read_bytes()).hexdigest(),
     ]
+
+
+def test_the_bytes_of_clips_of_one_video_are_read_once(flowkit, tmp_path, monkeypatch):
+    clip = video(tmp_path / "talk.mp4", 9)
+    (tmp_path / "m.csv").write_text(
+        "clip_id,source,onset,offset\n" + "".join(f"c{i},talk.mp4,{i},8\n" for i in range(5))
+    )
+    read = []
+    monkeypatch.setattr(digest, "file_sha256", lambda path: read.append(path) or file_sha256(path))
+    assert flowkit("hash", tmp_path / "m.csv", "-o", tmp_path / "hashed.csv")[0] == 0
+    assert len(read) == 1
+    hashes = {one.frames_sha256 for one in read_manifest(tmp_path / "hashed.csv")}
+    assert hashes == {hashlib.sha256(clip.read_bytes()).hexdigest()}
 
 
 NAMES = ("img1.png", "img2.png", "img10.png")

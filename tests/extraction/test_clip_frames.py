@@ -5,9 +5,14 @@ import numpy as np
 import pytest
 
 from flowkit.errors import FrameError
+from flowkit.extraction import clip_frames
 from flowkit.extraction.clip_frames import ClipFrames
 from flowkit.faces.finding import parse_face
+from flowkit.frames.survey import survey_source
+from flowkit.keyframes.reselect import reselect
+from flowkit.keyframes.spot import spot
 from flowkit.types import Clip
+from tests.clips import video
 from tests.faces.brightest import Brightest
 from tests.faces.plugin import install
 
@@ -61,3 +66,17 @@ def test_nobody_looks_whether_given_boxes_have_a_face(tmp_path):
     for face in (parse_face(f"boxes:{tmp_path / 'boxes.csv'}"), None):
         folder = tmp_path / ("whole" if face is None else "boxed")
         assert len(list(ClipFrames(lit(folder, LEAVES), face).read(range(1, 6)))) == 5
+
+
+@pytest.mark.parametrize("search", [reselect, spot])
+def test_a_video_is_surveyed_once_for_all_its_clips(tmp_path, monkeypatch, search):
+    film = str(video(tmp_path / "a.mp4", 40))
+    clips = [Clip(clip_id=f"c{i}", source=film, onset=i, apex=i + 5, offset=i + 12) for i in range(0, 25, 5)]
+    surveyed = []
+    monkeypatch.setattr(clip_frames, "survey_source", lambda *key: surveyed.append(key) or survey_source(*key))
+    alone = [search([clip])[0] for clip in clips]
+    assert len(surveyed) == 5
+    surveyed.clear()
+    together = search(clips, workers=3)
+    assert [one.apex for one in together] == [one.apex for one in alone]
+    assert surveyed == [(film, 0, None)]

@@ -111,6 +111,31 @@ def test_parts_have_the_same_rows_with_a_store(clips):
         assert run_part(part, request, store=store).shard.equals(run_part(part, request).shard)
 
 
+@pytest.mark.parametrize(
+    ("plan", "failed"),
+    [("lag:1", [(3, 4)]), ("mdmd:1", [(3, 4), (3, 5)]), ("lag:2:2+2", [(3, 5)])],
+    ids=["lag", "mdmd", "phases"],
+)
+@pytest.mark.parametrize("cut", [None, 2, 3])
+@pytest.mark.parametrize("store", [None, FrameStore])
+def test_a_frame_without_landmarks_fails_the_pairs_that_begin_at_it_however_they_are_divided(
+    tmp_path, plan, failed, cut, store
+):
+    marks = tmp_path / "marks.csv"
+    marks.write_text(
+        "clip_id,frame,point,x,y\n" + "".join(f"c,{number},0,9,9\n" for number in range(1, 9) if number != 3)
+    )
+    clip = Clip(clip_id="c", source=str(frame_folder(tmp_path / "c", range(1, 9), size=SMALL)))
+    request = ExtractRequest.parse(pairs=plan, landmarks=f"csv:{marks}", preset="fast")
+    (part,) = parts_of([clip], request)
+    kept = store and store()
+    lost = []
+    for pairs in (part.pairs[:cut], part.pairs[cut:] if cut else ()):
+        decoded = decode_part(dataclasses.replace(part, pairs=pairs), request, kept)
+        lost += [pair for pair, error in zip(pairs, decoded.results, strict=True) if error]
+    assert [(pair.frame0, pair.frame1) for pair in lost] == failed
+
+
 # ---- phases
 
 

@@ -1,5 +1,6 @@
 """Repair: whatever is damaged in an output is computed again, and nothing else is touched."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -132,6 +133,22 @@ def test_a_clip_that_is_gone_becomes_failures_only_if_that_is_asked_for(made, mo
     gone.rename(lost)
     extract(manifest, out, pairs="lag:1", size=16, preset="fast", workers=1, retry_failed=True)
     assert rows(out) == rows(made / "out")
+
+
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_part_without_all_clips_of_a_list_is_mended(tmp_path, gone):
+    clips = [*dataset(tmp_path / "a", clips=1), *dataset(tmp_path / "b", clips=1, size=(80, 80))]
+    clips[1] = dataclasses.replace(clips[1], clip_id="toy/sub02/ep01")
+    listed = tmp_path / "list.csv"
+    listed.write_text("clip_id,frame0,frame1\n" + "".join(f"{clip.clip_id},1,3\n" for clip in clips))
+    extract(clips, tmp_path / "out", pairs=f"list:{listed}", preset="fast", workers=1)
+    assert len(read(tmp_path / "out").paths) == 2
+    flip_a_bit(tmp_path / "out" / "shards/part-00000.parquet")
+    if gone:
+        shutil.rmtree(clips[0].source)
+    result = repair(tmp_path / "out", clips, workers=1, lost_as_failures=gone)
+    assert (result.parts, result.verification.ok) == ([0], True)
+    assert len(read(tmp_path / "out").failures()) == gone
 
 
 def test_a_survey_whose_column_has_another_name_now_is_made_anew(moved):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import hashlib
 import os
 import pickle
 import shutil
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -266,6 +268,19 @@ def test_a_stretch_of_a_long_video_is_small(tmp_path):
     assert len(pickle.dumps(source)) > 40_000
     assert len(pickle.dumps(source.only(numbers))) < 8_000
     assert_reads_as_the_whole(source, numbers)
+
+
+def test_all_stretches_of_a_video_with_one_keyframe_take_no_memory_of_their_own(videos):
+    """Each goes back to the keyframe: 20,000 frames in parts of 128 would be 38 MB."""
+    index, frames = VideoSource(videos["h264_b.mp4"])._index, np.arange(20_000)
+    arrays = {"stamps": 40 * frames, "ranks": frames, "horizon": frames}
+    index = dataclasses.replace(index, frames=len(frames), keys=index.keys[:1], **arrays)
+    tracemalloc.start()
+    stretches = [index.around(range(start, start + 128)) for start in range(0, 20_000, 128)]
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert [stretch.end for stretch in stretches] == [*range(128, 20_000, 128), 20_000]
+    assert held < 500_000
 
 
 def test_a_stretch_of_a_folder_is_its_frames(tmp_path):

@@ -7,9 +7,12 @@ import pytest
 from flowkit.datasets import write_manifest
 from flowkit.datasets.revision import Revision
 from flowkit.errors import FrameError, InputError
+from flowkit.extraction import clip_frames
 from flowkit.faces.finding import parse_face
+from flowkit.frames.survey import survey_source
 from flowkit.labels.classifier import Classifier, Reading
 from flowkit.labels.predict import Guess, predict, put_guesses, spread
+from tests.clips import video
 from tests.faces.plugin import install
 from tests.labels.conftest import GAIN, PLAIN, RGB, clip, coloured
 
@@ -89,3 +92,11 @@ def test_no_frames_are_refused(classifier):
     with pytest.raises(InputError, match="frames=0: give at least 1"):
         predict([], classifier, frames=0)
     assert Guess("a", (0.4, 0.6), (1,)).probability == 0.6
+
+
+def test_a_video_is_surveyed_once_for_all_its_clips(classifier, tmp_path, monkeypatch):
+    film = str(video(tmp_path / "a.mp4", 12))
+    surveyed = []
+    monkeypatch.setattr(clip_frames, "survey_source", lambda *key: surveyed.append(key) or survey_source(*key))
+    predict([clip(f"toy/{i}/film", film) for i in range(4)], classifier, workers=2)
+    assert len(surveyed) == 1
