@@ -52,6 +52,15 @@ if(FLOWKIT_NVCC MATCHES "/nvidia/cu13/bin/nvcc$")
   cmake_path(GET flowkit_nvcc_bin PARENT_PATH FLOWKIT_NVCC_ROOT)
 endif()
 
+# What the CUDA part launches with, cudaLaunchKernelEx, came with CUDA 11.8.
+if(FLOWKIT_NVCC)
+  execute_process(COMMAND "${FLOWKIT_NVCC}" --version OUTPUT_VARIABLE flowkit_nvcc_says)
+  if(flowkit_nvcc_says MATCHES "release ([0-9]+\\.[0-9]+)" AND CMAKE_MATCH_1 VERSION_LESS 11.8)
+    set(FLOWKIT_NVCC_MISSING "${FLOWKIT_NVCC} is of CUDA ${CMAKE_MATCH_1}, and the CUDA part needs 11.8 or newer")
+    set(FLOWKIT_NVCC "")
+  endif()
+endif()
+
 if(FLOWKIT_CUDA STREQUAL "on" AND NOT FLOWKIT_NVCC)
   message(FATAL_ERROR "FLOWKIT_CUDA=on, but ${FLOWKIT_NVCC_MISSING}: set CUDACXX or CUDA_HOME, or build with FLOWKIT_NVCC=wheels in the "
                       "environment to take nvcc from the package registry")

@@ -118,6 +118,16 @@ class Block:
         self._gpu.pooled.setdefault((self.device, self._stream), []).append(self.memory)
 
 
+class PinnedBlock:
+    """Memory of the host, likewise."""
+
+    def __init__(self, gpu: GpuStandIn, memory: np.ndarray) -> None:
+        self.__array_interface__, self._memory, self._gpu = memory.__array_interface__, memory, gpu
+
+    def __del__(self) -> None:
+        self._gpu.pooled_pinned.append(self._memory)
+
+
 class ndarray:
     def __init__(self, block: Any, array: np.ndarray) -> None:
         self._block, self.array = block, array
@@ -158,6 +168,7 @@ class GpuStandIn:
         self.here = threading.local()
         self.touched: set[tuple[str, int]] = set()
         self.pooled: dict[tuple[int, int], list[np.ndarray]] = {}
+        self.pooled_pinned: list[np.ndarray] = []
         self.total = dict.fromkeys(range(devices), 0)
         self.streams: dict[int, Stream] = {}
         self.asked = 0
@@ -249,8 +260,26 @@ class GpuStandIn:
         size = int(np.prod(shape)) * np.dtype(dtype).itemsize
         if self.refuse("pinned", size):
             raise CUDARuntimeError(2)
-        self._pinned.append(np.full(size, 0xFF, np.uint8))
-        return self._pinned[-1].view(dtype).reshape(shape)
+        with self._lock:
+            fitting = next((i for i, memory in enumerate(self.pooled_pinned) if memory.size >= size), None)
+            if fitting is None:
+                self._pinned.append(np.full(size, 0xFF, np.uint8))
+            memory = self._pinned[-1] if fitting is None else self.pooled_pinned.pop(fitting)
+        return np.asarray(PinnedBlock(self, memory))[:size].view(dtype).reshape(shape)
+
+    @property
+    def pinned_bytes(self) -> int:
+        """Also of what the pool keeps."""
+        return sum(memory.size for memory in self._pinned)
+
+    def free_all_pinned_blocks(self) -> None:
+        self.touch(self.current)
+        with self._lock:
+            while self.pooled_pinned:
+                gone = self.pooled_pinned.pop()
+                gone[:] = 0xFF
+                self._pinned = [memory for memory in self._pinned if memory is not gone]
+                self._returned.append(gone)
 
     def copy(self, stream: Stream, to: int, source: int, size: int, host: np.ndarray) -> None:
         self.touch(self.current)
@@ -311,8 +340,10 @@ class GpuStandIn:
             runtime=runtime,
         )
         pool = SimpleNamespace(free_all_blocks=self.free_all_blocks, free_bytes=self.free_bytes)
+        pinned_pool = SimpleNamespace(free_all_blocks=self.free_all_pinned_blocks)
         names = ("empty", "asarray", "from_dlpack")
         cupy = SimpleNamespace(ndarray=ndarray, cuda=cuda, get_default_memory_pool=lambda: pool)
+        cupy.get_default_pinned_memory_pool = lambda: pinned_pool
         vars(cupy).update({name: getattr(self, name) for name in names})
         monkeypatch.setitem(sys.modules, "cupy", cupy)
         monkeypatch.setitem(sys.modules, "cupyx", SimpleNamespace(empty_pinned=self.empty_pinned))

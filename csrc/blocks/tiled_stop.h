@@ -50,8 +50,7 @@ struct Decide : Program {
   template <class Team>
   FLOWKIT_DEVICE void operator()(Team& team) const {
     const int pair = team.index();
-    PairStatus& status = batch.status[pair];
-    if (!status.active) return;
+    PairStatus& status = batch.status[pair];  // read in the phases only, since the last one writes it
     // A warp adds up one iteration's tiles: each lane every 32nd, then the lanes.
     constexpr int warps = kMostThreads / kWarp;
     for (int first = 0; tested && first < count; first += warps) {
@@ -59,7 +58,7 @@ struct Decide : Program {
           [&](int, int thread) {
             const int iteration = first + thread / kWarp;
             double sum = 0.0;
-            if (iteration < count && status.repeat == 0)
+            if (iteration < count && status.active && status.repeat == 0)
               for (int tile = thread % kWarp; tile < plan.tiles(); tile += kWarp)
                 sum += batch.errors[pair * batch.pair_errors + iteration * plan.tiles() + tile];
             return sum;
@@ -69,7 +68,7 @@ struct Decide : Program {
           });
     }
     team.for_each([&](int rank, int thread) {
-      if (thread == 0) judge(status, team.template shared<double>(rank));
+      if (thread == 0 && status.active) judge(status, team.template shared<double>(rank));
     });
   }
 };

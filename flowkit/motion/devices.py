@@ -10,6 +10,10 @@ from dataclasses import dataclass
 import flowkit._core as _core
 from flowkit.errors import InputError
 
+TEGRA = {(5, 3), (6, 2), (7, 2), (8, 7), (10, 1)}
+"""Compute capabilities of GPUs on one chip with the CPU, as Jetson's: CUDA promises them no machine code but their own
+(CUDA C++ Programming Guide, "Binary Compatibility")."""
+
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
@@ -36,7 +40,8 @@ def gpus() -> tuple[list[Gpu], str]:
     about again, which is on nobody's fast path, since a driver may be loaded while the process runs.
     """
     if _core.cuda_build is None:
-        return [], "this flowkit was built without CUDA; install nvcc, or set FLOWKIT_NVCC=wheels, and build it again"
+        remedy = "install nvcc of CUDA 11.8 or newer, or set FLOWKIT_NVCC=wheels, and build it again"
+        return [], f"this flowkit was built without CUDA; {remedy}"
     known = _found.get(os.getpid())
     if known:
         return list(known), ""
@@ -91,8 +96,9 @@ def gpu_refusals() -> Iterator[None]:
 def has_code_for(capability: tuple[int, int], architectures: str) -> bool:
     """Whether a build for those CMake architectures, as "80-real 90", runs on a GPU of that compute capability.
 
-    Machine code runs on the same major version from its minor version on; PTX (an entry without "-real") on everything
-    from its version on. Either of an "a" runs on that version alone, of an "f" where its machine code does.
+    Machine code runs on the same major version from its minor version on, but a Tegra's on no other, and no other's on
+    a Tegra; PTX (an entry without "-real") on everything from its version on. Either of an "a" runs on that version
+    alone, of an "f" where its machine code does.
     """
     return any(_runs_on(capability, architecture) for architecture in architectures.split())
 
@@ -102,6 +108,7 @@ def _runs_on(capability: tuple[int, int], architecture: str) -> bool:
     version = divmod(int(number.rstrip("af")), 10)
     if number.endswith("a"):
         return version == capability
-    if (kind != "virtual" or number.endswith("f")) and version[0] == capability[0] and version[1] <= capability[1]:
+    compatible = version[0] == capability[0] and version[1] <= capability[1] and not TEGRA & {version, capability}
+    if (kind != "virtual" or number.endswith("f")) and (compatible or version == capability):
         return True
     return kind != "real" and not number.endswith("f") and version <= capability

@@ -48,8 +48,9 @@ class GpuArray:
 
     @property
     def contiguous(self) -> bool:
-        """Whether its elements follow one another in C order."""
-        return self.strides == _c_strides(self.shape, self.dtype.itemsize)
+        """Whether its elements follow one another in C order; the stride of a side of 1 means nothing."""
+        in_order = _c_strides(self.shape, self.dtype.itemsize)
+        return all(side == 1 or own == c for side, own, c in zip(self.shape, self.strides, in_order, strict=True))
 
     @property
     def place(self) -> str:
@@ -93,7 +94,9 @@ def gpu_array(name: str, value: Any) -> GpuArray:
             raise
         raise InputError(f"{name} cannot be read on the GPU: {error}") from error
     dtype, shape = np.dtype(about["typestr"]), tuple(about["shape"])
-    strides = tuple(about["strides"]) if about.get("strides") else _c_strides(shape, dtype.itemsize)
+    # None is C order, but Numba says it of arrays too that are broadcast.
+    strides = value.strides if library == "numba" else about.get("strides")
+    strides = tuple(strides) if strides else _c_strides(shape, dtype.itemsize)
     return GpuArray(value, int(about["data"][0]), shape, strides, dtype, _device(library, value), library, imported)
 
 

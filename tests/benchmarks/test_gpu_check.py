@@ -79,6 +79,28 @@ def test_a_run_in_which_no_test_passed_has_failed(machine):
     assert "deselected" in (run.out / "sanitize.log").read_text()
 
 
+@pytest.mark.parametrize("tool", ["initcheck", "memcheck"])
+def test_what_the_sanitizer_reports_fails_its_step_but_for_the_padding_of_rows(machine, tool):
+    machine.write("tests/gpu/conftest.py", "")
+    machine.write("tests/gpu/test_sanitizer.py", f"import pytest\n\npytestmark = pytest.mark.sanitizer\n\n\n{PASSES}")
+    machine.sanitizer_reports(tool)
+    run = machine.run("build sanitize")
+    words = {"memcheck": "passed", "racecheck": "passed", "synccheck": "passed", "initcheck": "passed"}
+    words[tool] = "passed with reports" if tool == "initcheck" else "FAILED"
+    assert run.code == (tool != "initcheck")
+    assert run.summary["sanitize"].endswith(": " + ", ".join(f"{name} {word}" for name, word in words.items()))
+
+
+def test_a_test_that_fails_under_initcheck_fails_the_step(machine):
+    machine.write("tests/gpu/conftest.py", "")
+    machine.write(
+        "tests/gpu/test_sanitizer.py", f"import pytest\n\npytestmark = pytest.mark.sanitizer\n\n\n{PASSES}{FAILS}"
+    )
+    run = machine.run("build sanitize")
+    assert run.code == 1
+    assert run.summary["sanitize"].endswith("memcheck FAILED, racecheck FAILED, synccheck FAILED, initcheck FAILED")
+
+
 def test_without_a_gpu_its_tests_fail_and_do_not_skip(machine):
     run = machine.run("build test", TESTS="tests/gpu/test_strain.py")
     assert run.code == 1

@@ -98,6 +98,21 @@ def test_any_strides_and_kinds():
         assert np.abs(flow - expected).mean() < 1e-3
 
 
+@pytest.mark.parametrize("name", ["torch", "cupy", "numba"])
+def test_a_frame_that_is_broadcast_is_every_pairs(name):
+    to_gpu, back = library(name)
+    frames0, frames1 = pairs(4)
+    first, shape = frames0[:1], frames0.shape
+    make = {
+        "torch": lambda: to_gpu(first).expand(shape),
+        "cupy": lambda: pytest.importorskip("cupy").broadcast_to(to_gpu(first), shape),
+        "numba": lambda: to_gpu(np.broadcast_to(first, shape)),
+    }
+    flow = back(flowkit.tvl1_flow(make[name](), to_gpu(frames1)))
+    expected = back(flowkit.tvl1_flow(to_gpu(np.repeat(first, 4, axis=0)), to_gpu(frames1)))
+    assert np.array_equal(flow, expected)
+
+
 def test_numpy_frames_are_computed_there_and_come_back():
     frames0, frames1 = pairs(5)
     flow, iterations = flowkit.tvl1_flow(frames0, frames1, device="cuda", return_iterations=True)

@@ -1,7 +1,7 @@
 """A machine for benchmarks/gpu_check.sh without a GPU: a copy of the sources, stand-ins for what a GPU machine has.
 
 `pip install` becomes a copy of the package with an extension that is built already, compute-sanitizer a script that
-runs its command. What runs is the script itself, pytest, and the benchmarks.
+runs its command and reports what it is told to. What runs is the script itself, pytest, and the benchmarks.
 """
 
 from __future__ import annotations
@@ -34,8 +34,15 @@ PYTHONPATH="$PYTHONPATH:{path}" exec "{python}" -S "$@"
 """
 SANITIZER = """#!/bin/sh
 echo "$2" >>"{log}"
-while [ "${{1#--}}" != "$1" ]; do shift 2; done
-exec "$@"
+tool=$2 code=0
+while [ "${{1#--}}" != "$1" ]; do
+  [ "$1" != --error-exitcode ] || code=$2
+  shift 2
+done
+"$@" || exit
+[ "$tool" = "{reports}" ] || exit 0
+echo "========= ERROR SUMMARY: 12 errors"
+exit "$code"
 """
 
 
@@ -73,7 +80,7 @@ class Machine:
             "python",
             PYTHON.format(core=core, hooks=_test_hooks.__file__, path=os.pathsep.join(paths), python=sys.executable),
         )
-        self._write("sanitizer", SANITIZER.format(log=folder / "sanitized"))
+        self.sanitizer_reports("")
 
     def run(self, steps: str, **environment: str) -> Run:
         """The script with these steps; other variables of its environment by name."""
@@ -86,6 +93,10 @@ class Machine:
             command, env=kept | tools | environment, capture_output=True, text=True, timeout=300, check=False
         )
         return Run(done.returncode, done.stdout + done.stderr, out)
+
+    def sanitizer_reports(self, tool: str) -> None:
+        """From now on this one of its tools finds something in whatever it runs."""
+        self._write("sanitizer", SANITIZER.format(log=self.folder / "sanitized", reports=tool))
 
     def replace(self, path: str, old: str, new: str) -> None:
         """Breaks a file of the sources on purpose."""

@@ -14,7 +14,7 @@ from flowkit.errors import InputError
 from flowkit.motion import gpu_arrays
 from flowkit.motion.gpu_arrays import gpu_array, on_gpu
 from tests import fields
-from tests.fake_cupy import GpuStandIn, at
+from tests.fake_cupy import GpuStandIn, at, ndarray
 
 FAST = {"params": {"warps": 1, "inner_iterations": 3}}
 FRAMES0, FRAMES1 = fields.textured_batch(9, 16, 20)
@@ -205,6 +205,50 @@ class NumbaStream:
 
     def record(self) -> Any:
         return self._stream.record()
+
+
+# ---- a frame or flow for every pair
+
+
+def broadcast(library: str, gpu: GpuStandIn, torch: Any, array: np.ndarray, n: int) -> Any:
+    """The first of these for n pairs, all in the same memory, as that library makes it."""
+    if library == "torch":
+        return tensor_class(torch)(torch.from_numpy(array)[:1].expand(n, *array.shape[1:]))
+    if library == "cupy":
+        there = gpu.asarray(array)
+        return ndarray(there._block, np.broadcast_to(there.array[:1], (n, *array.shape[1:])))
+    return numbas(np.broadcast_to(array[:1], (n, *array.shape[1:])))
+
+
+LIBRARIES = pytest.mark.parametrize("library", ["torch", "cupy", "numba"])
+
+
+@LIBRARIES
+def test_a_frame_that_is_broadcast_is_every_pairs(gpu, torch, numba, library):
+    first = broadcast(library, gpu, torch, FRAMES0, len(FRAMES1))
+    second = broadcast(library, gpu, torch, FRAMES1, len(FRAMES1))
+    assert gpu_array("frames0", first).strides == (0, 20, 1)
+    flow = gpu_array("flow", flowkit.tvl1_flow(first, second, **FAST))
+    gpu.current_stream().synchronize()
+    expected = flowkit.tvl1_flow(FRAMES0[0], FRAMES1[0], **FAST)
+    assert all(np.array_equal(one, expected) for one in at(flow.pointer, flow.shape, np.float32))
+
+
+@LIBRARIES
+def test_a_flow_that_is_broadcast_is_refused(gpu, torch, numba, library):
+    flow, frames = (broadcast(library, gpu, torch, array, 9) for array in (START, FRAMES0))
+    with pytest.raises(InputError, match="flow is not contiguous"):
+        flowkit.strain_magnitude(flow)
+    with pytest.raises(InputError, match="initial_flow is not contiguous"):
+        flowkit.tvl1_flow(frames, frames, initial_flow=flow, **FAST)
+    assert not gpu.current_stream().queue
+
+
+@LIBRARIES
+def test_to_be_broadcast_to_one_pair_is_no_broadcast(gpu, torch, numba, library):
+    result = gpu_array("strain", flowkit.strain_magnitude(broadcast(library, gpu, torch, START, 1)))
+    gpu.current_stream().synchronize()
+    assert np.array_equal(at(result.pointer, result.shape, np.float32), flowkit.strain_magnitude(START[:1]))
 
 
 # ---- memory, as each library says it

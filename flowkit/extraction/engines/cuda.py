@@ -17,6 +17,7 @@ from flowkit.errors import InputError
 from flowkit.extraction.engines.device_pipeline import IN_FLIGHT, DeviceMaker, DeviceMemoryError
 from flowkit.extraction.request import ExtractRequest
 from flowkit.motion.devices import gpu_refusals, require_gpus
+from flowkit.motion.flow import LARGEST_PX
 from flowkit.motion.gpu_arrays import MEMORY_SHARE
 from flowkit.motion.strain import strain_magnitude
 
@@ -135,9 +136,11 @@ class _Batch:
         finite = self.finite.astype(np.bool_)
         if self.request.strain == "standard":
             return self.values, self.iterations, finite
-        # strain_magnitude would refuse them all for one that is not finite, which is its own pair's failure.
-        flow = np.where(finite[:, None, None, None], self.values, np.float32(0)) if not finite.all() else self.values
-        cubes = np.concatenate([flow, strain_magnitude(flow, self.request.strain)[:, None]], axis=1)
+        # strain_magnitude would refuse them all for one that it does not take, which is its own clip's failure.
+        most_px = np.maximum(self.values.max(axis=(1, 2, 3)), -self.values.min(axis=(1, 2, 3)))
+        taken = most_px <= LARGEST_PX
+        flow = np.where(taken[:, None, None, None], self.values, np.float32(0)) if not taken.all() else self.values
+        cubes = np.concatenate([self.values, strain_magnitude(flow, self.request.strain)[:, None]], axis=1)
         return cubes.astype(self.request.dtype, copy=False), self.iterations, finite
 
 
@@ -230,8 +233,14 @@ class _Slot:
 
     def _host(self, name: str, shape: tuple[int, ...], dtype: Any) -> Frame:
         """A part of this slot's pinned buffer of that name, in that shape."""
-        part: Frame = self._part(self._pinned, name, shape, dtype, self._empty_pinned)
+        part: Frame = self._part(self._pinned, name, shape, dtype, self._new_pinned)
         return part
+
+    def _new_pinned(self, shape: tuple[int, ...], dtype: Any) -> Frame:
+        # CuPy would keep the one that has become too small.
+        self._cupy.get_default_pinned_memory_pool().free_all_blocks()
+        pinned: Frame = self._empty_pinned(shape, dtype)
+        return pinned
 
     def _there(self, name: str, shape: tuple[int, ...], dtype: Any) -> Any:
         """The same on the GPU."""

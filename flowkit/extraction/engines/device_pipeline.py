@@ -2,7 +2,8 @@
 
     decode threads -> waiting pairs, by shape -> batches on the GPU, two at a time -> results -> threads that write
 
-Batches are formed across parts and clips. A pair's result does not depend on its batch, so neither do the files.
+Batches are formed across parts and clips. A pair's result does not depend on its batch, so neither do the files. What
+goes wrong with a clip before or behind the GPU is that clip's failures; an error of the GPU ends the run.
 """
 
 from __future__ import annotations
@@ -22,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import FlowkitError
-from flowkit.extraction.decode import FrameStore, decode_part
+from flowkit.extraction.decode import FrameStore
 from flowkit.extraction.decoded import Computed, CubeMemory, DecodedPart
-from flowkit.extraction.part import Job, PartRows, commit_rows, part_rows
+from flowkit.extraction.engines.device_part import decode_for_device, rows_from_device
+from flowkit.extraction.part import Job, PartRows, commit_rows
 from flowkit.extraction.plan import PART_PIXELS, Part
 from flowkit.extraction.request import ExtractRequest
 from flowkit.frames.prepare import single_threaded_opencv
@@ -123,10 +125,10 @@ class DeviceRunner:
 
     def rows(self, part: Part) -> PartRows:
         """A part's rows, committed nowhere."""
-        return part_rows(self._computed(part), self._job.request, self._job.metadata)
+        return rows_from_device(self._computed(part), self._job)
 
     def _computed(self, part: Part) -> DecodedPart:
-        decoded = decode_part(part, self._job.request, self._store)
+        decoded = decode_for_device(part, self._job.request, self._store)
         with self._lock:
             worker = DeviceWorker(self._device, self._job.request, self._memory, lambda _: None, _Clock({}))
             worker.take(decoded)
@@ -138,7 +140,7 @@ class DeviceRunner:
 
 def _written(decoded: DecodedPart, job: Job, memory: CubeMemory) -> Commit:
     """Commits a part whose pairs all have their results; its cubes' memory is free then."""
-    commit = commit_rows(job, decoded.part.number, part_rows(decoded, job.request, job.metadata))
+    commit = commit_rows(job, decoded.part.number, rows_from_device(decoded, job))
     if decoded.cubes is not None:
         memory.give_back(decoded.cubes)
     return commit
@@ -266,7 +268,7 @@ class _Pipeline:
 
     def _decode_one(self, part: Part) -> None:
         with self._clock("decode"):
-            decoded = decode_part(part, self.job.request, self._store)
+            decoded = decode_for_device(part, self.job.request, self._store)
         self._decoded.put(decoded)
 
     def _compute(self, maker: DeviceMaker) -> None:

@@ -90,6 +90,27 @@ def test_pinned_memory_that_runs_out_is_no_end_either(tmp_path, monkeypatch, whi
 
 
 @WHEN
+def test_pinned_memory_of_smaller_batches_is_given_back(monkeypatch, at_once):
+    gpu = GpuStandIn(at_once=at_once).install(monkeypatch)
+    device = CudaDevice(0, ExtractRequest.parse(**OPTIONS))
+    held = []
+    for pairs in (1, 1, 3, 3, 7, 7):
+        cubes, _, finite = device.start([texture(0)] * pairs, [texture(1)] * pairs).result()
+        assert np.isfinite(cubes).all()
+        assert finite.all()
+        held.append(gpu.pinned_bytes)
+    assert held == [n * held[0] for n in (1, 2, 4, 6, 10, 14)]
+
+
+def test_all_that_is_given_back_is_there_for_the_next_try(monkeypatch):
+    gpu = GpuStandIn().install(monkeypatch)
+    gpu.empty_pinned((10_000,), np.uint8)
+    gpu.refuse = lambda what, size: what == "pinned" and bool(gpu.pooled_pinned)
+    device = CudaDevice(0, ExtractRequest.parse(**OPTIONS))
+    assert device.start([texture(0)], [texture(1)]).result()[2].all()
+
+
+@WHEN
 def test_a_pair_that_fits_alone_is_computed_whatever_the_other_slot_holds(tmp_path, monkeypatch, at_once):
     workspace = 256 + 16 * 16 * 100
     gpu = GpuStandIn(room=int(1.6 * workspace), at_once=at_once).install(monkeypatch)
@@ -157,6 +178,26 @@ def test_a_flow_that_is_not_finite_is_its_own_pairs_failure(tmp_path, monkeypatc
     there, here, summary = both(tmp_path, batch=4, strain=strain)
     assert (summary.computed, summary.failed) == ((0, 8) if all_of_them else (7, 1))
     assert all("not finite" in error for error in read(tmp_path / "gpu").failures()["error"].to_pylist())
+    assert there.items() <= here.items()
+
+
+@pytest.mark.parametrize("strain", ["standard", "meb", "softnet"])
+def test_a_flow_that_strain_does_not_take_is_its_own_clips_failure(tmp_path, monkeypatch, strain):
+    gpu = GpuStandIn().install(monkeypatch)
+    dataset(tmp_path, clips=3, frames=9)
+    spoilt = []
+
+    def spoil(flow):
+        if not spoilt:
+            flow[1, 1, 3, 5] = 1e16
+            spoilt.append(len(flow))
+
+    gpu.spoil = spoil
+    there, here, summary = both(tmp_path, strain=strain)
+    assert (summary.computed, summary.failed) == (16, 8)
+    failures = read(tmp_path / "gpu").failures().to_pylist()
+    assert len({row["clip_id"] for row in failures}) == 1
+    assert all("flow reaches 1e+16 px" in row["error"] for row in failures)
     assert there.items() <= here.items()
 
 

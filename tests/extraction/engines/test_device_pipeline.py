@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ import pytest
 import flowkit
 from flowkit import _core
 from flowkit.errors import InputError
-from flowkit.extraction.decode import value_range
+from flowkit.extraction.decode import assess, value_range
+from flowkit.extraction.decoded import Computed, DecodedPart
 from flowkit.extraction.engines.device_pipeline import IN_FLIGHT, DeviceMemoryError, DeviceRunner, GpuEngine
 from flowkit.extraction.part import PartRunner, commit_rows
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.run import extract
+from flowkit.extraction.steadying import steady
 from flowkit.motion.devices import has_code_for
 from flowkit.output.shard import read
 from flowkit.output.verify import verify
@@ -188,6 +191,88 @@ def test_the_flow_decides_and_not_what_its_dtype_makes_of_the_cube(tmp_path):
     assert run(tmp_path / "manifest.csv", tmp_path / "gpu", Overflowing, dtype="float16").computed == 7
 
 
+# ---- what goes wrong with one clip
+
+
+def depths(folder: Path, **depth: int) -> Path:
+    """A folder of clips, by name, whose frames have so many bits, and whose pairs are one part all the same."""
+    for name, bits in depth.items():
+        frame_folder(folder / "clips" / name, range(1, 9), seed=bits, depth=bits)
+    return folder / "clips"
+
+
+def assert_as_on_the_cpu(folder: Path, clips: Path, **options: Any) -> None:
+    options = {"pairs": "lag:1", "size": 16, "params": FAST} | options
+    extract(clips, folder / "cpu", workers=1, **options)
+    assert rows(folder / "gpu") == rows(folder / "cpu")
+    assert read(folder / "gpu").failures().equals(read(folder / "cpu").failures())
+    assert verify(folder / "gpu").ok
+
+
+def test_a_flow_that_no_row_can_be_made_of_is_its_clips_failure(tmp_path):
+    class Overflowing(Stand):
+        """Finds a flow in 16-bit frames that float16 does not hold."""
+
+        def _solve(self, frames0, frames1):
+            cubes, iterations, finite = super()._solve(frames0, frames1)
+            if frames0.dtype == np.uint16:
+                cubes[0, 0, 0, 0] = np.inf
+            return cubes, iterations, finite
+
+    clips = depths(tmp_path, a=8, b=16, c=8)
+    options = {"dtype": "float16", "stabilise": "translation"}
+    summary = run(clips, tmp_path / "gpu", Overflowing, **options)
+    assert (summary.parts, summary.computed, summary.failed) == (1, 14, 7)
+    errors = set(read(tmp_path / "gpu").failures()["error"].to_pylist())
+    assert len(errors) == 1
+    assert errors.pop().startswith("b: InputError: flow is inf at (0, 0, 0)")
+    extract(clips, tmp_path / "cpu", pairs="lag:1", size=16, params=FAST, workers=1, **options)
+    there, here = rows(tmp_path / "gpu"), rows(tmp_path / "cpu")
+    assert there == {pair: row for pair, row in here.items() if row[0]["clip_id"] != "b"}
+    assert verify(tmp_path / "gpu").ok
+
+
+def test_an_error_that_nobody_foresaw_costs_its_clips_pairs_only(tmp_path, monkeypatch):
+    def steady_but_b(decoded: DecodedPart, request: ExtractRequest) -> None:
+        steady(decoded, request)
+        if any(pair.clip.clip_id == "b" for pair in decoded.part.pairs):
+            raise ZeroDivisionError("division by zero")
+
+    monkeypatch.setattr("flowkit.extraction.decode.steady", steady_but_b)
+    clips = depths(tmp_path, a=8, b=16, c=8)
+    (clips / "c" / "img3.png").unlink()
+    summary = run(clips, tmp_path / "gpu", Stands(), stabilise="translation")
+    assert (summary.parts, summary.computed, summary.failed) == (1, 12, 9)
+    assert_as_on_the_cpu(tmp_path, clips, stabilise="translation")
+
+
+def test_frames_that_the_solver_does_not_take_are_their_pairs_failures(tmp_path):
+    frame_folder(tmp_path / "clips" / "a", range(1, 5))
+    frame_folder(tmp_path / "clips" / "b", range(1, 5), size=(2, 9))
+    stands = Stands()
+    summary = run(tmp_path / "clips", tmp_path / "gpu", stands, size=None)
+    assert (summary.computed, summary.failed, stands.sizes) == (3, 3, [3])
+    assert_as_on_the_cpu(tmp_path, tmp_path / "clips", size=None)
+
+
+def test_a_runner_goes_on_after_them_too(tmp_path, job, monkeypatch):
+    def assess_but_one(decoded: DecodedPart) -> None:
+        for pair, result in zip(decoded.part.pairs, decoded.results, strict=True):
+            if pair.clip.clip_id == guilty and isinstance(result, Computed):
+                raise ZeroDivisionError("division by zero")
+        assess(decoded)
+
+    parts, job = job
+    guilty = parts[1].pairs[-1].clip.clip_id
+    for name in ("part", "engines.device_part"):
+        monkeypatch.setattr(f"flowkit.extraction.{name}.assess", assess_but_one)
+    runner, here = DeviceRunner(job, Stands()), PartRunner(job)
+    found, tried, expected = runner(parts[1]), runner.rows(parts[1]), here(parts[1])
+    of_it = sum(pair.clip.clip_id == guilty for pair in parts[1].pairs)
+    assert 0 < of_it == found.failed == tried.failures.num_rows < 128
+    assert [file.sha256 for file in found.files] == [file.sha256 for file in expected.files]
+
+
 def test_an_error_of_the_device_ends_the_run_which_can_be_continued(tmp_path):
     dataset(tmp_path, clips=3, frames=130)
 
@@ -326,6 +411,12 @@ def test_the_solver_takes_the_names_of_dtypes_and_then_misses_the_gpu(dtype):
         ((10, 3), "100f-virtual", True),
         ((12, 0), "100f", False),
         ((10, 3), "90-virtual", True),
+        ((8, 7), "75-real 80-real 86-real 89-real 90", False),
+        ((8, 7), "80-real 87-real", True),
+        ((8, 7), "80", True),
+        ((8, 9), "87-real", False),
+        ((8, 9), "87", True),
+        ((10, 1), "100f", False),
     ],
 )
 def test_code_for_an_architecture(capability, architectures, runs):
