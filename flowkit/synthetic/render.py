@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from flowkit.synthetic.faces import neutral_face
 from flowkit.synthetic.motion import Bump, Field, Pose, bump_field, expression, head_pose, pixel_grid, true_flow
+from flowkit.synthetic.spline import sampled, spline
 
 SUPERSAMPLING = 2
 LENS_PX = 0.5
@@ -32,7 +33,8 @@ class Performance:
         self.bumps = bumps
         self.pose = pose
         picture = neutral_face(identity, size * SUPERSAMPLING, seed).picture
-        self._picture = cv2.GaussianBlur(picture, (0, 0), sigmaX=LENS_PX * SUPERSAMPLING)
+        blurred = cv2.GaussianBlur(picture, (0, 0), sigmaX=LENS_PX * SUPERSAMPLING)
+        self._picture = spline(blurred.astype(np.float32, copy=False))
         self._grid = pixel_grid(size, SUPERSAMPLING)
         self._expression = bump_field(bumps, self._grid)
 
@@ -43,12 +45,11 @@ class Performance:
             amplitude: of the expression.
             share: of the head's turn and shift.
 
-        Sampled bicubically from the neutral picture at twice the size, behind a lens, then averaged over 2 x 2.
+        Sampled by a cubic spline from the neutral picture at twice the size, behind a lens, then averaged over 2 x 2.
         OpenCV 4 rounds sampling positions to 1/64 px of the frame; OpenCV 5 does not.
         """
         backward = amplitude * self._expression + self.pose.part(share).backward(self._grid)
-        x, y = ((self._grid - backward + 0.5) * SUPERSAMPLING - 0.5).astype(np.float32)
-        fine = cv2.remap(self._picture, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+        fine = sampled(self._picture, (self._grid - backward + 0.5) * SUPERSAMPLING - 0.5)
         frame = cv2.resize(fine, (self.size, self.size), interpolation=cv2.INTER_AREA)
         return frame.astype(np.float32, copy=False)
 
