@@ -214,7 +214,7 @@ def _average(key: FrameKey, read: dict[FrameKey, Decoded]) -> Decoded:
     try:
         return average_phase(np.stack(frames))
     except FlowkitError as error:
-        return FrameError(str(error))
+        return FrameError(f"frames = {', '.join(map(str, numbers))}: {error}")
 
 
 def _pair_error(pair: Pair, frames: dict[FrameKey, Decoded], lost: dict[FrameKey, FrameError]) -> str | None:

@@ -18,6 +18,7 @@ from flowkit.faces.landmarks import Landmarks, parse_landmarks
 from flowkit.faces.view import View
 from flowkit.motion.landmark_flow import landmark_flow, require_some_inside
 from flowkit.motion.stabilise import head_motion, mean_flow, parse_stabilise, without_motion
+from flowkit.motion.strain import strain_magnitude
 
 
 def face_in(number: int, frame: Frame, framing: Framing, request: ExtractRequest) -> Face | None:
@@ -56,7 +57,9 @@ def steady(decoded: DecodedPart, request: ExtractRequest) -> None:
 
 
 def finish(decoded: DecodedPart, request: ExtractRequest) -> None:
-    """What is done to each computed flow once: a still region's mean is subtracted, landmarks get their flow."""
+    """What is done to each computed flow once: a still region's mean is subtracted, which changes the rim of `meb`'s
+    strain; landmarks get their flow.
+    """
     asked = parse_stabilise(request.stabilise)
     for i, result in enumerate(decoded.results):
         if result is None or isinstance(result, str) or result.finished:
@@ -65,7 +68,12 @@ def finish(decoded: DecodedPart, request: ExtractRequest) -> None:
         if asked.kind == "nose":
             u, v = mean_flow(cube[:2], asked)
             moved = cube[:2].astype(np.float64) - np.array([u, v])[:, None, None]
-            cube = np.concatenate([moved.astype(cube.dtype), cube[2:]])
+            strain = cube[2]
+            if request.strain == "meb":
+                # It takes zeros to lie outside of the image: its outermost pixels depend on the mean, and no others.
+                strain = strain_magnitude(moved.astype(np.float32), "meb", device="cpu", threads=1).astype(cube.dtype)
+                strain[1:-1, 1:-1] = cube[2, 1:-1, 1:-1]
+            cube = np.stack([*moved.astype(cube.dtype), strain])
             removed = [1.0, 0.0, u, 0.0, 1.0, v]
         pair = decoded.part.pairs[i]
         assert pair.frame0 is not None

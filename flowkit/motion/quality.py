@@ -40,7 +40,9 @@ class Quality:
     brightness: Values
     """By how much frame1 is brighter than frame0 on average, their common motion taken back, grey levels."""
     gain: Values
-    """Contrast of frame1 over that of frame0, likewise: 1.02 where a lamp has become 2 % brighter."""
+    """Contrast of frame1 over that of frame0, likewise: 1.02 where a lamp has become 2 % brighter. The least-squares
+    slope after a shift by whole pixels: what motion is left below a pixel lowers it by up to 1.3 %, and swapping the
+    frames does not give its inverse."""
     left: Values
     """Share of the pixels whose match lies outside of frame1, 0 to 1."""
     scatter_px: Values

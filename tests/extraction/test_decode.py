@@ -179,8 +179,20 @@ def test_a_phase_that_lacks_a_frame_or_mixes_depths_fails(tmp_path):
     assert error == "toy/sub01/ep01: frame 1 is uint8 and frame 2 is uint16; give all one depth"
 
 
+def test_a_phase_of_more_than_one_place_fails(tmp_path):
+    (clip,) = dataset(tmp_path, clips=1, frames=20, depth=8)
+    for number in (10, 12):
+        cv2.imwrite(str(tmp_path / "sub01" / f"img{number}.png"), texture(number)[:, ::-1])
+    request = ExtractRequest.parse(pairs="onset-apex:4+3")
+    (part,) = parts_of([clip], request)
+    (error,) = run_part(part, request).failures["error"].to_pylist()
+    assert error.startswith(
+        "toy/sub01/ep01: frames = 11, 10, 12: frames[1] and frames[2] are not of the moment of frames[0]"
+    )
+
+
 def test_an_output_of_phases_is_proved_and_told_apart(tmp_path):
-    clips = dataset(tmp_path, clips=2, frames=20)
+    clips = dataset(tmp_path, clips=2, frames=19)  # the pattern starts again at frame 20
     ids = set()
     for plan in ("onset-apex", "onset-apex:4+4", "onset-apex:4+3", "onset-apex-offset:3+3+3"):
         out = tmp_path / plan.replace(":", "_")
@@ -193,8 +205,8 @@ def test_an_output_of_phases_is_proved_and_told_apart(tmp_path):
         assert extract(clips, out, pairs=plan, size=SMALL, workers=1).computed_now == 0
     assert len(ids) == 2 * (1 + 1 + 1 + 2)
     (row, *_) = shard.values()
-    assert (row["frames0"], row["frames1"]) == ([1, 2, 3], [10, 11, 12])
-    assert {tuple(row["frames1"]) for row in shard.values()} == {(10, 11, 12), (18, 19, 20)}
+    assert (row["frames0"], row["frames1"]) == ([1, 2, 3], [9, 10, 11])
+    assert {tuple(row["frames1"]) for row in shard.values()} == {(9, 10, 11), (17, 18, 19)}
 
 
 # ---- quality

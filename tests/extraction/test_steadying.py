@@ -11,6 +11,7 @@ from flowkit.extraction.engines.device_pipeline import DeviceRunner
 from flowkit.extraction.part import Job, PartRunner, run_part
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.run import extract
+from flowkit.motion.strain import strain_magnitude
 from flowkit.output.shard import read
 from flowkit.synthetic.faces import neutral_face
 from flowkit.synthetic.motion import Pose, expression
@@ -78,6 +79,20 @@ def test_stabilising_takes_the_head_s_motion_out_and_says_what_it_was(moving, tm
             assert np.hypot(*at_nose(row)) < 0.25
             assert np.array(row["removed"]).reshape(2, 3)[:, 2] == pytest.approx(SHIFT, abs=0.25)
             assert np.abs(row["cube"][:2]).max() > 0.25  # the smile is still there
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("strain", ["standard", "meb", "softnet"])
+def test_the_strain_is_that_of_the_flow_without_the_nose_s(moving, tmp_path, strain, dtype):
+    clips, folder = moving
+    options = {"face": f"boxes:{folder / 'boxes.csv'}", "strain": strain, "dtype": dtype}
+    before = rows_of(clips, tmp_path / "none", **options)
+    for was, row in zip(before, rows_of(clips, tmp_path / "nose", **options, stabilise=NOSE), strict=True):
+        assert row["cube"].dtype == dtype
+        expected = strain_magnitude(row["cube"][:2].astype(np.float32), strain)
+        np.testing.assert_allclose(row["cube"][2], expected, atol=1e-5 if dtype == "float32" else 0.02)
+        within = np.s_[1:-1, 1:-1] if strain == "meb" else np.s_[:, :]
+        np.testing.assert_array_equal(row["cube"][2][within], was["cube"][2][within])
 
 
 def test_landmarks_have_their_flow_in_pixels_of_the_cube(moving, tmp_path):

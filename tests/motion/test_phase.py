@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 import flowkit
 from flowkit.errors import InputError
-from flowkit.motion.phase import _Fit, moved
+from flowkit.motion.phase import Moves, _along_rows, _Fit, moved
 from flowkit.synthetic.faces import neutral_face
 from flowkit.synthetic.motion import Pose, expression
 from flowkit.synthetic.render import SUPERSAMPLING, Performance, digitise
@@ -105,6 +105,7 @@ def test_a_fit_finds_shift_and_turn():
         x, y = np.meshgrid(np.arange(SIDE) - centre, np.arange(SIDE) - centre)
         pose = Pose(x=centre, y=centre, angle=float(np.deg2rad(degrees)), shift=shift)
         found = _Fit(reference).moves_of(clean(2, 0.0, pose))
+        assert found is not None
         flow = pose_flow(pose)
         fitted = np.stack([found[0] + found[2] * x - found[3] * y, found[1] + found[3] * x + found[2] * y])
         # The synthetic frames themselves are off by up to 0.02 px: their bicubic kernel is.
@@ -124,6 +125,104 @@ def test_moving_there_and_back_gives_the_frame():
     there = moved(frame, (0.4, -0.3, 0.0, 0.0))
     np.testing.assert_allclose(moved(there, (-0.4, 0.3, 0.0, 0.0))[8:-8, 8:-8], frame[8:-8, 8:-8], atol=0.3)
     np.testing.assert_allclose(moved(frame, (3.0, -2.0, 0.0, 0.0))[8:-8, 8:-8], frame[6:-10, 11:-5], atol=1e-3)
+
+
+def similarity(moves: Moves, side: int, shape: tuple[int, int] | None = None) -> NDArray[np.float32]:
+    """A pattern (h, w) whose pixels have moved, from its formula: nothing is interpolated."""
+    height, width = shape or (side, side)
+    tx, ty, a, b = moves
+    x, y = np.meshgrid(np.arange(width) - (width - 1) / 2 - tx, np.arange(height) - (height - 1) / 2 - ty)
+    x, y = np.stack([(1 + a) * x + b * y, (1 + a) * y - b * x]) / ((1 + a) ** 2 + b**2)
+    rng = np.random.default_rng(0)
+    pattern = np.full((height, width), 128.0)
+    for _ in range(40):
+        wave, angle, phase = 2 * np.pi / rng.uniform(8, 60), *rng.uniform(0, 2 * np.pi, 2)
+        pattern += rng.uniform(2, 9) * np.sin(wave * (np.cos(angle) * x + np.sin(angle) * y) + phase)
+    return pattern.astype(np.float32)
+
+
+def turn(degrees: float, growth: float = 1.0) -> Moves:
+    angle = np.deg2rad(degrees)
+    return 0.0, 0.0, float(growth * np.cos(angle) - 1), float(growth * np.sin(angle))
+
+
+@pytest.mark.parametrize("moves", [turn(1.5), turn(3), turn(0, 1.05), turn(2, 0.97)])
+def test_far_from_the_centre_too_pixels_come_from_their_neighbours(moves):
+    """The similarity that puts corners 3 to 8 px away, undone: of 224 x 224."""
+    apart = np.abs(moved(similarity(moves, 224), moves) - similarity(turn(0), 224))
+    # What was outside of the frame is not known.
+    assert apart[12:-12, 12:-12].max() < 0.5
+
+
+def test_pixels_that_are_read_by_slices_and_one_by_one_are_the_same():
+    frame = similarity(turn(0), 64)
+    offsets = np.full((64, 64), 1.3, np.float32)
+    expected = _along_rows(frame, offsets)
+    expected[:, -1:] = _along_rows(frame, np.full_like(offsets, -2.2))[:, -1:]
+    offsets[:, -1] = -2.2  # no slice has both
+    np.testing.assert_array_equal(_along_rows(frame, offsets), expected)
+    offsets[:] = 100  # beyond the edge
+    np.testing.assert_array_equal(_along_rows(frame, offsets), np.repeat(frame[:, -1:], 64, axis=1))
+
+
+@pytest.mark.parametrize("degrees", [0.5, 1.0, 1.4])
+def test_undoing_a_turn_leaves_no_flow(degrees):
+    moves = turn(degrees)
+    flow = flowkit.tvl1_flow(similarity(turn(0), 224), moved(similarity(moves, 224), moves), value_range=(0, 255))
+    assert length(flow[:, 16:-16, 16:-16]) < 0.002
+
+
+@pytest.mark.parametrize("shape", [(129, 129), (128, 129), (97, 65)])
+def test_shifts_of_odd_frames_are_found_to_their_size(shape):
+    frames = [similarity(moves, 0, shape) for moves in (turn(0), (3.0, -2.0, 0.0, 0.0))]
+    found = _Fit(frames[0]).moves_of(frames[1])
+    assert found is not None
+    assert found[:2] == pytest.approx((3.0, -2.0), abs=0.01)
+
+
+def beside(*shifts: float) -> Frames:
+    """Takes of a head that is so many pixels to the right."""
+    rng = np.random.default_rng(9)
+    return np.stack([digitise(clean(1, 0.0, Pose(shift=(shift, 0.0))), 1.0, rng) for shift in shifts])
+
+
+def test_a_head_up_to_a_tenth_of_the_side_away_is_found():
+    frames = beside(0, 6, 9, 12)
+    apart = flowkit.average_phase(frames) - clean(1, 0.0)
+    assert np.abs(apart)[16:-16, 16:-16].mean() < 0.7
+
+
+def test_a_head_that_is_farther_is_left_out():
+    frames = beside(0, 0, 0, 30)
+    np.testing.assert_array_equal(flowkit.average_phase(frames), flowkit.average_phase(frames[:3]))
+    assert np.abs(flowkit.average_phase(beside(0, 0, 30, 30)) - clean(1, 0.0)).mean() < 0.7
+
+
+@pytest.mark.parametrize(
+    ("shifts", "reference", "told"),
+    [
+        (
+            (0, 30),
+            0,
+            r"^frames\[1\] is not of the moment of frames\[0\]: .*not found within 10% of the frame's side; give",
+        ),
+        ((0, 30, 30, 30), 0, r"^frames\[1\], frames\[2\] and frames\[3\] are not of the moment of frames\[0\]"),
+        ((0, 30, 0, 0), 1, r"^frames\[0\], frames\[2\] and frames\[3\] are not of the moment of frames\[1\]"),
+        ((0, 0, 30, 30, 30), 0, r"^frames\[2\], frames\[3\] and frames\[4\] are not of the moment of frames\[0\]"),
+    ],
+)
+def test_frames_of_another_place_do_not_outvote_the_reference(shifts, reference, told):
+    with pytest.raises(InputError, match=told):
+        flowkit.average_phase(beside(*shifts), reference=reference)
+
+
+@pytest.mark.parametrize("dropped", [0, 90])
+def test_a_dropped_reference_is_refused(dropped):
+    """Nothing says where its head was."""
+    frames = takes(3, 0.0, np.random.default_rng(6))
+    frames[0] = dropped
+    with pytest.raises(InputError, match=r"not of the moment of frames\[0\]"):
+        flowkit.average_phase(frames)
 
 
 def test_a_blink_and_a_dropped_frame_leave_no_trace():
