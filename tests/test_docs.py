@@ -19,7 +19,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 NEEDS_NO_OUTPUT = "flowkit.extract("
 FRAMES = """
 import numpy
-frames0 = numpy.random.default_rng(0).integers(0, 255, (2, 24, 32), dtype="uint8")
+frames0 = numpy.random.default_rng(0).integers(0, 255, (24, 32), dtype="uint8")[None].repeat(2, axis=0)
 frames1 = frames0[::-1].copy()
 frame0, frame1 = frames0[0], frames1[0]
 """

@@ -8,7 +8,6 @@ Where a clip has several pairs, clips are scored and tested, each by the mean pr
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from flowkit.errors import InputError, OutputError
-from trainer.run_folder import METRICS, PREDICTIONS, RunFolder, require_one_run, seeds_in
+from trainer.run_folder import PREDICTIONS, RunFolder, read_summary, require_one_run, seeds_in
 from trainer.scores import clip_predictions, decisive
 from trainer.statistics import counts_by_person, networks_of, paired_permutation, statistics_of
 
@@ -85,7 +84,7 @@ def read_finished(run: Path) -> Finished:
     """A run's folder; OutputError where it holds no finished run, or several."""
     require_one_run(run)
     try:
-        summary = json.loads((run / METRICS).read_text())
+        summary = read_summary(run)
         table = pq.read_table(run / PREDICTIONS).sort_by("pair_id")
         record = RunFolder(run).record()
     except (OSError, ValueError) as error:

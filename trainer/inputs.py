@@ -122,13 +122,17 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def deterministic() -> Iterator[None]:
-    """Algorithms that give the same bits every time, within the block."""
+    """Algorithms that give the same bits every time, and single precision on GPUs too, within the block."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when cuBLAS starts
-    settings: Any = torch.utils.deterministic  # a module whose class has the attribute
+    settings: Any = torch.utils.deterministic  # a module whose class has the attribute, as those of the backends
     before = torch.are_deterministic_algorithms_enabled()
     fill, benchmark = settings.fill_uninitialized_memory, torch.backends.cudnn.benchmark
+    backends: Any = torch.backends
+    matmul, conv = backends.cuda.matmul, backends.cudnn.conv
+    precisions = matmul.fp32_precision, conv.fp32_precision
     torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = False
+    matmul.fp32_precision = conv.fp32_precision = "ieee"  # cuDNN's convolutions have 10 bits (TF32) else
     # Writes NaN into all new memory first, which costs a third of the time; nothing here reads such memory.
     settings.fill_uninitialized_memory = False
     try:
@@ -137,6 +141,7 @@ def deterministic() -> Iterator[None]:
         torch.use_deterministic_algorithms(before)
         settings.fill_uninitialized_memory = fill
         torch.backends.cudnn.benchmark = benchmark
+        matmul.fp32_precision, conv.fp32_precision = precisions
 
 
 @contextmanager

@@ -22,15 +22,13 @@ from trainer.exports import mean_curves, tables_of
 from trainer.protocols.composite import composition
 from trainer.report import Page, render
 from trainer.run import RunResult, versions
-from trainer.run_folder import GRAD_CAM, METRICS, REPORT, RESULTS, TABLES
+from trainer.run_folder import GRAD_CAM, METRICS, REPORT, RESULTS, SCHEMA_VERSION, TABLES, read_summary
 from trainer.run_folder import PREDICTIONS as PREDICTIONS_FILE
 from trainer.samples import Samples
 from trainer.scores import labels_of, run_scores
 from trainer.statistics import DRAWS
 from trainer.train import fold_seed, inner_split
 from trainer.types import SLIPS, RunConfig
-
-SCHEMA_VERSION = 3
 
 PREDICTIONS = pa.schema(
     [
@@ -76,9 +74,9 @@ def write_run(run: Path, samples: Samples, config: RunConfig, result: RunResult)
 
 
 def read_page(run: Path) -> Page:
-    """What a finished run's folder holds for its page; OutputError where it holds none."""
+    """What a finished run's folder holds for its page; OutputError where it holds none, or one of another version."""
     try:
-        summary = json.loads((run / METRICS).read_text())
+        summary = read_summary(run)
         mistakes = []
         if summary["config"]["target"] == "emotion3":
             mistakes = pq.read_table(run / TABLES / "misclassified.parquet").to_pylist()

@@ -23,7 +23,7 @@ from trainer.inputs import choose_device, torch_threads
 from trainer.models import build_model
 from trainer.pool import Report, Task, run_folds
 from trainer.protocols import split
-from trainer.run_folder import RunFolder, held, require_this_run, settle
+from trainer.run_folder import RunFolder, held, require_this_run, seeds_in, settle, settle_seeds
 from trainer.samples import Samples, shuffle_labels
 from trainer.scores import decided
 from trainer.store import allocate, put, scratch
@@ -70,8 +70,10 @@ def run(
     save_weights: bool = False,
     overwrite: bool = False,
     later: Sequence[tuple[Path, RunConfig]] = (),
+    seeds: Path | None = None,
     report: Report = lambda event: None,
     announce: Callable[[Samples, Sequence[Fold], int], None] = lambda samples, folds, done: None,
+    finish: Callable[[Samples, RunResult], None] = lambda samples, result: None,
 ) -> tuple[Samples, RunResult]:
     """Computes the folds that the folder does not hold yet, and gives the samples and all predictions.
 
@@ -86,8 +88,11 @@ def run(
         overwrite: an earlier run of other choices in the folder may be removed.
         later: folders and choices of runs of other seeds that are to follow: what would refuse them does so before the
             first fold is computed.
+        seeds: the folder of the runs of all seeds, where this is one of them: the others must be of the same choices,
+            or are removed with `overwrite`.
         report: is told of each epoch and fold.
         announce: is told, before the first fold, of the samples, the folds, and how many of them are done.
+        finish: is told of the samples and all predictions while no other run can write to the folder.
 
     Raises:
         InputError: for an input that the configuration does not fit.
@@ -96,20 +101,28 @@ def run(
     """
     if save_weights and config.model == "svc":
         raise InputError("model='svc' has no weights to save; leave out --save-weights")
-    with held(folder) as place, scratch(folder / "cubes") as files:
-        loaded = load(out, config, partial(allocate, files))
-        samples, folds = _prepared(loaded, config)
-        require_readable(samples, config)
-        for path, other in later:
-            _require_later(loaded, path, other, overwrite=overwrite)
-        settle(folder, describe(samples, folds, config), overwrite=overwrite)
-        todo = [fold.index for fold in folds if not place.done(fold, weights=save_weights)]
-        announce(samples, folds, len(folds) - len(todo))
-        if todo:
-            task = Task(put(samples, files), folds, config, place, save_weights)
-            run_folds(task, todo, jobs or default_jobs(config), report)
-        # The files of the cubes go, but their pages stay as long as these samples.
-        return samples, pooled(samples, [_from_file(place, fold) for fold in folds], config)
+    with held(folder) as place:
+        if others := seeds_in(folder):
+            raise OutputError(f"{folder} holds the runs of {len(others)} seeds; choose another folder")
+        with scratch(folder / "cubes") as files:
+            loaded = load(out, config, partial(allocate, files))
+            samples, folds = _prepared(loaded, config)
+            require_readable(samples, config)
+            for path, other in later:
+                _require_later(loaded, path, other, overwrite=overwrite)
+            record = describe(samples, folds, config)
+            if seeds is not None:
+                settle_seeds(seeds, folder, record, overwrite=overwrite)
+            settle(folder, record, overwrite=overwrite)
+            todo = [fold.index for fold in folds if not place.done(fold, weights=save_weights)]
+            announce(samples, folds, len(folds) - len(todo))
+            if todo:
+                task = Task(put(samples, files), folds, config, place, save_weights)
+                run_folds(task, todo, jobs or default_jobs(config), report)
+        # The files of the cubes are gone, but their pages stay as long as these samples.
+        result = pooled(samples, [_from_file(place, fold) for fold in folds], config)
+        finish(samples, result)
+    return samples, result
 
 
 def _prepared(loaded: Samples, config: RunConfig) -> tuple[Samples, list[Fold]]:
@@ -242,10 +255,10 @@ def _without_memory(samples: Samples, config: RunConfig) -> torch.nn.Module:
 
 def default_jobs(config: RunConfig) -> int:
     """As many folds at a time as there are CPUs for their threads; 4 on each GPU, of which none fills one."""
-    if choose_device(config.device).type == "cuda":
-        return 4 * torch.cuda.device_count()
     if config.model == "svc":
         return 1  # done before a process has started
+    if choose_device(config.device).type == "cuda":
+        return 4 * torch.cuda.device_count()
     return max(1, available_cpus() // config.threads)
 
 

@@ -37,11 +37,15 @@ WEIGHTS = "weights"
 PREDICTIONS = "predictions.parquet"
 REPORT = "report.html"
 METRICS = "metrics.json"
+BESIDE = "beside.html"
+SEEDS = "seeds.json"
 TABLES = "tables"
 GRAD_CAM = "grad-cam/panels.png"
 TENSORBOARD = "tensorboard"
 RESULTS = (PREDICTIONS, REPORT, METRICS)
 """In the order of writing: a folder with a metrics.json is a whole run."""
+SCHEMA_VERSION = 3
+"""Of metrics.json."""
 KEY = b"flowkit"
 DIGEST_KEY = b"sha256"
 _ANEW = "choose another folder or add --overwrite"
@@ -121,11 +125,26 @@ def _digest(table: pa.Table, told: bytes) -> bytes:
     return digest.hexdigest().encode()
 
 
+def read_summary(run: Path) -> dict[str, Any]:
+    """What metrics.json holds; OutputError where it is of another version, OSError or ValueError where it is none."""
+    summary: dict[str, Any] = json.loads((run / METRICS).read_text(encoding="utf-8"))
+    if not isinstance(summary, dict):
+        raise ValueError(f"{METRICS} is no JSON object")
+    if (version := summary.get("schema_version")) != SCHEMA_VERSION:
+        raise OutputError(
+            f"{run / METRICS} has schema version {version}, and {SCHEMA_VERSION} is read; use the version of flowkit "
+            "that wrote it, or run flowkit-train loso again"
+        )
+    return summary
+
+
 def seeds_in(path: Path) -> list[Path]:
     """The runs that `flowkit-train loso --seeds` has left in a folder, the lowest seed first; [] for another folder."""
+    return [] if (path / CONFIG).exists() else _seed_folders(path)
+
+
+def _seed_folders(path: Path) -> list[Path]:
     found = [run for run in path.glob("seed-*") if run.name.removeprefix("seed-").isdecimal()]
-    if (path / CONFIG).exists():
-        return []
     return sorted(found, key=lambda run: int(run.name.removeprefix("seed-")))
 
 
@@ -160,15 +179,17 @@ def settle(path: Path, record: dict[str, Any], *, overwrite: bool) -> None:
 
     Args:
         record: what config.json is to hold.
-        overwrite: an earlier run of other choices is removed.
+        overwrite: an earlier run of other choices, or with a damaged record, is removed.
 
     Raises:
         OutputError: if the folder holds results of something else, or a run of other choices.
         Interrupted, OutputError: if it cannot be written, as `flowkit.output.files.unwritten`.
     """
-    if not overwrite:
+    try:
         require_this_run(path, record)
-    elif _other_run(path, record):
+    except OutputError:
+        if not overwrite:
+            raise
         clear(path)
     for folder in (path, path / FOLDS, path / WEIGHTS):
         for temporary in folder.glob(f"{TEMPORARY}*"):
@@ -187,9 +208,48 @@ def require_this_run(path: Path, record: dict[str, Any]) -> None:
         raise OutputError(f"{path}: {reason}; {_ANEW}")
 
 
+def settle_seeds(path: Path, run: Path, record: dict[str, Any], *, overwrite: bool) -> None:
+    """Finds that a folder holds runs of the record's choices alone, each of a seed; results of all of them go.
+
+    Args:
+        run: one of them, which `settle` looks after.
+        overwrite: runs of other choices, and a run of one seed in the folder itself, are removed.
+
+    Raises:
+        OutputError: if there are such, or another run is writing to one.
+    """
+    for other in (path, *(seed for seed in _seed_folders(path) if seed != run)):
+        try:
+            if other != path:
+                _require_like(other, record)
+            elif (path / CONFIG).exists():
+                raise OutputError(f"{path}: holds a run of one seed; {_ANEW}")
+        except OutputError:
+            if not overwrite:
+                raise
+            with held(other):
+                clear(other)
+    (path / SEEDS).unlink(missing_ok=True)
+
+
+def _require_like(path: Path, record: dict[str, Any]) -> None:
+    """OutputError where the folder holds a run that differs from the record's in more than the seed."""
+    if not (path / CONFIG).exists():
+        return
+    if reason := _unlike(_without_seed(RunFolder(path).record()), _without_seed(record)):
+        raise OutputError(f"{path}: {reason}; {_ANEW}")
+
+
+def _without_seed(record: dict[str, Any]) -> dict[str, Any]:
+    """A record without what the seed decides: itself, shuffled labels and the division into folds."""
+    config = {name: value for name, value in record.get("config", {}).items() if name != "seed"}
+    samples = record.get("input", {}).get("unshuffled_sha256", record.get("samples_sha256"))
+    return {**record, "config": config, "samples_sha256": samples, "folds": None}
+
+
 def clear(path: Path) -> None:
-    """Removes all files of a run from its folder, the record first, so that what remains is never taken for a run."""
-    for name in (CONFIG, *reversed(RESULTS)):
+    """Removes all files of a run from its folder, the record last: a run that has lost some folds is still that run."""
+    for name in (*reversed(RESULTS), BESIDE):
         (path / name).unlink(missing_ok=True)
     for name, pattern in ((FOLDS, "fold-[0-9]*"), (WEIGHTS, "fold-[0-9]*"), (TABLES, "*.parquet"), ("grad-cam", "*.*")):
         for file in (path / name).glob(pattern):
@@ -197,6 +257,7 @@ def clear(path: Path) -> None:
         with suppress(OSError):  # there is none, or it holds something of the user's
             (path / name).rmdir()
     clear_logs(path / TENSORBOARD)
+    (path / CONFIG).unlink(missing_ok=True)
 
 
 def clear_logs(folder: Path) -> None:
@@ -213,8 +274,13 @@ def _other_run(path: Path, record: dict[str, Any]) -> str | None:
     """Why a folder cannot be gone on with, in a clause; None where it can."""
     if not (path / CONFIG).exists():
         present = [name for name in RESULTS if (path / name).exists()]
+        present += [name for name in (FOLDS, WEIGHTS) if any((path / name).glob("fold-[0-9]*"))]
         return f"holds {', '.join(present)} of an earlier run" if present else None
-    earlier = RunFolder(path).record()
+    return _unlike(RunFolder(path).record(), record)
+
+
+def _unlike(earlier: dict[str, Any], record: dict[str, Any]) -> str | None:
+    """In which of the parts that decide a fold's numbers an earlier record is another one; None where in none."""
     wanted = json.loads(json.dumps(record))
     for part in _DECIDING:
         if earlier.get(part) != wanted.get(part):

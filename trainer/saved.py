@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from flowkit.errors import InputError, OutputError
 from flowkit.output.files import make_folder, put
@@ -36,7 +37,8 @@ def save_trained(folder: RunFolder, index: int, trained: Trained) -> None:
             state[name] = value.detach().cpu().contiguous()
     about = {"ethnic_classes": trained.ethnic_classes, "epoch": trained.epoch, "shared": shared}
     about |= {"normalise": trained.normalise.name, "scale": trained.normalise.scale}
-    put(path, lambda temporary: save_file(state, temporary, metadata={KEY.decode(): json.dumps(about)}))
+    # Its own writing of a file tells a full disk by an error that is no OSError.
+    put(path, partial(_write, save(state, metadata={KEY.decode(): json.dumps(about)})))
 
 
 def load_trained(run: Path, index: int) -> Trained:
@@ -78,3 +80,7 @@ def config_of(record: dict[str, Any]) -> RunConfig:
     """The configuration that a run's config.json holds."""
     values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in record["config"].items()}
     return RunConfig(**values)
+
+
+def _write(content: bytes, path: Path) -> None:
+    path.write_bytes(content)

@@ -29,6 +29,8 @@ Heads = dict[str, NDArray[np.float32]]
 """Probabilities of each head that a model has, by name, (n, classes of the head)."""
 OnEpoch = Callable[[int, int], None]
 """Is told of each finished epoch: how many are done, of how many."""
+_NO_MEMORY = ("allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED")
+"""Signs in the text of a RuntimeError of torch that memory has run out."""
 BackboneWeights = tuple[Weights | None, Weights | None]
 Curves = list[dict[str, float | None]]
 """Of each epoch its number from 1, `lr`, the mean `loss` of its batches and that of each head, and, with
@@ -136,9 +138,15 @@ def predict_fold(trained: Trained, samples: Samples, fold: Fold, config: RunConf
 
 
 def require_trainable(samples: Samples, folds: Sequence[Fold], config: RunConfig) -> None:
-    """Raises what the people and groups of any fold would make `train_fold` raise, before the first is trained."""
+    """Raises what the people, rows and groups of any fold would make `train_fold` raise, before the first is."""
     for fold in folds:
         rows, _ = inner_split(samples, fold, config, fold_seed(config.seed, fold.index))
+        if len(rows) < 2 and config.model != "svc":
+            other = ", or --select fixed" if config.select == "inner" else ""
+            raise InputError(
+                f"fold {fold.name}: trains on {len(rows)} row, and batch normalisation needs at least 2; give more "
+                f"clips{other}"
+            )
         if find(config.model).ethnic:
             _groups(samples, fold, rows, config)
 
@@ -380,12 +388,17 @@ def fold_seed(seed: int, fold: int) -> int:
 
 @contextmanager
 def told(fold: Fold, config: RunConfig) -> Iterator[None]:
-    """Memory that runs out within the block is a sentence with the remedy."""
+    """Within the block memory that runs out, and what a GPU cannot compute reproducibly, is told with the remedy."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
         text = str(error)
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in text:
+        if "does not have a deterministic implementation" in text:
+            raise InputError(
+                f"model={config.model!r}: cannot be trained on a GPU to the same bits every time ({text.split()[0]}); "
+                "use --device cpu, or another --model"
+            ) from error
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and not any(sign in text for sign in _NO_MEMORY):
             raise
         raise Interrupted(
             f"fold {fold.name}: memory ran out with batches of {config.batch}; run the same command again with fewer "

@@ -16,15 +16,18 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from flowkit.errors import InputError, run_command
+from flowkit.errors import InputError, OutputError, run_command
 from tests.dropped import sigterm_in_a_callback, sigterm_in_an_exec, sigterm_on_the_way_out
 from tests.motions import motion_samples, write_out
 from trainer.cli import app, main
 from trainer.cli.app import command
+from trainer.results import write_run
 from trainer.run import folds_of
+from trainer.run_folder import held
 from trainer.types import RunConfig, resolve_config
 
 FAST = ["--epochs", "1", "--batch", "8", "--device", "cpu", "--jobs", "1"]
+SVC = ["--model", "svc", "--device", "cpu", "--protocol", "kfold:2"]
 
 
 @pytest.fixture(scope="module")
@@ -189,6 +192,75 @@ def test_a_folder_of_another_run_refuses_all_seeds_before_the_first(out, tmp_pat
     assert f"{tmp_path / 'seed-1'}: holds a run with another lr (0.01, now " in refused.stderr
     assert not (tmp_path / "seed-0").exists()
     assert flowkit_train(out, "-o", tmp_path, *choices, "--seeds", 2, "--overwrite").exit_code == 0
+
+
+def compared(folder):
+    """The seeds that `flowkit-train compare` finds in a folder."""
+    argv = patch.object(sys, "argv", ["flowkit-train", "compare", str(folder), "-o", str(folder / "found.json")])
+    with argv, redirect_stdout(io.StringIO()):
+        assert run_command("flowkit-train", command) == 0
+    (setting,) = json.loads((folder / "found.json").read_text())["settings"]
+    return setting["seeds"]
+
+
+def test_seeds_of_other_choices_are_refused_or_replaced(out, tmp_path):
+    """Also those that are not asked for: compare reads all that are there."""
+    assert flowkit_train(out, "-o", tmp_path, *SVC, "--seeds", 3).exit_code == 0
+    other = [*SVC, "--normalise", "minmax"]
+    refused = flowkit_train(out, "-o", tmp_path, *other, "--seed", 5, "--seeds", 2)
+    assert refused.exit_code == 2
+    remedy = "choose another folder or add --overwrite"
+    assert f"{tmp_path / 'seed-0'}: holds a run with another normalise (none, now minmax); {remedy}" in refused.stderr
+    assert (tmp_path / "seeds.json").exists()
+    assert compared(tmp_path) == [0, 1, 2]
+    assert flowkit_train(out, "-o", tmp_path, *other, "--seeds", 2, "--overwrite").exit_code == 0
+    assert compared(tmp_path) == [0, 1]
+
+
+def test_more_seeds_of_the_same_choices_stay_beside_the_first(out, tmp_path):
+    """Labels are shuffled, and people divided, by each seed in its own way."""
+    choices = [*SVC, "--shuffle-labels", "--overwrite"]
+    assert flowkit_train(out, "-o", tmp_path, *choices, "--seeds", 2).exit_code == 0
+    assert flowkit_train(out, "-o", tmp_path, *choices, "--seed", 2, "--seeds", 2).exit_code == 0
+    assert compared(tmp_path) == [0, 1, 2, 3]
+
+
+def test_what_earlier_seeds_have_in_common_goes_before_the_first_is_trained(out, tmp_path, monkeypatch):
+    assert flowkit_train(out, "-o", tmp_path, *SVC, "--seeds", 2).exit_code == 0
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainer.results.write_run", stopped)
+    assert flowkit_train(out, "-o", tmp_path, *SVC, "--normalise", "minmax", "--seeds", 2, "--overwrite").exit_code == 3
+    assert not (tmp_path / "seeds.json").exists()
+
+
+def test_a_folder_holds_one_run_or_several_seeds(out, tmp_path):
+    one, several = tmp_path / "one", tmp_path / "several"
+    assert flowkit_train(out, "-o", several, *SVC, "--seeds", 2).exit_code == 0
+    for overwrite in ([], ["--overwrite"]):
+        refused = flowkit_train(out, "-o", several, *SVC, *overwrite)
+        assert refused.stderr == f"flowkit-train: {several} holds the runs of 2 seeds; choose another folder\n"
+        assert refused.exit_code == 2
+    assert compared(several) == [0, 1]
+    assert flowkit_train(out, "-o", one, *SVC).exit_code == 0
+    refused = flowkit_train(out, "-o", one, *SVC, "--seeds", 2)
+    assert f"{one}: holds a run of one seed; choose another folder or add --overwrite" in refused.stderr
+    assert not list(one.glob("seed-*"))
+    assert flowkit_train(out, "-o", one, *SVC, "--seeds", 2, "--overwrite").exit_code == 0
+    assert sorted(path.name for path in one.iterdir()) == ["seed-0", "seed-1", "seeds.json"]
+
+
+def test_results_are_written_while_no_other_run_can_write(out, tmp_path, monkeypatch):
+    def written(folder, *arguments):
+        with pytest.raises(OutputError, match="another run is writing to"), held(folder):
+            pass
+        return write_run(folder, *arguments)
+
+    monkeypatch.setattr("trainer.results.write_run", written)
+    done = flowkit_train(out, "-o", tmp_path / "run", *SVC)
+    assert done.exit_code == 0, done.stderr
 
 
 def test_datasets_may_be_listed_with_blanks(tmp_path):

@@ -9,10 +9,12 @@ import pytest
 import timm
 import torch
 from safetensors.torch import save_file
+from torch import nn
 
 from flowkit.errors import InputError
 from trainer.catalogue import CATALOGUE
 from trainer.models import build_model, pretrained_weights
+from trainer.models.rcn_a import averaged
 from trainer.models.svc import SupportVectors
 
 BACKBONE_PARAMETERS = 11_176_512  # ResNet-18 without its classifier (He et al., 2016)
@@ -84,6 +86,32 @@ def test_the_catalogue_counts_every_parameter(name):
 )
 def test_shallow_models_have_their_published_sizes_with_twelve_units(name, parameters):
     assert count(build_model(name, classes=12)) == parameters
+
+
+@pytest.mark.parametrize("side", [5, 12, 14, 28, 30, 60])
+def test_rcn_a_averages_as_torch_does(side):
+    pictures = torch.randn(2, 4, side, side + 1, dtype=torch.float32, requires_grad=True)
+    weight = torch.randn(2, 4, 5, 5)
+    expected, found = nn.AdaptiveAvgPool2d(5)(pictures), averaged(pictures)
+    torch.testing.assert_close(found, expected)
+    (wanted,), (gradient,) = (torch.autograd.grad((each * weight).sum(), pictures) for each in (expected, found))
+    torch.testing.assert_close(gradient, wanted)
+
+
+@pytest.mark.parametrize("name", [name for name in CATALOGUE if name != "svc"])
+def test_no_model_has_a_backward_pass_that_cuda_cannot_repeat(name):
+    """Of the operations without a deterministic implementation these are the ones that classifiers have."""
+    side = CATALOGUE[name].size or 32
+    outputs = build_model(name, ethnic_classes=2)(torch.randn(2, 3, side, side), torch.randn(2, 3, side, side))
+    seen, ahead = set(), [outputs.prediction.grad_fn]
+    while ahead:
+        node = ahead.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            ahead += [before for before, _ in node.next_functions]
+    names = {node.name().partition("Backward")[0] for node in seen}
+    assert names
+    assert not names & {"AdaptiveAvgPool2D", "AdaptiveMaxPool2D", "UpsampleBilinear2D", "ReflectionPad2D"}
 
 
 def test_off_apexnet_reads_u_and_v_alone_and_ststnet_all():
@@ -166,6 +194,16 @@ def test_weights_of_a_file_are_in_every_backbone(imagenet_like, tmp_path, kind):
         state = backbone.state_dict()
         assert set(state) == {name for name in imagenet_like if not name.startswith("fc.")}
         assert all(torch.equal(state[name], imagenet_like[name]) for name in state)
+
+
+@pytest.mark.parametrize("architecture", ["deit_tiny_distilled_patch16_224", "levit_128s", "swiftformer_xs"])
+def test_weights_of_a_network_with_several_classifiers_are_read(tmp_path, architecture):
+    state = timm.create_model(architecture, pretrained=False).state_dict()
+    torch.save(state, tmp_path / "weights.pth")
+    weights = pretrained_weights(str(tmp_path / "weights.pth"), architecture)
+    found = build_model(architecture, weights=(weights, None)).backbone.state_dict()
+    assert {name.partition(".")[0] for name in state.keys() - found.keys()} == {"head", "head_dist"}
+    assert all(torch.equal(value, state[name]) for name, value in found.items())
 
 
 def test_no_weights_are_random_weights():

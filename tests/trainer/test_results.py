@@ -8,11 +8,12 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from flowkit.errors import Interrupted
+from flowkit.errors import Interrupted, OutputError
 from flowkit.output.record import put_record
 from tests.motions import motion_samples
+from trainer.comparison import read_finished
 from trainer.metrics import score, score_by, uf1
-from trainer.results import caveats, summarise, write_run
+from trainer.results import caveats, read_page, summarise, write_run
 from trainer.run import describe, folds_of, pooled
 from trainer.run_folder import CONFIG
 from trainer.train import FoldResult, fold_seed, inner_split
@@ -102,6 +103,28 @@ def test_a_run_that_cannot_be_written_leaves_no_old_metrics_beside_new_predictio
     with pytest.raises(Interrupted, match=r"cannot write .*report\.html"):
         write_run(tmp_path, samples, RunConfig(seed=2), guesses(samples))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["predictions.parquet", "report.html", "tables"]
+
+
+@pytest.mark.parametrize("version", [2, 4])
+@pytest.mark.parametrize("read", [read_page, read_finished])
+def test_metrics_of_another_version_are_a_sentence_with_the_remedy(samples, tmp_path, version, read):
+    summary = write_finished(tmp_path / "run", samples, RunConfig(), guesses(samples))
+    (tmp_path / "run" / "metrics.json").write_text(json.dumps({"schema_version": version, "made": summary["config"]}))
+    message = f"metrics.json has schema version {version}, and 3 is read; use the version of flowkit that wrote it, or"
+    with pytest.raises(OutputError, match=message):
+        read(tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").write_text("[]")
+    with pytest.raises(OutputError, match="holds no finished run"):
+        read(tmp_path / "run")
+
+
+def test_metrics_are_read_as_they_were_written_whatever_the_locale(samples, tmp_path, monkeypatch):
+    some = dataclasses.replace(samples, group=["dà"] * len(samples))
+    write_finished(tmp_path / "run", some, RunConfig(), guesses(some))
+    read_text = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda path, encoding="latin-1": read_text(path, encoding=encoding))
+    for summary in (read_page(tmp_path / "run").summary, read_finished(tmp_path / "run").summary):
+        assert [part["group"] for part in summary["metrics"]["per_group"]] == ["dà"]
 
 
 def test_caveats_name_what_the_scores_hide(samples):

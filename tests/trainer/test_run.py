@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import resource
+from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -15,11 +17,11 @@ from trainer.inputs import torch_threads
 from trainer.models.weights import backbone, digest_of
 from trainer.pool import Event
 from trainer.results import write_run
-from trainer.run import describe, folds_of, run
-from trainer.run_folder import RunFolder, held
-from trainer.saved import load_trained
+from trainer.run import default_jobs, describe, folds_of, run
+from trainer.run_folder import RunFolder, clear, held
+from trainer.saved import load_trained, save_trained
 from trainer.store import Stored, allocate, put, scratch
-from trainer.train import predict
+from trainer.train import predict, train_fold
 from trainer.types import UNITS, RunConfig
 
 SMALL = RunConfig(model="ststnet", epochs=3, batch=8, device="cpu", normalise="signed_global")
@@ -106,6 +108,23 @@ def test_a_fold_that_cannot_be_trained_is_refused_before_the_first_is(samples, t
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("clips", "choices", "remedy"),
+    [([1, 6], {}, "give more clips"), ([6, 1, 1], {"select": "inner"}, "give more clips, or --select fixed")],
+)
+def test_a_fold_of_one_training_row_is_refused_before_the_first_is_trained(tmp_path, clips, choices, remedy):
+    """Not for support vectors, which need no batches."""
+    every = motion_samples(subjects=len(clips), clips=6, side=28)
+    rows = [person * 6 + clip for person, count in enumerate(clips) for clip in range(count)]
+    names = ("emotion", "clip_id", "pair_id", "dataset", "subject", "group", "person")
+    some = {name: [getattr(every, name)[row] for row in rows] for name in names}
+    out = write_out(dataclasses.replace(every, cubes=every.cubes[rows], **some), tmp_path / "out")
+    with pytest.raises(InputError, match=rf"fold toy/0\d: trains on 1 row, and .* needs at least 2; {remedy}$"):
+        run(out, tmp_path / "run", dataclasses.replace(SMALL, **choices), jobs=1)
+    assert not (tmp_path / "run").exists()
+    run(out, tmp_path / "run", SVC, jobs=1)
+
+
 @pytest.mark.parametrize(("model", "backbones"), [("resnet18", ["motion"]), ("dual-resnet18", ["motion", "context"])])
 def test_the_record_names_the_weights_of_the_backbones_that_the_model_has(samples, tmp_path, model, backbones):
     file = tmp_path / "weights.pth"
@@ -129,6 +148,49 @@ def test_a_run_of_other_choices_is_kept(out, tmp_path, other, difference):
         run(out, tmp_path, dataclasses.replace(SMALL, **other), jobs=1)
     run(out, tmp_path, dataclasses.replace(SMALL, **other), jobs=1, overwrite=True)
     assert len(list((tmp_path / "folds").iterdir())) == (2 if "protocol" in other else 4)
+
+
+@pytest.mark.parametrize("gone", range(1, 5))
+def test_what_a_stopped_removal_leaves_is_no_run_of_other_choices(out, tmp_path, monkeypatch, gone):
+    """It is stopped after so many of the run's five files."""
+    other, folder = dataclasses.replace(SVC, normalise="minmax"), tmp_path / "run"
+    expected = run(out, tmp_path / "other", other, jobs=1)[1].probabilities
+    run(out, folder, SVC, jobs=1)
+    unlink, left = Path.unlink, [None] * gone
+
+    def stopped(path, missing_ok=False):
+        if path.exists() and not left:
+            raise KeyboardInterrupt
+        if path.exists():
+            left.pop()
+        unlink(path, missing_ok=missing_ok)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "unlink", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            clear(folder)
+    with pytest.raises(OutputError, match=r"holds a run with another normalise \(none, now minmax\)"):
+        run(out, folder, other, jobs=1)
+    found, computed = folds_computed(out, folder, other, overwrite=True)
+    assert computed == [0, 1, 2, 3]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_folds_without_a_record_are_not_gone_on_with(out, tmp_path):
+    run(out, tmp_path, SVC, jobs=1)
+    (tmp_path / "config.json").unlink()
+    with pytest.raises(OutputError, match="holds folds of an earlier run; choose another folder or add --overwrite"):
+        run(out, tmp_path, SVC, jobs=1)
+    assert folds_computed(out, tmp_path, SVC, overwrite=True)[1] == [0, 1, 2, 3]
+
+
+def test_a_run_with_a_damaged_record_can_be_replaced(out, tmp_path):
+    run(out, tmp_path, SVC, jobs=1)
+    (tmp_path / "config.json").write_text("{")
+    (tmp_path / "beside.html").write_text("the earlier run")
+    assert folds_computed(out, tmp_path, SVC, overwrite=True)[1] == [0, 1, 2, 3]
+    assert RunFolder(tmp_path).record()["config"] == SVC.to_dict()
+    assert not (tmp_path / "beside.html").exists()
 
 
 def test_other_rows_are_another_run(samples, out, tmp_path):
@@ -169,6 +231,25 @@ def test_a_saved_network_predicts_what_the_run_did(out, tmp_path):
         load_trained(tmp_path, 7)
     with pytest.raises(OutputError, match=r"has no config\.json"):
         load_trained(tmp_path / "weights", 0)
+
+
+def test_a_disk_without_room_for_the_weights_is_a_sentence(samples, tmp_path):
+    """A limit of the process on the size of a file is told as a full disk is."""
+    trained = train_fold(samples, folds_of(samples, SMALL)[0], dataclasses.replace(SMALL, epochs=1))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        with pytest.raises(Interrupted, match=r"cannot write .*fold-0000\.safetensors' \(File too large\); make room"):
+            save_trained(RunFolder(tmp_path), 0, trained)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list((tmp_path / "weights").iterdir()) == []
+
+
+def test_support_vectors_are_one_job_beside_a_gpu_too(monkeypatch):
+    monkeypatch.setattr("trainer.run.choose_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert (default_jobs(RunConfig(model="svc")), default_jobs(RunConfig())) == (1, 8)
 
 
 def test_a_person_in_two_datasets_is_held_out_of_both(samples, tmp_path):

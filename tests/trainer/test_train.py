@@ -262,12 +262,33 @@ def test_memory_that_runs_out_is_a_sentence_with_the_remedy(few):
         torch.zeros(2) + torch.zeros(3)
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["CUDA error: out of memory\nCUDA kernel errors", "CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasC"],
+)
+def test_memory_of_a_gpu_that_runs_out_is_told_so_whoever_asked_for_it(few, text):
+    fold = folds_of(few, ONCE)[0]
+    with pytest.raises(Interrupted, match="fold toy/01: memory ran out"), told(fold, ONCE):
+        raise RuntimeError(text)
+
+
+def test_what_a_gpu_cannot_compute_reproducibly_is_a_sentence_with_the_remedy(few):
+    told_by_torch = "adaptive_avg_pool2d_backward_cuda does not have a deterministic implementation, but you set"
+    message = r"^model='resnet18': cannot be .* \(adaptive_avg_pool2d_backward_cuda\); use --device cpu, or another"
+    with pytest.raises(InputError, match=message), told(folds_of(few, ONCE)[0], ONCE):
+        raise RuntimeError(told_by_torch)
+
+
 def test_the_settings_of_torch_come_back():
-    before = torch.utils.deterministic.fill_uninitialized_memory
+    def settings():
+        precisions = torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision
+        return torch.utils.deterministic.fill_uninitialized_memory, *precisions
+
+    before = settings()
     with deterministic():
         assert torch.are_deterministic_algorithms_enabled()
-        assert not torch.utils.deterministic.fill_uninitialized_memory
-    assert torch.utils.deterministic.fill_uninitialized_memory == before
+        assert settings() == (False, "ieee", "ieee")
+    assert settings() == before
 
 
 def test_the_dual_model_learns_from_the_ethnic_labels_given(few):

@@ -104,7 +104,7 @@ def report(
         from trainer.comparison import read_finished
         from trainer.report import render
         from trainer.results import read_page
-        from trainer.run_folder import require_one_run
+        from trainer.run_folder import BESIDE, REPORT, require_one_run
 
         for each in (run, other or run):
             require_one_run(each)
@@ -113,7 +113,7 @@ def report(
             html = render(page)
         else:
             html = render(page, read_page(other), compared([read_finished(run), read_finished(other)]))
-        path = output or run / ("report.html" if other is None else "beside.html")
+        path = output or run / (REPORT if other is None else BESIDE)
         put_text(path, html)
         typer.echo(f"report: {path}")
 

@@ -32,6 +32,7 @@ from trainer.types import (
 if TYPE_CHECKING:
     from trainer.folds import Fold
     from trainer.pool import Event
+    from trainer.run import RunResult
     from trainer.samples import Samples
 
 EXAMPLE = "Example: flowkit-train loso out/ -o run/ --model dual-resnet18 --size 112 --seed 1"
@@ -183,14 +184,15 @@ def _seeds(out: Path, folder: Path, configs: Sequence[RunConfig], **how: Any) ->
     from flowkit.output.files import put_text
     from trainer.cli.compare import lines
     from trainer.comparison import compare, read_finished
+    from trainer.run_folder import SEEDS
 
     folders = [folder / f"seed-{config.seed}" for config in configs]
     runs = list(zip(folders, configs, strict=True))
     for number, (each, config) in enumerate(runs, 1):
         typer.echo(f"seed {config.seed}")
-        _loso(out, each, config, later=runs[number:], **how)
+        _loso(out, each, config, later=runs[number:], seeds=folder, **how)
     found = compare([read_finished(each) for each in folders])
-    put_text(folder / "seeds.json", json.dumps(found, indent=2, ensure_ascii=False) + "\n")
+    put_text(folder / SEEDS, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     typer.echo("\n".join(lines(found)))
 
 
@@ -210,14 +212,16 @@ def _loso(out: Path, folder: Path, config: RunConfig, *, tensorboard: bool, **ho
         arrange_memory(config, samples.cubes.shape[2], jobs=1)  # other processes have theirs
         progress.begin(samples, folds, done)
 
-    samples, result = run(out, folder, config, report=progress.show, announce=begin, **how)
-    summary = write_run(folder, samples, config, result)
-    if tensorboard:
-        write_logs(folder / TENSORBOARD, summary, result)
-    people = f"{len(samples)} pairs of {len(set(samples.people))} people"
-    shuffled = ", labels shuffled" if config.shuffle_labels else ""
-    typer.echo(f"{headline(summary['metrics'])}; {people}{shuffled}{no_result(config.slips)}")
-    typer.echo(f"report: {folder / 'report.html'}")
+    def finish(samples: Samples, result: RunResult) -> None:
+        summary = write_run(folder, samples, config, result)
+        if tensorboard:
+            write_logs(folder / TENSORBOARD, summary, result)
+        people = f"{len(samples)} pairs of {len(set(samples.people))} people"
+        shuffled = ", labels shuffled" if config.shuffle_labels else ""
+        typer.echo(f"{headline(summary['metrics'])}; {people}{shuffled}{no_result(config.slips)}")
+        typer.echo(f"report: {folder / 'report.html'}")
+
+    run(out, folder, config, report=progress.show, announce=begin, finish=finish, **how)
 
 
 class Progress:

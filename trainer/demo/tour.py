@@ -13,7 +13,9 @@ from flowkit.output.files import put_text
 from trainer.demo.page import page
 from trainer.pool import Event
 from trainer.results import write_run
+from trainer.run import RunResult
 from trainer.run import run as run_all
+from trainer.samples import Samples
 from trainer.scores import headline
 from trainer.types import RunConfig
 
@@ -58,7 +60,7 @@ def config_of(epochs: int = 5, seed: int = 0) -> RunConfig:
 def _finished_demo(folder: Path) -> dict[str, Any]:
     """What DIR/demo.json says; an InputError where there is none, or the demo was stopped."""
     try:
-        found: dict[str, Any] = json.loads((folder / "demo.json").read_text())
+        found: dict[str, Any] = json.loads((folder / "demo.json").read_text(encoding="utf-8"))
         found["figures"], found["views"]
     except (OSError, ValueError, KeyError) as error:
         raise InputError(f"{folder} holds no finished demo; run flowkit demo {folder} first") from error
@@ -72,7 +74,10 @@ def _loso(folder: Path, epochs: int, seed: int, say: Say) -> dict[str, Any]:
         if event.seconds is not None:
             say(f"  fold {event.fold.index + 1}{event.seconds:6.1f} s   tested on {event.fold.name}")
 
-    samples, result = run_all(folder / "shards", folder / "loso", config, jobs=1, overwrite=True, report=on_event)
-    summary = write_run(folder / "loso", samples, config, result)
-    metrics: dict[str, Any] = summary["metrics"]
+    metrics: dict[str, Any] = {}
+
+    def finish(samples: Samples, result: RunResult) -> None:
+        metrics.update(write_run(folder / "loso", samples, config, result)["metrics"])
+
+    run_all(folder / "shards", folder / "loso", config, jobs=1, overwrite=True, report=on_event, finish=finish)
     return metrics

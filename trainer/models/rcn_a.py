@@ -25,16 +25,15 @@ class RCNA(nn.Module):
         self.start = _convolution(CHANNELS, 1, padding=0)
         self.again = _convolution(CHANNELS, 3, padding=1)
         self.finish = nn.Sequential(nn.MaxPool2d(2), nn.Dropout(0.5))
-        self.pool = nn.AdaptiveAvgPool2d(SIDE)
         self.head = nn.Linear(CHANNELS * SIDE * SIDE, classes)
 
     def forward(self, cubes: torch.Tensor, rgb: torch.Tensor | None = None) -> Outputs:
         x = self.stem(cubes)
-        attention = self._attention(self.pool(x))
+        attention = self._attention(averaged(x))
         y = self.start(x)
         for _ in range(2):
             y = self.again(x + y)
-        features = self.pool(self.finish(y))
+        features = averaged(self.finish(y))
         return Outputs(self.head((features * attention).flatten(1)))
 
     def _attention(self, features: torch.Tensor) -> torch.Tensor:
@@ -43,6 +42,21 @@ class RCNA(nn.Module):
         maps = torch.einsum("nchw,kchw->nkhw", features, weight)
         low, high = maps.amin((2, 3), keepdim=True), maps.amax((2, 3), keepdim=True)
         return ((maps - low) / (high - low).clamp_min(1e-12)).mean(1, keepdim=True)
+
+
+def averaged(pictures: torch.Tensor) -> torch.Tensor:
+    """(n, channels, side, side) of (n, channels, h, w): nn.AdaptiveAvgPool2d(SIDE) up to rounding.
+
+    The backward pass of that one has no deterministic implementation in CUDA; products of matrices have.
+    """
+    rows, columns = (_windows(size, pictures.device) for size in pictures.shape[2:])
+    return rows @ pictures @ columns.T / (rows.sum(1)[:, None] * columns.sum(1))
+
+
+def _windows(size: int, device: torch.device) -> torch.Tensor:
+    """(side, size) ones where a place is in a window, from floor(i size / side) to ceil((i + 1) size / side)."""
+    place, window = torch.arange(size, device=device), torch.arange(SIDE, device=device)[:, None]
+    return ((place >= window * size // SIDE) & (place * SIDE < (window + 1) * size)).float()
 
 
 def _convolution(channels: int, kernel: int, padding: int) -> nn.Sequential:

@@ -42,9 +42,10 @@ def pretrained_weights(source: str | None, architecture: str = "resnet18") -> We
 
     empty = backbone(architecture)
     where, state = _from_hub(architecture) if source == HUB else (source, _from_file(Path(source), architecture))
-    known = timm.get_pretrained_cfg(architecture)
-    classifier = known.classifier if known else "fc"
-    state = {name: value for name, value in state.items() if not name.startswith(f"{classifier}.")}
+    with torch.device("meta"):
+        whole: nn.Module = timm.create_model(architecture, pretrained=False, num_classes=2, in_chans=3)
+    classifier = whole.state_dict().keys() - empty.state_dict().keys()  # of some architectures several
+    state = {name: value for name, value in state.items() if name not in classifier}
     _load(empty, state, source, architecture)
     return Weights(state, where, digest_of(state))
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flowkit.cli.demo_run import run
-from flowkit.errors import InputError
+from flowkit.errors import InputError, OutputError
 from tests.chance import hits_by_chance
+from tests.motions import motion_samples, write_out
 
 
 def made(folder: Path) -> list[str]:
@@ -47,6 +49,23 @@ def test_the_demo_is_trained_on_and_leaves_a_page_whose_links_lead_somewhere(tmp
         re.sub(r"\d\.png", "N.png", name) for name in [*first, "mine.txt"]
     }
     assert len(list((folder / "frames").iterdir())) == 9
+
+
+def test_results_are_written_while_no_other_run_can_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("timm")
+    from trainer.demo import tour
+    from trainer.results import write_run
+    from trainer.run_folder import held
+
+    def written(folder: Path, *arguments: Any) -> dict[str, Any]:
+        with pytest.raises(OutputError, match="another run is writing to"), held(folder):
+            pass
+        return write_run(folder, *arguments)
+
+    monkeypatch.setattr(tour, "write_run", written)
+    write_out(motion_samples(subjects=3, clips=3, side=28), tmp_path / "shards")
+    (tmp_path / "demo.json").write_text('{"figures": [], "views": []}')
+    assert tour.run(tmp_path, epochs=1, say=lambda line: None).exists()
 
 
 @pytest.fixture(scope="module")

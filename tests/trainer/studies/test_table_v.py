@@ -14,7 +14,7 @@ def finished(**choices):
     overall = {"n": 10, "support": {}, "accuracy": 0.7, "uf1": 0.6, "uar": 0.6, "intervals": {"accuracy": interval}}
     empty = np.zeros(0, dtype=np.int64)
     summary = {"config": config, "metrics": {"overall": overall, "by_clip": None}}
-    return Finished(Path("run"), "run", "0" * 64, {}, {}, summary, (), (), empty, empty, empty)
+    return Finished(Path("run"), "run", "0" * 64, {}, {}, summary, (), (), empty, empty, (), empty)
 
 
 def test_a_run_with_slips_says_so_in_its_row_and_below():
