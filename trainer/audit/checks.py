@@ -15,6 +15,7 @@ from trainer.statistics import uf1_of
 
 PERMUTATIONS = 2000
 PEOPLE_COMPARED = 200
+"""Training people, at most, whose labels predictions are compared with besides those of the first."""
 ONE_FOLD = "there is one fold only, so no training rows are known"
 WHO_TRAINS = "a fold trains on people of its dataset alone; audit the run's folder, which says who they are"
 SEVERAL_FOLDS = ("loso-per-dataset", "hde", "cd6me")
