@@ -16,6 +16,7 @@ from flowkit.faces.fit import Positions
 from flowkit.faces.view import View
 from flowkit.faces.yunet import read_model
 from flowkit.frames.prepare import prepare
+from flowkit.onnx_files import onnx_digest, onnx_session
 from flowkit.types import fingerprint
 
 
@@ -31,12 +32,9 @@ class OnnxLandmarks:
         """Raises InputError where onnxruntime is not installed, or the file is no such network."""
         content = read_model(path, "--landmarks onnx:FILE")
         runtime = _package("onnxruntime", "onnx:FILE")
-        self.digest = fingerprint(["onnx", hashlib.sha256(content).hexdigest(), runtime.__version__])
-        options = runtime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 4
+        self.digest = fingerprint(["onnx", onnx_digest(path, content), runtime.__version__])
         try:
-            self._session: Any = runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+            self._session: Any = onnx_session(runtime, path)
         except Exception as error:
             raise InputError(f"{path} cannot be loaded as an ONNX model: {str(error).splitlines()[0]}") from error
         given, results = self._session.get_inputs(), self._session.get_outputs()

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from flowkit.errors import InputError
+from flowkit.onnx_files import onnx_digest, onnx_session
 from flowkit.output.store import require_utf8
 
 CHANNELS = ("rgb", "bgr", "grey")
@@ -81,10 +82,8 @@ class Classifier:
         self.reading = reading
         if not path.is_file():
             raise InputError(f"model {str(path)!r} is no file; give an .onnx or a TorchScript .pt")
-        with path.open("rb") as file:
-            self.digest = hashlib.file_digest(file, "sha256").hexdigest()
         self._lock = threading.Lock()
-        self._run, self.runtime = _opened(path)
+        self._run, self.runtime, self.digest = _opened(path)
         blank = np.full((1, reading.size, reading.size, 3), 127, np.uint8)
         self.probabilities(blank)
 
@@ -168,8 +167,8 @@ def _prepared(picture: NDArray[np.uint8], reading: Reading) -> NDArray[np.float3
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
 
 
-def _opened(path: Path) -> tuple[_Run, str]:
-    """What runs a model, and the runtime's name and version."""
+def _opened(path: Path) -> tuple[_Run, str, str]:
+    """What runs a model, the runtime's name and version, and the model's digest."""
     if path.suffix.lower() == ".onnx":
         return _onnx(path)
     if path.suffix.lower() in (".pt", ".pth", ".ts"):
@@ -177,7 +176,7 @@ def _opened(path: Path) -> tuple[_Run, str]:
     raise InputError(f"model {str(path)!r}: its name must end in .onnx, or in .pt for TorchScript")
 
 
-def _onnx(path: Path) -> tuple[_Run, str]:
+def _onnx(path: Path) -> tuple[_Run, str, str]:
     require_utf8(path)
     try:
         import onnxruntime
@@ -185,12 +184,9 @@ def _onnx(path: Path) -> tuple[_Run, str]:
         raise InputError(
             f"{str(path)!r} is ONNX, which needs onnxruntime: pip install 'flowkit-mer[landmarks]'"
         ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 4
+    digest = onnx_digest(path, path.read_bytes())
     try:
-        # By its path: weights may be in a file beside it.
-        session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = onnx_session(onnxruntime, path)
     except Exception as error:
         raise InputError(f"{str(path)!r} cannot be read as ONNX ({_first_line(error)}); export it anew") from error
     name = _input_name(path, session)
@@ -203,7 +199,7 @@ def _onnx(path: Path) -> tuple[_Run, str]:
                 f"{path.name} cannot take {values.shape} ({_first_line(error)}); check --size and --channels"
             ) from error
 
-    return run, f"onnxruntime {onnxruntime.__version__}"
+    return run, f"onnxruntime {onnxruntime.__version__}", digest
 
 
 def _input_name(path: Path, session: Any) -> str:
@@ -220,7 +216,7 @@ def _input_name(path: Path, session: Any) -> str:
     return str(given[0].name)
 
 
-def _torchscript(path: Path) -> tuple[_Run, str]:
+def _torchscript(path: Path) -> tuple[_Run, str, str]:
     if importlib.util.find_spec("torch") is None:
         raise InputError(f"{str(path)!r} is TorchScript, which needs torch: pip install torch, or export it to ONNX")
     import torch
@@ -247,7 +243,8 @@ def _torchscript(path: Path) -> tuple[_Run, str]:
             raise InputError(f"{path.name} gives a {type(given).__name__}; export one of its outputs")
         return np.asarray(given.numpy())
 
-    return run, f"torch {torch.__version__}"
+    with path.open("rb") as file:
+        return run, f"torch {torch.__version__}", hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _first_line(error: Exception) -> str:
