@@ -17,7 +17,7 @@ from flowkit.extraction.disk import cube_bytes, free_bytes, replaced_bytes
 from flowkit.extraction.engines import require_engine
 from flowkit.extraction.engines.crew import Crew
 from flowkit.extraction.engines.engine import TIME_LIMIT_S
-from flowkit.extraction.engines.survey import survey_apart
+from flowkit.extraction.engines.survey import Surveyor
 from flowkit.extraction.mend import stale_commits, without_failures
 from flowkit.extraction.part import run_part
 from flowkit.extraction.plan import Part, make_parts
@@ -102,8 +102,9 @@ def forecast(
         asked = ExtractRequest.parse(pairs=default_pairs(clips) if pairs is None else pairs, **request)
         require_engine(engine, workers=workers, ray_address=ray_address)
         refuse_foreign(out)
-        surveys = survey_apart(clips, Crew(TIME_LIMIT_S, computes=False), workers)
-        parts = make_parts(clips, asked, surveys)
+        surveyor = Surveyor(Crew(TIME_LIMIT_S, computes=False), workers)
+        surveys = surveyor.survey(clips)
+        parts = make_parts(clips, asked, surveys, surveyor.faces(clips, surveys, asked.face))
         done: dict[int, Commit] = {}
         commits: dict[int, Commit] = {}
         if (out / RUN_FILE).exists():

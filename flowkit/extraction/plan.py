@@ -16,7 +16,7 @@ from flowkit.extraction.framing import Framing, frame_clip
 from flowkit.extraction.pairs import plan_pairs
 from flowkit.extraction.plans import PairPlan, parse_plan
 from flowkit.extraction.request import ExtractRequest
-from flowkit.faces.finding import parse_face
+from flowkit.faces.finding import FaceCrop, parse_face
 from flowkit.frames import FrameSource
 from flowkit.frames.survey import Survey
 from flowkit.types import Clip, Pair
@@ -51,8 +51,13 @@ def rows_per_part(shape: tuple[int, int] | None, planned: int) -> int:
     return min(most, MOST_ROWS, max(fewest, -(-planned // PARTS)))
 
 
-def make_parts(clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[str, Survey]) -> list[Part]:
+def make_parts(
+    clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[str, Survey], faces: FaceCrop | None = None
+) -> list[Part]:
     """Every pair of the clips, in order, divided into parts; a pair that cannot be computed carries its error.
+
+    Args:
+        faces: gives the clips' faces; None for what the request says, asked in this process.
 
     Raises:
         InputError: if the request's face boxes or list of pairs cannot be read, a clip_id occurs twice, a list has
@@ -67,7 +72,7 @@ def make_parts(clips: Sequence[Clip], request: ExtractRequest, surveys: Mapping[
         raise InputError("there is no clip to extract")
     plan = parse_plan(request.pairs)
     plan.require_clips(clips)
-    return list(divide(list(_framed_pairs(clips, plan, request, surveys))))
+    return list(divide(list(_framed_pairs(clips, plan, request, surveys, faces or parse_face(request.face)))))
 
 
 Phase = tuple[int, ...] | None
@@ -83,11 +88,13 @@ def parts_as_planned(
     request: ExtractRequest,
     surveys: Mapping[str, Survey],
     lost: Mapping[str, str],
+    faces: FaceCrop | None = None,
 ) -> list[Part]:
     """Parts as an earlier plan divided them, by their numbers and pairs.
 
     Args:
         clips: at least those of these pairs.
+        faces: as for `make_parts`.
         lost: clips whose frames are no longer those of the plan, with the reason, which is their pairs' error.
 
     Raises:
@@ -95,9 +102,10 @@ def parts_as_planned(
     """
     wanted = {pair[0] for pairs in planned.values() for pair in pairs}
     found = [clip for clip_id, clip in clips.items() if clip_id in wanted and clip_id not in lost]
+    faces = faces or parse_face(request.face)
     framed = {
         (pair.clip.clip_id, pair.role, pair.frame0, pair.frame1, pair.frames0, pair.frames1): (pair, framing)
-        for pair, framing in _framed_pairs(found, parse_plan(request.pairs), request, surveys)
+        for pair, framing in _framed_pairs(found, parse_plan(request.pairs), request, surveys, faces)
     }
     parts = []
     for number, keys in planned.items():
@@ -124,9 +132,8 @@ def parts_as_planned(
 
 
 def _framed_pairs(
-    clips: Sequence[Clip], plan: PairPlan, request: ExtractRequest, surveys: Mapping[str, Survey]
+    clips: Sequence[Clip], plan: PairPlan, request: ExtractRequest, surveys: Mapping[str, Survey], faces: FaceCrop
 ) -> Iterator[PlannedRow]:
-    face = parse_face(request.face)
     for clip in clips:
         found = surveys[clip.clip_id]
         framing: Framing | None = None
@@ -134,7 +141,7 @@ def _framed_pairs(
         for pair in plan_pairs(clip, plan, found):
             if pair.error is None and framing is None and error is None:
                 try:
-                    framing = frame_clip(clip, found, face, request.size, request.face_fit, request.face_margin)
+                    framing = frame_clip(clip, found, faces, request.size, request.face_fit, request.face_margin)
                 except Interrupted:
                     raise
                 except FlowkitError as problem:

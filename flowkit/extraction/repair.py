@@ -14,7 +14,7 @@ from flowkit.errors import InputError, OutputError
 from flowkit.extraction.disk import cube_bytes, require_room
 from flowkit.extraction.engines import crew_for, open_engine
 from flowkit.extraction.engines.engine import Engine
-from flowkit.extraction.engines.survey import survey_apart
+from flowkit.extraction.engines.survey import Surveyor
 from flowkit.extraction.mend import UNOPENED, mended_plans
 from flowkit.extraction.part import Job
 from flowkit.extraction.plan import Part, PlannedPair, make_parts, parts_as_planned
@@ -117,12 +117,13 @@ def repair(
         device = mending.run["parameters"]["device"]
         chosen = open_engine(engine, device=device, **options) if isinstance(engine, str) else engine  # type: ignore[arg-type]
         with crew_for(chosen, time_limit_s) as crew:
-            mending.mend_plan(lambda clips: survey_apart(clips, crew, workers))
+            surveyor = Surveyor(crew, workers)
+            mending.mend_plan(surveyor)
             found = verify(out)
             result = Repair(found, mending.notes)
             again = sorted(found.damaged | found.to_do)
             if again:
-                parts = mending.parts(again, lambda clips: survey_apart(clips, crew, workers))
+                parts = mending.parts(again, surveyor)
                 require_room(out, cube_bytes(parts, mending.request))
                 plan_sha256 = None if alone else mending.run["plan"]["sha256"]
                 metadata = mending.request.metadata(mending.clips)
@@ -204,7 +205,7 @@ class _Mending:
                 "reads but does not mend; repair it with that version"
             )
 
-    def mend_plan(self, survey: Any) -> None:
+    def mend_plan(self, surveyor: Surveyor) -> None:
         """Makes pairs, survey and `run.json` anew where they are not as they were written."""
         if self._rebuilt:
             self.run["plan"] = plan_of_tables(self.out, self.clips)
@@ -212,7 +213,7 @@ class _Mending:
         harmed = [name for name, key in _CHECKSUMS.items() if not is_as_written(self.out / name, checksums[key])]
         if not harmed and not self._rebuilt:
             return
-        tables = self._tables_anew(harmed, checksums, survey) if harmed else {}
+        tables = self._tables_anew(harmed, checksums, surveyor) if harmed else {}
         counts = {name: self.run["plan"][name] for name in ("pairs", "parts")}
         write_plan(self.out, {name: tables[name] for name in harmed}, self.run | {"plan": counts | checksums})
         self.run = read_run(self.out)
@@ -221,15 +222,18 @@ class _Mending:
         if self._rebuilt:
             self.notes.append(f"changes that an earlier {RUN_FILE} had recorded as accepted, if any, are gone with it")
 
-    def _tables_anew(self, harmed: Sequence[str], checksums: Mapping[str, str], survey: Any) -> dict[str, pa.Table]:
+    def _tables_anew(
+        self, harmed: Sequence[str], checksums: Mapping[str, str], surveyor: Surveyor
+    ) -> dict[str, pa.Table]:
         """The tables of the plan as the clips give them, if these are proved to be those that were lost."""
         clips, request = self._ask()
-        surveys = survey(clips)
+        surveys = surveyor.survey(clips)
         # What could not be opened then is planned as it was, although it can be now.
         mendable = mendable_clips(self.out, self.run, survey_table(surveys))
         surveys |= {clip_id: UNOPENED for clip_id, opened in mendable.items() if not opened}
         retries = recorded_retries(self.run)
-        parts = mended_plans(make_parts(clips, request, surveys), request, retries)[-1]
+        faces = surveyor.faces(clips, surveys, request.face)
+        parts = mended_plans(make_parts(clips, request, surveys, faces), request, retries)[-1]
         tables = plan_tables(parts, surveys, retries)
         if harmed != [PAIRS_FILE] or plain_digest(tables[PAIRS_FILE]) != checksums[_CHECKSUMS[PAIRS_FILE]]:
             self._require_old_survey(tables[SURVEY_FILE], checksums[_CHECKSUMS[SURVEY_FILE]], harmed[-1])
@@ -243,7 +247,7 @@ class _Mending:
         self.run["plan"] |= counts
         return tables
 
-    def parts(self, numbers: Sequence[int], survey: Any) -> list[Part]:
+    def parts(self, numbers: Sequence[int], surveyor: Surveyor) -> list[Part]:
         """Those parts, as they were planned."""
         rows = read_plan(self.out).select([*PLANNED[1:]]).to_pylist()
         wanted = set(numbers)
@@ -255,7 +259,7 @@ class _Mending:
         clips = {clip.clip_id: clip for clip in self.clips}
         needed = {pair[0] for pairs in planned.values() for pair in pairs}
         with no_collection():
-            surveys = survey([clip for clip_id, clip in clips.items() if clip_id in needed])
+            surveys = surveyor.survey([clip for clip_id, clip in clips.items() if clip_id in needed])
             lost = self._lost(surveys)
         if lost and not self._lost_as_failures:
             (clip_id, reason), *others = lost.items()
@@ -265,7 +269,9 @@ class _Mending:
                 "failure rows by --lost-as-failures"
             )
         self._note_versions()
-        parts = parts_as_planned(planned, clips, self.request, surveys, lost)
+        found = [clip for clip_id, clip in clips.items() if clip_id in needed and clip_id not in lost]
+        faces = surveyor.faces(found, surveys, self.request.face)
+        parts = parts_as_planned(planned, clips, self.request, surveys, lost, faces)
         return [with_sources(part, surveys) for part in parts]
 
     def _ask(self) -> tuple[list[Clip], ExtractRequest]:

@@ -13,7 +13,7 @@ from flowkit.errors import Interrupted
 from flowkit.extraction.disk import cube_bytes, replaced_bytes, require_room
 from flowkit.extraction.engines import crew_for, open_engine
 from flowkit.extraction.engines.engine import Engine
-from flowkit.extraction.engines.survey import survey_apart
+from flowkit.extraction.engines.survey import Surveyor
 from flowkit.extraction.part import Job
 from flowkit.extraction.plan import make_parts
 from flowkit.extraction.remaining import parts_of, that_stay, to_do, with_sources
@@ -132,13 +132,14 @@ def extract(
         with claimed(out, share) as alone, crew_for(chosen, time_limit_s) as crew:
             with no_collection():
                 origin, metadata = request.origin(source, frame_base), request.metadata(clips)
-                surveys = survey_apart(clips, crew, workers)
+                surveyor = Surveyor(crew, workers)
+                surveys = surveyor.survey(clips)
                 if (share, limit) == (WHOLE, None) and (planned := parts_planned_alike(out, surveys, metadata)):
                     done = that_stay(finished(out), request, retry_failed)
                     if done.keys() == {*range(planned)}:
                         remove_superseded(out, done, alone)
                         return all_done(out, done.values(), report)
-                parts = make_parts(clips, request, surveys)
+                parts = make_parts(clips, request, surveys, surveyor.faces(clips, surveys, request.face))
                 accepted = {"accept_changes": accept_changes, "retry_failed": retry_failed, "alone": alone}
                 with planning(out, share):
                     parts, plan_sha256 = settle_plan(out, parts, surveys, request, metadata, origin, **accepted)

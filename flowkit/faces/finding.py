@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -12,10 +12,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.errors import FrameError, InputError
+from flowkit.errors import FlowkitError, FrameError, InputError
 from flowkit.faces.boxes import GivenBoxes, read_boxes
 from flowkit.faces.detectors import detector_names, make_detector
 from flowkit.faces.face import Face, FaceDetector, Point, overlap
+from flowkit.frames import FrameSource
 from flowkit.frames.survey import Survey
 from flowkit.output.store import place
 from flowkit.types import Clip, fingerprint
@@ -97,7 +98,16 @@ class DetectedFaces:
 
     def find(self, clip: Clip, survey: Survey) -> Face:
         """See `FaceCrop`. Of several faces it is the largest."""
-        return self.largest(*_first_frame(clip, survey))
+        return self.in_frame(*first_frame(clip, survey))
+
+    def in_frame(self, number: int, source: FrameSource) -> Face:
+        """The largest face of a frame that is read from here."""
+        with closing(source.read([number])) as frames:  # type: ignore[type-var]
+            for _, frame in frames:
+                if isinstance(frame, FrameError):
+                    raise frame
+                return self.largest(number, frame)
+        raise FrameError(f"frame {number}, in which the clip's face is looked for, is not there; correct the onset")
 
     def largest(self, number: int, frame: NDArray[Any], instead: str = "its box by --face boxes:FILE") -> Face:
         """The largest face, weighed by score, of a frame (h, w); a FrameError, with what helps, where none is sure."""
@@ -161,6 +171,31 @@ class DetectedFaces:
         return detector
 
 
+@dataclass(frozen=True, slots=True)
+class FoundFaces:
+    """What others have found: a face of each clip by clip_id, or why it has none."""
+
+    by: FaceCrop
+    found: Mapping[str, Face | FlowkitError]
+
+    @property
+    def digest(self) -> str:
+        return self.by.digest
+
+    @property
+    def watches(self) -> bool:
+        return self.by.watches
+
+    def find(self, clip: Clip, survey: Survey) -> Face:
+        face = self.found[clip.clip_id]
+        if isinstance(face, FlowkitError):
+            raise face
+        return face
+
+    def again(self, face: Face, number: int, frame: NDArray[Any]) -> Face:
+        return self.by.again(face, number, frame)
+
+
 def parse_face(text: str) -> FaceCrop:
     """The face crop that a text names.
 
@@ -188,15 +223,11 @@ def _within(point: Point, face: Face) -> bool:
     return 0 <= point[0] - face.left <= face.width and 0 <= point[1] - face.top <= face.height
 
 
-def _first_frame(clip: Clip, survey: Survey) -> tuple[int, NDArray[Any]]:
+def first_frame(clip: Clip, survey: Survey) -> tuple[int, FrameSource]:
+    """The frame in which a clip's face is looked for, and what reading it takes; a FrameError as `Survey.opened`."""
     source = survey.opened()
     number = source.numbers()[0] if clip.onset is None else clip.onset
-    with closing(source.only([number]).read([number])) as frames:  # type: ignore[type-var]
-        for _, frame in frames:
-            if isinstance(frame, FrameError):
-                raise frame
-            return number, frame
-    raise FrameError(f"frame {number}, in which the clip's face is looked for, is not there; correct the onset")
+    return number, source.only([number])
 
 
 def grey8(frame: NDArray[Any]) -> NDArray[np.uint8]:

@@ -21,7 +21,7 @@ from typing import Any
 
 from flowkit.errors import Interrupted
 from flowkit.extraction.engines.engine import RETRIES, TIME_LIMIT_S
-from flowkit.extraction.engines.worker import READY, TAKEN, Begun, Brief, Task
+from flowkit.extraction.engines.worker import READY, TAKEN, Begun, Brief, Look, Task
 from flowkit.frames.survey import SourceKey
 
 START_S = 300.0
@@ -31,6 +31,8 @@ END_S = 5.0
 _BEGIN = "import sys; fd, *sys.path = sys.argv[1:]; from flowkit.extraction.engines.worker import work; work(int(fd))"
 ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """Workers take the CPUs between them; NumPy's and OpenCV's BLAS would begin by spinning on as many threads again."""
+
+Order = Task | SourceKey | Look
 
 
 @dataclass(eq=False, slots=True)
@@ -43,14 +45,14 @@ class Worker:
     """When it was started, briefed or given its first task, or got something done (time.monotonic)."""
     ready: bool = False
     briefed: bool = False
-    tasks: deque[Task | SourceKey] = field(default_factory=deque)
+    tasks: deque[Order] = field(default_factory=deque)
     """Its own, which it takes and ends in this order."""
     taken: int = 0
     """Of them, those that it is at; it has not looked at the others yet."""
     clip_id: str | None = None
     """Which clip of its only task it is at, where that is known."""
 
-    def give(self, task: Task | SourceKey) -> None:
+    def give(self, task: Order) -> None:
         """Hands it one more task. Where it has died meanwhile, its pipe says so next."""
         if not self.tasks:
             self.clip_id, self.since = None, time.monotonic()
@@ -76,9 +78,9 @@ class Worker:
 class Death:
     """Of a worker, with what it was at."""
 
-    tasks: tuple[Task | SourceKey, ...]
+    tasks: tuple[Order, ...]
     """Those that may have been the cause."""
-    untouched: tuple[Task | SourceKey, ...]
+    untouched: tuple[Order, ...]
     """Those that it had been given besides."""
     clip_id: str | None
     late: bool
@@ -229,7 +231,7 @@ class Crew:
                 "run the same command again with fewer --workers"
             )
         tasks = tuple(worker.tasks)
-        # Of a survey's sources it has one at a time, and says nothing before it is done.
-        taken = max(worker.taken, isinstance(tasks[0], SourceKey)) if tasks else 0
+        # Of a survey's sources, and frames to look at, it has one at a time, and says nothing before it is done.
+        taken = max(worker.taken, not isinstance(tasks[0], Task)) if tasks else 0
         blamed = 1 if late else taken
         return Death(tasks[:blamed], tasks[blamed:], worker.clip_id, late, taken <= 1, cause)

@@ -40,6 +40,7 @@ class LocalEngine:
         processes = min(self.workers, len(parts))
         threads = min(self.workers, MOST_THREADS) if processes == 1 else 1
         if processes == 1 and not any(_of_a_video(part) for part in parts):
+            self.crew.end()
             done = _here(parts, PartRunner(job, threads=threads))
         else:
             self.crew.employ(Brief(job, threads=threads))

@@ -1,66 +1,115 @@
-"""The survey of an extraction's clips: worker processes open the videos, so that a decoder that crashes or hangs costs
-the clips of its file only. Folders of images are looked at in this process: there may be 100,000 of them.
+"""What is done before parts are planned: worker processes open the videos and look for the clips' faces, so that a
+decoder that crashes or hangs costs the clips of its file only. Folders of images are listed in this process: there may
+be 100,000 of them.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 from flowkit.cpus import available_cpus
-from flowkit.extraction.engines.crew import Crew, Death
+from flowkit.errors import FlowkitError, FrameError
+from flowkit.extraction.engines.crew import Crew, Death, Order
 from flowkit.extraction.engines.engine import RETRIES, died, too_long
-from flowkit.extraction.engines.worker import Brief, Examined
+from flowkit.extraction.engines.worker import Brief, Examined, Look, Looked
+from flowkit.faces.face import Face
+from flowkit.faces.finding import DetectedFaces, FaceCrop, FoundFaces, first_frame, parse_face
 from flowkit.frames.survey import SourceKey, Survey, source_of, survey
 from flowkit.types import Clip
 
+_Key = TypeVar("_Key", SourceKey, str)
+"""Of an order: the source to open, or the clip_id whose face is looked for."""
+_Answer = TypeVar("_Answer", Examined, Looked)
 
-def survey_apart(clips: Sequence[Clip], crew: Crew, processes: int | None) -> dict[str, Survey]:
-    """The survey of each clip by clip_id, as `flowkit.frames.survey.survey` gives it; what opening a file does to its
-    process, or that it takes longer than the crew's limit, is its survey's error.
 
-    Args:
-        crew: keeps the workers that it got, if it goes on to compute.
-        processes: that it may have; None for one a CPU, which is the most.
+@dataclass(frozen=True, slots=True)
+class Surveyor:
+    """Has worker processes look at clips.
 
-    Raises:
-        Interrupted: if there can be no workers.
+    What that does to a process, or that it takes longer than the crew's limit, is the error of the clips alone.
     """
-    videos = [key for key in dict.fromkeys(map(source_of, clips)) if key.is_video]
-    processes = min(processes or available_cpus(), available_cpus())
-    known = _examined(videos, crew, processes) if videos else {}
-    if crew.computes:
-        crew.employ(Brief())
-    else:
-        crew.end()
-    return survey(clips, known)
 
+    crew: Crew
+    """Keeps the workers that it got, if it goes on to compute."""
+    processes: int | None = None
+    """That it may have; None for one a CPU, which is the most."""
 
-def _examined(keys: Sequence[SourceKey], crew: Crew, processes: int) -> dict[SourceKey, Survey]:
-    waiting, deaths = deque(keys), Counter[SourceKey]()
-    found: dict[SourceKey, Survey] = {}
-    while len(found) < len(keys):
-        while len(crew.workers) < min(processes, len(keys) - len(found)):
-            if not crew.start():
-                break
-        with contextlib.suppress(ModuleNotFoundError):  # without PyAV, each video's survey says so
-            import flowkit.frames.video  # noqa: F401 - surveys hold its classes; it loads while the workers start
-        for worker in crew.idle:
-            if waiting:
-                worker.give(waiting.popleft())
-        for _, heard in crew.hear():
-            if isinstance(heard, Examined):
-                found[heard.key] = heard.survey
-            elif isinstance(heard, Exception):
-                raise heard
-            elif isinstance(heard, Death):
-                for key in heard.tasks:
-                    assert isinstance(key, SourceKey)
-                    deaths[key] += 1
-                    if heard.late or deaths[key] > RETRIES:
-                        reason = too_long(crew.limit_s) if heard.late else died(deaths[key], heard.cause)
-                        found[key] = Survey(None, None, "", f"{key.source}: {reason}")
-                    else:
-                        waiting.append(key)
-    return found
+    def survey(self, clips: Sequence[Clip]) -> dict[str, Survey]:
+        """The survey of each clip by clip_id, as `flowkit.frames.survey.survey` gives it.
+
+        Raises:
+            Interrupted: if there can be no workers, or an object store gives no answer.
+        """
+        videos = {key: key for key in map(source_of, clips) if key.is_video}
+
+        def give_up(key: SourceKey, reason: str) -> Examined:
+            return Examined(key, Survey(None, None, "", f"{key.source}: {reason}"))
+
+        return survey(clips, {key: found.survey for key, found in self._asked(videos, give_up).items()})
+
+    def faces(self, clips: Sequence[Clip], surveys: Mapping[str, Survey], text: str) -> FaceCrop:
+        """What gives the clips' faces, as `parse_face` has it of the text; those that a detector finds are found here.
+
+        Raises:
+            InputError: as `parse_face`.
+            Interrupted: as `survey`.
+        """
+        crop = parse_face(text)
+        if not isinstance(crop, DetectedFaces):
+            return crop
+        found: dict[str, Face | FlowkitError] = {}
+        looks: dict[str, Look] = {}
+        for clip in clips:
+            if surveys[clip.clip_id].frame_size is None:  # no frame of it can be read, which is told without a face
+                continue
+            try:
+                looks[clip.clip_id] = Look(clip.clip_id, text, *first_frame(clip, surveys[clip.clip_id]))
+            except FlowkitError as error:
+                found[clip.clip_id] = error
+
+        def give_up(clip_id: str, reason: str) -> Looked:
+            number = looks[clip_id].number
+            return Looked(clip_id, FrameError(f"its face was looked for in frame {number}: {reason}"))
+
+        return FoundFaces(crop, found | {key: looked.face for key, looked in self._asked(looks, give_up).items()})
+
+    def _asked(self, orders: Mapping[_Key, Order], give_up: Callable[[_Key, str], _Answer]) -> dict[_Key, _Answer]:
+        """The answers by key; what is given up, after deaths or for the time limit, has one of `give_up`."""
+        found: dict[_Key, _Answer] = {}
+        if not orders:
+            return found
+        waiting, deaths = deque(orders), Counter[_Key]()
+        processes = min(self.processes or available_cpus(), available_cpus())
+        crew = self.crew
+        while len(found) < len(orders):
+            while len(crew.workers) < min(processes, len(orders) - len(found)):
+                if not crew.start():
+                    break
+            with contextlib.suppress(ModuleNotFoundError):  # without PyAV, each video's survey says so
+                import flowkit.frames.video  # noqa: F401 - surveys hold its classes; it loads while the workers start
+            for worker in crew.idle:
+                if waiting:
+                    worker.give(orders[waiting.popleft()])
+            for _, heard in crew.hear():
+                if isinstance(heard, Exception):
+                    raise heard
+                if isinstance(heard, Death):
+                    for order in heard.tasks:
+                        key: _Key = order.clip_id if isinstance(order, Look) else order  # type: ignore[assignment]
+                        deaths[key] += 1
+                        if heard.late or deaths[key] > RETRIES:
+                            reason = too_long(crew.limit_s) if heard.late else died(deaths[key], heard.cause)
+                            found[key] = give_up(key, reason)
+                        else:
+                            waiting.append(key)
+                elif isinstance(heard, Examined | Looked):
+                    found[heard.key] = heard  # type: ignore[index, assignment]
+        if crew.computes:
+            crew.employ(Brief())
+        else:
+            crew.end()
+        return found

@@ -1,14 +1,16 @@
-"""A worker process: it surveys videos and computes parts until the pipe to its owner closes.
+"""A worker process: it surveys videos, looks for faces and computes parts until the pipe to its owner closes.
 
 It is a process of its own, started with this module alone, so the owner's main script is not imported again. What goes
-through the pipe: to the worker `SourceKey`s, to each of which it answers `Examined`; then a `Brief`, and `Task`s,
-of which it has several on its line (`flowkit.extraction.line`). It says `READY` once it can take orders, and again once
-it has taken in the brief; `TAKEN` before it looks at the next task; of a task it says each clip that it begins (where
-these are computed apart), and in the end, task by task, `Done` or the exception that stops the run.
+through the pipe: to the worker `SourceKey`s and `Look`s, to each of which it answers `Examined` or `Looked`; then a
+`Brief`, and `Task`s, of which it has several on its line (`flowkit.extraction.line`). It says `READY` once it can take
+orders, and again once it has taken in the brief; `TAKEN` before it looks at the next task; of a task it says each clip
+that it begins (where these are computed apart), and in the end, task by task, `Done` or the exception that stops the
+run.
 """
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import queue
@@ -19,13 +21,16 @@ from importlib.abc import MetaPathFinder
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from flowkit.errors import FlowkitError
+from flowkit.errors import FlowkitError, FrameError, Interrupted
 from flowkit.extraction.line import STAGES, Times, Turn
 from flowkit.frames.survey import SourceKey, Survey, survey_source
 
 if TYPE_CHECKING:  # which take time to import, and a survey shall not wait for them
     from flowkit.extraction.part import Job, PartRunner
     from flowkit.extraction.plan import Part
+    from flowkit.faces.face import Face
+    from flowkit.faces.finding import DetectedFaces
+    from flowkit.frames import FrameSource
     from flowkit.output.commit import Commit
 
 READY = "ready"
@@ -38,6 +43,26 @@ class Examined:
 
     key: SourceKey
     survey: Survey
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Where a clip's face is to be found: in a frame, by a detector as `flowkit.faces.finding.parse_face` names it."""
+
+    clip_id: str
+    face: str
+    number: int
+    source: FrameSource
+    """At least what reading that frame takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """The face of a clip, or why there is none."""
+
+    key: str
+    """Its clip_id."""
+    face: Face | FlowkitError
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +116,8 @@ def work(descriptor: int) -> None:
             continue
         if isinstance(order, SourceKey):
             _tell(pipe, _examined(order))
+        elif isinstance(order, Look):
+            _tell(pipe, _looked(order))
         else:
             runner = _briefed(order)
     _tell(pipe, READY)
@@ -132,6 +159,30 @@ def _examined(key: SourceKey) -> Examined | FlowkitError:
         return Examined(key, survey_source(*key))
     except FlowkitError as error:
         return error
+
+
+def _looked(order: Look) -> Looked | FlowkitError:
+    try:
+        return Looked(order.clip_id, _detector(order.face).in_frame(order.number, order.source))
+    except Interrupted as error:
+        return error
+    except FlowkitError as error:
+        return Looked(order.clip_id, error)
+    except Exception as error:
+        reason = f"no face can be looked for in frame {order.number}, unexpectedly ({_unexpected(error)}); report it"
+        return Looked(order.clip_id, FrameError(reason))
+
+
+@functools.cache
+def _detector(face: str) -> DetectedFaces:
+    import cv2
+
+    from flowkit.faces.finding import DetectedFaces, parse_face
+
+    cv2.setNumThreads(1)
+    detector = parse_face(face)
+    assert isinstance(detector, DetectedFaces), face
+    return detector
 
 
 def _briefed(brief: Brief) -> PartRunner | None:

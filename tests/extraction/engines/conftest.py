@@ -5,6 +5,12 @@ import pytest
 from flowkit.extraction.part import Job
 from flowkit.extraction.request import ExtractRequest
 from tests.clips import dataset, parts_of, settle
+from tests.faces.plugin import install
+
+
+@pytest.fixture
+def brightest(tmp_path, monkeypatch):
+    install(tmp_path / "site", monkeypatch, "brightest = tests.faces.brightest:make")
 
 
 @pytest.fixture

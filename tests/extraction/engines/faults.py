@@ -28,6 +28,9 @@ class Faulty:
             raise AttributeError(name)
         return getattr(self.source, name)
 
+    def only(self, numbers: Any) -> Faulty:
+        return Faulty(self.source.only(numbers), self.fault)
+
     def read(self, numbers: Any, **options: Any) -> Any:
         self.fault()
         return self.source.read(numbers, **options)
