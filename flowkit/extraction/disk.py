@@ -1,9 +1,12 @@
-"""Whether an output's disk has room for what is planned."""
+"""Whether an output may be written, and its disk has room for what is planned."""
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -11,6 +14,7 @@ from flowkit.errors import Interrupted
 from flowkit.extraction.plan import Part
 from flowkit.extraction.request import ExtractRequest
 from flowkit.output.commit import Commit
+from flowkit.output.files import unwritten
 from flowkit.output.store import Place, StorePath
 
 
@@ -34,7 +38,20 @@ def free_bytes(out: Place) -> int | None:
     """The room on the disk where OUT is, or would be; None in an object store, which says nothing of its room."""
     if isinstance(out, StorePath):
         return None
-    return shutil.disk_usage(next(folder for folder in (out, *out.parents) if folder.is_dir())).free
+    return shutil.disk_usage(_folder(out)).free
+
+
+def require_writable(out: Place) -> None:
+    """Raises OutputError where this user may not write to OUT, or make it; an object store is not asked."""
+    if isinstance(out, StorePath):
+        return
+    if not os.access(_folder(out), os.W_OK | os.X_OK, effective_ids=os.access in os.supports_effective_ids):
+        raise unwritten(out, PermissionError(errno.EACCES, ""))
+
+
+def _folder(out: Path) -> Path:
+    """OUT, or the nearest folder above it that is there."""
+    return next(folder for folder in (out, *out.parents) if folder.is_dir())
 
 
 def require_room(out: Place, needed_bytes: int, replaced: int = 0) -> None:

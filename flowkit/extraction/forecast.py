@@ -13,7 +13,7 @@ from flowkit.cpus import available_cpus
 from flowkit.datasets import clips_from
 from flowkit.errors import FlowkitError
 from flowkit.extraction.decoded import unexpected
-from flowkit.extraction.disk import cube_bytes, free_bytes, replaced_bytes
+from flowkit.extraction.disk import cube_bytes, free_bytes, replaced_bytes, require_writable
 from flowkit.extraction.engines import require_engine
 from flowkit.extraction.engines.crew import Crew
 from flowkit.extraction.engines.engine import TIME_LIMIT_S
@@ -118,6 +118,8 @@ def forecast(
             done = that_stay(commits, asked, retry_failed)
         mine = parts_of(parts, share, limit)
         todo = to_do(mine, done)
+        if todo:
+            require_writable(out)
         workers = workers or available_cpus()
         shapes = _shapes(todo)
         needed, free = cube_bytes(todo, asked), free_bytes(out)
