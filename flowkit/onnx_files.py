@@ -28,27 +28,28 @@ def onnx_digest(path: Path, content: bytes) -> str:
     """SHA-256 of a network's file, and where its weights are in files beside it, of those too.
 
     Raises:
-        InputError: if such a file cannot be read.
+        InputError: if such a file is there and cannot be read; of one that is not, `onnx_session` raises.
     """
     digest = hashlib.sha256(content)
-    if not (names := _weight_files(content)):
-        return digest.hexdigest()
-    for name in names:
+    for name in _perhaps_weights(content):
+        weights = path.parent / name
+        if not weights.is_file():
+            continue
         try:
-            with (path.parent / name).open("rb") as file:
+            with weights.open("rb") as file:
                 digest.update(f"\n{name} {hashlib.file_digest(file, 'sha256').hexdigest()}".encode())
         except OSError as error:
             raise InputError(
-                f"{str(path)!r} has weights in {name!r}, which cannot be read ({error.strerror}); keep them together"
+                f"{str(path)!r} has weights in {name!r}, which cannot be read ({error.strerror}); make it readable"
             ) from error
     return digest.hexdigest()
 
 
-def _weight_files(content: bytes) -> list[str]:
-    """The files beside a network that hold its weights, by name."""
+def _perhaps_weights(content: bytes) -> list[str]:
+    """What would be the names of files beside a network with its weights; a remark called "location" looks alike."""
     names = set()
     for found in _LOCATION.finditer(content):
         short, low, high = (part[0] if part else 0 for part in found.groups())
         length = short + (low & 0x7F) + (high << 7)
         names.add(content[found.end() : found.end() + length].decode("utf-8", "replace"))
-    return sorted(names)
+    return sorted(name for name in names if name and "\0" not in name)

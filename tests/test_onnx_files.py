@@ -12,7 +12,6 @@ import pytest
 from flowkit.errors import InputError
 from flowkit.faces.landmarks import parse_landmarks
 from flowkit.labels.classifier import Classifier, Reading
-from flowkit.onnx_files import onnx_digest
 from tests.faces.networks import light_centre
 from tests.labels.conftest import PLAIN, RGB, onnx_model
 
@@ -62,7 +61,14 @@ def test_landmarks_are_found_by_a_network_whose_weights_are_apart(tmp_path, monk
 def test_weights_that_are_not_there_are_named(tmp_path):
     path = apart(onnx_model(tmp_path / "model.onnx"), "model.data")
     (tmp_path / "model.data").unlink()
-    with pytest.raises(InputError, match=r"weights in 'model\.data', which cannot be read.*keep them together"):
-        onnx_digest(path, path.read_bytes())
-    with pytest.raises(InputError, match=r"weights in 'model\.data'"):
+    with pytest.raises(InputError, match=r"cannot be read as ONNX \(.*model\.data"):
         Classifier(path, Reading(labels=tuple(RGB), **PLAIN))
+
+
+@pytest.mark.parametrize("remark", ["Lab 3, Tampere", "a\0b", "", "."])
+def test_a_remark_on_a_location_is_no_file(tmp_path, remark):
+    path = onnx_model(tmp_path / "model.onnx")
+    model = onnx.load(path)
+    onnx.helper.set_model_props(model, {"location": remark})
+    onnx.save_model(model, path)
+    assert Classifier(path, Reading(labels=tuple(RGB), **PLAIN)).digest == hashlib.sha256(path.read_bytes()).hexdigest()

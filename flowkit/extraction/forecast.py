@@ -20,7 +20,7 @@ from flowkit.extraction.engines.engine import TIME_LIMIT_S
 from flowkit.extraction.engines.survey import Surveyor
 from flowkit.extraction.mend import stale_commits, without_failures
 from flowkit.extraction.part import run_part
-from flowkit.extraction.plan import Part, make_parts
+from flowkit.extraction.plan import Part, make_parts, require_plannable
 from flowkit.extraction.remaining import parts_of, that_stay, to_do, with_sources
 from flowkit.extraction.request import ExtractRequest, default_pairs
 from flowkit.extraction.resume import compare_plan
@@ -104,7 +104,9 @@ def forecast(
         refuse_foreign(out)
         surveyor = Surveyor(Crew(TIME_LIMIT_S, computes=False), workers)
         surveys = surveyor.survey(clips)
-        parts = make_parts(clips, asked, surveys, surveyor.faces(clips, surveys, asked.face))
+        require_plannable(clips, asked)
+        faces, surveys = surveyor.faces(clips, surveys, asked)
+        parts = make_parts(clips, asked, surveys, faces)
         done: dict[int, Commit] = {}
         commits: dict[int, Commit] = {}
         if (out / RUN_FILE).exists():

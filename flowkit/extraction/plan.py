@@ -63,6 +63,12 @@ def make_parts(
         InputError: if the request's face boxes or list of pairs cannot be read, a clip_id occurs twice, a list has
             pairs of another clip, or there is no clip.
     """
+    plan = require_plannable(clips, request)
+    return list(divide(list(_framed_pairs(clips, plan, request, surveys, faces or parse_face(request.face)))))
+
+
+def require_plannable(clips: Sequence[Clip], request: ExtractRequest) -> PairPlan:
+    """The request's plan of pairs; raises as `make_parts` for what these clips cannot be planned with."""
     seen: set[str] = set()
     for clip in clips:
         if clip.clip_id in seen:
@@ -72,7 +78,7 @@ def make_parts(
         raise InputError("there is no clip to extract")
     plan = parse_plan(request.pairs)
     plan.require_clips(clips)
-    return list(divide(list(_framed_pairs(clips, plan, request, surveys, faces or parse_face(request.face)))))
+    return plan
 
 
 Phase = tuple[int, ...] | None
@@ -127,6 +133,12 @@ def parts_as_planned(
             if framing:
                 framings[clip_id] = framing
         shape = next((framing.shape for framing in framings.values()), None)
+        for clip_id, framing in framings.items():
+            if framing.shape != shape:
+                raise OutputError(
+                    f"clip {clip_id!r} of part {number} has cubes of {framing.shape} now, and others of that part "
+                    f"{shape}; bring their frames back as they were"
+                )
         parts.append(Part(number, tuple(pairs), shape, framings))
     return parts
 

@@ -17,7 +17,7 @@ from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.engines.survey import Surveyor
 from flowkit.extraction.mend import UNOPENED, mended_plans
 from flowkit.extraction.part import Job
-from flowkit.extraction.plan import Part, PlannedPair, make_parts, parts_as_planned
+from flowkit.extraction.plan import Part, PlannedPair, make_parts, parts_as_planned, require_plannable
 from flowkit.extraction.rebuild import plan_of_tables, run_of_shards
 from flowkit.extraction.remaining import with_sources
 from flowkit.extraction.request import ExtractRequest
@@ -232,7 +232,8 @@ class _Mending:
         mendable = mendable_clips(self.out, self.run, survey_table(surveys))
         surveys |= {clip_id: UNOPENED for clip_id, opened in mendable.items() if not opened}
         retries = recorded_retries(self.run)
-        faces = surveyor.faces(clips, surveys, request.face)
+        require_plannable(clips, request)
+        faces, surveys = surveyor.faces(clips, surveys, request)
         parts = mended_plans(make_parts(clips, request, surveys, faces), request, retries)[-1]
         tables = plan_tables(parts, surveys, retries)
         if harmed != [PAIRS_FILE] or plain_digest(tables[PAIRS_FILE]) != checksums[_CHECKSUMS[PAIRS_FILE]]:
@@ -270,7 +271,7 @@ class _Mending:
             )
         self._note_versions()
         found = [clip for clip_id, clip in clips.items() if clip_id in needed and clip_id not in lost]
-        faces = surveyor.faces(found, surveys, self.request.face)
+        faces, surveys = surveyor.faces(found, surveys, self.request)
         parts = parts_as_planned(planned, clips, self.request, surveys, lost, faces)
         return [with_sources(part, surveys) for part in parts]
 

@@ -15,7 +15,7 @@ from flowkit.extraction.engines import crew_for, open_engine
 from flowkit.extraction.engines.engine import Engine
 from flowkit.extraction.engines.survey import Surveyor
 from flowkit.extraction.part import Job
-from flowkit.extraction.plan import make_parts
+from flowkit.extraction.plan import make_parts, require_plannable
 from flowkit.extraction.remaining import parts_of, that_stay, to_do, with_sources
 from flowkit.extraction.request import ExtractRequest, default_pairs
 from flowkit.extraction.resume import parts_planned_alike, require_settled, settle_plan
@@ -92,7 +92,7 @@ def extract(
         accept_changes: continue OUT although frames or decoders are not those it was begun with, and record it.
         shard: "2/8" computes the second of eight shares of the parts; other processes compute the others.
         limit: compute the first parts only, so many; of its share, where it has one.
-        time_limit_s: for a part, or the survey of a video, on a worker process, see `open_engine`.
+        time_limit_s: for a part, the survey of a video, or the look for a face, on a worker process, see `open_engine`.
         report: is called with the state of the run, first before any part and then after each.
 
     Returns:
@@ -139,7 +139,9 @@ def extract(
                     if done.keys() == {*range(planned)}:
                         remove_superseded(out, done, alone)
                         return all_done(out, done.values(), report)
-                parts = make_parts(clips, request, surveys, surveyor.faces(clips, surveys, request.face))
+                require_plannable(clips, request)
+                faces, surveys = surveyor.faces(clips, surveys, request)
+                parts = make_parts(clips, request, surveys, faces)
                 accepted = {"accept_changes": accept_changes, "retry_failed": retry_failed, "alone": alone}
                 with planning(out, share):
                     parts, plan_sha256 = settle_plan(out, parts, surveys, request, metadata, origin, **accepted)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.errors import FlowkitError, FrameError, InputError
+from flowkit.errors import FrameError, InputError
 from flowkit.faces.boxes import GivenBoxes, read_boxes
 from flowkit.faces.detectors import detector_names, make_detector
 from flowkit.faces.face import Face, FaceDetector, Point, overlap
@@ -173,10 +173,10 @@ class DetectedFaces:
 
 @dataclass(frozen=True, slots=True)
 class FoundFaces:
-    """What others have found: a face of each clip by clip_id, or why it has none."""
+    """What others have found: the face of a clip by clip_id, or why it has none."""
 
     by: FaceCrop
-    found: Mapping[str, Face | FlowkitError]
+    found: Mapping[str, Face | str]
 
     @property
     def digest(self) -> str:
@@ -188,8 +188,8 @@ class FoundFaces:
 
     def find(self, clip: Clip, survey: Survey) -> Face:
         face = self.found[clip.clip_id]
-        if isinstance(face, FlowkitError):
-            raise face
+        if isinstance(face, str):
+            raise FrameError(face)
         return face
 
     def again(self, face: Face, number: int, frame: NDArray[Any]) -> Face:

@@ -88,7 +88,7 @@ def reselect(clips: Sequence[Clip], rule: Rule | None = None, **how: Any) -> lis
     Args:
         how: `face`, `size` and so on, as `reselect_clip`; `workers`, `report` as `flowkit.datasets.each_clip`.
     """
-    rule, surveys = rule or Rule(), Surveys()
+    rule, surveys = rule or Rule(), Surveys(clips)
     workers, report = how.pop("workers", 1), how.pop("report", None)
     return each_clip(
         clips, lambda clip: reselect_clip(clip, rule, surveys=surveys, **how), workers=workers, report=report

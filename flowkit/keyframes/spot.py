@@ -90,7 +90,7 @@ def spot(clips: Sequence[Clip], rule: SpotRule | None = None, **how: Any) -> lis
     Args:
         how: `face`, `size` as `spot_clip`; `workers`, `report` as `flowkit.datasets.each_clip`.
     """
-    rule, surveys = rule or SpotRule(), Surveys()
+    rule, surveys = rule or SpotRule(), Surveys(clips)
     workers, report = how.pop("workers", 1), how.pop("report", None)
     return each_clip(clips, lambda clip: spot_clip(clip, rule, surveys=surveys, **how), workers=workers, report=report)
 

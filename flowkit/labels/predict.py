@@ -49,7 +49,7 @@ def predict(
     """
     if frames < 1:
         raise InputError(f"frames={frames}: give at least 1")
-    surveys = Surveys()
+    surveys = Surveys(clips)
     return each_clip(clips, lambda clip: guess(clip, classifier, frames, face, surveys), workers=workers, report=report)
 
 

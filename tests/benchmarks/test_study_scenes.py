@@ -13,7 +13,7 @@ pytest.importorskip("skimage", reason="scikit-image is not installed")
 from benchmarks.study.faces import looks
 from benchmarks.study.motions import setting
 from benchmarks.study.recording import relight, through_h264
-from benchmarks.study.scenes import SUPERSAMPLING, Layer, everywhere, lattice, render, spline, true_flow
+from benchmarks.study.scenes import SUPERSAMPLING, Layer, everywhere, lattice, render, slopes, spline, true_flow
 from benchmarks.study.shots import EDGES, FAMILIES, HEADS, LIGHTS, Shot, shots
 from benchmarks.study.stage import stage
 
@@ -115,6 +115,21 @@ def test_rendering_is_even_handed():
     layers = [Layer(spline(texture()), everywhere, (constant(np.array([0.3, -0.2])), constant(np.array([2.3, 0.8]))))]
     first, second = (render(layers, i, (100, 100)) for i in (0, 1))
     assert np.abs(first[10:-10, 10:-10] - second[11:-9, 12:-8]).max() < 0.01
+
+
+def test_slopes_are_those_of_what_is_rendered():
+    """A wave of 5 px has slopes of 2 pi / 5 times its height, of which differences of samples find sin(2 pi / 5)."""
+    side = 100 * SUPERSAMPLING
+    wave = 128 + 60 * np.sin(2 * np.pi / 5 * lattice(100, 100, SUPERSAMPLING)[1])
+    assert wave.shape == (side, side)
+    layers = [Layer(spline(wave.astype(np.float32)), everywhere, (constant(np.array([0.3, -0.2])), still))]
+    frame = render(layers, 0, (100, 100))[10:-10, 10:-10]
+    across, down = slopes(layers, (100, 100))[:, 10:-10, 10:-10]
+    assert np.abs(across).max() < 1e-2
+    assert down.std() / frame.std() == pytest.approx(2 * np.pi / 5, rel=5e-3)
+    differences = np.gradient(frame, axis=0)
+    assert differences[1:-1].std() / frame.std() == pytest.approx(np.sin(2 * np.pi / 5), rel=5e-3)
+    assert np.corrcoef(down[1:-1].ravel(), differences[1:-1].ravel())[0, 1] > 0.99, "of the same sign"
 
 
 def test_a_band_is_beside_its_edge():

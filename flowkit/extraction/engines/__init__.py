@@ -32,7 +32,7 @@ def open_engine(
             or actors with a GPU each (ray).
         ray_address: of a running cluster; None starts one on this machine.
         time_limit_s: for one part on a worker process of the engine local on the CPU, or on an actor of the engine ray,
-            and for the survey of one video; None for half an hour.
+            and for the survey of one video, and the look for the face of one clip; None for half an hour.
 
     Raises:
         InputError: for another name, fewer than one worker, a limit of no time, an address without ray, where Ray is
@@ -68,10 +68,10 @@ def require_engine(name: str, *, workers: int | None = None, ray_address: str | 
 
 @contextmanager
 def crew_for(engine: Engine, time_limit_s: float | None = None) -> Iterator[Crew]:
-    """The worker processes that survey videos, which the engine local goes on with; leaving this context ends them.
+    """The worker processes of a `Surveyor`, which the engine local goes on with; leaving this context ends them.
 
     Args:
-        time_limit_s: for one video, where the engine has no crew of its own; None for half an hour.
+        time_limit_s: for one video or face, where the engine has no crew of its own; None for half an hour.
     """
     from flowkit.extraction.engines.crew import Crew
     from flowkit.extraction.engines.local import LocalEngine

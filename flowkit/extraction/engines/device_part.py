@@ -68,6 +68,8 @@ def _finish_apart(decoded: DecodedPart, request: ExtractRequest) -> list[Compute
             assess(alone)
             finish(alone, request)
             results += alone.results
+        except Interrupted:
+            raise
         except Exception as error:
             results += _failed(alone.part, error).results
     return results

@@ -8,14 +8,17 @@ from __future__ import annotations
 import contextlib
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from flowkit.cpus import available_cpus
-from flowkit.errors import FlowkitError, FrameError
+from flowkit.errors import FlowkitError
 from flowkit.extraction.engines.crew import Crew, Death, Order
 from flowkit.extraction.engines.engine import RETRIES, died, too_long
 from flowkit.extraction.engines.worker import Brief, Examined, Look, Looked
+from flowkit.extraction.pairs import plan_pairs
+from flowkit.extraction.plans import parse_plan
+from flowkit.extraction.request import ExtractRequest
 from flowkit.faces.face import Face
 from flowkit.faces.finding import DetectedFaces, FaceCrop, FoundFaces, first_frame, parse_face
 from flowkit.frames.survey import SourceKey, Survey, source_of, survey
@@ -51,38 +54,47 @@ class Surveyor:
 
         return survey(clips, {key: found.survey for key, found in self._asked(videos, give_up).items()})
 
-    def faces(self, clips: Sequence[Clip], surveys: Mapping[str, Survey], text: str) -> FaceCrop:
-        """What gives the clips' faces, as `parse_face` has it of the text; those that a detector finds are found here.
+    def faces(
+        self, clips: Sequence[Clip], surveys: Mapping[str, Survey], request: ExtractRequest
+    ) -> tuple[FaceCrop, dict[str, Survey]]:
+        """What gives the faces of the clips that have pairs to compute; those that a detector finds are found here.
+
+        And the surveys: a clip whose look was given up is one whose frames could not be read, which can be mended.
 
         Raises:
-            InputError: as `parse_face`.
             Interrupted: as `survey`.
         """
-        crop = parse_face(text)
+        crop, surveys = parse_face(request.face), dict(surveys)
         if not isinstance(crop, DetectedFaces):
-            return crop
-        found: dict[str, Face | FlowkitError] = {}
+            return crop, surveys
+        plan = parse_plan(request.pairs)
+        found: dict[str, Face | str] = {}
         looks: dict[str, Look] = {}
         for clip in clips:
-            if surveys[clip.clip_id].frame_size is None:  # no frame of it can be read, which is told without a face
+            survey = surveys[clip.clip_id]
+            if survey.frame_size is None or all(pair.error for pair in plan_pairs(clip, plan, survey)):
                 continue
             try:
-                looks[clip.clip_id] = Look(clip.clip_id, text, *first_frame(clip, surveys[clip.clip_id]))
+                looks[clip.clip_id] = Look(clip.clip_id, request.face, *first_frame(clip, survey))
             except FlowkitError as error:
-                found[clip.clip_id] = error
+                found[clip.clip_id] = str(error)
 
         def give_up(clip_id: str, reason: str) -> Looked:
             number = looks[clip_id].number
-            return Looked(clip_id, FrameError(f"its face was looked for in frame {number}: {reason}"))
+            return Looked(clip_id, f"its face was looked for in frame {number}: {reason}", final=False)
 
-        return FoundFaces(crop, found | {key: looked.face for key, looked in self._asked(looks, give_up).items()})
+        for clip_id, looked in self._asked(looks, give_up).items():
+            found[clip_id] = looked.face
+            if not looked.final:
+                surveys[clip_id] = replace(surveys[clip_id], frame_size=None, error=str(looked.face))
+        return FoundFaces(crop, found), surveys
 
     def _asked(self, orders: Mapping[_Key, Order], give_up: Callable[[_Key, str], _Answer]) -> dict[_Key, _Answer]:
         """The answers by key; what is given up, after deaths or for the time limit, has one of `give_up`."""
         found: dict[_Key, _Answer] = {}
         if not orders:
             return found
-        waiting, deaths = deque(orders), Counter[_Key]()
+        waiting, suspects, deaths = deque(orders), deque[_Key](), Counter[_Key]()
         processes = min(self.processes or available_cpus(), available_cpus())
         crew = self.crew
         while len(found) < len(orders):
@@ -94,6 +106,8 @@ class Surveyor:
             for worker in crew.idle:
                 if waiting:
                     worker.give(orders[waiting.popleft()])
+                elif suspects and not crew.busy:
+                    worker.give(orders[suspects.popleft()])
             for _, heard in crew.hear():
                 if isinstance(heard, Exception):
                     raise heard
@@ -104,8 +118,10 @@ class Surveyor:
                         if heard.late or deaths[key] > RETRIES:
                             reason = too_long(crew.limit_s) if heard.late else died(deaths[key], heard.cause)
                             found[key] = give_up(key, reason)
-                        else:
+                        elif deaths[key] < 2:
                             waiting.append(key)
+                        else:  # alone: then memory is its own, and so is the blame
+                            suspects.append(key)
                 elif isinstance(heard, Examined | Looked):
                     found[heard.key] = heard  # type: ignore[index, assignment]
         if crew.computes:

@@ -21,7 +21,7 @@ from importlib.abc import MetaPathFinder
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
-from flowkit.errors import FlowkitError, FrameError, Interrupted
+from flowkit.errors import FlowkitError, Interrupted
 from flowkit.extraction.line import STAGES, Times, Turn
 from flowkit.frames.survey import SourceKey, Survey, survey_source
 
@@ -62,7 +62,9 @@ class Looked:
 
     key: str
     """Its clip_id."""
-    face: Face | FlowkitError
+    face: Face | str
+    final: bool = True
+    """The same look would come to the same; not where something happened that nobody foresaw."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +165,16 @@ def _examined(key: SourceKey) -> Examined | FlowkitError:
 
 def _looked(order: Look) -> Looked | FlowkitError:
     try:
-        return Looked(order.clip_id, _detector(order.face).in_frame(order.number, order.source))
+        face = _detector(order.face).in_frame(order.number, order.source)
+        pickle.dumps(face)  # which may be a plug-in's
+        return Looked(order.clip_id, face)
     except Interrupted as error:
         return error
     except FlowkitError as error:
-        return Looked(order.clip_id, error)
+        return Looked(order.clip_id, str(error))
     except Exception as error:
         reason = f"no face can be looked for in frame {order.number}, unexpectedly ({_unexpected(error)}); report it"
-        return Looked(order.clip_id, FrameError(reason))
+        return Looked(order.clip_id, reason, final=False)
 
 
 @functools.cache

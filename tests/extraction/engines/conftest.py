@@ -9,8 +9,10 @@ from tests.faces.plugin import install
 
 
 @pytest.fixture
-def brightest(tmp_path, monkeypatch):
-    install(tmp_path / "site", monkeypatch, "brightest = tests.faces.brightest:make")
+def moody(tmp_path, monkeypatch):
+    """The file of the mood of the detector `moody:FILE`."""
+    install(tmp_path / "site", monkeypatch, "moody = tests.faces.moody:make", package="moody")
+    return tmp_path / "mood.txt"
 
 
 @pytest.fixture

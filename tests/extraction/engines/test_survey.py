@@ -5,27 +5,20 @@ The file that hangs is a real one: FFmpeg, told to go on with a pipe that nobody
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import re
-import shutil
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from unittest.mock import ANY
 
-import cv2
-import numpy as np
 import pytest
 
 from flowkit.extraction.engines.crew import Crew
 from flowkit.extraction.engines.local import LocalEngine
 from flowkit.extraction.engines.survey import Surveyor
 from flowkit.extraction.part import Job, PartRunner
-from flowkit.extraction.plan import make_parts
 from flowkit.extraction.request import ExtractRequest
 from flowkit.extraction.run import extract
 from flowkit.frames.survey import survey
@@ -172,76 +165,6 @@ def test_a_survey_apart_is_the_survey(tmp_path, clips):
             assert list(found.source.numbers()) == list(here[clip_id].opened().numbers())
     assert Surveyor(Crew(), 2).survey(clips[:1])["a"].error is None
     assert workers() == []
-
-
-def lit_clips(folder: Path, places: dict[str, tuple[int, int] | None]) -> list[Clip]:
-    """Folders of three dim frames, in whose second, the onset, a square is lit at (left, top)."""
-    clips = []
-    for name, place in places.items():
-        (folder / name).mkdir(parents=True)
-        for number in (1, 2, 3):
-            picture = np.full((96, 128), 20, np.uint8)
-            if place and number == 2:
-                picture[place[1] : place[1] + 30, place[0] : place[0] + 30] = 240
-            assert cv2.imwrite(str(folder / name / f"{number}.png"), picture)
-        clips.append(Clip(clip_id=name, source=str(folder / name), onset=2, apex=3))
-    return clips
-
-
-@pytest.mark.usefixtures("brightest")
-def test_faces_found_apart_are_the_faces(tmp_path):
-    clips = lit_clips(tmp_path, {"a": (10, 20), "b": None, "c": (60, 50), "d": (5, 5), "e": (6, 6)})
-    clips[3] = dataclasses.replace(clips[3], onset=7)
-    shutil.rmtree(clips[4].source)
-    request = ExtractRequest.parse(pairs="onset-apex", size=16, face="brightest")
-    surveys, crew = survey(clips), Crew()
-    try:
-        faces = Surveyor(crew, 2).faces(clips, surveys, "brightest")
-        assert len(crew.workers) == 2
-    finally:
-        crew.end()
-    parts = make_parts(clips, request, surveys, faces)
-    assert parts == make_parts(clips, request, surveys)
-    (part,) = parts
-    assert {clip_id: (framing.face.left, framing.face.top) for clip_id, framing in part.framings.items()} == {
-        "a": (10, 20),
-        "c": (60, 50),
-    }
-    assert [pair.error and pair.error[:18] for pair in part.pairs] == [None, "b: no face is foun", None, *(ANY, ANY)]
-
-
-@pytest.mark.usefixtures("brightest")
-@pytest.mark.parametrize(
-    ("fault", "reason"),
-    [
-        (faults.die, r"c: its face was looked for in frame 2: its worker process died 4 times \(signal 9\)"),
-        (faults.hang, "c: its face was looked for in frame 2: not done within the time limit of 8 s"),
-        (faults.surprise, r"c: no face can be looked for in frame 2, unexpectedly \(ZeroDivisionError"),
-    ],
-)
-def test_what_looking_for_a_face_does_to_its_process_costs_its_clip_only(tmp_path, fault, reason):
-    clips = lit_clips(tmp_path, {"a": (10, 20), "b": (60, 50), "c": (5, 5), "d": (6, 6)})
-    request = ExtractRequest.parse(pairs="onset-apex", size=16, face="brightest")
-    surveys = survey(clips)
-    surveys["c"] = dataclasses.replace(surveys["c"], source=faults.Faulty(surveys["c"].source, fault))
-    crew = Crew(8 if fault is faults.hang else 1800, computes=False)
-    (part,) = make_parts(clips, request, surveys, Surveyor(crew, 2).faces(clips, surveys, "brightest"))
-    assert workers() == []
-    assert list(part.framings) == ["a", "b", "d"]
-    (error,) = [pair.error for pair in part.pairs if pair.error]
-    assert re.match(reason, error)
-
-
-@pytest.mark.usefixtures("brightest")
-def test_an_extraction_with_a_detector_keeps_no_worker_that_it_does_not_need(tmp_path):
-    """One part of a folder of images is computed in this process, the face was looked for in another."""
-    clips = lit_clips(tmp_path / "clips", {"a": (10, 20), "b": None})
-    seen = []
-    summary = extract(
-        clips, tmp_path / "out", face="brightest", workers=1, report=lambda state: seen.append(workers()), **FAST
-    )
-    assert (summary.computed, summary.failed) == (0, 2), "the square is not in the other frame"
-    assert seen[-1] == []
 
 
 def test_a_signal_ends_a_run_whose_decoder_hangs(tmp_path, clips):
