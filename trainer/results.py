@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from flowkit.errors import OutputError
 from flowkit.output.files import make_folder, put
 from trainer.audit.predictions import Predictions
-from trainer.audit.run import audit_samples
+from trainer.audit.run import audit_samples, with_training
 from trainer.exports import mean_curves, tables_of
 from trainer.protocols.composite import composition
 from trainer.report import Page, render
@@ -195,6 +195,7 @@ def _audited(samples: Samples, config: RunConfig, result: RunResult, run: Path) 
         units=config.classes if config.target == "au12" else (),
     )
     folds = [fold.fold for fold in result.folds]
+    found = with_training(found, samples, folds, config)
     return [finding.to_dict() for finding in audit_samples(found, samples, folds, config, run)]
 
 

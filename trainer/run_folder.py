@@ -140,7 +140,9 @@ def read_summary(run: Path) -> dict[str, Any]:
 
 def seeds_in(path: Path) -> list[Path]:
     """The runs that `flowkit-train loso --seeds` has left in a folder, the lowest seed first; [] for another folder."""
-    return [] if (path / CONFIG).exists() else _seed_folders(path)
+    if (path / CONFIG).exists():
+        return []
+    return [seed for seed in _seed_folders(path) if (seed / CONFIG).exists() or _left_over(seed)]
 
 
 def _seed_folders(path: Path) -> list[Path]:
@@ -234,9 +236,11 @@ def settle_seeds(path: Path, run: Path, record: dict[str, Any], *, overwrite: bo
 
 def _require_like(path: Path, record: dict[str, Any]) -> None:
     """OutputError where the folder holds a run that differs from the record's in more than the seed."""
-    if not (path / CONFIG).exists():
-        return
-    if reason := _unlike(_without_seed(RunFolder(path).record()), _without_seed(record)):
+    if (path / CONFIG).exists():
+        reason = _unlike(_without_seed(RunFolder(path).record()), _without_seed(record))
+    else:
+        reason = _left_over(path)
+    if reason:
         raise OutputError(f"{path}: {reason}; {_ANEW}")
 
 
@@ -272,11 +276,14 @@ def clear_logs(folder: Path) -> None:
 
 def _other_run(path: Path, record: dict[str, Any]) -> str | None:
     """Why a folder cannot be gone on with, in a clause; None where it can."""
-    if not (path / CONFIG).exists():
-        present = [name for name in RESULTS if (path / name).exists()]
-        present += [name for name in (FOLDS, WEIGHTS) if any((path / name).glob("fold-[0-9]*"))]
-        return f"holds {', '.join(present)} of an earlier run" if present else None
-    return _unlike(RunFolder(path).record(), record)
+    return _unlike(RunFolder(path).record(), record) if (path / CONFIG).exists() else _left_over(path)
+
+
+def _left_over(path: Path) -> str | None:
+    """What a folder without a record holds of an earlier run, in a clause; None where that is nothing."""
+    present = [name for name in RESULTS if (path / name).exists()]
+    present += [name for name in (FOLDS, WEIGHTS) if any((path / name).glob("fold-[0-9]*"))]
+    return f"holds {', '.join(present)} of an earlier run" if present else None
 
 
 def _unlike(earlier: dict[str, Any], record: dict[str, Any]) -> str | None:

@@ -276,8 +276,11 @@ def absent_units(overall: Mapping[str, Any]) -> list[str]:
 
 def swapped(test: Mapping[str, Any]) -> str:
     """What a test of `trainer.comparison.paired_test` has swapped, in words."""
-    networks = test["networks"]
-    return f"{test['people']} people" + (f", and {networks} networks that predict them" if networks else "")
+    if not (networks := test["networks"]):
+        return f"{test['people']} people"
+    told = f"{test['people']} people, and {networks} network{'s' * (networks > 1)} that predict them"
+    least = 2.0 ** (1 - networks)
+    return told + (f": too few for a p below {least:.2g}, give more seeds, the same of both" if least >= 0.05 else "")
 
 
 def no_result(slips: Sequence[str]) -> str:

@@ -194,7 +194,8 @@ def paired_permutation(
     Under the hypothesis that the runs are alike, whose predictions of a person are whose does not matter: they are
     swapped at random, in all seeds at once. Nor does it matter whose network is whose: where one predicts several
     people, those are swapped together, in each seed by themselves, and the larger p of the two counts. p counts the
-    observed order too, so it is never 0; of few networks it is never small.
+    observed order too, so it is never 0. Where there are no more ways to swap than draws, all of them are counted: of
+    n networks p is 2^(1 - n) at least.
 
     Args:
         first, second: (people, classes, classes), or (seeds, people, classes, classes), with the same people in the
@@ -213,13 +214,19 @@ def paired_permutation(
 
     def p(swapped: NDArray[np.int64]) -> float:
         """Of what is swapped together, numbers (seeds, people)."""
-        swap = np.random.default_rng(seed).integers(0, 2, size=(draws, swapped.max() + 1))
+        numbers, own = np.unique(swapped, return_inverse=True)
+        swapped = own.reshape(swapped.shape)
+        ways = 2 ** len(numbers) if len(numbers) < 60 else draws + 1
+        if exact := ways <= draws:
+            swap = np.arange(ways)[:, None] >> np.arange(len(numbers)) & 1
+        else:
+            swap = np.random.default_rng(seed).integers(0, 2, size=(draws, len(numbers)))
         parts = zip(swapped, second - first, strict=True)
         change = np.stack([np.tensordot(swap[:, own], each, axes=1) for own, each in parts], axis=1)
         differences = (statistic(whole[0] + change) - statistic(whole[1] - change)).mean(axis=-1)
         # Rounding must not make an equal difference a smaller one.
         as_large = np.abs(differences) >= abs(observed) - 1e-12
-        return float((as_large.sum() + 1) / (draws + 1))
+        return float(as_large.mean() if exact else (as_large.sum() + 1) / (draws + 1))
 
     seeds, people = first.shape[:2]
     by_people = p(np.tile(np.arange(people), (seeds, 1)))

@@ -77,6 +77,52 @@ def test_folds_that_are_not_the_protocol_s_are_found(out, tmp_path):
     assert (finding.verdict, finding.told[:46]) == ("leak", "1 rows were predicted by another fold than the")
 
 
+def test_shards_in_another_order_are_no_leak(out, tmp_path):
+    """The folds are then those of the protocol all the same; who trains in which place is not known."""
+    trained(out, tmp_path / "run", RunConfig(device="cpu", model="svc"))
+    samples = motion_samples(subjects=4, clips=3, side=64, seed=1)
+    order = np.random.default_rng(0).permutation(len(samples)).tolist()
+    names = ("clip_id", "pair_id", "dataset", "subject", "group")
+    mixed = dataclasses.replace(
+        samples,
+        cubes=samples.cubes[order],
+        emotion=samples.emotion[order],
+        person=(),
+        **{name: [getattr(samples, name)[i] for i in order] for name in names},
+    )
+    found = {each.check: each for each in audit_run(tmp_path / "run", write_out(mixed, tmp_path / "mixed"))}
+    assert (found["same samples"].verdict, found["division into folds"].verdict) == ("warning", "passed")
+    assert not {"leak", "slip"} & {finding.verdict for finding in found.values()}
+    fewer = write_out(motion_samples(subjects=4, clips=2, side=64, seed=1), tmp_path / "fewer")
+    assert {each.check: each.verdict for each in audit_run(tmp_path / "run", fewer)}["division into folds"] == "warning"
+
+
+def test_people_who_turned_out_to_be_one_make_other_folds(out, tmp_path):
+    trained(out, tmp_path / "run", RunConfig(device="cpu", model="svc"))
+    samples = motion_samples(subjects=4, clips=3, side=64, seed=1)
+    person = ["a" if subject in ("01", "02") else subject for subject in samples.subject]
+    joined = write_out(samples, tmp_path / "joined", person=person)
+    found = {each.check: each for each in audit_run(tmp_path / "run", joined)}
+    assert found["division into folds"].verdict == "warning"
+    assert found["shifted rows"].verdict == "passed"
+    assert CliRunner().invoke(app, ["audit", str(tmp_path / "run"), "--shards", str(joined)]).exit_code == 0
+
+
+def test_who_trains_is_known_however_accents_are_written(tmp_path):
+    samples = motion_samples(subjects=4, clips=3, side=64, seed=1)
+    samples = dataclasses.replace(
+        samples,
+        dataset=["one" if subject < "03" else "two" for subject in samples.subject],
+        clip_id=[f"re\u0301{clip}" for clip in samples.clip_id],
+        person=(),
+    )
+    shards = write_out(samples, tmp_path / "out")
+    trained(shards, tmp_path / "run", RunConfig(device="cpu", model="svc", protocol="loso-per-dataset"))
+    assert verdicts(tmp_path / "run")["shifted rows"] == "passed"
+    alone = {each.check: each for each in audit_run(tmp_path / "run", tmp_path / "gone")}["shifted rows"]
+    assert (alone.verdict, "with its shards" in alone.told) == ("not checked", True)
+
+
 def test_a_run_finds_its_shards_from_any_folder(out, tmp_path, monkeypatch):
     monkeypatch.chdir(out.parent)
     trained(Path(out.name), tmp_path / "run", RunConfig(device="cpu", model="svc"))

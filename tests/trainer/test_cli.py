@@ -217,6 +217,24 @@ def test_seeds_of_other_choices_are_refused_or_replaced(out, tmp_path):
     assert compared(tmp_path) == [0, 1]
 
 
+def test_what_seeds_without_a_record_have_left_is_refused_or_removed(out, tmp_path):
+    assert flowkit_train(out, "-o", tmp_path, *SVC, "--seeds", 3).exit_code == 0
+    (tmp_path / "seed-2" / "config.json").unlink()
+    refused = flowkit_train(out, "-o", tmp_path, *SVC, "--seeds", 2)
+    assert refused.exit_code == 2
+    assert f"{tmp_path / 'seed-2'}: holds predictions.parquet, report.html, metrics.json" in refused.stderr
+    assert flowkit_train(out, "-o", tmp_path, *SVC, "--seeds", 2, "--overwrite").exit_code == 0
+    assert compared(tmp_path) == [0, 1]
+
+
+def test_an_empty_folder_with_a_seeds_name_is_no_run(out, tmp_path):
+    (tmp_path / "seed-7").mkdir()
+    assert flowkit_train(out, "-o", tmp_path, *SVC).exit_code == 0
+    (tmp_path / "other" / "seed-7").mkdir(parents=True)
+    assert flowkit_train(out, "-o", tmp_path / "other", *SVC, "--seeds", 2).exit_code == 0
+    assert compared(tmp_path / "other") == [0, 1]
+
+
 def test_more_seeds_of_the_same_choices_stay_beside_the_first(out, tmp_path):
     """Labels are shuffled, and people divided, by each seed in its own way."""
     choices = [*SVC, "--shuffle-labels", "--overwrite"]

@@ -226,6 +226,27 @@ def test_people_of_one_fold_of_any_run_have_one_network():
     assert networks_of("abc", [0, 0, 1], [0, 1, 1]).tolist() == [0, 0, 0]
 
 
+@pytest.mark.parametrize("people", [1, 2, 3, 6, 13])
+def test_of_few_people_all_ways_to_swap_are_counted(people):
+    """Everybody is right in one run and wrong in the other: of all ways the order as it is and its opposite."""
+    true = np.zeros(people, dtype=np.int64)
+    first, second = (counts_by_person(true, said, range(people)) for said in (true, true + 1))
+    difference, p = paired_permutation(first, second, accuracy_of)
+    assert (difference, p) == (1, 2.0 ** (1 - people))
+    shared = [np.zeros(people, dtype=np.int64)]
+    assert paired_permutation(first, second, accuracy_of, networks=shared) == (1, 1)
+
+
+def test_counted_and_drawn_p_agree(rng):
+    true = rng.integers(0, 3, 60)
+    runs = [np.where(rng.random(60) < right, true, (true + 1) % 3) for right in (0.75, 0.6)]
+    first, second = (counts_by_person(true, run, np.repeat(range(12), 5)) for run in runs)
+    counted = paired_permutation(first, second, draws=2**12)[1]
+    drawn = np.mean([paired_permutation(first, second, draws=2**12 - 1, seed=seed)[1] for seed in range(10)])
+    assert 0.01 < counted < 0.9
+    assert drawn == pytest.approx(counted, abs=0.01)
+
+
 def test_a_better_run_is_found_and_the_order_only_turns_the_sign(rng):
     true = rng.integers(0, 3, 200)
     good = np.where(rng.random(200) < 0.8, true, (true + 1) % 3)

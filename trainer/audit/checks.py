@@ -10,18 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainer.audit.findings import Finding, shortened
-from trainer.audit.predictions import Predictions
+from trainer.audit.predictions import SEVERAL_FOLDS, Predictions
 from trainer.statistics import uf1_of
 
 PERMUTATIONS = 2000
 PEOPLE_COMPARED = 200
 """Training people, at most, whose labels predictions are compared with besides those of the first."""
 ONE_FOLD = "there is one fold only, so no training rows are known"
-WHO_TRAINS = "a fold trains on people of its dataset alone; audit the run's folder, which says who they are"
-SEVERAL_FOLDS = ("loso-per-dataset", "hde", "cd6me")
-"""Protocols that hold a person out once in each dataset, and train neither time on the other one's rows."""
+WHO_TRAINS = "a fold trains on people of its dataset alone; audit the run's folder, with its shards, which say who"
 WITHIN = "loso-per-dataset"
-"""The protocol that does not train on all others."""
+"""The protocol that does not train on all other people."""
 
 
 def people_on_both_sides(found: Predictions) -> Finding:

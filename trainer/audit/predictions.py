@@ -35,6 +35,10 @@ PROTOCOL, CLASSES = b"protocol", b"classes"
 """Keys in the metadata of predictions.parquet."""
 
 
+SEVERAL_FOLDS = ("loso-per-dataset", "hde", "cd6me")
+"""Protocols that hold a person out once in each dataset, and train neither time on the other one's rows."""
+
+
 @dataclass(frozen=True, slots=True)
 class Predictions:
     """One row a prediction, in the order of the file; all (n,)."""
@@ -60,10 +64,16 @@ class Predictions:
     """Of each fold the rows that train it, where that is known."""
 
     def trains(self, fold: str) -> NDArray[np.int64]:
-        """The rows that train a fold: where nothing else is known, all that it does not hold out."""
+        """The rows that train a fold: where nothing else is known, all that it does not hold out, without those of the
+        people whom it does, where the protocol says so.
+        """
         if self.training is not None:
             return self.training[fold]
-        return np.flatnonzero(np.array(self.fold) != fold)
+        other = np.array(self.fold) != fold
+        if self.protocol in SEVERAL_FOLDS:
+            person = np.array(self.person)
+            other &= ~np.isin(person, person[~other])
+        return np.flatnonzero(other)
 
     def __len__(self) -> int:
         return len(self.person)
@@ -139,7 +149,7 @@ def _column(path: Path, table: pa.Table, known: tuple[str, ...]) -> list[object]
 
 def _filled(path: Path, name: str, values: list[object]) -> tuple[str, ...]:
     """A column as text, without blanks: one that some rows lack would be one fold, or one clip, of all of them."""
-    texts = tuple(map(_text, values))
+    texts = tuple(map(plain_text, values))
     if "" in texts:
         raise InputError(f"{path}: row {texts.index('') + 1} has no {name}; give it one, or leave the column out")
     return texts
@@ -158,7 +168,7 @@ def _named(path: Path, table: pa.Table, name: str, values: list[object] | None, 
     """
     if values is None:
         raise _missing(path, table, name)
-    texts = [re.sub(r"^([+-]?\d+)\.0*$", r"\1", _text(value)) for value in values]
+    texts = [re.sub(r"^([+-]?\d+)\.0*$", r"\1", plain_text(value)) for value in values]
     if not blank and "" in texts:
         raise InputError(f"{path}: row {texts.index('') + 1} has no {name} class; give it one, or leave the row out")
     return texts
@@ -191,14 +201,14 @@ def _clips(path: Path, columns: dict[str, list[object] | None], person: tuple[st
     return None
 
 
-def _text(value: object) -> str:
+def plain_text(value: object) -> str:
     """A value without blanks about it, its accents in one form (NFC), as `trainer.folds.people` has them."""
     return "" if value is None else unicodedata.normalize("NFC", str(value)).strip()
 
 
 def _texts(values: list[object] | None, n: int) -> list[str | None]:
     """The values as text, None where there is none."""
-    return [_text(value) or None for value in values or [None] * n]
+    return [plain_text(value) or None for value in values or [None] * n]
 
 
 def _missing(path: Path, table: pa.Table, name: str) -> InputError:

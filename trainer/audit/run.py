@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from flowkit.errors import FlowkitError, InputError
-from trainer.audit.checks import SEVERAL_FOLDS, audit_predictions
+from trainer.audit.checks import audit_predictions
 from trainer.audit.cubes import near_identical, strain_axes
 from trainer.audit.findings import Finding, shortened
-from trainer.audit.predictions import Predictions, read_predictions
+from trainer.audit.predictions import SEVERAL_FOLDS, Predictions, plain_text, read_predictions
 from trainer.catalogue import find
 from trainer.data import load
 from trainer.folds import Fold
@@ -59,9 +58,12 @@ def audit_run(run: Path, shards: Path | None = None) -> list[Finding]:
         unread = [Finding(check, "not checked", reason) for check in OF_SHARDS]
         return [*_of_predictions(found, config), backbones(config), *unread]
     folds = folds_of(samples, config)
+    divided = same_folds(found, samples, folds, record)
+    if divided.verdict == "passed" and found.clip == _clips(samples):
+        found = with_training(found, samples, folds, config)
     return [
         same_samples(samples, record),
-        same_folds(found, folds, record),
+        divided,
         *audit_samples(found, samples, folds, config, run),
         unit_labels(samples, out, config),
     ]
@@ -71,8 +73,6 @@ def audit_samples(
     found: Predictions, samples: Samples, folds: list[Fold], config: RunConfig, run: Path
 ) -> list[Finding]:
     """The checks of predictions, and those that the samples and the saved networks of the run's folder allow."""
-    if found.clip == tuple(samples.clip_id):
-        found = dataclasses.replace(found, training=_training(samples, folds, config))
     return [
         *_of_predictions(found, config),
         people_in_training(samples, folds),
@@ -83,11 +83,19 @@ def audit_samples(
     ]
 
 
-def _training(samples: Samples, folds: list[Fold], config: RunConfig) -> dict[str, NDArray[np.int64]]:
-    """Of each fold the rows that it trains on, without the people set aside to choose the epoch."""
-    return {
+def with_training(found: Predictions, samples: Samples, folds: list[Fold], config: RunConfig) -> Predictions:
+    """Predictions of these samples, row for row, with the rows that each fold trains on: without the people set aside
+    to choose the epoch.
+    """
+    training = {
         str(fold.index): inner_split(samples, fold, config, fold_seed(config.seed, fold.index))[0] for fold in folds
     }
+    return dataclasses.replace(found, training=training)
+
+
+def _clips(samples: Samples) -> tuple[str, ...]:
+    """Each row's clip as `read_predictions` reads it."""
+    return tuple(map(plain_text, samples.clip_id))
 
 
 def _of_predictions(found: Predictions, config: RunConfig) -> list[Finding]:
@@ -141,16 +149,18 @@ def same_samples(samples: Samples, record: dict[str, Any]) -> Finding:
     return Finding("same samples", "warning", "the shards hold other samples than the run was trained on")
 
 
-def same_folds(found: Predictions, folds: list[Fold], record: dict[str, Any]) -> Finding:
-    """Whether the run's folds were those that its protocol makes of these samples, which other checks go by."""
+def same_folds(found: Predictions, samples: Samples, folds: list[Fold], record: dict[str, Any]) -> Finding:
+    """Whether the run's folds were those that its protocol makes of these samples, in whatever order, which other
+    checks go by.
+    """
     name = "division into folds"
     if division(folds) != record["folds"]:
         return Finding(name, "warning", "the protocol divides these samples otherwise than config.json says")
-    fold_of = np.full(len(found), "", dtype=object)
-    for fold in folds:
-        fold_of[fold.held_out] = str(fold.index)
-    if found.fold is None or tuple(fold_of) != found.fold:
-        other = sum(one != two for one, two in zip(fold_of, found.fold or fold_of, strict=True))
+    clips = _clips(samples)
+    fold_of = {clips[row]: str(fold.index) for fold in folds for row in fold.held_out.tolist()}
+    if found.clip is None or found.fold is None or set(found.clip) != fold_of.keys():
+        return Finding(name, "warning", "the shards hold other clips than were predicted")
+    if other := sum(fold != fold_of[clip] for clip, fold in zip(found.clip, found.fold, strict=True)):
         return Finding(name, "leak", f"{other} rows were predicted by another fold than the one that holds them out")
     return Finding(name, "passed", f"the {len(folds)} folds are those of the protocol, and each row is of its own")
 

@@ -188,9 +188,11 @@ def _seeds(out: Path, folder: Path, configs: Sequence[RunConfig], **how: Any) ->
 
     folders = [folder / f"seed-{config.seed}" for config in configs]
     runs = list(zip(folders, configs, strict=True))
-    for number, (each, config) in enumerate(runs, 1):
+    later = runs[1:]  # they are looked at once, before the first
+    for each, config in runs:
         typer.echo(f"seed {config.seed}")
-        _loso(out, each, config, later=runs[number:], seeds=folder, **how)
+        _loso(out, each, config, later=later, seeds=folder, **how)
+        later = []
     found = compare([read_finished(each) for each in folders])
     put_text(folder / SEEDS, json.dumps(found, indent=2, ensure_ascii=False) + "\n")
     typer.echo("\n".join(lines(found)))

@@ -10,7 +10,7 @@ import pyarrow as pa
 from flowkit.errors import InputError
 from trainer.comparison import Finished, compare
 from trainer.paper import PAPER_CLIPS, PAPER_CORRECT, paper_accuracy
-from trainer.scores import EACH_CLIP
+from trainer.scores import EACH_CLIP, swapped
 
 ROWS = tuple(PAPER_CORRECT)
 
@@ -55,7 +55,8 @@ def verdict(runs: Sequence[Finished]) -> list[str]:
             if test["p"] is None:
                 told.append(f"{name}: no paired test, {test['why']}.")
             else:
-                told.append(f"{name}: accuracy {test['difference']['accuracy']:+.4f}, p = {test['p']['accuracy']:.4f}.")
+                p = f"p = {test['p']['accuracy']:.4f} by swapping {swapped(test)}"
+                told.append(f"{name}: accuracy {test['difference']['accuracy']:+.4f}, {p}.")
     gain = PAPER_CORRECT["dual-resnet18"] - PAPER_CORRECT["resnet18"]
     told.append(
         f"The paper's fusion is right in {gain} clips more of 290 than its baseline, with one seed and no test."

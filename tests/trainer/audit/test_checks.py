@@ -123,6 +123,21 @@ def test_who_trains_is_what_counts(clean):
     assert class_sets(dataclasses.replace(found, training=None)).verdict == "not checked"
 
 
+def test_a_person_of_two_datasets_trains_neither_where_the_other_is_held_out(clean):
+    """As in hde and cd6me: a class that this person alone shows is in no training row."""
+    person = np.array(clean.person)
+    fold = np.where(np.arange(120) < 60, "one", "two")
+    person[60:66] = "p00"
+    true = np.minimum(clean.true, 1)
+    true[[0, 60]] = 2
+    found = dataclasses.replace(clean, person=tuple(person.tolist()), fold=tuple(fold.tolist()), true=true)
+    assert class_sets(dataclasses.replace(found, protocol="hde")).examples == (
+        "surprise (fold one)",
+        "surprise (fold two)",
+    )
+    assert class_sets(found).verdict == "passed", "of an evaluation that says nothing all else trains"
+
+
 def test_too_few_permutations_say_nothing_of_chance():
     """Six people of one class each, of whom two have as many clips: of two orders one is the true one."""
     sizes, classes = [2, 3, 4, 5, 6, 6], [0, 1, 2, 0, 1, 2]
