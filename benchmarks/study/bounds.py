@@ -8,14 +8,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.study.faces import Look, Set, looks
 from benchmarks.study.measures import side_error
 from benchmarks.study.motions import setting
-from benchmarks.study.scenes import lattice, render
+from benchmarks.study.scenes import Field, lattice, slopes
 from benchmarks.study.shots import HEADINGS, NOISES, SIDE, SIGMAS_PX, Shot
-from benchmarks.study.stage import Scene, bound_px, clean_frames, scenes
+from benchmarks.study.stage import Scene, bound_px, first_slopes, scenes
 
 PLACES = 2
 """Drawn on every face."""
@@ -26,23 +25,22 @@ LARGE_FACES = 4
 TAKES = 1000
 """Of each pair of sides, drawn from the bound."""
 
-Grey = NDArray[np.floating]
 Bounds = dict[str, dict[str, float]]
 
 
 @dataclass(frozen=True)
 class Spot:
-    """A clean frame (h, w), and the place (x, y) px and direction in which something is to move there."""
+    """A clean frame's slopes (2, h, w), and the place (x, y) px and direction in which something is to move there."""
 
-    frame: Grey
+    slope: Field
     place: tuple[float, float]
     direction: tuple[float, float]
 
     def bound_px(self, sigma: float, noise: float) -> float:
         """Of the amplitude of a Gaussian bump of this width."""
-        grid = lattice(*self.frame.shape)
+        grid = lattice(*self.slope.shape[1:])
         weight = np.exp(-((grid[0] - self.place[0]) ** 2 + (grid[1] - self.place[1]) ** 2) / (2 * sigma**2))
-        return bound_px(self.frame, np.multiply.outer(self.direction, weight), noise)
+        return bound_px(self.slope, np.multiply.outer(self.direction, weight), noise)
 
 
 def bounds(which: Set) -> dict[str, Bounds]:
@@ -69,9 +67,9 @@ def sides_bound(wanted: Iterable[Shot]) -> dict[str, float]:
 
 def side_scatter(scene: Scene) -> list[float]:
     """Cramer and Rao's bound on the gain of each of two sides, of its support alone."""
-    clean = clean_frames(scene.shot.clean())[1][0]
+    slope = first_slopes(scene.shot)
     local = scene.flow - scene.head
-    return [bound_px(clean, np.where(support, local, 0), scene.shot.noise) for support in scene.supports]
+    return [bound_px(slope, np.where(support, local, 0), scene.shot.noise) for support in scene.supports]
 
 
 def spots(faces: Sequence[Look], side: int, places: int) -> list[Spot]:
@@ -84,7 +82,7 @@ def spots(faces: Sequence[Look], side: int, places: int) -> list[Spot]:
             made = setting(dataclasses.replace(shot, amplitude_px=1.0, sigma_px=RELATIVE_SIGMA * side))
             angle = {"across": 0.0, "down": np.pi / 2, "aslant": np.pi / 4}[heading]
             direction = (float(np.cos(angle)), float(np.sin(angle)))
-            found.append(Spot(render(made.layers, 0, shot.size), made.places[0], direction))
+            found.append(Spot(slopes(made.layers, shot.size), made.places[0], direction))
     return found
 
 

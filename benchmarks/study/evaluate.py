@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from benchmarks.study import measures
@@ -14,6 +15,7 @@ from benchmarks.study.measures import Sample
 from benchmarks.study.peers import Solve
 from benchmarks.study.shots import Shot, shots
 from benchmarks.study.stage import KEPT, Flow, Scene, scenes
+from flowkit.bench import methods as bench
 
 BATCH = 24
 
@@ -63,7 +65,7 @@ def batches(wanted: Iterable[Shot]) -> Iterator[list[Scene]]:
 
 
 def kept(name: str, solve: Solve) -> Solve:
-    """A solver whose flows are kept under build/study by the frames they are of: for peers, which do not change."""
+    """A solver whose flows are kept under build/study, by the frames, OpenCV's version and the peers' parameters."""
 
     def look_up(first: Flow, second: Flow) -> Flow:
         paths = [_path(name, a, b) for a, b in zip(first, second, strict=True)]
@@ -79,4 +81,5 @@ def kept(name: str, solve: Solve) -> Solve:
 
 
 def _path(name: str, first: Flow, second: Flow) -> Path:
-    return KEPT / f"flow-{name}-{hashlib.sha256(first.tobytes() + second.tobytes()).hexdigest()[:20]}.npy"
+    made_by = cv2.__version__.encode() + Path(bench.__file__).read_bytes()
+    return KEPT / f"flow-{name}-{hashlib.sha256(made_by + first.tobytes() + second.tobytes()).hexdigest()[:20]}.npy"

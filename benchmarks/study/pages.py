@@ -8,13 +8,24 @@ from typing import Any
 
 from benchmarks.study.peers import PEERS
 from benchmarks.study.recording import CLIP_RATE, CODECS, LIGHTS
-from benchmarks.study.shots import BUMP_AMPLITUDES_PX, EDGES, FAMILIES, HEADS, NOISES, SIDE, SIGMAS_PX
+from benchmarks.study.shots import (
+    BUMP_AMPLITUDES_PX,
+    EDGES,
+    FAMILIES,
+    FAMILY_AMPLITUDES_PX,
+    HEADS,
+    NOISES,
+    SIDE,
+    SIGMAS_PX,
+)
 from flowkit.bench import methods as bench
 from flowkit.params import TVL1Params
 
 _SLOT = re.compile(r"(<!-- table (?P<name>[\w-]+) -->\n)(?P<body>.*?)(<!-- end -->)", re.DOTALL)
-BOUND = "bound"
-"""Stands among the methods for what the best of all would have."""
+BOUND, NOTHING = "bound", "no motion"
+"""Stand among the methods for what the best of all would have, and for what finds nothing."""
+WORDS = {BOUND: "Cramer and Rao's bound", NOTHING: "no motion found"}
+FAMILY = tuple(f"{a:g}" for a in FAMILY_AMPLITUDES_PX)
 FRAMES = {"single": "one pair", "steady": "4 + 4 frames", "drifting": "4 + 4 frames, head drifting"}
 
 
@@ -31,6 +42,7 @@ def slots(text: str) -> list[str]:
 def tables(document: Mapping[str, Any]) -> dict[str, str]:
     """All tables by name, from the report's document."""
     rows = document["rows"]
+    with_nothing = rows | {NOTHING: document["no motion"]}
     made = ", ".join(f"{key} {value}" for key, value in document["made with"].items())
     return {
         "set": _set(document),
@@ -55,12 +67,12 @@ def tables(document: Mapping[str, Any]) -> dict[str, str]:
         "head": _by_method(rows, [("gain", "head gain"), ("error, px", "head error")], 3),
         "head-kinds": _by_method(rows, [(f"{h[5:]}: gain", f"{h} gain") for h in HEADS], 2),
         "edges": _by_method(rows, [(f"{kind}{w}", f"{kind}{w}") for w in ("", " gain") for kind in EDGES], 3),
-        "error": _by_method(rows, [(f"{a} px", f"error {a}") for a in ("0.2", "0.5", "1", "2", "5", "10")], 4),
+        "error": _by_method(with_nothing, [(f"{a} px", f"error {a}") for a in ("0.2", "0.5", "1", "2", "5", "10")], 4),
         "family-gain": _by_method(
             rows, [(f"{a} px", f"family gain {a}") for a in ("0.2", "0.5", "1", "2", "5", "10")], 2
         ),
         "family-parts": _by_method(
-            rows, [(f"{w} {a}", f"family {w} {a}") for w in ("moving", "still") for a in ("0.2", "0.5", "1", "2")], 4
+            with_nothing, [(f"{w} {a}", f"family {w} {a}") for w in ("moving", "still") for a in FAMILY], 4
         ),
         "kinds": _by_method(
             rows,
@@ -71,7 +83,13 @@ def tables(document: Mapping[str, Any]) -> dict[str, str]:
             ],
             3,
         ),
-        "strain": _by_method(rows, [(f"{a} px", f"strain {a}") for a in ("0.2", "0.5", "1", "2")], 2, 1e3),
+        "strain": _by_method(
+            with_nothing,
+            [(f"{a} px{words}", f"strain {w}{a}") for w, words in (("", ""), ("there ", ", there")) for a in FAMILY],
+            2,
+            1e3,
+        ),
+        "strain-share": _by_method(rows, [(f"{a} px", f"strain share {a}") for a in FAMILY], 2),
         "scatter": _by_method(
             rows,
             [
@@ -101,8 +119,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def label(name: str) -> str:
     """A method as readers know it."""
-    if name == BOUND:
-        return "Cramer and Rao's bound"
+    if name in WORDS:
+        return WORDS[name]
     return bench.PEERS[PEERS[name]].name if name in PEERS else f"`{name}`"
 
 
@@ -121,10 +139,12 @@ def _set(document: Mapping[str, Any]) -> str:
     for look in document["looks"]:
         sources[look["source"]] = sources.get(look["source"], 0) + 1
     faces = ", ".join(f"{source} ({count})" for source, count in sources.items())
+    other = document["other bits"]
+    told = f", but for {len(other)} of them, by up to {max(other):.2g} px" if other else ""
     return (
         f"{document['pairs']} pairs of the set `{document['set']}`, seed {document['seed']}; faces: {faces}. cv2's "
-        f"DualTVL1 itself ran on {document['proved']} of them and gave the bits of preset `opencv`, which stands for "
-        "it on all."
+        f"DualTVL1 itself ran on {document['proved']} of them and gave the bits of preset `opencv`{told}; that stands "
+        "for it on all."
     )
 
 

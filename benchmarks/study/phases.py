@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ import flowkit
 from benchmarks.study.faces import SEEDS, Set, looks
 from benchmarks.study.measures import Sample, error_px, samples
 from benchmarks.study.motions import setting
-from benchmarks.study.scenes import Layer, render
+from benchmarks.study.scenes import Layer, render, shifted
 from benchmarks.study.shots import BUMP_AMPLITUDES_PX, HEADINGS, SIDE_RATIOS, Shot
 from benchmarks.study.stage import Flow, Scene, stage
 from flowkit.synthetic.render import digitise
@@ -82,16 +81,7 @@ def _phase_pair(shot: Shot, layers: list[Layer], drift: float, rng: np.random.Ge
         clean = render(layers, i, shot.size)
         frames = [digitise(clean, shot.noise, rng)]
         for _ in range(FRAMES - 1):
-            seen = render(_shifted(layers, rng.uniform(-drift, drift, 2)), i, shot.size) if drift else clean
+            seen = render(shifted(layers, rng.uniform(-drift, drift, 2)), i, shot.size) if drift else clean
             frames.append(digitise(seen, shot.noise, rng))
         pair.append(np.stack(frames))
     return pair
-
-
-def _shifted(layers: list[Layer], step: NDArray[np.float64]) -> list[Layer]:
-    def later(motion: Any) -> Any:
-        return lambda points: motion(points - step[:, None, None]) + step[:, None, None]
-
-    return [
-        dataclasses.replace(layer, backward=(later(layer.backward[0]), later(layer.backward[1]))) for layer in layers
-    ]

@@ -10,6 +10,7 @@ pixel, sampled by cubic splines at SUPERSAMPLING times the frame's resolution, c
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ LENS_PX = 0.5
 """Sigma of the lens in pixels of the frame, half of its square before composing and half of it after."""
 EDGE_PX = 0.2
 """Softness of a layer's edge."""
+SLOPE_STEP_PX = 0.1
+"""Either way; the step errs by less than a thousandth of a slope."""
 
 Field = NDArray[np.float64]
 Map = NDArray[np.floating]
@@ -130,6 +133,27 @@ def render(layers: list[Layer], frame: int, size: tuple[int, int]) -> NDArray[np
             colour = _sample(layer.picture, rest, size)
         canvas += cover * (colour - canvas)
     return cv2.resize(lens(canvas), size[::-1], interpolation=cv2.INTER_AREA)
+
+
+def slopes(layers: list[Layer], size: tuple[int, int]) -> Field:
+    """dI/dx, dI/dy (2, h, w) of frame 0, grey levels a px: from renderings of the whole scene a step to either side.
+
+    Differences of the frame's own samples are too small: lens and pixels let through what is finer than they resolve.
+    """
+    steps = SLOPE_STEP_PX * np.eye(2)
+    there, back = (np.stack([render(shifted(layers, sign * step), 0, size) for step in steps]) for sign in (1, -1))
+    return (back - there).astype(np.float64) / (2 * SLOPE_STEP_PX)
+
+
+def shifted(layers: list[Layer], step: NDArray[np.float64]) -> list[Layer]:
+    """The whole scene, and what moves in it, elsewhere by (x, y) px."""
+
+    def later(motion: Motion) -> Motion:
+        return lambda points: motion(points - step[:, None, None]) + step[:, None, None]
+
+    return [
+        dataclasses.replace(layer, backward=(later(layer.backward[0]), later(layer.backward[1]))) for layer in layers
+    ]
 
 
 def lens(picture: NDArray[np.float32]) -> NDArray[np.float32]:

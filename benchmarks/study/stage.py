@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 import flowkit.synthetic
 from benchmarks.study.motions import Setting, setting
 from benchmarks.study.recording import record, relight
-from benchmarks.study.scenes import Truth, render, true_flow
+from benchmarks.study.scenes import Truth, render, slopes, true_flow
 from benchmarks.study.shots import Shot
 
 Mask = NDArray[np.bool_]
@@ -38,7 +39,8 @@ class Scene:
 
     flow: (2, h, w) px. head: the part of it, (2, h, w) px or broadcast to it, that is motion of the whole head.
     supports: (k, h, w), where each of k bumps is. calm: where no bump is. strain: (h, w), the flow's magnitude.
-    visible, smooth: as in `Truth`. band: beside an outline or an edge. bound_px: Cramer-Rao's, of a bump's amplitude.
+    visible, smooth: as in `Truth`. band: beside an outline or an edge. bound_px: of a bump's amplitude,
+    by Cramer and Rao, in shots that measure scatter.
     """
 
     shot: Shot
@@ -106,7 +108,7 @@ def stage(shot: Shot) -> Scene:
         visible=truth.visible,
         smooth=truth.smooth,
         band=_band(shot, truth),
-        bound_px=bump_bound_px(clean[0], truth.flow - head, shot.noise) if len(supports) == 1 else float("nan"),
+        bound_px=bump_bound_px(shot, truth.flow - head) if shot.measure == "scatter" else float("nan"),
     )
 
 
@@ -139,19 +141,27 @@ def _band(shot: Shot, truth: Truth) -> Mask:
     return near & truth.visible & around
 
 
-def bound_px(clean: NDArray[np.floating], basis: NDArray[np.floating], noise: float) -> float:
+def bound_px(slope: NDArray[np.floating], basis: NDArray[np.floating], noise: float) -> float:
     """Cramer and Rao's least standard deviation, px, of the amplitude of a motion whose place and shape are known.
 
     Args:
-        clean: frame 0 without noise (h, w), grey levels.
-        basis: the motion of amplitude 1 px (2, h, w). A pixel of I0 - I1 changes by grad I . basis with the amplitude.
+        slope: of frame 0 (2, h, w), grey levels a px, as `scenes.slopes` has it.
+        basis: the motion of amplitude 1 px (2, h, w). A pixel of I0 - I1 changes by slope . basis with the amplitude.
         noise: sigma in grey levels; both frames have it and are rounded.
     """
-    down, across = np.gradient(clean.astype(np.float64))
-    slope = across * basis[0] + down * basis[1]
-    return float(np.sqrt(2 * (noise**2 + QUANTISATION) / np.sum(slope**2)))
+    return float(np.sqrt(2 * (noise**2 + QUANTISATION) / np.sum(np.sum(slope * basis, axis=0) ** 2)))
 
 
-def bump_bound_px(clean: NDArray[np.floating], local: Flow, noise: float) -> float:
+def bump_bound_px(shot: Shot, local: Flow) -> float:
     """The bound of a bump's amplitude, from its displacement (2, h, w)."""
-    return bound_px(clean, local / np.hypot(*local).max(), noise)
+    return bound_px(first_slopes(shot), local / np.hypot(*local).max(), shot.noise)
+
+
+def first_slopes(shot: Shot) -> NDArray[np.float64]:
+    """Slopes (2, h, w) of frame 0 of bumps, which show the same there by whatever they move."""
+    return _slopes(dataclasses.replace(shot.clean(), amplitude_px=1.0))
+
+
+@lru_cache(maxsize=4)
+def _slopes(shot: Shot) -> NDArray[np.float64]:
+    return slopes(setting(shot).layers, shot.size)

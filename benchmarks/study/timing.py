@@ -14,8 +14,6 @@ from benchmarks.study.shots import Shot
 from benchmarks.study.stage import stage
 
 SIZES = ((128, 128), (224, 224), (280, 340))
-SLOW = ("cv2", "scikit-image")
-"""Methods that are timed twice only."""
 
 
 def milliseconds(
@@ -35,9 +33,8 @@ def milliseconds(
         )
         pair = stage(shot)
         first, second = pair.frame0[None], pair.frame1[None]
-        for names, count in ([n for n in methods if n in SLOW], 2), ([n for n in methods if n not in SLOW], repeats):
-            for name, seconds in least_seconds({n: methods[n] for n in names}, first, second, count).items():
-                times[name][f"{size[1]}x{size[0]}"] = round(1e3 * seconds, 3)
+        for name, seconds in least_seconds(methods, first, second, repeats).items():
+            times[name][f"{size[1]}x{size[0]}"] = round(1e3 * seconds, 3)
     return times
 
 
