@@ -216,8 +216,7 @@ def paired_permutation(
         """Of what is swapped together, numbers (seeds, people)."""
         numbers, own = np.unique(swapped, return_inverse=True)
         swapped = own.reshape(swapped.shape)
-        ways = 2 ** len(numbers) if len(numbers) < 60 else draws + 1
-        if exact := ways <= draws:
+        if exact := (ways := 2 ** len(numbers)) <= draws:
             swap = np.arange(ways)[:, None] >> np.arange(len(numbers)) & 1
         else:
             swap = np.random.default_rng(seed).integers(0, 2, size=(draws, len(numbers)))

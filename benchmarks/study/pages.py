@@ -26,6 +26,7 @@ BOUND, NOTHING = "bound", "no motion"
 """Stand among the methods for what the best of all would have, and for what finds nothing."""
 WORDS = {BOUND: "Cramer and Rao's bound", NOTHING: "no motion found"}
 FAMILY = tuple(f"{a:g}" for a in FAMILY_AMPLITUDES_PX)
+"""Amplitudes of the families of motion, as rows name them."""
 FRAMES = {"single": "one pair", "steady": "4 + 4 frames", "drifting": "4 + 4 frames, head drifting"}
 
 

@@ -33,6 +33,7 @@ ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """Workers take the CPUs between them; NumPy's and OpenCV's BLAS would begin by spinning on as many threads again."""
 
 Order = Task | SourceKey | Look
+"""What a worker can be given."""
 
 
 @dataclass(eq=False, slots=True)
