@@ -14,7 +14,9 @@ struct StopProgress {
 class StopTest {
  public:
   FLOWKIT_HD StopTest(const TVL1Params& params, Size size)
-      : rule_(params.stop_rule), threshold_(params.epsilon * params.epsilon * size.width * size.height) {}
+      : rule_(params.stop_rule), threshold_(params.epsilon * params.epsilon * size.width * size.height) {
+    if (params.rounding == Rounding::opencv) threshold_ = static_cast<float>(threshold_);
+  }
 
   // Whether a sum of squared changes up to limit() ends the warp at every iteration, so that several may run at a time.
   FLOWKIT_HD bool simple() const { return never() || rule_ == StopRule::every; }

@@ -16,7 +16,7 @@ from benchmarks.study.evaluate import batches, evaluate, kept
 from benchmarks.study.faces import JUDGED, SEEDS, Set, looks
 from benchmarks.study.frontier import frontier, looked_at
 from benchmarks.study.goals import Verdict, phase_verdicts, time_verdicts, verdicts
-from benchmarks.study.peers import PEERS, REPORTED, STAND_IN, method, no_motion, other_bits, peer
+from benchmarks.study.peers import PEERS, REPORTED, STAND_IN, method, no_motion, peer, require_same
 from benchmarks.study.phases import phases
 from benchmarks.study.recording import CLIP_RATE, CODECS, record, through_h264
 from benchmarks.study.shots import Shot, shots
@@ -47,12 +47,9 @@ def report(which: Set, each: int, repeats: int, say: Callable[[str], None]) -> D
         table[name] = evaluate(kept(name, solve) if name in PEERS else solve, wanted)
         say(f"{name}: {len(wanted)} pairs, {time.monotonic() - start:.0f} s")
     proved = list(batches(wanted[::PROVED]))
-    other = [
-        off
-        for name in STAND_IN
-        for batch in proved
-        for off in other_bits(name, np.stack([s.frame0 for s in batch]), np.stack([s.frame1 for s in batch]))
-    ]
+    for name in STAND_IN:
+        for batch in proved:
+            require_same(name, np.stack([s.frame0 for s in batch]), np.stack([s.frame1 for s in batch]))
     times = milliseconds({name: peer(name) if name in PEERS else solve for name, solve in methods.items()}, repeats)
     averaged = phases(which)
     judged = [*verdicts(table), *time_verdicts(times), *phase_verdicts(averaged)]
@@ -61,7 +58,6 @@ def report(which: Set, each: int, repeats: int, say: Callable[[str], None]) -> D
         "seed": SEEDS[which],
         "pairs": len(wanted),
         "proved": sum(map(len, proved)),
-        "other bits": other,
         "looks": [dataclasses.asdict(look) for look in looks(which)],
         "rows": {name: {row: _digits(value) for row, value in rows.items()} for name, rows in table.items()},
         "no motion": {row: _digits(value) for row, value in evaluate(no_motion, wanted).items()},

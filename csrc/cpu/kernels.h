@@ -26,6 +26,7 @@ struct IterationPlanes {
   float *pu_x, *pu_y, *pv_x, *pv_y;
   const float* data[5];  // the members of Linearised (four), or of PatchStep
   const float* zero_row;
+  float* change;  // with OpenCV's rounding: the squared changes of the one iteration that is still to be tested
   AffineGradient affine;
 };
 
@@ -33,9 +34,13 @@ constexpr int kMostIterationsAtOnce = 16;
 
 // Up to `count` iterations, in `parts` parts, that end after the first whose sum over the pixels of the squared change
 // of (u, v) is at most `stop_at`; with a negative one, all run and there need be no sums.
+//
+// With OpenCV's rounding its sum decides, of one pixel after the other in single precision: a chain of additions, of
+// which each waits for the one before. From the sum that is made beside the iteration it differs by a factor of up to
+// `slack`, so it is made only where that leaves it open, in one pair of three or so. Otherwise `slack` is 1.
 struct Sweep {
   int count, parts;
-  double stop_at;
+  double stop_at, slack;
   void (*wait)();  // called over and over while a part waits for another
 
   // Read by other parts while they run, so each in a cache line of its own.

@@ -1,6 +1,7 @@
 #include "tvl1.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -27,6 +28,10 @@ int most_parts(Size size, const TVL1Params& params) {
   const bool few = std::int64_t{size.width} * size.height < kFewPixels;
   return few || !StopTest(params, size).simple() ? 1 : std::min(kMostIterationsAtOnce, params.inner_iterations);
 }
+
+// By which factor OpenCV's sum of a level's n squared changes, rounded to single precision after each, may differ from
+// one that is rounded so as often as a row is wide at most: (1 + 2^-24)^(n + width).
+double sum_slack(Size size) { return std::exp(std::ldexp(1.0, -24) * size.width * (size.height + 1.0)); }
 
 Grid grid_of(Size size) { return {size.width, size.height, padded_stride(size.width)}; }
 
@@ -105,6 +110,7 @@ struct TVL1Solver::Planes {
     for (float*& row : median_rows) row = take_row(full);
     for (float** plane : {&derivative_x, &derivative_y}) *plane = take_framed(full, 0);
     if (!patch_taps.empty()) patch = take_plane(full);
+    if (params.rounding == Rounding::opencv) change = take_plane(full);
     if (const std::size_t widest = std::max(patch_taps.size(), refit_taps[0].size()))
       ring = take(padded(patch_scratch(full, static_cast<int>(widest) - 1)));
     if (high_passes_residuals(params)) {
@@ -134,6 +140,8 @@ struct TVL1Solver::Planes {
   float *derivative_x, *derivative_y;
   // Only where there are patches: the fifth plane of the data term's steps, and the ring that they are averaged in.
   float *patch = nullptr, *ring = nullptr;
+  // Only with OpenCV's rounding: the squared changes of an iteration.
+  float* change = nullptr;
   // Only where residuals lose their mean: I1 without its own, scratch elsewhere; what the mean is made of.
   float *picture = nullptr, *rho = nullptr, *on = nullptr;
 
@@ -284,15 +292,19 @@ int TVL1Solver::iterate_warp(std::size_t s) {
   // With a stop to wait for, the last of a long queue of iterations would lag far behind the first.
   const int queue = parts * (params_.epsilon > 0.0 ? 6 : 8);
   const int at_once = stop.simple() ? std::min(queue, kMostIterationsAtOnce) : 1;
+  // Other tests ask for the whole sums.
+  const double stop_at = stop.simple() ? stop.limit() : std::numeric_limits<double>::infinity();
+  const double slack = params_.rounding == Rounding::opencv ? sum_slack(level.size) : 1.0;
   int total = 0;
   for (int outer = 0; outer < params_.outer_iterations; ++outer) {
     if (params_.median > 0)
       for (float* plane : {p.u, p.v}) kernels_.median(level.grid, plane, params_.median, p.median_rows);
     const IterationPlanes planes = {
-        p.u, p.v, p.pu_x, p.pu_y, p.pv_x, p.pv_y, {p.gx, p.gy, p.rho_c, p.square, p.patch}, p.zero_row, affine};
+        p.u,        p.v,      p.pu_x, p.pu_y, p.pv_x, p.pv_y, {p.gx, p.gy, p.rho_c, p.square, p.patch},
+        p.zero_row, p.change, affine};
     for (int inner = 0; inner < params_.inner_iterations;) {
       const int most = std::min(at_once, params_.inner_iterations - inner);
-      Sweep sweep = {most, std::min(parts, most), stop.limit(), std::this_thread::yield, {}, 0};
+      Sweep sweep = {most, std::min(parts, most), stop_at, slack, std::this_thread::yield, {}, 0};
       threads_.run(sweep.parts, [&](int part) {
         kernels_.iterate(params_.data_term, params_.rounding, level.grid, planes, steps_, sweep, part);
       });

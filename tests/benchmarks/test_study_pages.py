@@ -15,7 +15,7 @@ from benchmarks.study.faces import JUDGED, report_seed
 from benchmarks.study.frontier import PANELS, believing, plot, weighed
 from benchmarks.study.goals import GOALS, better, phase_verdicts, time_verdicts, verdicts
 from benchmarks.study.pages import fill, slots, tables
-from benchmarks.study.peers import STAND_IN, method, other_bits
+from benchmarks.study.peers import STAND_IN, method, require_same
 from benchmarks.study.shots import shots
 from benchmarks.study.stage import scenes
 from benchmarks.study_micro import PAGES, RESULTS
@@ -137,9 +137,9 @@ def test_methods_are_presets_or_peers(monkeypatch):
     for name in ("micro", "farneback"):
         assert method(name, {})(pair, pair).shape == (2, 2, 32, 32)
     assert method("fast", {"warps": 1})(pair, pair).shape == (2, 2, 32, 32)
-    assert other_bits("cv2", pair, pair[::-1].copy()) == []
+    require_same("cv2", pair, pair[::-1].copy())
     monkeypatch.setitem(STAND_IN, "cv2", "micro")
-    with pytest.raises(ValueError, match="cv2 has other bits than preset micro"):
-        other_bits("cv2", pair, pair[::-1].copy())
+    with pytest.raises(ValueError, match="cv2 differs from preset micro by"):
+        require_same("cv2", pair, pair[::-1].copy())
     with pytest.raises(InputError, match="nothing"):
         method("nothing", {})

@@ -438,6 +438,29 @@ def test_the_opencv_preset_has_opencvs_bits(size, changes):
 
 
 @pytest.mark.skipif(not SAME_ROUNDING, reason="this OpenCV or this processor rounds otherwise")
+@pytest.mark.parametrize("size", [(31, 64), (130, 101), (260, 300)], ids=str)
+def test_a_warp_ends_at_the_epsilon_at_which_opencvs_ends(simd, size):
+    """To epsilon's last bit, between two of cv2's flows: so the sum of squared changes is rounded as it is there."""
+    image0, image1, _ = fields.facial_crop(*size)
+
+    def params(epsilon):
+        return PRESETS["opencv"].replace(
+            levels=1, warps=1, outer_iterations=1, inner_iterations=300, median=0, epsilon=epsilon
+        )
+
+    low, high = 0.005, 0.02
+    ends = cv2_flow(image0, image1, params(high))
+    while low < (middle := (low + high) / 2) < high:
+        same = np.array_equal(cv2_flow(image0, image1, params(middle)), ends)
+        low, high = (low, middle) if same else (middle, high)
+    for epsilon in (low, high):
+        theirs = cv2_flow(image0, image1, params(epsilon))
+        assert np.array_equal(theirs, ends) == (epsilon == high)
+        for threads in (1, 2):
+            assert np.array_equal(flowkit.tvl1_flow(image0, image1, params=params(epsilon), threads=threads), theirs)
+
+
+@pytest.mark.skipif(not SAME_ROUNDING, reason="this OpenCV or this processor rounds otherwise")
 def test_gradients_count_as_zero_from_where_they_do_in_opencv():
     """FLT_EPSILON: a ramp whose squared slope is barely above it, and so little motion that the step is not cut off."""
     slope = np.float32(3.458e-4)

@@ -97,7 +97,7 @@ FLOWKIT_HD void dual(IterationPlanes p, StepSizes s, std::ptrdiff_t i, RightNeig
 }
 
 // One row of one iteration; row y = height has only the duals of the last row left to do. `error` gets the squared
-// change if `tested`.
+// change if `tested`, and p.change that of each pixel where it is to be added up in OpenCV's order.
 template <DataTerm term, Rounding rounding, bool affine, bool tested>
 inline void sweep_row(Grid g, IterationPlanes p, StepSizes s, int y, VecDouble& error) {
   const std::ptrdiff_t at = y * g.stride;
@@ -116,6 +116,7 @@ inline void sweep_row(Grid g, IterationPlanes p, StepSizes s, int y, VecDouble& 
   const auto block = [&](int x, bool first) __attribute__((always_inline)) {
     const Primal flow = primal<term, rounding>(p, s, at, pu_y_above, pv_y_above, x, first, left);
     if (kManyRegisters && y > 0) dual<rounding, affine>(p, s, above + x, right, flow.u, flow.v);
+    if (tested && rounding == Rounding::opencv) store(p.change + at + x, flow.squared_change);
     return flow.squared_change;
   };
   const int whole = g.width / kLanes * kLanes;
@@ -135,6 +136,22 @@ inline void sweep_row(Grid g, IterationPlanes p, StepSizes s, int y, VecDouble& 
 
 FLOWKIT_HD int acquire(const int& shared) { return __atomic_load_n(&shared, __ATOMIC_ACQUIRE); }
 FLOWKIT_HD void release(int& shared, int value) { __atomic_store_n(&shared, value, __ATOMIC_RELEASE); }
+
+// One after the other, in single precision.
+inline double sum_in_order(Grid g, const float* plane) {
+  float sum = 0.0f;
+  for (int y = 0; y < g.height; ++y)
+    for (int x = 0; x < g.width; ++x) sum += plane[y * g.stride + x];
+  return sum;
+}
+
+// Whether the sum of an iteration, in own.error as far as there are rows or `whole`, is known to exceed stop_at.
+inline bool exceeds(const Sweep& sweep, Sweep::Iteration& own, bool whole, Grid g, const float* change) {
+  if (own.error > sweep.stop_at * sweep.slack) return true;
+  if (!whole || !(own.error > sweep.stop_at / sweep.slack)) return false;
+  own.error = sum_in_order(g, change);
+  return own.error > sweep.stop_at;
+}
 
 // How often a part looks again before it offers its processor to others: some rows' time.
 constexpr int kPatience = 500;
@@ -161,7 +178,7 @@ struct Share {
 
 // This part's iterations of a sweep. Each follows at least one row behind the one before it, and begins only when the
 // sum of squared changes of that one so far exceeds `stop_at`: a sum of squares can only grow, so then that one is not
-// the last. Nothing is ever undone.
+// the last. Nothing is ever undone, and only one iteration at a time is still to be tested.
 template <DataTerm term, Rounding rounding, bool affine, bool tested>
 inline void sweep_part(Grid g, IterationPlanes p, StepSizes s, Sweep& sweep, int part) {
   const Share share(sweep, part, tested);
@@ -175,10 +192,12 @@ inline void sweep_part(Grid g, IterationPlanes p, StepSizes s, Sweep& sweep, int
       Sweep::Iteration& own = iterations[k];
       const int row = own.done, next = row + 2 < steps ? row + 2 : steps;
       if (row == steps || (k > 0 && acquire(iterations[k - 1].done) < next)) continue;
-      sweep_row<term, rounding, affine, tested>(g, p, s, row, sums[i]);
-      if (!own.continues || row + 1 == steps) {
+      if (own.continues) {
+        sweep_row<term, rounding, affine, false>(g, p, s, row, sums[i]);
+      } else {
+        sweep_row<term, rounding, affine, tested>(g, p, s, row, sums[i]);
         own.error = sum(sums[i]);
-        if (own.error > sweep.stop_at) release(own.continues, 1);
+        if (exceeds(sweep, own, row + 1 == steps, g, p.change)) release(own.continues, 1);
       }
       release(own.done, row + 1);
       waits = false;
