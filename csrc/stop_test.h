@@ -15,6 +15,7 @@ class StopTest {
  public:
   FLOWKIT_HD StopTest(const TVL1Params& params, Size size)
       : rule_(params.stop_rule), threshold_(params.epsilon * params.epsilon * size.width * size.height) {
+    // As OpenCV, which compares two floats.
     if (params.rounding == Rounding::opencv) threshold_ = static_cast<float>(threshold_);
   }
 

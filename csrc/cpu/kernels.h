@@ -37,7 +37,7 @@ constexpr int kMostIterationsAtOnce = 16;
 //
 // With OpenCV's rounding its sum decides, of one pixel after the other in single precision: a chain of additions, of
 // which each waits for the one before. From the sum that is made beside the iteration it differs by a factor of up to
-// `slack`, so it is made only where that leaves it open, in one pair of three or so. Otherwise `slack` is 1.
+// `slack`, so it is made only where that leaves it open. Otherwise `slack` is 1.
 struct Sweep {
   int count, parts;
   double stop_at, slack;

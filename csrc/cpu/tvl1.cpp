@@ -292,7 +292,7 @@ int TVL1Solver::iterate_warp(std::size_t s) {
   // With a stop to wait for, the last of a long queue of iterations would lag far behind the first.
   const int queue = parts * (params_.epsilon > 0.0 ? 6 : 8);
   const int at_once = stop.simple() ? std::min(queue, kMostIterationsAtOnce) : 1;
-  // Other tests ask for the whole sums.
+  // The cadenced test asks for whole sums, so no iteration is known beforehand to go on.
   const double stop_at = stop.simple() ? stop.limit() : std::numeric_limits<double>::infinity();
   const double slack = params_.rounding == Rounding::opencv ? sum_slack(level.size) : 1.0;
   int total = 0;
