@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from flowkit.cli.clip_bar import clip_bar, tell_failures
-from flowkit.cli.options import require_unread
+from flowkit.cli.options import ClipWorkers, TimeLimit, require_unread
 from flowkit.cli.signals import NOTHING_WRITTEN, stoppable
 from flowkit.errors import OutputError, printable, require_shown
+from flowkit.extraction.engines.engine import TIME_LIMIT_S
 
 if TYPE_CHECKING:
     from flowkit.datasets.revision import Revision
@@ -45,7 +46,8 @@ def predict_labels(
         str | None, typer.Option(metavar="FIRST:END", help="Which outputs the labels are. Default: all.")
     ] = None,
     scores: Annotated[str, typer.Option(help="What the model gives: logits or probabilities.")] = "logits",
-    workers: Annotated[int | None, typer.Option(help="Clips at a time. Default: one a CPU.")] = None,
+    workers: ClipWorkers = None,
+    time_limit: TimeLimit = TIME_LIMIT_S,
 ) -> None:
     """Have a model guess a label of each clip; the guess stands in columns of its own, marked with the model's digest.
 
@@ -70,9 +72,9 @@ def predict_labels(
         scores=scores,
     )
     classifier, crop, revision = Classifier(model, reading), parse_face(face), Revision(source)
-    at_once = available_cpus() if workers is None else workers
+    how: dict[str, Any] = {"workers": available_cpus() if workers is None else workers, "time_limit_s": time_limit}
     with stoppable(NOTHING_WRITTEN), clip_bar(len(revision.clips)) as report:
-        guesses = predict(revision.clips, classifier, frames=frames, face=crop, workers=at_once, report=report)
+        guesses = predict(revision.clips, classifier, frames=frames, face=crop, report=report, **how)
     failures = put_guesses(revision, column, guesses, classifier)
     revision.write(out)
     tell_failures(failures, f"{column}_guess_error")

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flowkit.cli.clip_bar import clip_bar, tell_failures
-from flowkit.cli.options import Preset, require_unread
+from flowkit.cli.options import ClipWorkers, Preset, TimeLimit, require_unread
 from flowkit.cli.signals import NOTHING_WRITTEN, stoppable
 from flowkit.errors import OutputError
+from flowkit.extraction.engines.engine import TIME_LIMIT_S
 
 if TYPE_CHECKING:
     from flowkit.keyframes.page import Outcome
@@ -24,7 +25,6 @@ Source = Annotated[Path, typer.Argument(metavar="MANIFEST", help="A manifest (.p
 Out = Annotated[Path, typer.Option("-o", "--out", metavar="NEW", help="The manifest to write: .parquet or .csv.")]
 Face = Annotated[str, typer.Option(metavar="MODE", help="As of flowkit extract: none, boxes:FILE, a detector.")]
 Size = Annotated[str | None, typer.Option(metavar="N|WxH", help="Resize to this many pixels. Default: as it is.")]
-Workers = Annotated[int | None, typer.Option(help="Clips at a time. Default: one a CPU.")]
 Page = Annotated[Path | None, typer.Option("--page", metavar="HTML", help="Also write a page of the shifts.")]
 Pictures = Annotated[
     int, typer.Option(metavar="N", min=0, help="Clips shown on the page, those that moved most; 0: none.")
@@ -45,7 +45,8 @@ def reselect_keyframes(
     preset: Preset = "micro",
     face: Face = "none",
     size: Size = None,
-    workers: Workers = None,
+    workers: ClipWorkers = None,
+    time_limit: TimeLimit = TIME_LIMIT_S,
     page: Page = None,
     pictures: Pictures = 6,
 ) -> None:
@@ -62,7 +63,7 @@ def reselect_keyframes(
     require_manifest_name(out)
     require_unread(page, source)
     rule = Rule(range=parse_range(range_), direction=direction, metric=metric, preset=preset)
-    how = _how(face, size, workers)
+    how = _how(face, size, workers, time_limit)
     revision = Revision(source)
     with stoppable(NOTHING_WRITTEN), clip_bar(len(revision.clips)) as report:
         results = reselect(revision.clips, rule, report=report, **how)
@@ -92,7 +93,8 @@ def spot_apexes(
     preset: Preset = "micro",
     face: Face = "none",
     size: Size = None,
-    workers: Workers = None,
+    workers: ClipWorkers = None,
+    time_limit: TimeLimit = TIME_LIMIT_S,
     page: Page = None,
     pictures: Pictures = 6,
 ) -> None:
@@ -109,7 +111,7 @@ def spot_apexes(
     require_manifest_name(out)
     require_unread(page, source)
     rule = SpotRule(head=head, moving=moving, preset=preset, ends=ends)
-    how = _how(face, size, workers)
+    how = _how(face, size, workers, time_limit)
     revision = Revision(source)
     chosen = [i for i, clip in enumerate(revision.clips) if every or clip.apex is None]
     with stoppable(NOTHING_WRITTEN), clip_bar(len(chosen)) as report:
@@ -122,7 +124,7 @@ def spot_apexes(
     _finish(outcome, f"{done} of {len(chosen)} apexes spotted{rest}", out, page, pictures, how)
 
 
-def _how(face: str, size: str | None, workers: int | None) -> dict[str, Any]:
+def _how(face: str, size: str | None, workers: int | None, time_limit_s: float) -> dict[str, Any]:
     from flowkit.cpus import available_cpus
     from flowkit.faces.finding import parse_face
     from flowkit.frames.prepare import parse_size
@@ -131,6 +133,7 @@ def _how(face: str, size: str | None, workers: int | None) -> dict[str, Any]:
         "face": parse_face(face),
         "size": None if size is None else parse_size(size),
         "workers": available_cpus() if workers is None else workers,
+        "time_limit_s": time_limit_s,
     }
 
 

@@ -18,6 +18,12 @@ Out = Annotated[
 PRESET_HELP = f"The solver's parameters: {', '.join(PRESETS)}."
 Preset = Annotated[str, typer.Option(metavar="NAME", help=PRESET_HELP)]
 
+ClipWorkers = Annotated[int | None, typer.Option(help="Processes, each with a clip at a time. Default: one a CPU.")]
+TimeLimit = Annotated[
+    float, typer.Option(metavar="S", help="Seconds that a clip may take in a worker process; then it fails.")
+]
+"""Its default is `flowkit.extraction.engines.engine.TIME_LIMIT_S`."""
+
 
 def chosen_device(device: str | None, gpu: bool, engine: str, *, quiet: bool = False) -> str:
     """ "cpu" or "cuda" for what was written behind --device and --gpu; says so where auto means the CPU, if not quiet.

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import Any
 
@@ -21,29 +19,17 @@ __all__ = ["ClipFrames", "FaceCrop", "Surveys"]
 
 
 class Surveys:
-    """The survey of each clip's source, made once for all of these clips that share it, and kept until the last of them
-    has asked.
+    """The survey of a clip's source, kept for those clips of the same source that follow."""
 
-    Threads may share it: one that asks while another surveys the same source waits for that.
-    """
-
-    def __init__(self, clips: Iterable[Clip] = ()) -> None:
-        self._lock = threading.Lock()
-        self._to_ask = Counter(map(source_of, clips))
-        self._found: dict[SourceKey, tuple[threading.Lock, list[Survey]]] = {}
+    def __init__(self) -> None:
+        self._last: tuple[SourceKey, Survey] | None = None
 
     def of(self, clip: Clip) -> Survey:
         """See `flowkit.frames.survey.survey_source`."""
         key = source_of(clip)
-        with self._lock:
-            lock, found = self._found.setdefault(key, (threading.Lock(), []))
-            self._to_ask[key] -= 1
-            if self._to_ask[key] <= 0:
-                del self._found[key]
-        with lock:
-            if not found:
-                found.append(survey_source(*key))
-            return found[0]
+        if self._last is None or self._last[0] != key:
+            self._last = key, survey_source(*key)
+        return self._last[1]
 
 
 class ClipFrames:
@@ -53,7 +39,7 @@ class ClipFrames:
         face: gives the box that frames are cropped to; by default they are whole. A detector's face has to be in each
             frame that is read, as in an extraction.
         size: (height, width) that they are resized to, px; None keeps the crop's.
-        surveys: of several clips, which may share the source.
+        surveys: those of the clips before.
 
     Raises:
         FrameError: if the source cannot be opened, no frame of it can be read, or the clip has no box.

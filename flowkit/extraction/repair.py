@@ -372,12 +372,15 @@ class _Mending:
         lost = {}
         for row in survey_table(surveys).to_pylist():
             clip_id = row["clip_id"]
-            if row["identity"] == then[clip_id]["identity"] and row["error"] == then[clip_id]["error"]:
+            same = row["identity"] == then[clip_id]["identity"]
+            if same and row["error"] == then[clip_id]["error"]:
                 continue
-            gone = surveys[clip_id].error
-            lost[clip_id] = (
-                f"its frames are gone ({gone})" if gone else "its frames are others than when it was planned"
-            )
+            if gone := surveys[clip_id].error:
+                lost[clip_id] = f"its frames are gone ({gone})"
+            elif same:
+                lost[clip_id] = "it could not be read when it was planned, and can be now"
+            else:
+                lost[clip_id] = "its frames are others than when it was planned"
         return lost
 
     def _note_versions(self) -> None:

@@ -96,6 +96,10 @@ class DetectedFaces:
         self._own = threading.local()
         self.digest = fingerprint([name, self._detector().digest])
 
+    def __reduce__(self) -> tuple[type[DetectedFaces], tuple[str, str]]:
+        """Another process makes its own."""
+        return DetectedFaces, (self._name, self._argument)
+
     def find(self, clip: Clip, survey: Survey) -> Face:
         """See `FaceCrop`. Of several faces it is the largest."""
         return self.in_frame(*first_frame(clip, survey))

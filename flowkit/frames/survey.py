@@ -40,6 +40,11 @@ class SourceKey(NamedTuple):
     sha256: str | None = None
 
     @property
+    def key(self) -> SourceKey:
+        """What an order to survey it is known by."""
+        return self
+
+    @property
     def is_video(self) -> bool:
         """Whether it is a video by its suffix."""
         return is_video(self.source)

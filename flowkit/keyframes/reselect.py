@@ -11,6 +11,7 @@ frames are apart (`flowkit.keyframes.metrics`) can be others. Of equal candidate
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.datasets.each_clip import each_clip
 from flowkit.errors import FrameError, InputError
 from flowkit.extraction.clip_frames import ClipFrames, FaceCrop, Surveys
+from flowkit.extraction.engines.each_clip import each_clip
 from flowkit.keyframes.metrics import METRICS
 from flowkit.keyframes.order import out_of_order
 from flowkit.params import PRESETS
@@ -82,17 +83,22 @@ def parse_range(text: str) -> Fraction:
         raise InputError(f"range {text!r} is no number; give a share of the interval, as 0.1") from error
 
 
-def reselect(clips: Sequence[Clip], rule: Rule | None = None, **how: Any) -> list[Reselected | FrameError]:
+def reselect(
+    clips: Sequence[Clip],
+    rule: Rule | None = None,
+    *,
+    face: FaceCrop | None = None,
+    size: tuple[int, int] | None = None,
+    **how: Any,
+) -> list[Reselected | FrameError]:
     """The keyframes of each clip chosen anew, or why they cannot be; frames are decoded once a clip.
 
     Args:
-        how: `face`, `size` and so on, as `reselect_clip`; `workers`, `report` as `flowkit.datasets.each_clip`.
+        face, size: as `reselect_clip`.
+        how: `workers`, `time_limit_s`, `report` as `flowkit.extraction.engines.each_clip`.
     """
-    rule, surveys = rule or Rule(), Surveys(clips)
-    workers, report = how.pop("workers", 1), how.pop("report", None)
-    return each_clip(
-        clips, lambda clip: reselect_clip(clip, rule, surveys=surveys, **how), workers=workers, report=report
-    )
+    do = functools.partial(reselect_clip, rule=rule or Rule(), face=face, size=size, surveys=Surveys())
+    return each_clip(clips, do, **how)
 
 
 def reselect_clip(

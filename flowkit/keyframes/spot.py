@@ -7,6 +7,7 @@ of its strain, each by its largest value in the clip, are averaged into one scor
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -16,9 +17,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from flowkit.datasets.each_clip import each_clip
 from flowkit.errors import FrameError, InputError
 from flowkit.extraction.clip_frames import ClipFrames, FaceCrop, Surveys
+from flowkit.extraction.engines.each_clip import each_clip
 from flowkit.keyframes.head_motion import without_head_motion
 from flowkit.keyframes.order import out_of_order
 from flowkit.motion.flow import tvl1_flow
@@ -84,15 +85,22 @@ class Spotted:
         return self.frames[-1]
 
 
-def spot(clips: Sequence[Clip], rule: SpotRule | None = None, **how: Any) -> list[Spotted | FrameError]:
+def spot(
+    clips: Sequence[Clip],
+    rule: SpotRule | None = None,
+    *,
+    face: FaceCrop | None = None,
+    size: tuple[int, int] | None = None,
+    **how: Any,
+) -> list[Spotted | FrameError]:
     """The apex of each clip, or why there is none; frames are decoded once.
 
     Args:
-        how: `face`, `size` as `spot_clip`; `workers`, `report` as `flowkit.datasets.each_clip`.
+        face, size: as `spot_clip`.
+        how: `workers`, `time_limit_s`, `report` as `flowkit.extraction.engines.each_clip`.
     """
-    rule, surveys = rule or SpotRule(), Surveys(clips)
-    workers, report = how.pop("workers", 1), how.pop("report", None)
-    return each_clip(clips, lambda clip: spot_clip(clip, rule, surveys=surveys, **how), workers=workers, report=report)
+    do = functools.partial(spot_clip, rule=rule or SpotRule(), face=face, size=size, surveys=Surveys())
+    return each_clip(clips, do, **how)
 
 
 def spot_clip(

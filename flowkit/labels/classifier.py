@@ -87,6 +87,10 @@ class Classifier:
         blank = np.full((1, reading.size, reading.size, 3), 127, np.uint8)
         self.probabilities(blank)
 
+    def __reduce__(self) -> tuple[Callable[..., Classifier], tuple[Path, Reading, str]]:
+        """Another process opens the model anew."""
+        return _opened_again, (self.path, self.reading, self.digest)
+
     @property
     def source(self) -> str:
         """What a guess of this model is marked with."""
@@ -165,6 +169,18 @@ def _prepared(picture: NDArray[np.uint8], reading: Reading) -> NDArray[np.float3
     mean, std = (np.array(each, np.float32) for each in (reading.mean, reading.std))
     values = (picture.astype(np.float32) / 255 - mean) / std
     return np.ascontiguousarray(values.transpose(2, 0, 1)[None])
+
+
+def _opened_again(path: Path, reading: Reading, digest: str) -> Classifier:
+    """A classifier in one of several processes, which have a thread each; InputError if it is another file now."""
+    if path.suffix.lower() != ".onnx":
+        import torch
+
+        torch.set_num_threads(1)
+    classifier = Classifier(path, reading)
+    if classifier.digest != digest:
+        raise InputError(f"{str(path)!r} was replaced while it was in use; run the same command again")
+    return classifier
 
 
 def _opened(path: Path) -> tuple[_Run, str, str]:

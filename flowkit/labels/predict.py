@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from flowkit.datasets.each_clip import each_clip
 from flowkit.datasets.revision import Revision
 from flowkit.errors import FrameError, InputError
 from flowkit.extraction.clip_frames import ClipFrames, FaceCrop, Surveys
+from flowkit.extraction.engines.each_clip import each_clip
 from flowkit.labels.classifier import Classifier
 from flowkit.labels.columns import MODEL
 from flowkit.types import Clip
@@ -37,8 +39,7 @@ def predict(
     *,
     frames: int = 5,
     face: FaceCrop | None = None,
-    workers: int = 1,
-    report: Callable[[int], None] | None = None,
+    **how: Any,
 ) -> list[Guess | FrameError]:
     """The guess for each clip, or why there is none: one frame that cannot be read is reason enough.
 
@@ -46,11 +47,12 @@ def predict(
         frames: how many are looked at, spread evenly over onset to offset where these are annotated, else over the
             clip; all of a shorter clip.
         face: the crop, which is then resized to the square that the model takes.
+        how: `workers`, `time_limit_s`, `report` as `flowkit.extraction.engines.each_clip`.
     """
     if frames < 1:
         raise InputError(f"frames={frames}: give at least 1")
-    surveys = Surveys(clips)
-    return each_clip(clips, lambda clip: guess(clip, classifier, frames, face, surveys), workers=workers, report=report)
+    do = functools.partial(guess, classifier=classifier, frames=frames, face=face, surveys=Surveys())
+    return each_clip(clips, do, **how)
 
 
 def guess(

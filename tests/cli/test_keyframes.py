@@ -8,8 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from flowkit.datasets import read_manifest, write_manifest
+from flowkit.extraction.engines.crew import Crew
 from flowkit.frames.folder import FolderSource
 from tests.clips import dataset
+from tests.extraction.engines.test_survey import workers
 
 
 @pytest.fixture
@@ -85,21 +87,25 @@ def test_ends_that_were_taken_are_keyframes_of_the_new_manifest(flowkit, made):
     assert (code, stderr) == (0, "")
 
 
+@pytest.mark.parametrize(("where", "name", "count"), [(FolderSource, "read", 1), (Crew, "hear", 2)])
 @pytest.mark.parametrize("command", [("reselect",), ("spot", "--all")])
-def test_a_stop_says_that_nothing_is_written(flowkit, made, monkeypatch, command):
+def test_a_stop_says_that_nothing_is_written(flowkit, made, monkeypatch, command, where, name, count):
+    """In this process, and while others are at the clips."""
     folder, _ = made
-    read = FolderSource.read
-
-    def interrupted(self, *arguments, **how):
-        os.kill(os.getpid(), signal.SIGINT)
-        return read(self, *arguments, **how)
-
-    monkeypatch.setattr(FolderSource, "read", interrupted)
     new = folder / "new.csv"
-    code, stdout, stderr = flowkit("keyframes", *command, folder / "manifest.csv", "-o", new)
+
+    call = getattr(where, name)
+
+    def stopped(*arguments, **how):
+        os.kill(os.getpid(), signal.SIGINT)
+        return call(*arguments, **how)
+
+    monkeypatch.setattr(where, name, stopped)
+    code, stdout, stderr = flowkit("keyframes", *command, folder / "manifest.csv", "-o", new, "--workers", count)
     assert (code, stdout) == (3, "")
     assert stderr == "flowkit: stopped, and nothing is written; run the same command again\n"
     assert not new.exists()
+    assert workers() == []
 
 
 @pytest.mark.parametrize(

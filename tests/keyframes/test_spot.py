@@ -1,6 +1,9 @@
 """The apex is found where the face has moved most, and its confidence says how clearly."""
 
 import dataclasses
+import os
+import re
+import signal
 
 import numpy as np
 import pytest
@@ -13,7 +16,8 @@ from flowkit.keyframes.revise import put_spotted
 from flowkit.keyframes.shifts import table_of
 from flowkit.keyframes.spot import SpotRule, Spotted, peak, spot, spot_clip
 from flowkit.synthetic.dataset import make_dataset
-from tests.clips import frame_folder
+from tests.clips import frame_folder, video
+from tests.extraction.engines.test_survey import when_it_hangs
 from tests.keyframes.conftest import lit
 from tests.planted import APEX, OFFSET, ONSET, annotated
 
@@ -143,3 +147,22 @@ def test_a_still_clip_has_no_apex(tmp_path):
 def test_a_rule_that_cannot_be_used_is_refused(rule, sentence):
     with pytest.raises(InputError, match=sentence):
         SpotRule(**rule)
+
+
+@pytest.mark.parametrize(
+    ("act", "reason"),
+    [
+        (lambda process: os.kill(process, signal.SIGSEGV), r"its worker process died 4 times \(signal 11\)"),
+        (lambda process: None, "not done within the time limit of 8 s"),
+    ],
+)
+def test_a_video_whose_decoder_crashes_or_hangs_costs_its_own_clips(tmp_path, act, reason):
+    (tmp_path / "hangs.mp4").write_text("ffconcat version 1.0\nfile pipe\n")
+    os.mkfifo(tmp_path / "pipe")
+    sound = video(tmp_path / "sound.mp4", 8)
+    clips = [annotated(tmp_path / "hangs.mp4", apex=None, onset=0, offset=7)]
+    clips += [annotated(sound, apex=None, onset=0, offset=7)]
+    with when_it_hangs(tmp_path / "pipe", act):
+        lost, found = spot(clips, time_limit_s=8)
+    assert re.match(reason, str(lost))
+    assert isinstance(found, Spotted)

@@ -1,5 +1,8 @@
 """Guesses are means over several frames, stand apart from what was given, and say which model made them."""
 
+import pickle
+from contextlib import suppress
+
 import cv2
 import numpy as np
 import pytest
@@ -8,10 +11,11 @@ from flowkit.datasets import write_manifest
 from flowkit.datasets.revision import Revision
 from flowkit.errors import FrameError, InputError
 from flowkit.extraction import clip_frames
+from flowkit.extraction.clip_frames import Surveys
 from flowkit.faces.finding import parse_face
 from flowkit.frames.survey import survey_source
 from flowkit.labels.classifier import Classifier, Reading
-from flowkit.labels.predict import Guess, predict, put_guesses, spread
+from flowkit.labels.predict import Guess, guess, predict, put_guesses, spread
 from tests.clips import video
 from tests.faces.plugin import install
 from tests.labels.conftest import GAIN, PLAIN, RGB, clip, coloured
@@ -94,9 +98,34 @@ def test_no_frames_are_refused(classifier):
     assert Guess("a", (0.4, 0.6), (1,)).probability == 0.6
 
 
-def test_a_video_is_surveyed_once_for_all_its_clips(classifier, tmp_path, monkeypatch):
-    film = str(video(tmp_path / "a.mp4", 12))
-    surveyed = []
-    monkeypatch.setattr(clip_frames, "survey_source", lambda *key: surveyed.append(key) or survey_source(*key))
-    predict([clip(f"toy/{i}/film", film) for i in range(4)], classifier, workers=2)
-    assert len(surveyed) == 1
+def test_a_video_is_surveyed_once_for_those_of_its_clips_that_follow_each_other(classifier, tmp_path, monkeypatch):
+    films = [str(video(tmp_path / name, 12)) for name in ("a.mp4", "b.mp4")]
+    surveyed, surveys = [], Surveys()
+    monkeypatch.setattr(clip_frames, "survey_source", lambda *key: surveyed.append(key[0]) or survey_source(*key))
+    for i, film in enumerate([films[0]] * 3 + [films[1]] * 2):
+        with suppress(FrameError):  # its pictures are grey
+            guess(clip(f"toy/{i}/film", film), classifier, frames=2, surveys=surveys)
+    assert surveyed == films
+
+
+def test_other_processes_guess_the_same(classifier, tmp_path, monkeypatch):
+    install(tmp_path / "site", monkeypatch, "brightest = tests.faces.brightest:make")
+    clips = []
+    for name in ("green", "red"):
+        folder = coloured(tmp_path / name, ["blue"] * 3)
+        for number in range(1, 4):
+            frame = np.full((64, 64, 3), 20, np.uint8)
+            frame[16:48, 16:48] = (210, 255, 210) if name == "green" else (210, 210, 255)
+            assert cv2.imwrite(str(folder / f"img{number}.png"), frame)
+        clips.append(clip(f"toy/1/{name}", folder))
+    here, elsewhere = (predict(clips, classifier, face=parse_face("brightest"), workers=count) for count in (1, 2))
+    assert here == elsewhere
+    assert [one.label for one in here] == ["green", "red"]
+
+
+def test_a_model_that_is_replaced_meanwhile_is_refused(classifier):
+    carried = pickle.dumps(classifier)
+    assert pickle.loads(carried).source == classifier.source
+    classifier.path.write_bytes(classifier.path.read_bytes() + b"\x7a\x00")
+    with pytest.raises(InputError, match="was replaced while it was in use; run the same command again"):
+        pickle.loads(carried)

@@ -20,6 +20,7 @@ from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any
 
 from flowkit.errors import Interrupted
+from flowkit.extraction.engines.clip_work import ClipOrder, ClipWork
 from flowkit.extraction.engines.engine import RETRIES, TIME_LIMIT_S
 from flowkit.extraction.engines.worker import READY, TAKEN, Begun, Brief, Look, Task
 from flowkit.frames.survey import SourceKey
@@ -32,7 +33,9 @@ _BEGIN = "import sys; fd, *sys.path = sys.argv[1:]; from flowkit.extraction.engi
 ONE_BLAS_THREAD = {"OPENBLAS_NUM_THREADS": "1"}
 """Workers take the CPUs between them; NumPy's and OpenCV's BLAS would begin by spinning on as many threads again."""
 
-Order = Task | SourceKey | Look
+Single = SourceKey | Look | ClipOrder
+"""What a worker has one at a time of."""
+Order = Task | Single
 """What a worker can be given."""
 
 
@@ -105,18 +108,18 @@ class Crew:
         self._lost_at_start = 0
         """In a row."""
 
-    def employ(self, brief: Brief) -> None:
-        """From now on workers get this brief before tasks; without a job, those who are there begin to prepare."""
-        pickled = pickle.dumps(brief)
-        if brief.job is None:
-            for worker in self.workers:
-                with suppress(OSError):
-                    worker.pipe.send_bytes(pickled)
-            return
-        self._brief = pickled
+    def employ(self, brief: Brief | ClipWork[Any]) -> None:
+        """From now on workers get this brief before tasks."""
+        self._brief = pickle.dumps(brief)
         for worker in self.workers:
             if worker.ready:
-                worker.brief(pickled)
+                worker.brief(self._brief)
+
+    def prepare(self) -> None:
+        """Has those who are there get ready for a brief that will follow."""
+        for worker in self.workers:
+            with suppress(OSError):
+                worker.pipe.send(Brief())
 
     @property
     def idle(self) -> list[Worker]:
@@ -133,12 +136,17 @@ class Crew:
         """How many have a task."""
         return sum(bool(worker.tasks) for worker in self.workers)
 
-    def start(self) -> bool:
-        """Starts one more worker; whether the system has given a process.
+    def enlist(self, count: int) -> None:
+        """Starts workers until there are so many, or the system gives no more.
 
         Raises:
             Interrupted: if it gives none and there is no other worker.
         """
+        while len(self.workers) < count and self._start():
+            pass
+
+    def _start(self) -> bool:
+        """Starts one more worker; whether the system has given a process."""
         ours, theirs = Pipe()
         # A new process inherits the signal mask: Ctrl-C at a terminal goes to every process of the group, and only
         # this one shall act on it.
@@ -216,7 +224,7 @@ class Crew:
             worker.since = time.monotonic()
             if isinstance(message, Begun):
                 worker.clip_id = message.clip_id
-            else:
+            elif worker.tasks:  # else it is an error in what it was briefed with
                 worker.tasks.popleft()
                 worker.taken, worker.clip_id = max(worker.taken - 1, 0), None
 
@@ -232,7 +240,7 @@ class Crew:
                 "run the same command again with fewer --workers"
             )
         tasks = tuple(worker.tasks)
-        # Of a survey's sources, and frames to look at, it has one at a time, and says nothing before it is done.
+        # Of what is no part it has one at a time, and says nothing before it is done.
         taken = max(worker.taken, not isinstance(tasks[0], Task)) if tasks else 0
         blamed = 1 if late else taken
         return Death(tasks[:blamed], tasks[blamed:], worker.clip_id, late, taken <= 1, cause)

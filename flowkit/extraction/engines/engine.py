@@ -18,6 +18,8 @@ RETRIES = 3
 """How often a part or clip is tried again after a worker died on it."""
 TIME_LIMIT_S = 1800.0
 """How long a worker may be at one part: some hundred times what the slowest preset takes for a full one."""
+THEN = ", and run it with --retry-failed"
+"""What helps an extraction in the end, once a clip is mended."""
 
 
 class Engine(Protocol):
@@ -33,17 +35,14 @@ class Engine(Protocol):
         """
 
 
-def died(times: int, cause: str) -> str:
+def died(times: int, cause: str, then: str = THEN) -> str:
     """Why a clip is given up whose workers keep dying."""
     return (
         f"its worker process died {times} times ({cause}), perhaps for want of memory; mend the clip, or give fewer "
-        "--workers, and run it with --retry-failed"
+        f"--workers{then}"
     )
 
 
-def too_long(limit_s: float) -> str:
+def too_long(limit_s: float, then: str = THEN) -> str:
     """Why a clip is given up that takes too long."""
-    return (
-        f"not done within the time limit of {limit_s:g} s; mend the clip, or raise the limit, and run it with "
-        "--retry-failed"
-    )
+    return f"not done within the time limit of {limit_s:g} s; mend the clip, or raise the limit{then}"

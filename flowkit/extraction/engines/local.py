@@ -111,9 +111,7 @@ class _Shift:
     def done(self) -> Generator[Done]:
         """Each part's commit. It ends: each death brings a part, or the run, nearer to being given up."""
         while len(self._waiting) or self._cases:
-            while len(self._crew.workers) < min(self._processes, len(self._waiting) + self._crew.busy):
-                if not self._crew.start():
-                    break
+            self._crew.enlist(min(self._processes, len(self._waiting) + self._crew.busy))
             self._hand_out()
             for worker, heard in self._crew.hear():
                 if isinstance(heard, Done):

@@ -6,16 +6,15 @@ be 100,000 of them.
 from __future__ import annotations
 
 import contextlib
-from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from flowkit.cpus import available_cpus
 from flowkit.errors import FlowkitError
-from flowkit.extraction.engines.crew import Crew, Death, Order
-from flowkit.extraction.engines.engine import RETRIES, died, too_long
-from flowkit.extraction.engines.worker import Brief, Examined, Look, Looked
+from flowkit.extraction.engines.crew import Crew
+from flowkit.extraction.engines.dispatch import dispatch
+from flowkit.extraction.engines.worker import Examined, Look, Looked
 from flowkit.extraction.pairs import plan_pairs
 from flowkit.extraction.plans import parse_plan
 from flowkit.extraction.request import ExtractRequest
@@ -24,8 +23,7 @@ from flowkit.faces.finding import DetectedFaces, FaceCrop, FoundFaces, first_fra
 from flowkit.frames.survey import SourceKey, Survey, source_of, survey
 from flowkit.types import Clip
 
-_Key = TypeVar("_Key", SourceKey, str)
-"""Of an order: the source to open, or the clip_id whose face is looked for."""
+_Order = TypeVar("_Order", SourceKey, Look)
 _Answer = TypeVar("_Answer", Examined, Looked)
 
 
@@ -47,7 +45,7 @@ class Surveyor:
         Raises:
             Interrupted: if there can be no workers, or an object store gives no answer.
         """
-        videos = {key: key for key in map(source_of, clips) if key.is_video}
+        videos = list(dict.fromkeys(key for key in map(source_of, clips) if key.is_video))
 
         def give_up(key: SourceKey, reason: str) -> Examined:
             return Examined(key, Survey(None, None, "", f"{key.source}: {reason}"))
@@ -69,19 +67,18 @@ class Surveyor:
             return crop, surveys
         plan = parse_plan(request.pairs)
         found: dict[str, Face | str] = {}
-        looks: dict[str, Look] = {}
+        looks: list[Look] = []
         for clip in clips:
             survey = surveys[clip.clip_id]
             if survey.frame_size is None or all(pair.error for pair in plan_pairs(clip, plan, survey)):
                 continue
             try:
-                looks[clip.clip_id] = Look(clip.clip_id, request.face, *first_frame(clip, survey))
+                looks.append(Look(clip.clip_id, request.face, *first_frame(clip, survey)))
             except FlowkitError as error:
                 found[clip.clip_id] = str(error)
 
-        def give_up(clip_id: str, reason: str) -> Looked:
-            number = looks[clip_id].number
-            return Looked(clip_id, f"its face was looked for in frame {number}: {reason}", final=False)
+        def give_up(look: Look, reason: str) -> Looked:
+            return Looked(look.key, f"its face was looked for in frame {look.number}: {reason}", final=False)
 
         for clip_id, looked in self._asked(looks, give_up).items():
             found[clip_id] = looked.face
@@ -89,43 +86,17 @@ class Surveyor:
                 surveys[clip_id] = replace(surveys[clip_id], frame_size=None, error=str(looked.face))
         return FoundFaces(crop, found), surveys
 
-    def _asked(self, orders: Mapping[_Key, Order], give_up: Callable[[_Key, str], _Answer]) -> dict[_Key, _Answer]:
+    def _asked(self, orders: Sequence[_Order], give_up: Callable[[_Order, str], _Answer]) -> dict[Any, _Answer]:
         """The answers by key; what is given up, after deaths or for the time limit, has one of `give_up`."""
-        found: dict[_Key, _Answer] = {}
         if not orders:
-            return found
-        waiting, suspects, deaths = deque(orders), deque[_Key](), Counter[_Key]()
+            return {}
         processes = min(self.processes or available_cpus(), available_cpus())
-        crew = self.crew
-        while len(found) < len(orders):
-            while len(crew.workers) < min(processes, len(orders) - len(found)):
-                if not crew.start():
-                    break
-            with contextlib.suppress(ModuleNotFoundError):  # without PyAV, each video's survey says so
-                import flowkit.frames.video  # noqa: F401 - surveys hold its classes; it loads while the workers start
-            for worker in crew.idle:
-                if waiting:
-                    worker.give(orders[waiting.popleft()])
-                elif suspects and not crew.busy:
-                    worker.give(orders[suspects.popleft()])
-            for _, heard in crew.hear():
-                if isinstance(heard, Exception):
-                    raise heard
-                if isinstance(heard, Death):
-                    for order in heard.tasks:
-                        key: _Key = order.clip_id if isinstance(order, Look) else order  # type: ignore[assignment]
-                        deaths[key] += 1
-                        if heard.late or deaths[key] > RETRIES:
-                            reason = too_long(crew.limit_s) if heard.late else died(deaths[key], heard.cause)
-                            found[key] = give_up(key, reason)
-                        elif deaths[key] < 2:
-                            waiting.append(key)
-                        else:  # alone: then memory is its own, and so is the blame
-                            suspects.append(key)
-                elif isinstance(heard, Examined | Looked):
-                    found[heard.key] = heard  # type: ignore[index, assignment]
-        if crew.computes:
-            crew.employ(Brief())
+        self.crew.enlist(min(processes, len(orders)))
+        with contextlib.suppress(ModuleNotFoundError):  # without PyAV, each video's survey says so
+            import flowkit.frames.video  # noqa: F401 - surveys hold its classes; it loads while the workers start
+        found = dispatch(self.crew, orders, give_up, processes)
+        if self.crew.computes:
+            self.crew.prepare()
         else:
-            crew.end()
+            self.crew.end()
         return found

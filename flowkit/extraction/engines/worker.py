@@ -5,7 +5,7 @@ through the pipe: to the worker `SourceKey`s and `Look`s, to each of which it an
 `Brief`, and `Task`s, of which it has several on its line (`flowkit.extraction.line`). It says `READY` once it can take
 orders, and again once it has taken in the brief; `TAKEN` before it looks at the next task; of a task it says each clip
 that it begins (where these are computed apart), and in the end, task by task, `Done` or the exception that stops the
-run.
+run. Instead of a `Brief` it may get `ClipWork`, and `ClipOrder`s, to each of which it answers `ClipDone`.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any
 
 from flowkit.errors import FlowkitError, Interrupted
+from flowkit.extraction.engines.clip_work import ClipDone, ClipOrder, ClipWork
 from flowkit.extraction.line import STAGES, Times, Turn
 from flowkit.frames.survey import SourceKey, Survey, survey_source
 
@@ -49,7 +50,8 @@ class Examined:
 class Look:
     """Where a clip's face is to be found: in a frame, by a detector as `flowkit.faces.finding.parse_face` names it."""
 
-    clip_id: str
+    key: str
+    """The clip_id."""
     face: str
     number: int
     source: FrameSource
@@ -109,17 +111,25 @@ def work(descriptor: int) -> None:
     inbox: queue.SimpleQueue[bytes] = queue.SimpleQueue()
     threading.Thread(target=_receive, args=(pipe, inbox), daemon=True).start()
     _tell(pipe, READY)
+    clip_work: ClipWork[Any] | None = None
     runner: PartRunner | None = None
     while runner is None:
         try:
             order = pickle.loads(inbox.get())
         except Exception as error:
-            _tell(pipe, _unexpected(error))
+            _tell(pipe, error if isinstance(error, FlowkitError) else _unexpected(error))
             continue
         if isinstance(order, SourceKey):
             _tell(pipe, _examined(order))
         elif isinstance(order, Look):
             _tell(pipe, _looked(order))
+        elif isinstance(order, ClipOrder):
+            assert clip_work is not None
+            _tell(pipe, _done(clip_work, order))
+        elif isinstance(order, ClipWork):
+            clip_work = order
+            _on_one_thread()
+            _tell(pipe, READY)
         else:
             runner = _briefed(order)
     _tell(pipe, READY)
@@ -167,36 +177,46 @@ def _looked(order: Look) -> Looked | FlowkitError:
     try:
         face = _detector(order.face).in_frame(order.number, order.source)
         pickle.dumps(face)  # which may be a plug-in's
-        return Looked(order.clip_id, face)
+        return Looked(order.key, face)
     except Interrupted as error:
         return error
     except FlowkitError as error:
-        return Looked(order.clip_id, str(error))
+        return Looked(order.key, str(error))
     except Exception as error:
         reason = f"no face can be looked for in frame {order.number}, unexpectedly ({_unexpected(error)}); report it"
-        return Looked(order.clip_id, reason, final=False)
+        return Looked(order.key, reason, final=False)
+
+
+def _done(work: ClipWork[Any], order: ClipOrder) -> ClipDone[Any] | FlowkitError:
+    try:
+        return ClipDone(order.key, work.on(order.clip))
+    except FlowkitError as error:
+        return error
 
 
 @functools.cache
 def _detector(face: str) -> DetectedFaces:
-    import cv2
-
     from flowkit.faces.finding import DetectedFaces, parse_face
 
-    cv2.setNumThreads(1)
+    _on_one_thread()
     detector = parse_face(face)
     assert isinstance(detector, DetectedFaces), face
     return detector
 
 
 def _briefed(brief: Brief) -> PartRunner | None:
-    import cv2
-
     from flowkit.extraction.part import PartRunner
 
-    cv2.setNumThreads(1)
+    _on_one_thread()
     without_pandas()
     return None if brief.job is None else PartRunner(brief.job, brief.threads)
+
+
+def _on_one_thread() -> None:
+    """What OpenCV does from now on: the workers have a CPU each."""
+    import cv2
+
+    cv2.setNumThreads(1)
 
 
 class _NoPandas(MetaPathFinder):

@@ -73,7 +73,7 @@ def test_blas_has_one_thread_in_a_worker_unless_the_user_wants_more(chosen, monk
     if chosen is not None:
         monkeypatch.setenv("OPENBLAS_NUM_THREADS", chosen)
     crew = Crew()
-    crew.start()
+    crew.enlist(1)
     (worker,) = crew.workers
     environment = Path(f"/proc/{worker.process.pid}/environ")
     try:  # it is empty for a moment

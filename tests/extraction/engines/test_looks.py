@@ -115,7 +115,7 @@ def test_a_face_that_was_given_up_is_found_by_a_retry_or_a_repair(tmp_path, mood
 
     for shard in (tmp_path / "damaged" / "shards").iterdir():
         shard.write_bytes(shard.read_bytes()[:100])
-    with pytest.raises(OutputError, match=r"clip 'b' of a damaged part: its frames are others than when"):
+    with pytest.raises(OutputError, match=r"clip 'b' of a damaged part: it could not be read when it was planned, and"):
         repair(tmp_path / "damaged", clips, face=asked["face"])
     repair(tmp_path / "damaged", clips, face=asked["face"], lost_as_failures=True)
     assert verify(tmp_path / "damaged").ok
