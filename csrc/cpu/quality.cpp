@@ -27,8 +27,8 @@ constexpr int kMargin = 8;
 constexpr double kWorst = 0.05;
 // A standard deviation over the median of the size, of a normal distribution.
 constexpr double kSigmaOfMedian = 1.4826;
-// Calibrated with `micro`; the latter in grey levels.
-constexpr double kScatter = 0.147, kTrustedNoise = 1.6;
+// Calibrated with `micro` (benchmarks/study_scatter.py).
+constexpr double kScatter = 0.122;
 // Grey levels a px: pictures with less have no gradients.
 constexpr double kFlat = 1e-3;
 // Of light and slopes, whatever the size: pixels from a value to the next.
@@ -343,14 +343,12 @@ double QualityGauge::left() const {
   return mean(samples_in(), [=](std::ptrdiff_t i) { return 1.0f - inside_[i]; });
 }
 
-// noise trust^(1/4) (TV / gradient)^(1/3) up to a factor, in px.
+// (noise^3 TV / gradient^2)^(1/4) up to a factor, in px.
 //
 // With TV the mean length of the gradient of the flow, without its mean, and the root mean square gradient of the
-// picture. The Cramer-Rao bound of a patch is noise over gradient; how many patches total variation averages depends on
-// what the flow has to follow, by the law of its risk (Mammen, van de Geer, Annals of Statistics 25, 1997), from which
-// the exponent 1/3 is. The factor is that of `micro`, and so is what it does with contrast: of the gradient, -1/3 in
-// place of -1. Where noise is beyond the scale of its residuals, `micro` trusts patches less, by the norm of Cauchy,
-// and so scatters less (and shrinks more): the power of the trust is fitted.
+// picture. The Cramer-Rao bound of a patch is noise over gradient. How many patches are averaged depends on what the
+// flow has to follow, and on the weight that `micro` gives to grey levels beside the flow's gradients, so that powers
+// of grey levels are left over. Factor and exponents are fitted.
 double QualityGauge::scatter(double noise, const float* u, const float* v) {
   float* const* slopes = lists_;
   const std::ptrdiff_t count = take_slopes(flow_, u, slopes[0], slopes[1]);
@@ -364,8 +362,7 @@ double QualityGauge::scatter(double noise, const float* u, const float* v) {
   take_slopes(frame_, blurred0_, slopes[0], slopes[1]);
   const double gradient = std::sqrt(
       mean(count, [=](std::ptrdiff_t i) { return slopes[0][i] * slopes[0][i] + slopes[1][i] * slopes[1][i]; }));
-  const double trust = 1.0 / (1.0 + (noise / kTrustedNoise) * (noise / kTrustedNoise));
-  return kScatter * noise * std::pow(trust, 0.25) * std::cbrt(variation / std::max(gradient, kFlat));
+  return kScatter * std::sqrt(noise * std::sqrt(noise * variation) / std::max(gradient, kFlat));
 }
 
 }  // namespace flowkit

@@ -77,14 +77,16 @@ def test_light_is_found_where_the_head_has_moved_far():
 
 @pytest.mark.parametrize("noise", [0.5, 1.0, 2.0, 4.0])
 @pytest.mark.parametrize("amplitude", [0.01, 1.0])
-def test_the_expected_scatter_is_the_measured_one(noise, amplitude):
+@pytest.mark.parametrize("contrast", [0.3, 1.0])
+def test_the_expected_scatter_is_the_measured_one(noise, amplitude, contrast):
     """What another take of the same motion would change, by six takes; within the factor 1.5 that is promised."""
     rng = np.random.default_rng(8)
     clean0, clean1, _ = facial_pair(1, amplitude, SIDE, 2, noise=0.0, quality=None)
     takes = [
-        np.clip(np.rint(clean + noise * rng.standard_normal((6, SIDE, SIDE))), 0, 255).astype(np.uint8)
+        np.clip(np.rint(128 + contrast * (clean - 128.0) + noise * rng.standard_normal((6, SIDE, SIDE))), 0, 255)
         for clean in (clean0, clean1)
     ]
+    takes = [frames.astype(np.uint8) for frames in takes]
     flow = flowkit.tvl1_flow(*takes)
     measured = float(np.sqrt(flow.var(axis=0, ddof=1).sum(axis=0)).mean())
     expected = float(quality(*takes, flow).scatter_px.mean())

@@ -141,8 +141,7 @@ def _scatter(noise: float, blurred: Image, flow: Image) -> float:
     slopes = [slope - slope.mean() for component in flow for slope in _slopes(component)]
     variation = float(np.sqrt(sum(np.square(slope) for slope in slopes)).mean())
     gradient = float(np.sqrt(sum(np.square(slope).mean() for slope in _slopes(blurred))))
-    trust = 1 / (1 + (noise / 1.6) ** 2)
-    return float(0.147 * noise * trust**0.25 * np.cbrt(variation / max(gradient, 1e-3)))
+    return float(0.122 * (noise**3 * variation / max(gradient, 1e-3) ** 2) ** 0.25)
 
 
 def _slopes(field: Image) -> tuple[Image, Image]:
