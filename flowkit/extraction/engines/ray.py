@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
@@ -269,7 +269,9 @@ class _Worker:
         return self.runner(part)
 
     def try_out(self, part: Part) -> None:
-        run_part(part, self.job.request)
+        """Whether this ends the actor is asked; an error comes again in `complete`, which knows whose it is."""
+        with suppress(Exception):
+            run_part(part, self.job.request)
 
 
 @dataclass
@@ -294,7 +296,9 @@ class _GpuWorker:
         return self.runner(part)
 
     def try_out(self, part: Part) -> None:
-        self.runner.rows(part)
+        """See `_Worker`."""
+        with suppress(Exception):
+            self.runner.rows(part)
 
 
 def _node(job: Job) -> str:

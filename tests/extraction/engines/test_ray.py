@@ -75,6 +75,19 @@ def test_a_clip_that_kills_or_holds_up_every_actor_is_tried_elsewhere_and_costs_
 
 
 @pytest.mark.slow
+def test_an_error_of_a_clip_is_its_own_beside_a_clip_that_kills_its_actors(job, cluster):
+    parts, job = job
+    first, last = (parts[1].pairs[at].clip.clip_id for at in (0, -1))
+    faulty = faults.with_fault(faults.with_fault(parts[1], first, faults.exhaust), last, faults.die)
+    list(RayEngine(2, None).run([parts[0], faulty, *parts[2:]], job))
+    reasons = {row["clip_id"]: row["error"] for row in read(job.out).failures().to_pylist()}
+    assert list(reasons) == [first, last]
+    assert "MemoryError" in reasons[first]
+    assert "its worker process died 2 times" in reasons[last]
+    assert faults.is_sound(job.out)
+
+
+@pytest.mark.slow
 def test_a_part_that_kills_whoever_receives_it_fails_as_a_whole_and_the_others_do_not(job, tmp_path, cluster):
     parts, job = job
     parts = [parts[0], deadly(parts[1], tmp_path / "marks", times=99), *parts[2:]]
