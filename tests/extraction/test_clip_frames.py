@@ -6,7 +6,7 @@ import pytest
 
 from flowkit.errors import FrameError
 from flowkit.extraction import clip_frames
-from flowkit.extraction.clip_frames import ClipFrames
+from flowkit.extraction.clip_frames import ClipFrames, Surveys
 from flowkit.faces.finding import parse_face
 from flowkit.frames.survey import survey_source
 from flowkit.keyframes.reselect import reselect
@@ -68,15 +68,19 @@ def test_nobody_looks_whether_given_boxes_have_a_face(tmp_path):
         assert len(list(ClipFrames(lit(folder, LEAVES), face).read(range(1, 6)))) == 5
 
 
+def test_a_video_is_surveyed_once_for_those_of_its_clips_that_follow_each_other(tmp_path, monkeypatch):
+    films = [str(video(tmp_path / name, 12)) for name in ("a.mp4", "b.mp4")]
+    surveyed, surveys = [], Surveys()
+    monkeypatch.setattr(clip_frames, "survey_source", lambda *key: surveyed.append(key[0]) or survey_source(*key))
+    for number, film in enumerate([films[0]] * 3 + [films[1]] * 2):
+        ((found, _),) = ClipFrames(Clip(clip_id=f"c{number}", source=film), surveys=surveys).read([number])
+        assert found == number
+    assert surveyed == films
+
+
 @pytest.mark.parametrize("search", [reselect, spot])
-def test_a_video_is_surveyed_once_for_all_its_clips(tmp_path, monkeypatch, search):
+def test_clips_of_one_video_are_searched_together_as_each_alone(tmp_path, search):
     film = str(video(tmp_path / "a.mp4", 40))
     clips = [Clip(clip_id=f"c{i}", source=film, onset=i, apex=i + 5, offset=i + 12) for i in range(0, 25, 5)]
-    surveyed = []
-    monkeypatch.setattr(clip_frames, "survey_source", lambda *key: surveyed.append(key) or survey_source(*key))
-    alone = [search([clip])[0] for clip in clips]
-    assert len(surveyed) == 5
-    surveyed.clear()
     together = search(clips, workers=3)
-    assert [one.apex for one in together] == [one.apex for one in alone]
-    assert surveyed == [(film, 0, None)]
+    assert [one.apex for one in together] == [search([clip])[0].apex for clip in clips]

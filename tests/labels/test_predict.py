@@ -1,7 +1,6 @@
 """Guesses are means over several frames, stand apart from what was given, and say which model made them."""
 
 import pickle
-from contextlib import suppress
 
 import cv2
 import numpy as np
@@ -10,13 +9,9 @@ import pytest
 from flowkit.datasets import write_manifest
 from flowkit.datasets.revision import Revision
 from flowkit.errors import FrameError, InputError
-from flowkit.extraction import clip_frames
-from flowkit.extraction.clip_frames import Surveys
 from flowkit.faces.finding import parse_face
-from flowkit.frames.survey import survey_source
 from flowkit.labels.classifier import Classifier, Reading
-from flowkit.labels.predict import Guess, guess, predict, put_guesses, spread
-from tests.clips import video
+from flowkit.labels.predict import Guess, predict, put_guesses, spread
 from tests.faces.plugin import install
 from tests.labels.conftest import GAIN, PLAIN, RGB, clip, coloured
 
@@ -96,16 +91,6 @@ def test_no_frames_are_refused(classifier):
     with pytest.raises(InputError, match="frames=0: give at least 1"):
         predict([], classifier, frames=0)
     assert Guess("a", (0.4, 0.6), (1,)).probability == 0.6
-
-
-def test_a_video_is_surveyed_once_for_those_of_its_clips_that_follow_each_other(classifier, tmp_path, monkeypatch):
-    films = [str(video(tmp_path / name, 12)) for name in ("a.mp4", "b.mp4")]
-    surveyed, surveys = [], Surveys()
-    monkeypatch.setattr(clip_frames, "survey_source", lambda *key: surveyed.append(key[0]) or survey_source(*key))
-    for i, film in enumerate([films[0]] * 3 + [films[1]] * 2):
-        with suppress(FrameError):  # its pictures are grey
-            guess(clip(f"toy/{i}/film", film), classifier, frames=2, surveys=surveys)
-    assert surveyed == films
 
 
 def test_other_processes_guess_the_same(classifier, tmp_path, monkeypatch):
