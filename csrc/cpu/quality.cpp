@@ -27,7 +27,7 @@ constexpr int kMargin = 8;
 constexpr double kWorst = 0.05;
 // A standard deviation over the median of the size, of a normal distribution.
 constexpr double kSigmaOfMedian = 1.4826;
-// Calibrated with `micro` (benchmarks/study_scatter.py).
+// Calibrated with `micro`; benchmarks/study_scatter.py measures how true it is.
 constexpr double kScatter = 0.122;
 // Grey levels a px: pictures with less have no gradients.
 constexpr double kFlat = 1e-3;
